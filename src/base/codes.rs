@@ -1,0 +1,115 @@
+//! The table of all diagnostic codes. A code never changes its meaning.
+
+/// A diagnostic code such as `E0301`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(pub &'static str);
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident $title:literal)*) => {
+        $(#[doc = $title] pub const $name: Code = Code(stringify!($name));)*
+        /// Every code with its title, in order.
+        pub const ALL: &[(Code, &str)] = &[$(($name, $title)),*];
+    };
+}
+
+codes! {
+    E0101 "syntax"
+    E0102 "string not closed"
+    E0103 "reserved word as a name"
+    E0104 "item not at the start of a line"
+    E0105 "literal type (write `enum {}`)"
+    E0106 "pipe: step is no call, or parentheses missing"
+    E0107 "half-open range as a bare argument, or `..` of no record"
+    E0108 "block without `=>`"
+    E0109 "nested deeper than 100"
+    E0110 "merge marker, look-alike letter"
+    E0120 "unit missing or wrong"
+    E0121 "dimensions differ"
+    E0122 "Int division not exact"
+    E0201 "unknown name"
+    E0202 "duplicate name"
+    E0203 "shadows the prelude or an import"
+    E0204 "unknown operator"
+    E0205 "import not found"
+    E0206 "cyclic import"
+    E0207 "function used as a value"
+    E0208 "sampled operator without a seed"
+    E0209 "hub version"
+    E0210 "unknown option"
+    E0211 "argument missing"
+    E0212 "second positional argument"
+    E0213 "not a variant"
+    E0214 "param out of range"
+    E0215 "unknown profile or param"
+    E0216 "`with` option that nothing accepts"
+    E0217 "slot and `let` share a name"
+    E0218 "recursive `fn`"
+    E0301 "column not there"
+    E0302 "rows unfit for an operator"
+    E0303 "column exists already"
+    E0304 "type mismatch"
+    E0305 "open return row ambiguous"
+    E0306 "branches of `if` differ"
+    E0307 "`.col` outside a row function"
+    E0308 "`T?` where `T` is needed"
+    E0501 "input missing"
+    E0502 "input changed during the run"
+    E0503 "corrupt artifact"
+    E0504 "disk full"
+    E0508 "output target not written by rbpipe"
+    E0601 "Metric shapes the graph"
+    E0602 "names in a cycle"
+    E0603 "axis without labels"
+    E0604 "no such label"
+    E0610 "bad row under `bad: \"fail\"`"
+    E0611 "user operator broke the protocol"
+    E0612 "operator failed"
+    E0701 "secret missing"
+    E0702 "secret becomes text or output"
+    E0710 "loss not finite"
+    E0711 "no trainable labels"
+    E0712 "batch impossible on these GPUs"
+    E0801 "item kind without its verb"
+    E0802 "key illegal for its kind"
+    E0803 "example of a benchmark fails"
+    E0804 "hidden answers"
+    E0805 "row count differs"
+    E0901 "drift"
+    E0902 "not locked (`--frozen`)"
+    E0903 "tool outside `requires`"
+    E0904 "operator version unknown"
+    W0101 "`if … else … |>` without parentheses"
+    W0102 "tab, CR or BOM in the source"
+    W0201 "unused let, param, import"
+    W0202 "name hides a column"
+    W0301 "columns lost in `concat`"
+    W0302 "filter that keeps or drops all (observed schema)"
+    W0303 "dedup of multimodal rows without `within`"
+    W0401 "`expect` that cannot fail"
+    W0402 "option never used in this branch"
+    W0501 "warm-up above 20 % of the steps"
+    W0502 "interval never fires"
+    W0503 "rows not divisible by batch"
+    W0504 "cutoff under the 99th percentile"
+    W0505 "lr or beta unusual"
+    W0506 "training sources and suite without `disjoint`"
+    W0507 "sampling in an evaluation"
+    W0508 "licence conflict"
+    W0509 "pixels above cutoff"
+    W0510 "`allow` no longer needed"
+    P0101 "GPU memory"
+    P0102 "disk"
+    P0103 "inputs absent"
+    P0104 "time over `timeout`"
+}
+
+/// Returns the title of a code given as text, in any case.
+pub fn lookup(text: &str) -> Option<(Code, &'static str)> {
+    ALL.iter().copied().find(|(code, _)| code.0.eq_ignore_ascii_case(text))
+}

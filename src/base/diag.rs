@@ -1,0 +1,124 @@
+//! What is wrong with a recipe, as data. Prose for people is made in `cli::render`.
+
+use super::{Code, Span};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing runs.
+    Error,
+    /// Worth a look; does not stop a run.
+    Warning,
+}
+
+/// A place with a word about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// What to say there.
+    pub text: String,
+}
+
+/// A change to the source that mends the problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// What to replace.
+    pub span: Span,
+    /// With what.
+    pub text: String,
+}
+
+/// One problem: what, where, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its code, one of [`super::codes`].
+    pub code: Code,
+    /// Error or warning.
+    pub severity: Severity,
+    /// One sentence without a final stop.
+    pub message: String,
+    /// The place to look at first; always in the user's text.
+    pub primary: Label,
+    /// Further places.
+    pub others: Vec<Label>,
+    /// The next step.
+    pub help: Option<String>,
+    /// A machine-applicable fix.
+    pub fix: Option<Edit>,
+}
+
+impl Diagnostic {
+    /// Returns a diagnostic whose severity follows from the code: W and P codes warn.
+    pub fn new(code: Code, span: Span, message: impl Into<String>, label: impl Into<String>) -> Self {
+        let severity = if code.0.starts_with('E') { Severity::Error } else { Severity::Warning };
+        Self {
+            code,
+            severity,
+            message: message.into(),
+            primary: Label { span, text: label.into() },
+            others: Vec::new(),
+            help: None,
+            fix: None,
+        }
+    }
+
+    /// Adds the next step.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a further place.
+    #[must_use]
+    pub fn also(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.others.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Adds a fix.
+    #[must_use]
+    pub fn fix(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.fix = Some(Edit { span, text: text.into() });
+        self
+    }
+}
+
+/// Collects problems so that one does not hide the others.
+#[derive(Clone, Debug, Default)]
+pub struct Problems {
+    list: Vec<Diagnostic>,
+}
+
+impl Problems {
+    /// Adds one; an equal one at the same place is kept once.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if !self.list.iter().any(|d| d.code == diagnostic.code && d.primary.span == diagnostic.primary.span) {
+            self.list.push(diagnostic);
+        }
+    }
+
+    /// Adds all of another collection.
+    pub fn extend(&mut self, other: Problems) {
+        for d in other.list {
+            self.push(d);
+        }
+    }
+
+    /// Says whether anything here stops a run.
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Says whether there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Returns all, sorted by place.
+    pub fn sorted(mut self) -> Vec<Diagnostic> {
+        self.list.sort_by_key(|d| (d.primary.span, d.code));
+        self.list
+    }
+}

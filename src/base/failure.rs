@@ -1,0 +1,55 @@
+//! Why an operator stopped while it ran.
+
+/// Why an operator stopped: the code says whose matter it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct OpError {
+    /// A code of [`super::codes`], E0612 if nothing better fits.
+    pub code: &'static str,
+    /// `oom`, `preempted`, `flaky`, `budget` or `bug`: decides about retries.
+    pub class: &'static str,
+    /// What happened, with the offending numbers, file and line.
+    pub message: String,
+    /// The next step.
+    pub help: Option<String>,
+}
+
+impl OpError {
+    /// Returns a failure that a retry would not mend.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, class: "bug", message: message.into(), help: None }
+    }
+
+    /// Sets the class.
+    #[must_use]
+    pub fn class(mut self, class: &'static str) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// Adds the next step.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl From<std::io::Error> for OpError {
+    fn from(e: std::io::Error) -> Self {
+        let code = if e.kind() == std::io::ErrorKind::StorageFull { "E0504" } else { "E0612" };
+        Self::new(code, e.to_string())
+    }
+}
+
+impl From<serde_json::Error> for OpError {
+    fn from(e: serde_json::Error) -> Self {
+        Self::new("E0612", e.to_string())
+    }
+}
+
+impl From<arrow::error::ArrowError> for OpError {
+    fn from(e: arrow::error::ArrowError) -> Self {
+        Self::new("E0612", e.to_string())
+    }
+}

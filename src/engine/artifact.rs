@@ -1,0 +1,69 @@
+//! What a node makes: a kind, a little metadata and a tree of files, each by digest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::base::Digest;
+
+/// The kinds of artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `meta`: `{rows, columns:[{name, type}]}`; files `columns/NAME.arrow` (Arrow IPC, one column each).
+    Dataset,
+    /// Files in Hugging Face layout; `meta`: `{family}`. A fused model has `fusion.json`, `base/…`, `expert/…`.
+    Model,
+    /// Options, prompt and column in `meta`; the model's files.
+    Classifier,
+    /// `meta`: the declaration; files: the items as a dataset under `items/`.
+    Benchmark,
+    /// `meta`: value, interval, counts; files: the scored items.
+    Score,
+    /// `meta`: rows, columns and cells with intervals.
+    Table,
+    /// `report.html` and what it needs.
+    Report,
+    /// One file.
+    File,
+    /// `meta.value`: a number or a Bool.
+    Metric,
+}
+
+/// A file of an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRef {
+    /// BLAKE3 of its bytes.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a node makes. Its identity is the digest of its canonical JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// What it is.
+    pub kind: Kind,
+    /// Facts about it; part of its identity.
+    pub meta: Json,
+    /// Relative path to file.
+    pub files: BTreeMap<String, FileRef>,
+}
+
+impl Artifact {
+    /// Returns its identity.
+    pub fn digest(&self) -> Digest {
+        Digest::of_json(&serde_json::to_value(self).expect("an artifact is plain data"))
+    }
+
+    /// Returns the sum of its files' sizes.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|f| f.bytes).sum()
+    }
+
+    /// Returns its number of rows, for a dataset.
+    pub fn rows(&self) -> Option<u64> {
+        self.meta.get("rows").and_then(Json::as_u64)
+    }
+}

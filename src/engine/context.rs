@@ -1,0 +1,162 @@
+//! What an operator sees while it runs, and what it gives back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use super::artifact::{Artifact, FileRef, Kind};
+use super::dataset;
+use super::store::Store;
+use crate::base::{Digest, OpError};
+use crate::data::table::Table;
+use crate::spec::OpSpec;
+
+/// An operator's code.
+pub type RunFn = fn(&mut Context) -> Result<Outputs, OpError>;
+
+/// A built-in operator: its declaration and its code, side by side.
+pub struct Builtin {
+    /// The declaration.
+    pub spec: OpSpec,
+    /// The code; `None` for plain values, and for tensor operators in a build without `torch`.
+    pub run: Option<RunFn>,
+}
+
+/// `Some(path)` with feature `torch`, else `None`: for the `run` field of tensor operators.
+#[macro_export]
+macro_rules! torch_run {
+    ($($path:tt)+) => {{
+        #[cfg(feature = "torch")]
+        let run: Option<$crate::engine::RunFn> = Some($($path)+);
+        #[cfg(not(feature = "torch"))]
+        let run: Option<$crate::engine::RunFn> = None;
+        run
+    }};
+}
+
+/// One thing that an operator made.
+pub enum Output {
+    /// Rows.
+    Table(Table),
+    /// An artifact whose files are already in the store.
+    Artifact(Artifact),
+    /// A folder of files, relative to the scratch folder, to be taken into the store.
+    Folder { kind: Kind, meta: Json, path: PathBuf },
+}
+
+/// What an operator made: one nameless output, or the fields of a record (`train`, `validation`).
+pub type Outputs = Vec<(String, Output)>;
+
+/// A row that an operator dropped or changed: what `trace` tells.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Fate {
+    /// The row's `id` column, or its ordinal.
+    pub row: String,
+    /// `dropped`, `changed`, `quarantined`.
+    pub what: String,
+    /// Why: the rule, the score, the twin's id.
+    pub why: String,
+}
+
+/// What an operator sees while it runs.
+pub struct Context<'a> {
+    /// Checked arguments with defaults filled, in the JSON form of `spec::value`. An argument that is an artifact, also inside a
+    /// list or record, reads `{"$input": "slot"}`.
+    pub args: Json,
+    /// Artifacts by slot: `d`, `embed`, `of[0]`, `inputs.ego4d`.
+    pub inputs: BTreeMap<String, Artifact>,
+    /// The options of `with` that this operator accepts. They must not change the result.
+    pub with: Json,
+    /// Where blobs lie.
+    pub store: &'a Store,
+    /// A private folder, emptied afterwards.
+    pub scratch: PathBuf,
+    /// The folder that relative paths in the arguments start from.
+    pub folder: PathBuf,
+    /// For [`crate::spec::Class::Sampled`] operators.
+    pub seed: u64,
+    /// The stream of row randomness: derived from seed, operator, arguments and ordinal.
+    pub stream: Digest,
+    /// Threads that the operator may use.
+    pub threads: usize,
+    /// Where checkpoints of this node's key are kept between attempts; for trainings.
+    pub checkpoints: Option<PathBuf>,
+    /// Receives progress: an event name and its fields.
+    pub emit: &'a (dyn Fn(&str, Json) + Sync),
+    /// Set when the run is being stopped.
+    pub cancelled: &'a std::sync::atomic::AtomicBool,
+    /// Rows that were dropped or changed, filled by the operator.
+    pub fates: Vec<Fate>,
+    /// Counts worth showing in the report, filled by the operator: `{"read": 9200, "dropped": 190, …}`.
+    pub counts: BTreeMap<String, u64>,
+}
+
+impl Context<'_> {
+    /// Reads all arguments into a struct.
+    pub fn args<T: DeserializeOwned>(&self) -> Result<T, OpError> {
+        serde_json::from_value(self.args.clone())
+            .map_err(|e| OpError::new("E0612", format!("arguments do not fit the operator: {e}")))
+    }
+
+    /// Returns the artifact in a slot.
+    pub fn input(&self, slot: &str) -> Result<&Artifact, OpError> {
+        self.inputs.get(slot).ok_or_else(|| OpError::new("E0612", format!("no artifact was given for `{slot}`")))
+    }
+
+    /// Assembles the rows of the dataset in a slot.
+    pub fn table(&self, slot: &str) -> Result<Table, OpError> {
+        dataset::load(self.store, self.input(slot)?)
+    }
+
+    /// Returns where a file of an artifact lies.
+    pub fn file(&self, artifact: &Artifact, path: &str) -> Result<PathBuf, OpError> {
+        let file = artifact
+            .files
+            .get(path)
+            .ok_or_else(|| OpError::new("E0503", format!("the artifact has no file `{path}`")))?;
+        Ok(self.store.path(file.digest))
+    }
+
+    /// Lays the files of an artifact out as a folder (hard links) under the scratch folder and returns it.
+    pub fn folder_of(&self, artifact: &Artifact, name: &str) -> Result<PathBuf, OpError> {
+        let root = self.scratch.join(name);
+        for (path, file) in &artifact.files {
+            let target = root.join(path);
+            std::fs::create_dir_all(target.parent().unwrap_or(Path::new("")))?;
+            let source = self.store.path(file.digest);
+            if std::fs::hard_link(&source, &target).is_err() {
+                std::fs::copy(&source, &target)?;
+            }
+        }
+        Ok(root)
+    }
+
+    /// Reports progress: `done` of `total` units.
+    pub fn progress(&self, done: u64, total: u64, unit: &str) {
+        (self.emit)("node_progress", serde_json::json!({ "done": done, "total": total, "unit": unit }));
+    }
+
+    /// Says whether the run is being stopped; operators with long loops ask now and then and return an `OpError`.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Wraps rows as the only output.
+    pub fn rows(table: Table) -> Outputs {
+        vec![(String::new(), Output::Table(table))]
+    }
+
+    /// Wraps a metric as the only output.
+    pub fn metric(value: Json) -> Outputs {
+        let artifact =
+            Artifact { kind: Kind::Metric, meta: serde_json::json!({ "value": value }), files: BTreeMap::new() };
+        vec![(String::new(), Output::Artifact(artifact))]
+    }
+
+    /// Stores a file of an output.
+    pub fn put(&self, bytes: &[u8]) -> Result<FileRef, OpError> {
+        Ok(self.store.put(bytes)?)
+    }
+}

@@ -1,0 +1,13 @@
+//! rbpipe: a declarative language and engine for turning raw multimodal data into a fine-tuned, aligned and evaluated
+//! vision-language model.
+//!
+//! Rooms, each importing only from rooms above it:
+//! `base` → `syntax` → `spec` → `semantics` → `plan` → `data`, `engine`, `eval` → `model` → `train` → `ops` → `cli`.
+//! `model` and `train` exist only with feature `torch`.
+
+pub mod base;
+pub mod data;
+pub mod engine;
+pub mod ops;
+pub mod spec;
+pub mod syntax;

@@ -1,0 +1,108 @@
+//! The declaration of an operator: everything about it but its code, in one static record beside that code.
+
+/// What may be assumed of an operator's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Same bytes, always.
+    Deterministic,
+    /// Same up to hardware.
+    Numeric,
+    /// Numeric, and drawn from a seed: the operator has a hidden parameter `seed: Int`.
+    Sampled,
+    /// Depends on a remote party; responses are recorded.
+    External,
+}
+
+/// What an operator does to rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// No rows in: reads files.
+    Source,
+    /// Some of the rows.
+    RowSubset,
+    /// Each row once.
+    RowMap,
+    /// Any number of rows for each.
+    RowExpand,
+    /// Rows to something else.
+    Reduce,
+    /// Makes a model.
+    Train,
+    /// Scores a model.
+    Score,
+    /// Not a node: a plain value known before anything runs (`read.choice()`), or a row function (`media.frames`).
+    Value,
+}
+
+/// Where an operator runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// In the scheduler's process, on its cores.
+    Cpu,
+    /// In a process of `rbpipe-engine`.
+    Engine,
+    /// Mostly waiting for a server.
+    Net,
+}
+
+/// How the columns of the result follow from the arguments, where the signature alone cannot say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// As the signature says.
+    Signature,
+    /// Any: they come from a file that nobody has described; the lock knows them once it is written.
+    FromFile,
+    /// Exactly the schema given as `as`.
+    FromSchema,
+    /// Only those named in `columns`.
+    Select,
+    /// All but those named in `columns`.
+    Drop,
+    /// Named arguments `new: .old`.
+    Rename,
+    /// Named arguments `new: expression` are added.
+    Derive,
+    /// Those that all inputs share, with a label column named by the argument `label`.
+    Concat,
+    /// Those that all inputs share.
+    Shared,
+    /// Adds a column whose name is the text of this argument, with the type that the signature's field `into` has.
+    AddNamed(&'static str),
+    /// Adds `<column>` (an enum of the classifier's options) and `<column>_p`.
+    Classify,
+}
+
+/// The declaration of an operator.
+pub struct OpSpec {
+    /// Its signature in the language, docs as `##` comments: `op dedup.minhash(d: Dataset[{ ..r }], …) -> Dataset[{ ..r }]`.
+    /// The first parameter is the positional or piped one.
+    pub signature: &'static str,
+    /// Semantic version: raised when results change. The only part of the code that a key sees.
+    pub version: u32,
+    /// What may be assumed of its result.
+    pub class: Class,
+    /// What it does to rows.
+    pub effect: Effect,
+    /// Where it runs.
+    pub pool: Pool,
+    /// How columns follow.
+    pub columns: Columns,
+    /// Takes the common `where: Where = true` of filters and dedups.
+    pub takes_where: bool,
+    /// `with` options that it accepts beyond the common ones (`cpus mem disk timeout stall retries priority cache pin on_error`).
+    pub with: &'static [&'static str],
+}
+
+impl OpSpec {
+    /// A deterministic row-subset operator on the CPU; override what differs with `..OpSpec::BASE`.
+    pub const BASE: OpSpec = OpSpec {
+        signature: "",
+        version: 1,
+        class: Class::Deterministic,
+        effect: Effect::RowSubset,
+        pool: Pool::Cpu,
+        columns: Columns::Signature,
+        takes_where: false,
+        with: &[],
+    };
+}
