@@ -75,6 +75,8 @@ pub struct Context<'a> {
     pub scratch: PathBuf,
     /// The folder that relative paths in the arguments start from.
     pub folder: PathBuf,
+    /// Texts of the secrets that the arguments name, by name. They stand in no key, artifact, event or message.
+    pub secrets: BTreeMap<String, String>,
     /// For [`crate::spec::Class::Sampled`] operators.
     pub seed: u64,
     /// The stream of row randomness: derived from seed, operator, arguments and ordinal.
