@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# All tests, from a clean clone: the light lane without the tensor engine, then the full lane with it.
+# Needs Rust, a C++ compiler, python3 with pip, and the package registries. Prints the time of each lane.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export NO_COLOR=1 CARGO_TERM_COLOR=never RUST_BACKTRACE=0
+
+lane() { # lane NAME COMMAND…: runs a command and prints how long it took
+  local name=$1 start=$SECONDS; shift
+  echo "== $name"
+  "$@"
+  echo "== $name: $((SECONDS - start)) s"
+}
+
+lane "format" cargo fmt --check
+lane "light build" cargo build --release --bins
+lane "light tests" cargo test --release
+lane "rbpipe needs no libtorch" bash -c '! readelf -d target/release/rbpipe | grep -i torch'
+lane "recipes type-check" target/release/rbpipe check recipes/final.rb2
+lane "engine build" target/release/rbpipe engine install
+LIBTORCH="${LIBTORCH:-$(target/release/rbpipe engine info --libtorch)}"; export LIBTORCH
+lane "full tests" cargo test --release --features torch
+lane "goldens" target/release/rbpipe engine verify tests/goldens/dev

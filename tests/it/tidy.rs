@@ -1,0 +1,81 @@
+//! House rules as a test: layers, sizes, first lines, who may print, who may touch tensors.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms in order: a file may import only from its own room and from those before it.
+const ROOMS: &[&str] = &[
+    "base", "syntax", "spec", "semantics", "plan", "data", "engine", "eval", "model", "train", "verify", "ops", "lsp", "cli",
+];
+/// Rooms whose code must not end in a panic for want of a value.
+const NO_UNWRAP: &[&str] = &["base", "syntax", "spec", "semantics", "plan", "data", "engine"];
+/// Rooms in which the tensor library may be named.
+const TENSORS: &[&str] = &["model", "train", "verify", "ops"];
+const MOST_LINES: usize = 800;
+
+#[test]
+fn house_rules_hold() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut broken = Vec::new();
+    for path in rust_files(&root) {
+        let text = fs::read_to_string(&path).expect("a source file is readable");
+        let name = path.strip_prefix(&root).expect("it lies in src").display().to_string();
+        let room = name.split('/').next().filter(|r| ROOMS.contains(r));
+        if !text.starts_with("//!") {
+            broken.push(format!("{name}: does not start with a `//!` line that says its one job"));
+        }
+        let lines = text.lines().count();
+        if lines > MOST_LINES {
+            broken.push(format!("{name}: {lines} lines, at most {MOST_LINES}"));
+        }
+        let code: Vec<(usize, &str)> =
+            text.lines().take_while(|l| !l.contains("mod tests {")).enumerate().map(|(i, l)| (i + 1, l.trim())).collect();
+        for &(at, line) in code.iter().filter(|(_, l)| !l.starts_with("//")) {
+            if line.len() > 160 {
+                broken.push(format!("{name}:{at}: longer than 160 bytes"));
+            }
+            if let Some(room) = room {
+                check_line(&name, at, line, room, &mut broken);
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{} house rules broken:\n{}", broken.len(), broken.join("\n"));
+}
+
+fn check_line(name: &str, at: usize, line: &str, room: &str, broken: &mut Vec<String>) {
+    let rank = |r: &str| ROOMS.iter().position(|x| *x == r);
+    for part in line.split("crate::").skip(1) {
+        let target: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        if rank(&target) > rank(room) {
+            broken.push(format!("{name}:{at}: room `{room}` reaches up into `{target}`"));
+        }
+    }
+    let prints = ["println!", "print!", "eprintln!", "eprint!", "dbg!"].iter().any(|p| line.contains(p));
+    if prints && room != "cli" {
+        broken.push(format!("{name}:{at}: only `cli` prints"));
+    }
+    if (line.contains("tch::") || line.starts_with("use tch")) && !TENSORS.contains(&room) {
+        broken.push(format!("{name}:{at}: tensors belong in {TENSORS:?}"));
+    }
+    if line.contains(".unwrap()") && NO_UNWRAP.contains(&room) {
+        broken.push(format!("{name}:{at}: `.unwrap()` outside tests"));
+    }
+    if line.contains("todo!(") || line.contains("unimplemented!(") {
+        broken.push(format!("{name}:{at}: a stub is not a feature"));
+    }
+}
+
+/// Returns all `.rs` files below a folder, sorted.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of ours").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
