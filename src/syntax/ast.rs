@@ -199,6 +199,8 @@ pub enum TypeExprKind {
     Enum(Vec<Name>),
     /// `[T]`
     List(Box<TypeExpr>),
+    /// `(A, B)`
+    Tuple(Vec<TypeExpr>),
     /// `{ a: T, ..r }`
     Row(RowType),
     /// `Dataset[…]`; arguments are types or lower-case names (`Model[reward]`, `Field[Str, r]`).

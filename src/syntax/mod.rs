@@ -1,8 +1,14 @@
 //! Text to tree. Knows no semantics and never fails: what does not parse becomes a problem.
 
 pub mod ast;
+mod errors;
+mod grammar;
+mod literals;
+mod lower;
+mod lower_expr;
+mod parse;
+mod scan;
+mod trivia;
 
-/// Parses the signature of a built-in operator: `##` docs, then `op module.name(…) -> T`.
-pub fn parse_signature(_text: &str) -> (ast::UserOp, String) {
-    todo!()
-}
+pub use grammar::{ITEM_WORDS, RESERVED};
+pub use parse::{BUILTIN_SOURCE, parse, parse_expr, parse_signature};

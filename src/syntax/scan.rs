@@ -1,0 +1,503 @@
+//! The look over the whole text before parsing: tokens, comments, where items start, and everything that would confuse
+//! the grammar (unclosed strings, merge markers, look-alike letters, nesting without end).
+
+use super::ast::Comment;
+use super::grammar::{ITEM_WORDS, RESERVED};
+use crate::base::{Diagnostic, Problems, SourceId, Span, codes, phrase};
+
+/// Deepest nesting of brackets and `if`s that is parsed.
+pub(super) const MAX_DEPTH: usize = 100;
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Word,
+    TypeName,
+    Number,
+    Str,
+    Open,
+    Close,
+    Punct,
+}
+
+/// A token; comments and blanks are none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// The text from the start of one item to the start of the next.
+#[derive(Clone, Debug)]
+pub(super) struct Slice {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// A problem in it has been reported already, so parsing it would only repeat that.
+    pub(super) broken: bool,
+}
+
+/// What the scan found.
+pub(super) struct Scan {
+    pub(super) tokens: Vec<Token>,
+    pub(super) comments: Vec<Comment>,
+    pub(super) slices: Vec<Slice>,
+    pub(super) problems: Problems,
+    /// Byte ranges that are no part of the language (byte order mark, merge markers).
+    pub(super) blank: Vec<(usize, usize)>,
+}
+
+/// Scans a file and splits it into items.
+pub(super) fn scan(source: SourceId, text: &str) -> Scan {
+    let mut scanner = Scanner::new(source, text, true);
+    scanner.run();
+    scanner.finish()
+}
+
+/// Scans a piece of text that is one expression or signature: no items in it.
+pub(super) fn scan_piece(source: SourceId, text: &str) -> Scan {
+    let mut scanner = Scanner::new(source, text, false);
+    scanner.out.slices.push(Slice { start: 0, end: text.len(), broken: false });
+    scanner.run();
+    scanner.finish()
+}
+
+struct Frame {
+    open: u8,
+    /// `if`s read since the bracket or the last comma in it.
+    ifs: usize,
+}
+
+struct Scanner<'t> {
+    source: SourceId,
+    text: &'t str,
+    bytes: &'t [u8],
+    at: usize,
+    /// Split into items?
+    items: bool,
+    frames: Vec<Frame>,
+    depth: usize,
+    seen_tab: bool,
+    seen_cr: bool,
+    out: Scan,
+}
+
+impl<'t> Scanner<'t> {
+    fn new(source: SourceId, text: &'t str, items: bool) -> Self {
+        let out = Scan {
+            tokens: Vec::with_capacity(text.len() / 4),
+            comments: Vec::new(),
+            slices: Vec::new(),
+            problems: Problems::default(),
+            blank: Vec::new(),
+        };
+        let frames = vec![Frame { open: 0, ifs: 0 }];
+        Self { source, text, bytes: text.as_bytes(), at: 0, items, frames, depth: 0, seen_tab: false, seen_cr: false, out }
+    }
+
+    fn run(&mut self) {
+        if self.text.starts_with('\u{feff}') {
+            self.at = '\u{feff}'.len_utf8();
+            self.out.blank.push((0, self.at));
+            self.out.problems.push(
+                Diagnostic::new(codes::W0102, self.span(0, self.at), "the file starts with a byte order mark", "an invisible mark")
+                    .help("save it as UTF-8 without BOM")
+                    .fix(self.span(0, self.at), ""),
+            );
+        }
+        while let Some(&byte) = self.bytes.get(self.at) {
+            let start = self.at;
+            if self.line_start(start) && self.merge_marker(start) {
+                continue;
+            }
+            match byte {
+                b' ' | b'\n' => self.at += 1,
+                b'\t' | b'\r' => self.odd_blank(byte),
+                b'#' => self.comment(),
+                b'"' => self.string(start, start),
+                b'r' if self.bytes.get(start + 1) == Some(&b'"') => self.string(start, start + 1),
+                b'a'..=b'z' | b'_' => self.word(start),
+                b'A'..=b'Z' => {
+                    let end = self.while_from(start, |b| b.is_ascii_alphanumeric() || b == b'_');
+                    self.push(Kind::TypeName, start, end);
+                }
+                b'0'..=b'9' => self.number(start),
+                b'(' | b'[' | b'{' => self.open(byte, start),
+                b')' | b']' | b'}' => self.close(byte, start),
+                0x80.. => self.foreign(start),
+                _ => self.punct(start),
+            }
+        }
+    }
+
+    fn finish(mut self) -> Scan {
+        let end = self.text.len();
+        if let Some(last) = self.out.slices.last_mut() {
+            last.end = end;
+        }
+        self.out
+    }
+
+    // ---- tokens
+
+    fn push(&mut self, kind: Kind, start: usize, end: usize) {
+        self.at = end;
+        if self.items && self.out.slices.is_empty() {
+            self.stray(start);
+        }
+        self.out.tokens.push(Token { kind, start, end });
+    }
+
+    fn comment(&mut self) {
+        let start = self.at;
+        let line = self.text[start..].split('\n').next().unwrap_or_default();
+        self.at = start + line.len();
+        let text = line.trim_end().to_owned();
+        let span = self.span(start, start + text.len());
+        self.out.comments.push(Comment { text, span });
+    }
+
+    /// Reads a string whose first quote is at `quote`; `start` is its first byte.
+    fn string(&mut self, start: usize, quote: usize) {
+        let raw = quote > start;
+        if !raw && self.text[quote..].starts_with("\"\"\"") {
+            return self.triple(start);
+        }
+        let mut at = quote + 1;
+        loop {
+            match self.bytes.get(at) {
+                Some(b'"') => return self.push(Kind::Str, start, at + 1),
+                Some(b'\\') if !raw && self.bytes.get(at + 1).is_some_and(|&b| b != b'\n') => at += 2,
+                None | Some(b'\n') => break,
+                Some(_) => at += 1,
+            }
+        }
+        self.push(Kind::Str, start, at);
+        let span = self.span(start, at);
+        self.broken(
+            Diagnostic::new(codes::E0102, span, "this string is not closed", "opened here, and the line ends")
+                .help("close it with `\"`; text over several lines stands between `\"\"\"` and `\"\"\"`"),
+        );
+    }
+
+    fn triple(&mut self, start: usize) {
+        let body = start + 3;
+        if let Some(length) = self.text[body..].find("\"\"\"") {
+            return self.push(Kind::Str, start, body + length + 3);
+        }
+        // Nothing closes it: take it to end before the next item, so that the rest of the file is still read.
+        let mut end = self.text.len();
+        for (at, _) in self.text[body..].match_indices('\n') {
+            let line = body + at + 1;
+            let word = self.while_from(line, |b| b.is_ascii_lowercase());
+            if self.bytes.get(word) == Some(&b' ') && ITEM_WORDS.contains(&&self.text[line..word]) {
+                end = line;
+                break;
+            }
+        }
+        self.push(Kind::Str, start, end);
+        let span = self.span(start, body);
+        self.broken(
+            Diagnostic::new(codes::E0102, span, "this block of text is not closed", "opened here")
+                .help("close it with `\"\"\"`"),
+        );
+    }
+
+    fn number(&mut self, start: usize) {
+        let mut at = self.while_from(start, |b| b.is_ascii_digit() || b == b'_');
+        if self.bytes.get(at) == Some(&b'.') && self.bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
+            at = self.while_from(at + 1, |b| b.is_ascii_digit() || b == b'_');
+        }
+        if matches!(self.bytes.get(at), Some(b'e' | b'E')) {
+            let sign = usize::from(matches!(self.bytes.get(at + 1), Some(b'+' | b'-')));
+            if self.bytes.get(at + 1 + sign).is_some_and(u8::is_ascii_digit) {
+                at = self.while_from(at + 1 + sign, |b| b.is_ascii_digit());
+            }
+        }
+        at = self.while_from(at, |b| b.is_ascii_alphanumeric() || b == b'_');
+        if self.bytes.get(at) == Some(&b'%') {
+            at += 1;
+        }
+        self.push(Kind::Number, start, at);
+    }
+
+    fn punct(&mut self, start: usize) {
+        const LONG: [&str; 9] = ["|>", "=>", "->", "==", "!=", "<=", ">=", "??", ".."];
+        let rest = &self.text[start..];
+        let length = if LONG.iter().any(|p| rest.starts_with(p)) { 2 } else { 1 };
+        if rest.starts_with(',') {
+            self.end_ifs();
+        }
+        self.push(Kind::Punct, start, start + length);
+    }
+
+    fn open(&mut self, byte: u8, start: usize) {
+        self.push(Kind::Open, start, start + 1);
+        self.frames.push(Frame { open: byte, ifs: 0 });
+        self.deeper(start);
+    }
+
+    fn close(&mut self, byte: u8, start: usize) {
+        self.push(Kind::Close, start, start + 1);
+        let wanted = match byte {
+            b')' => b'(',
+            b']' => b'[',
+            _ => b'{',
+        };
+        // A wrong bracket is the parser's to report; here it only must not shift the depth of all that follows.
+        if let Some(index) = self.frames.iter().rposition(|f| f.open == wanted) {
+            while self.frames.len() > index {
+                self.end_ifs();
+                self.frames.pop();
+                self.depth -= 1;
+            }
+        }
+    }
+
+    fn deeper(&mut self, at: usize) {
+        self.depth += 1;
+        if self.depth == MAX_DEPTH + 1 && self.out.slices.last().is_none_or(|s| !s.broken) {
+            let span = self.span(at, at + 1);
+            let message = format!("this is nested more than {MAX_DEPTH} levels deep");
+            self.broken(
+                Diagnostic::new(codes::E0109, span, message, "one level too many")
+                    .help("give the inner part a name with `let` and use the name here"),
+            );
+        }
+    }
+
+    fn end_ifs(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            self.depth -= frame.ifs;
+            frame.ifs = 0;
+        }
+    }
+
+    // ---- words and items
+
+    fn word(&mut self, start: usize) {
+        let end = self.while_from(start, |b| b.is_ascii_alphanumeric() || b == b'_');
+        let word = &self.text[start..end];
+        let next = self.text[end..].trim_start_matches([' ', '\t']).bytes().next();
+        let after_dot = self.out.tokens.last().is_some_and(|t| t.end == start && self.text[t.start..t.end] == *".");
+        let plain = !after_dot && !matches!(next, Some(b':' | b',' | b'.' | b')' | b']' | b'}'));
+        if self.items && plain {
+            if ITEM_WORDS.contains(&word) {
+                self.item_word(start, end);
+            } else if self.line_start(start)
+                && self.frames.len() == 1
+                && !self.out.slices.is_empty()
+                && self.complete()
+                && !RESERVED.contains(&word)
+                && !self.takes_words()
+            {
+                self.stray(start);
+            }
+        }
+        self.push(Kind::Word, start, end);
+        if word == "if" && !after_dot && next != Some(b':') {
+            if let Some(frame) = self.frames.last_mut() {
+                frame.ifs += 1;
+            }
+            self.deeper(start);
+        }
+    }
+
+    fn item_word(&mut self, start: usize, end: usize) {
+        if self.line_start(start) {
+            return self.start_slice(start, false);
+        }
+        if self.frames.len() > 1 || !(self.out.slices.is_empty() || self.complete()) {
+            return;
+        }
+        let line = self.text[..start].rfind('\n').map_or(0, |n| n + 1);
+        let indented = self.text[line..start].trim().is_empty();
+        let word = &self.text[start..end];
+        let message = if indented {
+            format!("`{word}` starts an item and must stand at the start of the line")
+        } else {
+            format!("`{word}` starts a second item on this line")
+        };
+        let problem = Diagnostic::new(codes::E0104, self.span(start, end), message, "an item starts here");
+        let problem = if indented {
+            problem.help("remove the blanks before it").fix(self.span(line, start), "")
+        } else {
+            let from = self.out.tokens.last().map_or(line, |t| t.end);
+            problem.help("put it on a line of its own").fix(self.span(from, start), "\n")
+        };
+        self.out.problems.push(problem);
+        self.start_slice(start, false);
+    }
+
+    fn start_slice(&mut self, start: usize, broken: bool) {
+        if let Some(last) = self.out.slices.last_mut() {
+            last.end = start;
+        }
+        self.out.slices.push(Slice { start, end: self.text.len(), broken });
+        self.frames = vec![Frame { open: 0, ifs: 0 }];
+        self.depth = 0;
+    }
+
+    /// Text at the start of a line, outside every item, that starts none.
+    fn stray(&mut self, start: usize) {
+        let rest = &self.text[start..];
+        let word: &str = &rest[..rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())];
+        let shown = if word.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { word.to_owned() };
+        let span = self.span(start, start + shown.len());
+        let after = rest[word.len()..].trim_start();
+        let mut problem = Diagnostic::new(codes::E0101, span, format!("`{shown}` starts no item"), "expected an item word such as `let`");
+        let near = match word {
+            "var" | "const" | "val" | "set" => Some("let"),
+            "def" | "func" | "function" | "fun" => Some("fn"),
+            "from" | "use" | "include" | "require" => Some("import"),
+            "assert" => Some("expect"),
+            "struct" | "type" | "record" => Some("schema"),
+            _ => phrase::nearest(word, ITEM_WORDS.iter().copied()),
+        };
+        if !word.is_empty() && after.starts_with('=') && !after.starts_with("==") {
+            problem = problem.help(format!("write `let {word} = …`")).fix(self.span(start, start), "let ");
+        } else if let Some(near) = near.filter(|_| !word.is_empty()) {
+            problem = problem.help(format!("did you mean `{near}`?")).fix(span, near);
+        } else {
+            problem = problem.help(format!("items start with one of {}", phrase::quoted(ITEM_WORDS)));
+        }
+        self.out.problems.push(problem);
+        self.start_slice(start, true);
+    }
+
+    /// Says whether the tokens so far can end an expression or an item.
+    fn complete(&self) -> bool {
+        let Some(last) = self.out.tokens.last() else { return true };
+        match last.kind {
+            Kind::Word => {
+                let word = &self.text[last.start..last.end];
+                let column = last.start > 0 && self.bytes[last.start - 1] == b'.';
+                column || !RESERVED.contains(&word) || matches!(word, "true" | "false" | "none")
+            }
+            Kind::TypeName | Kind::Number | Kind::Str | Kind::Close => true,
+            Kind::Open => false,
+            Kind::Punct => &self.text[last.start..last.end] == "?",
+        }
+    }
+
+    /// `op` and `recipe` end in plain words, which may stand on a line of their own.
+    fn takes_words(&self) -> bool {
+        self.out.slices.last().is_some_and(|s| {
+            let text = &self.text[s.start..];
+            text.starts_with("op ") || text.starts_with("recipe ")
+        })
+    }
+
+    // ---- what does not belong in a recipe
+
+    fn odd_blank(&mut self, byte: u8) {
+        let start = self.at;
+        self.at += 1;
+        let seen = if byte == b'\t' { &mut self.seen_tab } else { &mut self.seen_cr };
+        if std::mem::replace(seen, true) {
+            return;
+        }
+        let (name, help) = match byte {
+            b'\t' => ("a tab", "indent with blanks; `rbpipe fmt` does it for the whole file"),
+            _ => ("a carriage return", "save the file with Unix line ends; `rbpipe fmt` does it"),
+        };
+        let span = self.span(start, start + 1);
+        self.out.problems.push(Diagnostic::new(codes::W0102, span, format!("{name} in the source"), "the first one").help(help));
+    }
+
+    fn merge_marker(&mut self, start: usize) -> bool {
+        let line = self.text[start..].split('\n').next().unwrap_or_default();
+        let is_marker = ["<<<<<<<", "=======", ">>>>>>>", "|||||||"]
+            .iter()
+            .any(|m| line.strip_prefix(m).is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with(' ')));
+        if is_marker {
+            let end = start + line.len();
+            self.out.problems.push(
+                Diagnostic::new(codes::E0110, self.span(start, end), "a merge was not finished here", "marker left by git")
+                    .help("keep one of the two versions and delete the marker lines"),
+            );
+            self.out.blank.push((start, end));
+            self.at = end;
+        }
+        is_marker
+    }
+
+    /// A run of characters that no token can hold.
+    fn foreign(&mut self, start: usize) {
+        let run: String = self.text[start..].chars().take_while(|c| !c.is_ascii()).collect();
+        let end = start + run.len();
+        let first = run.chars().next().unwrap_or_default();
+        let span = self.span(start, end);
+        let problem = match look_alike(first) {
+            Some((name, ascii)) => Diagnostic::new(
+                codes::E0110,
+                span,
+                format!("{name} (U+{:04X}) looks like `{}` but is none", u32::from(first), ascii.escape_debug()),
+                "this character",
+            )
+            .help(format!("type it anew as {}", if ascii == ' ' { "a blank".to_owned() } else { format!("`{ascii}`") })),
+            None => Diagnostic::new(
+                codes::E0110,
+                span,
+                format!("`{first}` (U+{:04X}) can stand only in strings and comments", u32::from(first)),
+                "this character",
+            )
+            .help("names are written in a–z, 0–9 and `_`"),
+        };
+        let problem = match look_alike(first) {
+            Some((_, ascii)) if run.chars().count() == 1 => problem.fix(span, ascii.to_string()),
+            _ => problem,
+        };
+        self.push(Kind::Punct, start, end);
+        self.broken(problem);
+    }
+
+    fn broken(&mut self, problem: Diagnostic) {
+        self.out.problems.push(problem);
+        if let Some(slice) = self.out.slices.last_mut() {
+            slice.broken = true;
+        }
+    }
+
+    // ---- small helpers
+
+    fn while_from(&self, start: usize, test: impl Fn(u8) -> bool) -> usize {
+        start + self.bytes[start..].iter().take_while(|&&b| test(b)).count()
+    }
+
+    fn line_start(&self, at: usize) -> bool {
+        at == 0 || self.bytes[at - 1] == b'\n' || (at == 3 && self.text.starts_with('\u{feff}'))
+    }
+
+    fn span(&self, start: usize, end: usize) -> Span {
+        Span::new(self.source, start, end)
+    }
+}
+
+/// Names a character that editors, chats and keyboards put where an ASCII one is meant.
+fn look_alike(c: char) -> Option<(&'static str, char)> {
+    Some(match c {
+        '“' | '”' | '„' | '«' | '»' => ("a typographic quote", '"'),
+        '‘' | '’' => ("a typographic quote", '"'),
+        '–' | '—' | '−' | '‐' | '‑' => ("a dash", '-'),
+        '\u{a0}' | '\u{202f}' | '\u{2009}' | '\u{3000}' => ("a special blank", ' '),
+        '，' => ("a full-width comma", ','),
+        '：' => ("a full-width colon", ':'),
+        '（' => ("a full-width bracket", '('),
+        '）' => ("a full-width bracket", ')'),
+        '＝' => ("a full-width equals sign", '='),
+        '×' => ("a multiplication sign", '*'),
+        '÷' => ("a division sign", '/'),
+        'а' => ("a Cyrillic letter", 'a'),
+        'е' => ("a Cyrillic letter", 'e'),
+        'о' => ("a Cyrillic letter", 'o'),
+        'р' => ("a Cyrillic letter", 'p'),
+        'с' => ("a Cyrillic letter", 'c'),
+        'х' => ("a Cyrillic letter", 'x'),
+        'у' => ("a Cyrillic letter", 'y'),
+        'і' => ("a Cyrillic letter", 'i'),
+        'ο' => ("a Greek letter", 'o'),
+        'α' => ("a Greek letter", 'a'),
+        _ => return None,
+    })
+}
