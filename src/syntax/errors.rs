@@ -70,7 +70,8 @@ impl Case<'_> {
         if self.tokens.get(self.found)?.kind != Kind::Close || self.open_bracket().is_some() {
             return None;
         }
-        let problem = Diagnostic::new(codes::E0101, self.here(), format!("`{found}` closes nothing"), "no bracket is open here");
+        let problem =
+            Diagnostic::new(codes::E0101, self.here(), format!("`{found}` closes nothing"), "no bracket is open here");
         Some(problem.help("remove it").fix(self.here(), ""))
     }
 
@@ -79,7 +80,9 @@ impl Case<'_> {
         if before == "|>" {
             let span = self.here();
             let problem = Diagnostic::new(codes::E0106, span, "a pipe step is a call", "expected `module.operator(…)`");
-            return Some(problem.also(self.span_of(self.found - 1), "this pipe").help("write `… |> module.operator(…)`"));
+            return Some(
+                problem.also(self.span_of(self.found - 1), "this pipe").help("write `… |> module.operator(…)`"),
+            );
         }
         let mut start = self.found.checked_sub(1)?;
         while start > 0 && (self.word(start) == "." || self.word(start - 1) == ".") {
@@ -93,10 +96,15 @@ impl Case<'_> {
         let name = &self.text[step.start as usize..step.end as usize];
         let end = Span { start: step.end, ..step };
         Some(
-            Diagnostic::new(codes::E0106, step, format!("`{name}` is not called here"), "a pipe step is a call, with parentheses")
-                .also(self.span_of(pipe), "this pipe")
-                .help(format!("write `{name}()`"))
-                .fix(end, "()"),
+            Diagnostic::new(
+                codes::E0106,
+                step,
+                format!("`{name}` is not called here"),
+                "a pipe step is a call, with parentheses",
+            )
+            .also(self.span_of(pipe), "this pipe")
+            .help(format!("write `{name}()`"))
+            .fix(end, "()"),
         )
     }
 
@@ -119,10 +127,15 @@ impl Case<'_> {
         let shown = if inner.len() > 60 || inner.contains('\n') { "d |> f()" } else { inner };
         let blank = if found == "." || found == "[" { "" } else { " " };
         Some(
-            Diagnostic::new(codes::E0106, self.here(), format!("{what} cannot follow a pipe"), "this would belong to the last step")
-                .also(self.span_of(pipe), "the pipe")
-                .help(format!("put the pipe in parentheses: `({shown}){blank}{found} …`"))
-                .fix(whole, format!("({inner})")),
+            Diagnostic::new(
+                codes::E0106,
+                self.here(),
+                format!("{what} cannot follow a pipe"),
+                "this would belong to the last step",
+            )
+            .also(self.span_of(pipe), "the pipe")
+            .help(format!("put the pipe in parentheses: `({shown}){blank}{found} …`"))
+            .fix(whole, format!("({inner})")),
         )
     }
 
@@ -132,11 +145,18 @@ impl Case<'_> {
         }
         let here = self.here();
         let problem = match found {
-            "}" | "" => Diagnostic::new(codes::E0108, here, "this block has no result", "expected `=> result` before this")
-                .help("a block is `{ let x = … => result }`"),
-            _ => Diagnostic::new(codes::E0108, here, "the result of a block stands after `=>`", "expected `=>` before this")
-                .help("write `=>` before the result")
-                .fix(Span { end: here.start, ..here }, "=> "),
+            "}" | "" => {
+                Diagnostic::new(codes::E0108, here, "this block has no result", "expected `=> result` before this")
+                    .help("a block is `{ let x = … => result }`")
+            }
+            _ => Diagnostic::new(
+                codes::E0108,
+                here,
+                "the result of a block stands after `=>`",
+                "expected `=>` before this",
+            )
+            .help("write `=>` before the result")
+            .fix(Span { end: here.start, ..here }, "=> "),
         };
         Some(problem)
     }
@@ -172,7 +192,10 @@ impl Case<'_> {
     }
 
     fn reserved(&self, found: &str, before: &str) -> Option<Diagnostic> {
-        let introduces = matches!(before, "let" | "stage" | "param" | "secret" | "fn" | "op" | "output" | "profile" | "as" | "sweep");
+        let introduces = matches!(
+            before,
+            "let" | "stage" | "param" | "secret" | "fn" | "op" | "output" | "profile" | "as" | "sweep"
+        );
         let reads = self.expects(&[Rule::ident, Rule::primary, Rule::unary, Rule::name, Rule::arg, Rule::rfield]);
         let lone = matches!(self.word(self.found + 1), "," | ")" | "]" | "}" | "=" | "|>" | "" | "==" | "." | "as");
         if !RESERVED.contains(&found) || !(introduces || reads && lone) || matches!(found, "then" | "else" | "with") {
@@ -193,10 +216,17 @@ impl Case<'_> {
             ("!", _) => ("!", "not "),
             (";", _) => {
                 let problem = Diagnostic::new(codes::E0101, self.here(), "there are no semicolons here", "not needed");
-                return Some(problem.help("an item ends where the next one starts; in brackets write `,`").fix(self.here(), ""));
+                return Some(
+                    problem.help("an item ends where the next one starts; in brackets write `,`").fix(self.here(), ""),
+                );
             }
             ("'", _) => {
-                let problem = Diagnostic::new(codes::E0101, self.here(), "a string stands between double quotes", "a single quote");
+                let problem = Diagnostic::new(
+                    codes::E0101,
+                    self.here(),
+                    "a string stands between double quotes",
+                    "a single quote",
+                );
                 return Some(problem.help("write `\"…\"`"));
             }
             ("/", "/") if touching => {
@@ -205,7 +235,8 @@ impl Case<'_> {
                 return Some(problem.help("write `# …`").fix(both, "#"));
             }
             ("*", "*") if touching => {
-                let problem = Diagnostic::new(codes::E0101, self.here(), "there is no operator `**`", "not an operator");
+                let problem =
+                    Diagnostic::new(codes::E0101, self.here(), "there is no operator `**`", "not an operator");
                 return Some(problem.help("spread a record into a call with `..record`"));
             }
             ("$" | "@" | "~" | "^" | "&" | "\\" | "`" | "%", _) => {
@@ -215,7 +246,8 @@ impl Case<'_> {
             _ => return None,
         };
         let span = if written.len() == 2 { self.here().to(self.span_of(self.found + 1)) } else { self.here() };
-        let problem = Diagnostic::new(codes::E0101, span, format!("there is no operator `{written}`"), "not an operator");
+        let problem =
+            Diagnostic::new(codes::E0101, span, format!("there is no operator `{written}`"), "not an operator");
         Some(problem.help(format!("write `{}`", meant.trim())).fix(span, meant))
     }
 
@@ -228,11 +260,13 @@ impl Case<'_> {
         let starts = self.found >= 2 && matches!(self.word(self.found - 2), "(" | "," | "{");
         if open.is_some_and(|o| self.word(o) != "[") && name.kind == Kind::Word && starts {
             let name = self.word(self.found - 1);
-            let problem = Diagnostic::new(codes::E0101, self.here(), format!("`{name}` is given with `:`"), "expected `:`");
+            let problem =
+                Diagnostic::new(codes::E0101, self.here(), format!("`{name}` is given with `:`"), "expected `:`");
             return Some(problem.help(format!("write `{name}: …`")).fix(self.here(), ":"));
         }
         if self.expects(&[Rule::cmp]) || self.expects(&[Rule::plus]) {
-            let problem = Diagnostic::new(codes::E0101, self.here(), "`=` names a value, `==` compares", "expected `==`");
+            let problem =
+                Diagnostic::new(codes::E0101, self.here(), "`=` names a value, `==` compares", "expected `==`");
             return Some(problem.help("write `==`").fix(self.here(), "=="));
         }
         None
@@ -245,7 +279,12 @@ impl Case<'_> {
             return None;
         }
         let span = self.span_of(self.found - 1);
-        let problem = Diagnostic::new(codes::E0107, span, "`..` at the start of an argument spreads a record", "no record follows");
+        let problem = Diagnostic::new(
+            codes::E0107,
+            span,
+            "`..` at the start of an argument spreads a record",
+            "no record follows",
+        );
         Some(problem.help("a range needs the argument's name before it, as in `keep: ..30deg`"))
     }
 
@@ -254,7 +293,10 @@ impl Case<'_> {
         if !compares(found) || self.expects(&[Rule::cmp]) {
             return None;
         }
-        let first = (0..self.found).rev().take_while(|&i| !matches!(self.word(i), "and" | "or" | "=" | ",")).find(|&i| compares(self.word(i)))?;
+        let first = (0..self.found)
+            .rev()
+            .take_while(|&i| !matches!(self.word(i), "and" | "or" | "=" | ","))
+            .find(|&i| compares(self.word(i)))?;
         let problem = Diagnostic::new(codes::E0101, self.here(), "comparisons do not chain", "a second comparison");
         Some(problem.also(self.span_of(first), "the first one").help("join two comparisons with `and`"))
     }
@@ -263,15 +305,24 @@ impl Case<'_> {
         let token = self.tokens.get(self.found)?;
         let starts_value = matches!(token.kind, Kind::Word | Kind::Number | Kind::Str | Kind::TypeName | Kind::Open)
             || found == ".." && self.expects(&[Rule::comma]);
-        if open.is_none() || !self.expects(&[Rule::comma]) || !starts_value || RESERVED.contains(&found) && self.word(self.found + 1) != ":" {
+        if open.is_none()
+            || !self.expects(&[Rule::comma])
+            || !starts_value
+            || RESERVED.contains(&found) && self.word(self.found + 1) != ":"
+        {
             return None;
         }
         let end = self.span_of(self.found.checked_sub(1)?).end;
         let gap = Span { start: end, end, ..self.here() };
         Some(
-            Diagnostic::new(codes::E0101, self.here(), format!("a comma is missing before `{}`", short(found)), "expected `,` before this")
-                .help("separate them with `,`")
-                .fix(gap, ","),
+            Diagnostic::new(
+                codes::E0101,
+                self.here(),
+                format!("a comma is missing before `{}`", short(found)),
+                "expected `,` before this",
+            )
+            .help("separate them with `,`")
+            .fix(gap, ","),
         )
     }
 
@@ -279,7 +330,12 @@ impl Case<'_> {
         if !self.expects(&[Rule::arrow]) {
             return None;
         }
-        let problem = Diagnostic::new(codes::E0101, self.here(), format!("expected the result type, found {}", describe(found)), "expected `->` here");
+        let problem = Diagnostic::new(
+            codes::E0101,
+            self.here(),
+            format!("expected the result type, found {}", describe(found)),
+            "expected `->` here",
+        );
         Some(problem.help("write what it returns: `fn f(a: Int) -> Int = …`"))
     }
 
@@ -290,10 +346,16 @@ impl Case<'_> {
         let wanted = self.wanted();
         let list = one_of(&wanted);
         let unfinished = self.found == self.tokens.len();
-        let message = if unfinished { format!("this item ends too early: expected {list}") } else { format!("expected {list}, found {}", describe(found)) };
+        let message = if unfinished {
+            format!("this item ends too early: expected {list}")
+        } else {
+            format!("expected {list}, found {}", describe(found))
+        };
         let problem = Diagnostic::new(codes::E0101, self.here(), message, format!("expected {list} here"));
         let opened = self.open_bracket().filter(|_| {
-            unfinished || self.expects(&[Rule::rpar, Rule::rbrack, Rule::rbrace]) || self.tokens[self.found].kind == Kind::Close
+            unfinished
+                || self.expects(&[Rule::rpar, Rule::rbrack, Rule::rbrace])
+                || self.tokens[self.found].kind == Kind::Close
         });
         if let Some(open) = opened {
             let bracket = self.word(open);
@@ -302,7 +364,9 @@ impl Case<'_> {
                 "[" => "]",
                 _ => "}",
             };
-            return problem.also(self.span_of(open), format!("this `{bracket}` is still open")).help(format!("close it with `{close}`"));
+            return problem
+                .also(self.span_of(open), format!("this `{bracket}` is still open"))
+                .help(format!("close it with `{close}`"));
         }
         let item = self.word(0);
         let help = match item {
@@ -328,8 +392,20 @@ impl Case<'_> {
         let mut operator = false;
         for &rule in self.expected {
             let word = match rule {
-                Rule::pipe_op | Rule::kw_or | Rule::kw_and | Rule::cmp | Rule::not_in | Rule::coalesce_op | Rule::plus
-                | Rule::minus | Rule::star | Rule::slash | Rule::field | Rule::index | Rule::lbrack | Rule::call => {
+                Rule::pipe_op
+                | Rule::kw_or
+                | Rule::kw_and
+                | Rule::cmp
+                | Rule::not_in
+                | Rule::coalesce_op
+                | Rule::plus
+                | Rule::minus
+                | Rule::star
+                | Rule::slash
+                | Rule::field
+                | Rule::index
+                | Rule::lbrack
+                | Rule::call => {
                     operator = true;
                     continue;
                 }
@@ -410,7 +486,8 @@ impl Case<'_> {
                     "|>" => {
                         pipe.get_or_insert(index);
                     }
-                    "=" | "," | ":" | "=>" | "expect" | "warn" | "then" | "else" | "in" | "if" | "where" | "and" | "or" | "not" => break,
+                    "=" | "," | ":" | "=>" | "expect" | "warn" | "then" | "else" | "in" | "if" | "where" | "and"
+                    | "or" | "not" => break,
                     _ => {}
                 },
             }
@@ -454,18 +531,51 @@ fn in_words(rule: Rule) -> Option<String> {
         Rule::kw_strict => "strict_numerics",
         _ => {
             return match rule {
-                Rule::expr | Rule::pipe | Rule::expr_or | Rule::expr_and | Rule::expr_not | Rule::expr_cmp | Rule::range
-                | Rule::coalesce | Rule::add | Rule::mul | Rule::unary | Rule::postfix | Rule::primary | Rule::number
-                | Rule::arg | Rule::cond | Rule::sweep | Rule::rowref | Rule::kw_if | Rule::kw_not | Rule::kw_sweep
-                | Rule::record | Rule::list | Rule::paren | Rule::kw_true | Rule::kw_false | Rule::kw_none => Some("a value".to_owned()),
-                Rule::ident | Rule::word | Rule::name | Rule::pdecl | Rule::named | Rule::axis | Rule::path | Rule::rfield => {
-                    Some("a name".to_owned())
-                }
+                Rule::expr
+                | Rule::pipe
+                | Rule::expr_or
+                | Rule::expr_and
+                | Rule::expr_not
+                | Rule::expr_cmp
+                | Rule::range
+                | Rule::coalesce
+                | Rule::add
+                | Rule::mul
+                | Rule::unary
+                | Rule::postfix
+                | Rule::primary
+                | Rule::number
+                | Rule::arg
+                | Rule::cond
+                | Rule::sweep
+                | Rule::rowref
+                | Rule::kw_if
+                | Rule::kw_not
+                | Rule::kw_sweep
+                | Rule::record
+                | Rule::list
+                | Rule::paren
+                | Rule::kw_true
+                | Rule::kw_false
+                | Rule::kw_none => Some("a value".to_owned()),
+                Rule::ident
+                | Rule::word
+                | Rule::name
+                | Rule::pdecl
+                | Rule::named
+                | Rule::axis
+                | Rule::path
+                | Rule::rfield => Some("a name".to_owned()),
                 Rule::string => Some("a string".to_owned()),
                 Rule::tname => Some("a type name".to_owned()),
-                Rule::type_ | Rule::tprim | Rule::named_t | Rule::enum_ | Rule::list_t | Rule::row_t | Rule::tuple_t | Rule::targ => {
-                    Some("a type".to_owned())
-                }
+                Rule::type_
+                | Rule::tprim
+                | Rule::named_t
+                | Rule::enum_
+                | Rule::list_t
+                | Rule::row_t
+                | Rule::tuple_t
+                | Rule::targ => Some("a type".to_owned()),
                 Rule::params => Some("parameters in `( … )`".to_owned()),
                 Rule::step => Some("a call".to_owned()),
                 Rule::names => Some("`.{ … }`".to_owned()),

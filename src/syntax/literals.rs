@@ -99,13 +99,8 @@ impl Reader<'_, '_> {
         let opens_line = lines.len() > 1 && lines[0].1.trim().is_empty();
         let closes_line = lines.len() > 1 && lines.last().is_some_and(|(_, l)| l.trim().is_empty());
         let blanks = |l: &str| l.len() - l.trim_start_matches(' ').len();
-        let indent = lines
-            .iter()
-            .skip(1)
-            .filter(|(_, l)| !l.trim().is_empty())
-            .map(|(_, l)| blanks(l))
-            .min()
-            .unwrap_or(0);
+        let indent =
+            lines.iter().skip(1).filter(|(_, l)| !l.trim().is_empty()).map(|(_, l)| blanks(l)).min().unwrap_or(0);
         let first = usize::from(opens_line);
         let last = lines.len() - usize::from(closes_line);
         for (index, &(at, line)) in lines.iter().enumerate().take(last).skip(first) {
@@ -140,8 +135,13 @@ impl Reader<'_, '_> {
         let span = Span::new(self.source, start, start + name.len());
         if name.contains('.') {
             self.problems.push(
-                Diagnostic::new(codes::E0101, span, "only a name can stand between the braces of a string", "not a field")
-                    .help(format!("give it a name first: `let x = {name}`; a brace as a character is written `\\{{`")),
+                Diagnostic::new(
+                    codes::E0101,
+                    span,
+                    "only a name can stand between the braces of a string",
+                    "not a field",
+                )
+                .help(format!("give it a name first: `let x = {name}`; a brace as a character is written `\\{{`")),
             );
             return;
         }
@@ -182,8 +182,9 @@ impl Reader<'_, '_> {
                 let start = self.start + at;
                 let span = Span::new(self.source, start, start + length);
                 let help = "known are `\\n \\t \\r \\\" \\\\ \\{ \\}` and `\\u{…}`; a regex is written `r\"…\"`";
-                self.problems
-                    .push(Diagnostic::new(codes::E0101, span, format!("unknown escape `\\{c}`"), "in this string").help(help));
+                self.problems.push(
+                    Diagnostic::new(codes::E0101, span, format!("unknown escape `\\{c}`"), "in this string").help(help),
+                );
             }
         }
         length

@@ -1,8 +1,8 @@
 //! Parsed pairs to the typed tree: items and types. Expressions are in `lower_expr`.
 
 use super::ast::{
-    Binding, Function, Import, ImportFrom, Item, ItemKind, Name, ParamDecl, RowPart, RowType, StrLit, TypeArg, TypeExpr,
-    TypeExprKind, UserOp, With,
+    Binding, Function, Import, ImportFrom, Item, ItemKind, Name, ParamDecl, RowPart, RowType, StrLit, TypeArg,
+    TypeExpr, TypeExprKind, UserOp, With,
 };
 use super::grammar::{Pair, Rule, is_noise};
 use super::scan::{Scan, Token};
@@ -26,7 +26,13 @@ pub(super) fn kids(pair: Pair) -> impl Iterator<Item = Pair> {
 }
 
 impl<'a> Lower<'a> {
-    pub(super) fn new(source: SourceId, text: &'a str, base: usize, scan: &'a Scan, problems: &'a mut Problems) -> Self {
+    pub(super) fn new(
+        source: SourceId,
+        text: &'a str,
+        base: usize,
+        scan: &'a Scan,
+        problems: &'a mut Problems,
+    ) -> Self {
         Self { source, text, base, tokens: &scan.tokens, comments: &scan.comments, problems }
     }
 
@@ -78,7 +84,8 @@ impl<'a> Lower<'a> {
             Rule::param => {
                 let name = self.name(&kids.next()?);
                 let ty = self.ty(kids.next()?);
-                let within = kids.next_if(|p| p.as_rule() == Rule::kw_in).and_then(|_| kids.next()).map(|p| self.expr(p));
+                let within =
+                    kids.next_if(|p| p.as_rule() == Rule::kw_in).and_then(|_| kids.next()).map(|p| self.expr(p));
                 let default = kids.next().map(|p| self.expr(p));
                 ItemKind::Param { name, ty, within, default }
             }
@@ -193,7 +200,9 @@ impl<'a> Lower<'a> {
     fn param(&mut self, pdecl: Pair, rest: bool) -> ParamDecl {
         let doc = self.doc(self.span(&pdecl));
         let mut parts = kids(pdecl);
-        let (Some(name), Some(ty)) = (parts.next(), parts.next()) else { unreachable!("a parameter has a name and a type") };
+        let (Some(name), Some(ty)) = (parts.next(), parts.next()) else {
+            unreachable!("a parameter has a name and a type")
+        };
         let (name, ty) = (self.name(&name), self.ty(ty));
         ParamDecl { doc, name, rest, ty, default: parts.next().map(|p| self.expr(p)) }
     }

@@ -22,7 +22,9 @@ impl Lower<'_> {
                 self.expr(inner)
             }
             Rule::pipe => self.pipe(pair),
-            Rule::expr_or | Rule::expr_and | Rule::expr_cmp | Rule::coalesce | Rule::add | Rule::mul => self.binary(pair),
+            Rule::expr_or | Rule::expr_and | Rule::expr_cmp | Rule::coalesce | Rule::add | Rule::mul => {
+                self.binary(pair)
+            }
             Rule::expr_not | Rule::unary => self.unary(pair),
             Rule::range => self.range(pair),
             Rule::postfix => self.postfix(pair),
@@ -53,7 +55,9 @@ impl Lower<'_> {
 
     fn step(&mut self, pair: Pair) -> Expr {
         let mut parts = kids(pair);
-        let (Some(path), Some(call)) = (parts.next(), parts.next()) else { unreachable!("a step is a path and a call") };
+        let (Some(path), Some(call)) = (parts.next(), parts.next()) else {
+            unreachable!("a step is a path and a call")
+        };
         let mut words = path.into_inner().map(|p| self.name(&p)).collect::<Vec<_>>().into_iter();
         let first = words.next().expect("a path has a first word");
         let head = Expr { span: first.span, kind: ExprKind::Ident(first.text) };
@@ -165,8 +169,12 @@ impl Lower<'_> {
             _ => {
                 let value = self.expr(pair);
                 if matches!(value.kind, ExprKind::Range(Some(_), None)) {
-                    let problem =
-                        Diagnostic::new(codes::E0107, value.span, "a range without an end cannot stand as a bare argument", "which argument?");
+                    let problem = Diagnostic::new(
+                        codes::E0107,
+                        value.span,
+                        "a range without an end cannot stand as a bare argument",
+                        "which argument?",
+                    );
                     self.problems.push(problem.help("name the argument, as in `keep: 4.0..`"));
                 }
                 Arg::Positional(value)
@@ -180,7 +188,12 @@ impl Lower<'_> {
         let value = self.expr(value);
         use ExprKind as K;
         if matches!(value.kind, K::Number(..) | K::Str(_) | K::Bool(_) | K::None | K::List(_) | K::Tuple(_)) {
-            let problem = Diagnostic::new(codes::E0107, span, "`..` at the start of an argument spreads a record", "this is no record");
+            let problem = Diagnostic::new(
+                codes::E0107,
+                span,
+                "`..` at the start of an argument spreads a record",
+                "this is no record",
+            );
             self.problems.push(problem.help("a range needs the argument's name before it, as in `keep: ..30deg`"));
         }
         (value, span)
@@ -243,9 +256,14 @@ impl Lower<'_> {
         drop(parts);
         if let (ExprKind::Pipe { op, .. }, false) = (&other.kind, matches!(then.kind, ExprKind::Pipe { .. })) {
             self.problems.push(
-                Diagnostic::new(codes::W0101, *op, "only the `else` branch goes through this pipe", "pipes the `else` branch alone")
-                    .also(then.span, "this branch is not piped")
-                    .help("put the `else` branch in parentheses if that is meant, the whole `if` if not"),
+                Diagnostic::new(
+                    codes::W0101,
+                    *op,
+                    "only the `else` branch goes through this pipe",
+                    "pipes the `else` branch alone",
+                )
+                .also(then.span, "this branch is not piped")
+                .help("put the `else` branch in parentheses if that is meant, the whole `if` if not"),
             );
         }
         ExprKind::If { cond: Box::new(cond), then: Box::new(then), other: Box::new(other) }
@@ -281,7 +299,8 @@ impl Lower<'_> {
         if too_long {
             let message = format!("more than {MAX_CHAIN} operators in one chain");
             self.problems.push(
-                Diagnostic::new(codes::E0109, at, message, "one too many").help("give a part of it a name with `let`, or use a list"),
+                Diagnostic::new(codes::E0109, at, message, "one too many")
+                    .help("give a part of it a name with `let`, or use a list"),
             );
         }
         too_long

@@ -92,7 +92,18 @@ impl<'t> Scanner<'t> {
             blank: Vec::new(),
         };
         let frames = vec![Frame { open: 0, ifs: 0 }];
-        Self { source, text, bytes: text.as_bytes(), at: 0, items, frames, depth: 0, seen_tab: false, seen_cr: false, out }
+        Self {
+            source,
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            items,
+            frames,
+            depth: 0,
+            seen_tab: false,
+            seen_cr: false,
+            out,
+        }
     }
 
     fn run(&mut self) {
@@ -100,9 +111,14 @@ impl<'t> Scanner<'t> {
             self.at = '\u{feff}'.len_utf8();
             self.out.blank.push((0, self.at));
             self.out.problems.push(
-                Diagnostic::new(codes::W0102, self.span(0, self.at), "the file starts with a byte order mark", "an invisible mark")
-                    .help("save it as UTF-8 without BOM")
-                    .fix(self.span(0, self.at), ""),
+                Diagnostic::new(
+                    codes::W0102,
+                    self.span(0, self.at),
+                    "the file starts with a byte order mark",
+                    "an invisible mark",
+                )
+                .help("save it as UTF-8 without BOM")
+                .fix(self.span(0, self.at), ""),
             );
         }
         while let Some(&byte) = self.bytes.get(self.at) {
@@ -342,10 +358,16 @@ impl<'t> Scanner<'t> {
     fn stray(&mut self, start: usize) {
         let rest = &self.text[start..];
         let word: &str = &rest[..rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())];
-        let shown = if word.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { word.to_owned() };
+        let shown =
+            if word.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { word.to_owned() };
         let span = self.span(start, start + shown.len());
         let after = rest[word.len()..].trim_start();
-        let mut problem = Diagnostic::new(codes::E0101, span, format!("`{shown}` starts no item"), "expected an item word such as `let`");
+        let mut problem = Diagnostic::new(
+            codes::E0101,
+            span,
+            format!("`{shown}` starts no item"),
+            "expected an item word such as `let`",
+        );
         let near = match word {
             "var" | "const" | "val" | "set" => Some("let"),
             "def" | "func" | "function" | "fun" => Some("fn"),
@@ -402,7 +424,9 @@ impl<'t> Scanner<'t> {
             _ => ("a carriage return", "save the file with Unix line ends; `rbpipe fmt` does it"),
         };
         let span = self.span(start, start + 1);
-        self.out.problems.push(Diagnostic::new(codes::W0102, span, format!("{name} in the source"), "the first one").help(help));
+        self.out
+            .problems
+            .push(Diagnostic::new(codes::W0102, span, format!("{name} in the source"), "the first one").help(help));
     }
 
     fn merge_marker(&mut self, start: usize) -> bool {
@@ -413,8 +437,13 @@ impl<'t> Scanner<'t> {
         if is_marker {
             let end = start + line.len();
             self.out.problems.push(
-                Diagnostic::new(codes::E0110, self.span(start, end), "a merge was not finished here", "marker left by git")
-                    .help("keep one of the two versions and delete the marker lines"),
+                Diagnostic::new(
+                    codes::E0110,
+                    self.span(start, end),
+                    "a merge was not finished here",
+                    "marker left by git",
+                )
+                .help("keep one of the two versions and delete the marker lines"),
             );
             self.out.blank.push((start, end));
             self.at = end;
@@ -435,7 +464,10 @@ impl<'t> Scanner<'t> {
                 format!("{name} (U+{:04X}) looks like `{}` but is none", u32::from(first), ascii.escape_debug()),
                 "this character",
             )
-            .help(format!("type it anew as {}", if ascii == ' ' { "a blank".to_owned() } else { format!("`{ascii}`") })),
+            .help(format!(
+                "type it anew as {}",
+                if ascii == ' ' { "a blank".to_owned() } else { format!("`{ascii}`") }
+            )),
             None => Diagnostic::new(
                 codes::E0110,
                 span,

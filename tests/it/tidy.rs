@@ -5,7 +5,20 @@ use std::path::{Path, PathBuf};
 
 /// The rooms in order: a file may import only from its own room and from those before it.
 const ROOMS: &[&str] = &[
-    "base", "syntax", "spec", "semantics", "plan", "data", "engine", "eval", "model", "train", "verify", "ops", "lsp", "cli",
+    "base",
+    "syntax",
+    "spec",
+    "semantics",
+    "plan",
+    "data",
+    "engine",
+    "eval",
+    "model",
+    "train",
+    "verify",
+    "ops",
+    "lsp",
+    "cli",
 ];
 /// Rooms whose code must not end in a panic for want of a value.
 const NO_UNWRAP: &[&str] = &["base", "syntax", "spec", "semantics", "plan", "data", "engine"];
@@ -28,8 +41,12 @@ fn house_rules_hold() {
         if lines > MOST_LINES {
             broken.push(format!("{name}: {lines} lines, at most {MOST_LINES}"));
         }
-        let code: Vec<(usize, &str)> =
-            text.lines().take_while(|l| !l.contains("mod tests {")).enumerate().map(|(i, l)| (i + 1, l.trim())).collect();
+        let code: Vec<(usize, &str)> = text
+            .lines()
+            .take_while(|l| !l.contains("mod tests {"))
+            .enumerate()
+            .map(|(i, l)| (i + 1, l.trim()))
+            .collect();
         for &(at, line) in code.iter().filter(|(_, l)| !l.starts_with("//")) {
             if line.len() > 160 {
                 broken.push(format!("{name}:{at}: longer than 160 bytes"));
