@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 
+use super::cell::Cell;
+use super::schema;
 use crate::base::OpError;
 
 /// Rows in memory. How the language's types lie in Arrow: Str, Json, enum: `Utf8`; Int and integer dimensions: `Int64`; Float, Ratio, Angle, …: `Float64`;
@@ -69,5 +71,87 @@ impl Table {
             None => columns.push((name.to_owned(), array)),
         }
         Self::new(columns, self.rows())
+    }
+
+    /// Returns the rows for which `keep` is true, in order.
+    pub fn filter(&self, keep: &[bool]) -> Result<Self, OpError> {
+        let ordinals: Vec<u32> = (0..self.rows() as u32).filter(|&i| keep[i as usize]).collect();
+        self.take(&ordinals)
+    }
+
+    /// Keeps only some columns, in the order given.
+    pub fn select(&self, names: &[String]) -> Result<Self, OpError> {
+        let columns =
+            names.iter().map(|n| Ok((n.clone(), Arc::clone(self.column(n)?)))).collect::<Result<_, OpError>>()?;
+        Self::new(columns, self.rows())
+    }
+
+    /// Puts the rows of several tables with equal columns one after another.
+    pub fn concat(tables: &[Self]) -> Result<Self, OpError> {
+        let Some(first) = tables.first() else { return Self::new(Vec::new(), 0) };
+        let schema = first.batch.schema();
+        for table in tables {
+            for (a, b) in schema.fields().iter().zip(table.batch.schema().fields()) {
+                if a.data_type() != b.data_type() {
+                    let (a, b, name) = (schema::text(a.data_type()), schema::text(b.data_type()), a.name());
+                    return Err(OpError::new(
+                        "E0302",
+                        format!("column `.{name}` is {a} in one input and {b} in another"),
+                    ));
+                }
+            }
+        }
+        Ok(Self { batch: concat_batches(&schema, tables.iter().map(|t| &t.batch))? })
+    }
+
+    /// Returns a value.
+    pub fn cell(&self, column: &str, row: usize) -> Result<Cell<'_>, OpError> {
+        Ok(Cell::read(self.column(column)?.as_ref(), row))
+    }
+
+    /// Returns all values of a column.
+    pub fn cells(&self, column: &str) -> Result<Vec<Cell<'_>>, OpError> {
+        let array = self.column(column)?;
+        Ok((0..array.len()).map(|row| Cell::read(array.as_ref(), row)).collect())
+    }
+
+    /// Returns a column of text.
+    pub fn strings(&self, column: &str) -> Result<&StringArray, OpError> {
+        let array = self.column(column)?;
+        array.as_string_opt().ok_or_else(|| {
+            OpError::new("E0304", format!("column `.{column}` is {}, expected Str", schema::text(array.data_type())))
+        })
+    }
+
+    /// Returns the text of each row: the columns joined with newlines, `none` counting as empty.
+    pub fn texts(&self, columns: &[String]) -> Result<Vec<String>, OpError> {
+        let arrays = columns.iter().map(|c| self.column(c)).collect::<Result<Vec<_>, _>>()?;
+        let mut texts = vec![String::new(); self.rows()];
+        for (i, array) in arrays.iter().enumerate() {
+            for (row, text) in texts.iter_mut().enumerate() {
+                if i > 0 {
+                    text.push('\n');
+                }
+                text.push_str(&Cell::read(array.as_ref(), row).text());
+            }
+        }
+        Ok(texts)
+    }
+
+    /// Names a row for people and traces: its `id`, else its ordinal.
+    pub fn name(&self, row: usize) -> String {
+        let id = self.batch.column_by_name("id").map(|ids| Cell::read(ids.as_ref(), row));
+        match id {
+            Some(Cell::None) | None => row.to_string(),
+            Some(id) => id.text().into_owned(),
+        }
+    }
+
+    /// Says where a row is, for messages.
+    pub fn place(&self, row: usize) -> String {
+        match self.batch.column_by_name("id") {
+            Some(_) => format!("row {row} (id {})", self.name(row)),
+            None => format!("row {row}"),
+        }
     }
 }

@@ -1,0 +1,162 @@
+//! Pictures and videos that rows name: resolved against a folder or zip, read, checked, stored by digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
+
+use image::{ImageFormat, ImageReader};
+use rayon::prelude::*;
+use zip::ZipArchive;
+
+use super::blobs::Blobs;
+use super::cell::Cell;
+use crate::base::OpError;
+
+/// Where relative media paths start: a folder, or an archive.
+pub enum Media {
+    /// A folder.
+    Folder(PathBuf),
+    /// A zip file.
+    Zip(Mutex<ZipArchive<File>>),
+}
+
+/// A picture or video whose bytes lie in the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Medium {
+    /// Hex of the BLAKE3 of its bytes.
+    pub digest: String,
+    /// Its media type.
+    pub media: &'static str,
+    /// Width and height in pixels; none for videos.
+    pub size: Option<(u32, u32)>,
+}
+
+impl Medium {
+    /// Returns it as a value of an image column.
+    pub fn cell(&self) -> Cell<'static> {
+        let text = |s: &str| Cell::Str(s.to_owned().into());
+        let side = |n: Option<u32>| n.map_or(Cell::None, |n| Cell::Int(i64::from(n)));
+        Cell::Record(vec![
+            ("digest".into(), text(&self.digest)),
+            ("media".into(), text(self.media)),
+            ("width".into(), side(self.size.map(|s| s.0))),
+            ("height".into(), side(self.size.map(|s| s.1))),
+            ("origin".into(), text(&self.digest)),
+        ])
+    }
+}
+
+impl Media {
+    /// Opens a folder or a zip.
+    pub fn open(path: &Path) -> Result<Self, OpError> {
+        let missing = |e: std::io::Error| OpError::new("E0501", format!("{}: {e}", path.display()));
+        if path.is_dir() {
+            return Ok(Media::Folder(path.to_owned()));
+        }
+        let file = File::open(path).map_err(missing)?;
+        let archive = ZipArchive::new(file)
+            .map_err(|e| OpError::new("E0503", format!("{}: not a folder and no zip: {e}", path.display())))?;
+        Ok(Media::Zip(Mutex::new(archive)))
+    }
+
+    /// Reads, checks and stores all of `paths`, each once, in parallel; a reason for each that is missing or broken.
+    ///
+    /// Paths come from rows and are not trusted: one that is absolute or leaves the folder is refused.
+    pub fn load_all(&self, paths: &BTreeSet<String>, blobs: &dyn Blobs) -> BTreeMap<String, Result<Medium, String>> {
+        let paths: Vec<&String> = paths.iter().collect();
+        let loaded: Vec<_> = paths.par_iter().map(|path| self.load(path, blobs)).collect();
+        paths.into_iter().cloned().zip(loaded).collect()
+    }
+
+    fn load(&self, path: &str, blobs: &dyn Blobs) -> Result<Medium, String> {
+        let inside = inside(path).ok_or_else(|| format!("`{path}` leaves the media folder"))?;
+        let bytes = match self {
+            Media::Folder(root) => std::fs::read(root.join(&inside)).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => format!("`{path}` is missing"),
+                _ => format!("`{path}`: {e}"),
+            })?,
+            Media::Zip(archive) => {
+                let mut archive = archive.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let name = inside.to_string_lossy().replace('\\', "/");
+                let mut entry = archive.by_name(&name).map_err(|_| format!("`{path}` is missing in the zip"))?;
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes).map_err(|e| format!("`{path}`: {e}"))?;
+                bytes
+            }
+        };
+        examine(&bytes, blobs).map_err(|why| format!("`{path}` {why}"))
+    }
+}
+
+/// Returns the path without `.` and `..`, or nothing if it is absolute or climbs out.
+fn inside(path: &str) -> Option<PathBuf> {
+    let mut parts = Vec::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(p) => parts.push(p),
+            Component::CurDir => {}
+            Component::ParentDir => {
+                parts.pop()?;
+            }
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    (!parts.is_empty()).then(|| parts.into_iter().collect())
+}
+
+/// Decodes a picture once to find damage, and stores its bytes; videos are recognised by their first bytes and stored as they are.
+///
+/// # Errors
+/// A reason that reads after the file's name: "is empty", "is no picture or video", "is damaged: …".
+pub fn examine(bytes: &[u8], blobs: &dyn Blobs) -> Result<Medium, String> {
+    if bytes.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let (media, size) = match video_type(bytes) {
+        Some(media) => (media, None),
+        None => {
+            let (media, picture) = decode(bytes)?;
+            (media, Some((picture.width(), picture.height())))
+        }
+    };
+    let digest = blobs.put(bytes).map_err(|e| format!("could not be stored: {e}"))?;
+    Ok(Medium { digest: digest.hex(), media, size })
+}
+
+/// Decodes a picture whole.
+///
+/// # Errors
+/// As [`examine`]. A JPEG must have its end marker: decoders fill up what a truncated file lacks.
+pub fn decode(bytes: &[u8]) -> Result<(&'static str, image::DynamicImage), String> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| format!("is damaged: {e}"))?;
+    let format = reader.format().ok_or("is no picture or video of a known kind")?;
+    if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
+        return Err("is damaged: the JPEG is cut off".to_owned());
+    }
+    let picture = reader.decode().map_err(|e| format!("is damaged: {e}"))?;
+    Ok((format.to_mime_type(), picture))
+}
+
+/// Says whether the end marker follows the last scan.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    let last = |marker: u8| bytes.windows(2).rposition(|w| w == [0xFF, marker]);
+    match (last(0xDA), last(0xD9)) {
+        (Some(scan), Some(end)) => end > scan,
+        _ => false,
+    }
+}
+
+fn video_type(bytes: &[u8]) -> Option<&'static str> {
+    let brand = bytes.get(4..8)?;
+    if brand == b"ftyp" && !matches!(bytes.get(8..12), Some(b"avif" | b"heic" | b"mif1")) {
+        Some("video/mp4")
+    } else if bytes.starts_with(&[0x1A, 0x45, 0xDF, 0xA3]) {
+        Some("video/webm")
+    } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"AVI ") {
+        Some("video/x-msvideo")
+    } else {
+        None
+    }
+}

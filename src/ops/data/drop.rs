@@ -1,0 +1,37 @@
+//! `data.drop`: all but some columns.
+
+use crate::base::OpError;
+use crate::engine::{Builtin, Context, Outputs};
+use crate::spec::{Columns, Effect, OpSpec};
+
+/// The operator.
+pub static DROP: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Removes the named columns.
+op data.drop(
+  d: Dataset[{ ..r }],
+  ## The columns that go.
+  columns: Cols,
+) -> Dataset[{ ..r }]"#,
+        effect: Effect::RowMap,
+        columns: Columns::Drop,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+#[derive(serde::Deserialize)]
+struct Args {
+    columns: Vec<String>,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    let d = cx.table("d")?;
+    for name in &args.columns {
+        d.column(name)?;
+    }
+    let rest: Vec<String> = d.columns().into_iter().map(|(n, _)| n).filter(|n| !args.columns.contains(n)).collect();
+    Ok(Context::rows(d.select(&rest)?))
+}

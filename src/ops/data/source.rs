@@ -1,0 +1,69 @@
+//! What the loaders share: their arguments, files, media folder and bad rows.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::base::OpError;
+use crate::data::load::{self, Bad, RawRow};
+use crate::data::media::Media;
+use crate::data::schema::Columns;
+use crate::data::{jsonl, table::Table};
+use crate::engine::context::Fate;
+use crate::engine::{Context, Outputs};
+use crate::ops::rows::pooled;
+
+/// The arguments that all loaders take.
+#[derive(Deserialize)]
+pub struct Args {
+    /// A file or a glob, relative to the recipe.
+    pub path: String,
+    /// The columns to read.
+    #[serde(rename = "as")]
+    pub schema: Columns,
+    /// A folder or zip, relative to the recipe.
+    #[serde(default)]
+    pub media: Option<String>,
+    /// What happens to bad rows.
+    pub bad: Bad,
+}
+
+/// Reads the rows of all files that the arguments name, each with `read(file, name)`, and makes a table of them.
+pub fn load(
+    cx: &mut Context,
+    args: &Args,
+    read: impl Fn(&Path, &str) -> Result<Vec<RawRow>, OpError> + Sync,
+) -> Result<Outputs, OpError> {
+    let files = jsonl::files(&cx.folder, &args.path)?;
+    let media = match &args.media {
+        Some(media) => cx.folder.join(media),
+        None => files[0].parent().unwrap_or(&cx.folder).to_owned(),
+    };
+    let media = Media::open(&media)?;
+    let schema = args.schema.types()?;
+    let folder = cx.folder.clone();
+    let store = cx.store;
+    let (table, bad, total) = pooled(cx.threads, || -> Result<_, OpError> {
+        let mut rows = Vec::new();
+        for file in &files {
+            let name = file.strip_prefix(&folder).unwrap_or(file).to_string_lossy().into_owned();
+            rows.extend(read(file, &name)?);
+        }
+        let total = rows.len();
+        let (table, bad) = load::table(rows, &schema, &media, store, args.bad)?;
+        Ok((table, bad, total))
+    })??;
+    Ok(finish(cx, args.bad, table, bad, total))
+}
+
+fn finish(cx: &mut Context, policy: Bad, table: Table, bad: Vec<load::BadRow>, total: usize) -> Outputs {
+    let (what, counted) = match policy {
+        Bad::Quarantine => ("quarantined", "quarantined"),
+        _ => ("dropped", "skipped"),
+    };
+    cx.counts.insert("read".into(), total as u64);
+    cx.counts.insert("kept".into(), table.rows() as u64);
+    cx.counts.insert(counted.into(), bad.len() as u64);
+    cx.fates.extend(bad.into_iter().map(|b| Fate { row: b.place, what: what.into(), why: b.reason }));
+    Context::rows(table)
+}

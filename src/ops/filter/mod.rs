@@ -1,0 +1,3 @@
+//! Operators of module `filter`.
+
+pub mod rule;

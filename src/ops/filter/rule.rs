@@ -1,0 +1,37 @@
+//! `filter.rule`: rows for which a condition holds.
+
+use crate::base::OpError;
+use crate::data::rowexpr::show;
+use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
+use crate::spec::{OpSpec, RowExpr};
+
+/// The operator.
+pub static RULE: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Keeps the rows for which a condition holds.
+op filter.rule(
+  d: Dataset[{ ..r }],
+  ## The condition.
+  where: Where,
+) -> Dataset[{ ..r }]"#,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+#[derive(serde::Deserialize)]
+struct Args {
+    #[serde(rename = "where")]
+    condition: RowExpr,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    let d = cx.table("d")?;
+    let holds = rows::condition(&args.condition, &d, cx.threads)?;
+    let why = format!("not {}", show(&args.condition));
+    let reasons: Vec<Option<String>> = holds.into_iter().map(|h| (!h).then(|| why.clone())).collect();
+    Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
+}

@@ -1,0 +1,52 @@
+//! What operators over rows share: the thread pool, the `where` condition, and dropping rows with a reason.
+
+use crate::base::OpError;
+use crate::data::rowexpr::Program;
+use crate::data::table::Table;
+use crate::engine::Context;
+use crate::engine::context::Fate;
+use crate::spec::RowExpr;
+
+/// Runs `work` on the threads that the node may use.
+pub fn pooled<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T, OpError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
+    let pool = pool.map_err(|e| OpError::new("E0612", format!("no thread pool: {e}")).class("flaky"))?;
+    Ok(pool.install(work))
+}
+
+/// Returns which rows the operator is to look at: those for which its argument `where` holds.
+pub fn in_scope(cx: &Context, table: &Table) -> Result<Vec<bool>, OpError> {
+    match cx.args.get("where") {
+        None | Some(serde_json::Value::Null) => Ok(vec![true; table.rows()]),
+        Some(value) => condition(&serde_json::from_value(value.clone())?, table, cx.threads),
+    }
+}
+
+/// Evaluates a condition for all rows.
+pub fn condition(expr: &RowExpr, table: &Table, threads: usize) -> Result<Vec<bool>, OpError> {
+    if *expr == RowExpr::Lit(true.into()) {
+        return Ok(vec![true; table.rows()]);
+    }
+    let program = Program::new(expr, table)?;
+    pooled(threads, || program.mask(table))?
+}
+
+/// Drops the rows that have a reason, tells their fate, and counts.
+pub fn drop_rows(cx: &mut Context, table: &Table, reasons: &[Option<String>]) -> Result<Table, OpError> {
+    for (row, reason) in reasons.iter().enumerate() {
+        if let Some(why) = reason {
+            cx.fates.push(Fate { row: table.name(row), what: "dropped".into(), why: why.clone() });
+        }
+    }
+    let keep: Vec<bool> = reasons.iter().map(Option::is_none).collect();
+    let kept = table.filter(&keep)?;
+    count(cx, table.rows(), kept.rows());
+    Ok(kept)
+}
+
+/// Counts rows read, kept and dropped.
+pub fn count(cx: &mut Context, read: usize, kept: usize) {
+    cx.counts.insert("read".into(), read as u64);
+    cx.counts.insert("kept".into(), kept as u64);
+    cx.counts.insert("dropped".into(), (read - kept) as u64);
+}
