@@ -9,5 +9,6 @@ pub mod base;
 pub mod data;
 pub mod engine;
 pub mod ops;
+pub mod semantics;
 pub mod spec;
 pub mod syntax;

@@ -2,12 +2,14 @@
 
 pub mod catalogue;
 pub mod operator;
+pub mod prelude;
 pub mod rowexpr;
 pub mod types;
+pub mod units;
 pub mod value;
 
 pub use catalogue::Catalogue;
 pub use operator::{Class, Columns, Effect, OpSpec, Pool};
 pub use rowexpr::RowExpr;
-pub use types::{Dim, Row, Type};
+pub use types::{Dim, GridAxis, Row, Type};
 pub use value::Value;

@@ -1,0 +1,320 @@
+//! Reads a recipe and everything that it imports, depth first, and says what each imported name stands for.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use super::allow;
+use crate::base::codes::{E0205, E0206, E0209, E0501};
+use crate::base::{Diagnostic, Problems, SourceMap, Span, World, phrase};
+use crate::spec::Catalogue;
+use crate::syntax::ast::{File, Import, ImportFrom, ItemKind, Name, StrLit};
+
+/// The `.rb2` files of the standard library, by their path below `std`.
+const STD_FILES: &[(&str, &str)] = &[("eval/embodied17", include_str!("../../stdlib/eval/embodied17.rb2"))];
+
+/// A recipe with all that it imports.
+#[derive(Debug)]
+pub struct Program {
+    /// The recipe first, then its imports in the order in which they were met; each file once.
+    pub modules: Vec<Module>,
+}
+
+/// One file of a program.
+#[derive(Debug)]
+pub struct Module {
+    /// Its index in [`Program::modules`].
+    pub id: usize,
+    /// What it says.
+    pub file: File,
+    /// The folder that paths in it start from; `None` for the standard library.
+    pub folder: Option<PathBuf>,
+    /// What its imports bring in.
+    pub imports: Vec<ImportedName>,
+}
+
+/// A name that an import brings in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedName {
+    /// The name in this file.
+    pub name: Name,
+    /// What it stands for.
+    pub target: ImportTarget,
+    /// The index of the import among the items of the file.
+    pub item: usize,
+}
+
+/// What an imported name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportTarget {
+    /// A module of built-in operators, such as `data`.
+    Operators(String),
+    /// Another file, by its index in [`Program::modules`].
+    Module(usize),
+    /// Nothing: a problem was reported.
+    Missing,
+}
+
+/// Reads the recipe at `path` and its imports.
+///
+/// The program always has its root module, empty when the file cannot be read.
+pub fn load(world: &dyn World, catalogue: &Catalogue, sources: &mut SourceMap, path: &Path) -> (Program, Problems) {
+    let path = normal(path);
+    let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    let mut loader = Loader {
+        world,
+        catalogue,
+        sources,
+        repository: repository(world, &folder),
+        modules: Vec::new(),
+        by_path: BTreeMap::new(),
+        open: Vec::new(),
+        problems: Problems::default(),
+    };
+    match world.read(&path) {
+        Ok(text) => {
+            loader.file(path.display().to_string(), path, Some(folder), &text);
+        }
+        Err(e) => {
+            let id = loader.file(path.display().to_string(), path.clone(), Some(folder), "");
+            let source = loader.modules[id].file.source;
+            let message = format!("cannot read the recipe `{}`: {e}", path.display());
+            loader.problems.push(
+                Diagnostic::new(E0501, Span::new(source, 0, 0), message, "the recipe itself")
+                    .help("give the path of a `.rb2` file, as in `rbpipe check recipes/final.rb2`"),
+            );
+        }
+    }
+    (Program { modules: loader.modules }, loader.problems)
+}
+
+struct Loader<'a> {
+    world: &'a dyn World,
+    catalogue: &'a Catalogue,
+    sources: &'a mut SourceMap,
+    repository: PathBuf,
+    modules: Vec<Module>,
+    by_path: BTreeMap<PathBuf, usize>,
+    /// The files being read, outermost first, each with the import in it that is being followed.
+    open: Vec<(usize, Span)>,
+    problems: Problems,
+}
+
+impl Loader<'_> {
+    /// Parses one file and follows its imports.
+    fn file(&mut self, name: String, path: PathBuf, folder: Option<PathBuf>, text: &str) -> usize {
+        let source = self.sources.add(name, folder.as_deref(), text);
+        let (file, problems) = crate::syntax::parse(source, text);
+        self.problems.extend(allow::apply(&file, problems, allow::Stage::Parse));
+        let id = self.modules.len();
+        let imports: Vec<(usize, Import, Span)> = file
+            .items
+            .iter()
+            .enumerate()
+            .filter_map(|(at, item)| match &item.kind {
+                ItemKind::Import(import) => Some((at, import.clone(), item.span)),
+                _ => None,
+            })
+            .collect();
+        self.modules.push(Module { id, file, folder, imports: Vec::new() });
+        self.by_path.insert(path, id);
+        for (item, import, span) in imports {
+            self.open.push((id, span));
+            let names = match &import.from {
+                ImportFrom::Path(path) => self.std_import(path, &import),
+                ImportFrom::File(text) => self.file_import(id, text, &import, span),
+            };
+            self.open.pop();
+            let names = names.into_iter().map(|(name, target)| ImportedName { name, target, item });
+            self.modules[id].imports.extend(names);
+        }
+        id
+    }
+
+    fn std_import(&mut self, path: &[Name], import: &Import) -> Vec<(Name, ImportTarget)> {
+        let Some((first, rest)) = path.split_first() else { return Vec::new() };
+        if first.text != "std" {
+            let help = format!(
+                "the standard library is `std`: `import std.{{{}}}`; a file is imported by its path: `import \"./{}.rb2\" as {}`",
+                first.text, first.text, first.text
+            );
+            self.problems.push(
+                Diagnostic::new(E0205, first.span, format!("there is no library `{}`", first.text), "not a library")
+                    .help(help),
+            );
+            return self.missing(import, path.last());
+        }
+        let stem: Vec<&str> = rest.iter().map(|n| n.text.as_str()).collect();
+        match &import.names {
+            Some(names) => names
+                .iter()
+                .map(|(name, alias)| {
+                    let mut full = stem.clone();
+                    full.push(&name.text);
+                    (alias.clone().unwrap_or_else(|| name.clone()), self.std_target(&full, name.span))
+                })
+                .collect(),
+            None => {
+                let Some(last) = rest.last() else {
+                    let help = "name what you need: `import std.{data, filter, train}`";
+                    self.problems.push(
+                        Diagnostic::new(E0205, first.span, "`std` cannot be imported as a whole", "all of it")
+                            .help(help),
+                    );
+                    return self.missing(import, Some(first));
+                };
+                let target = self.std_target(&stem, last.span);
+                vec![(import.alias.clone().unwrap_or_else(|| last.clone()), target)]
+            }
+        }
+    }
+
+    fn std_target(&mut self, path: &[&str], span: Span) -> ImportTarget {
+        if let [module] = path
+            && self.operator_modules().contains(*module)
+        {
+            return ImportTarget::Operators((*module).to_owned());
+        }
+        let below = path.join("/");
+        if let Some((_, text)) = STD_FILES.iter().find(|(name, _)| *name == below) {
+            let name = format!("std/{below}.rb2");
+            let key = PathBuf::from(&name);
+            return match self.by_path.get(&key) {
+                Some(&id) => ImportTarget::Module(id),
+                None => ImportTarget::Module(self.file(name, key, None, text)),
+            };
+        }
+        let dotted = path.join(".");
+        let mut known: Vec<String> = self.operator_modules().into_iter().map(str::to_owned).collect();
+        known.extend(STD_FILES.iter().map(|(name, _)| name.replace('/', ".")));
+        let help = match phrase::nearest(&dotted, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `std.{near}`?"),
+            None => format!("`std` has {}", phrase::quoted(&known)),
+        };
+        self.problems.push(
+            Diagnostic::new(E0205, span, format!("`std.{dotted}` does not exist"), "not in the standard library")
+                .help(help),
+        );
+        ImportTarget::Missing
+    }
+
+    fn operator_modules(&self) -> std::collections::BTreeSet<&str> {
+        self.catalogue.operators.iter().filter_map(|op| op.name.rsplit_once('.').map(|(module, _)| module)).collect()
+    }
+
+    fn file_import(&mut self, from: usize, text: &StrLit, import: &Import, span: Span) -> Vec<(Name, ImportTarget)> {
+        let target = self.file_target(from, text, span);
+        import.alias.iter().map(|alias| (alias.clone(), target.clone())).collect()
+    }
+
+    fn file_target(&mut self, from: usize, text: &StrLit, span: Span) -> ImportTarget {
+        let Some(written) = text.plain() else {
+            self.problems.push(
+                Diagnostic::new(E0205, text.span, "an import path cannot hold `{names}`", "interpolated").help(
+                    "imports are resolved before anything else; import both files and choose between them with `if`",
+                ),
+            );
+            return ImportTarget::Missing;
+        };
+        if let Some(package) = written.strip_prefix("hub:") {
+            let stem = package.split('@').next().unwrap_or(package).rsplit('/').next().unwrap_or(package);
+            self.problems.push(
+                Diagnostic::new(E0209, text.span, "imports from the hub are not there yet", "a hub package").help(format!(
+                    "copy the package into this repository and import it as a file: `import \"./lib/{stem}.rb2\" as {stem}`"
+                )),
+            );
+            return ImportTarget::Missing;
+        }
+        let base = match written.strip_prefix("@root/") {
+            Some(_) => self.repository.clone(),
+            None => self.modules[from].folder.clone().unwrap_or_default(),
+        };
+        let path = normal(&base.join(written.strip_prefix("@root/").unwrap_or(&written)));
+        if let Some(&id) = self.by_path.get(&path) {
+            if let Some(at) = self.open.iter().position(|&(open, _)| open == id) {
+                self.cycle(at, span);
+                return ImportTarget::Missing;
+            }
+            return ImportTarget::Module(id);
+        }
+        match self.world.read(&path) {
+            Ok(content) => {
+                let folder = path.parent().map(Path::to_path_buf);
+                ImportTarget::Module(self.file(path.display().to_string(), path, folder, &content))
+            }
+            Err(e) => {
+                let help = self.near_file(&path, &written);
+                let message = format!("cannot read `{}`: {e}", path.display());
+                self.problems.push(Diagnostic::new(E0205, text.span, message, "imported here").help(help));
+                ImportTarget::Missing
+            }
+        }
+    }
+
+    /// Suggests a file that is there: with the extension, elsewhere in the repository, or one already imported.
+    fn near_file(&self, path: &Path, written: &str) -> String {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.extension().is_none() && self.world.exists(&path.with_extension("rb2")) {
+            return format!("did you mean `\"{written}.rb2\"`?");
+        }
+        for folder in ["lib", "", ".."] {
+            let parent = path.parent().unwrap_or(Path::new(""));
+            let candidate = normal(&parent.join(folder).join(&name));
+            if candidate != path && self.world.exists(&candidate) {
+                return format!("there is a `{}`: give that path", candidate.display());
+            }
+        }
+        let known: Vec<String> = self.by_path.keys().map(|p| p.display().to_string()).collect();
+        match phrase::nearest(&path.display().to_string(), known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "the path is relative to the file that imports; `@root/…` starts at the repository".to_owned(),
+        }
+    }
+
+    /// Reports the cycle of the open files from `at` on; `closing` is the import that leads back.
+    fn cycle(&mut self, at: usize, closing: Span) {
+        let ring: Vec<(String, Span)> = self.open[at..]
+            .iter()
+            .map(|&(id, span)| (self.sources.get(self.modules[id].file.source).name.clone(), span))
+            .collect();
+        let mut names: Vec<&str> = ring.iter().map(|(name, _)| name.as_str()).collect();
+        names.push(names[0]);
+        let message = match ring.len() {
+            1 => format!("`{}` imports itself", names[0]),
+            _ => format!("imports go in a circle: {}", names.join(" → ")),
+        };
+        let mut d = Diagnostic::new(E0206, ring[0].1, message, format!("imports {}", names[1]));
+        for (i, (_, span)) in ring.iter().enumerate().skip(1) {
+            d = d.also(*span, format!("imports {}", names[i + 1]));
+        }
+        debug_assert_eq!(ring.last().map(|(_, span)| *span), Some(closing));
+        self.problems.push(d.help("move what both files need into a third file that imports neither"));
+    }
+
+    fn missing(&self, import: &Import, last: Option<&Name>) -> Vec<(Name, ImportTarget)> {
+        let names: Vec<Name> = match &import.names {
+            Some(names) => names.iter().map(|(name, alias)| alias.clone().unwrap_or_else(|| name.clone())).collect(),
+            None => import.alias.iter().chain(last.filter(|_| import.alias.is_none())).cloned().collect(),
+        };
+        names.into_iter().map(|name| (name, ImportTarget::Missing)).collect()
+    }
+}
+
+/// The nearest folder upwards that holds `.git`, else the recipe's own folder.
+fn repository(world: &dyn World, folder: &Path) -> PathBuf {
+    folder.ancestors().find(|f| world.exists(&f.join(".git"))).unwrap_or(folder).to_path_buf()
+}
+
+/// Resolves `.` and `..` by text alone, so that one file has one path.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}

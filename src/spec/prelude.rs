@@ -1,0 +1,241 @@
+//! What needs no import: two functions, the methods of row values, the row types that operators speak of, prompt slots, and the
+//! options of `with`.
+
+/// The functions of the prelude, as signatures.
+pub const FUNCTIONS: &[&str] = &[
+    "## The n best rows, in the operator's own sense.\nop top(n: Rows) -> Top",
+    "## A prompt text read from a file, which is then an input of the lock.\nop from_file(path: Str, sha256: Str? = none) -> Prompt",
+];
+
+/// The names of [`FUNCTIONS`].
+pub const FUNCTION_NAMES: &[&str] = &["top", "from_file"];
+
+/// The slots of a prompt: names that are filled for each row, never a `let`.
+pub const SLOTS: &[&str] = &["question", "options", "images", "coord_hint"];
+
+/// What a method stands on, takes or gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text.
+    Str,
+    /// A whole number.
+    Int,
+    /// A truth value.
+    Bool,
+    /// A pattern `r"…"`.
+    Regex,
+    /// A picture.
+    Image,
+    /// Anything.
+    Any,
+    /// A list of anything.
+    List,
+    /// A list of texts.
+    Strs,
+    /// A record.
+    Record,
+    /// An expression over one element, to Bool.
+    Test,
+    /// A text that may be absent.
+    MaybeStr,
+    /// A text or a list.
+    StrOrList,
+    /// A picture or a text.
+    StrOrImage,
+}
+
+/// A method or property of a row value.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    /// Its name after the point.
+    pub name: &'static str,
+    /// What it stands on.
+    pub on: Kind,
+    /// Its arguments; the first may be given without its name. `None`: a property, written without parentheses.
+    pub args: Option<&'static [(&'static str, Kind)]>,
+    /// What it gives.
+    pub gives: Kind,
+    /// What it does, in one line.
+    pub doc: &'static str,
+}
+
+const fn property(name: &'static str, on: Kind, gives: Kind, doc: &'static str) -> Method {
+    Method { name, on, args: None, gives, doc }
+}
+
+const fn method(
+    name: &'static str,
+    on: Kind,
+    args: &'static [(&'static str, Kind)],
+    gives: Kind,
+    doc: &'static str,
+) -> Method {
+    Method { name, on, args: Some(args), gives, doc }
+}
+
+/// All methods and properties of row values.
+pub const METHODS: &[Method] = &[
+    property("len", Kind::StrOrList, Kind::Int, "elements of a list, characters of a text"),
+    property("words", Kind::Str, Kind::Int, "number of words, split at blanks"),
+    property("chars", Kind::Str, Kind::Int, "number of characters"),
+    property("width", Kind::Image, Kind::Int, "width in pixels"),
+    property("height", Kind::Image, Kind::Int, "height in pixels"),
+    method("trim", Kind::Str, &[], Kind::Str, "without blanks at both ends"),
+    method("lower", Kind::Str, &[], Kind::Str, "in lower case"),
+    method("upper", Kind::Str, &[], Kind::Str, "in upper case"),
+    method("contains", Kind::StrOrList, &[("of", Kind::Any)], Kind::Bool, "whether the text or list holds it"),
+    method("starts", Kind::Str, &[("with", Kind::Str)], Kind::Bool, "whether it starts so"),
+    method("ends", Kind::Str, &[("with", Kind::Str)], Kind::Bool, "whether it ends so"),
+    method("matches", Kind::Str, &[("pattern", Kind::Regex)], Kind::Bool, "whether the pattern is found in it"),
+    method(
+        "before",
+        Kind::Str,
+        &[("mark", Kind::Str)],
+        Kind::Str,
+        "what stands before the first mark; all without one",
+    ),
+    method(
+        "after",
+        Kind::Str,
+        &[("mark", Kind::Str)],
+        Kind::Str,
+        "what stands after the first mark; nothing without one",
+    ),
+    method("split", Kind::Str, &[("mark", Kind::Str)], Kind::Strs, "the pieces between marks"),
+    method("any", Kind::List, &[("where", Kind::Test)], Kind::Bool, "whether one element passes"),
+    method("all", Kind::List, &[("where", Kind::Test)], Kind::Bool, "whether every element passes"),
+    method("count", Kind::List, &[("where", Kind::Test)], Kind::Int, "how many elements pass"),
+    method(
+        "lookup",
+        Kind::Str,
+        &[("in", Kind::Record)],
+        Kind::MaybeStr,
+        "the record's text under this key; none without it",
+    ),
+    method("digest", Kind::StrOrImage, &[], Kind::Str, "BLAKE3 of the text or of the picture's bytes, in hex"),
+    method(
+        "letter",
+        Kind::Any,
+        &[],
+        Kind::Str,
+        "the option letter that the value is: `b`, `B.` and 1-based numbers in text",
+    ),
+    method("paren_letter", Kind::Str, &[], Kind::Str, "the letter in `(B)`"),
+    method("index0_letter", Kind::Any, &[], Kind::Str, "0 is A, 1 is B"),
+    method("index1_letter", Kind::Any, &[], Kind::Str, "1 is A, 2 is B"),
+    method("index_in", Kind::Any, &[("list", Kind::List)], Kind::Str, "the letter of its place in the list"),
+    method("inline_options", Kind::Str, &[], Kind::Strs, "the options `A. …` that stand in the text"),
+    method("strip_labels", Kind::List, &[], Kind::Strs, "the options without `A. `"),
+    method("drop_last_instruction", Kind::Str, &[], Kind::Str, "the text without its last sentence on how to answer"),
+];
+
+/// Returns a method by name.
+pub fn method_named(name: &str) -> Option<&'static Method> {
+    METHODS.iter().find(|m| m.name == name)
+}
+
+/// Row types that operators speak of, in the language itself. A tail `..any` stands for columns that nobody has described.
+pub const SCHEMAS: &[(&str, &str)] = &[
+    ("Sft", "{ instruction: Str, input: Str?, output: Str, images: [Image]? }"),
+    ("Pair", "{ prompt: Str, images: [Image]?, chosen: Str, rejected: Str }"),
+    ("Item", "{ ..any }"),
+    (
+        "Scene",
+        "{ image: Image, objects: [{ label: Str, box: Box, attributes: [Str] }], \
+         relations: [{ subject: Str, predicate: Str, object: Str }], absent: [Str], ..any }",
+    ),
+    ("Episode", "{ goal: Str, frames: [Image], actions: Json, low_actions: Json, plan: Json, ..any }"),
+    ("Clip", "{ video: Video, start: Float, stop: Float, narration: Str, verb: Str?, noun: Str?, ..any }"),
+];
+
+/// The options of `with`, each with the type of its value as written in the language.
+pub const WITH: &[(&str, &str)] = &[
+    ("gpus", "Int"),
+    ("cpus", "Int"),
+    ("mem", "Bytes"),
+    ("disk", "Bytes"),
+    ("timeout", "Duration"),
+    ("stall", "Duration"),
+    ("retries", "Int"),
+    ("at_most", "Int"),
+    ("spend", "Tokens"),
+    ("executor", "Str"),
+    ("checkpoint", "Steps | Duration"),
+    ("shard", "enum { none, zero1, zero2, zero3 }"),
+    ("offload", "Bool"),
+    ("micro_batch", "Int"),
+    ("attention", "enum { flash, sdpa, eager }"),
+    ("workers", "Int"),
+    ("log", "Steps"),
+    ("serve", "Str"),
+    ("on_error", "enum { fail, keep_going }"),
+    ("cache", "Bool"),
+    ("pin", "Bool"),
+    ("priority", "Int"),
+];
+
+/// The options of `with` that every operator accepts.
+pub const WITH_COMMON: &[&str] =
+    &["cpus", "mem", "disk", "timeout", "stall", "retries", "executor", "priority", "cache", "pin", "on_error"];
+
+/// Names that other trainers use, the argument or place that has their meaning here, and a word on the difference.
+pub const FOREIGN: &[(&str, &str)] = &[
+    (
+        "per_device_train_batch_size",
+        "rbpipe takes the global batch: per-device size × accumulation × GPUs; 4 × 8 × 8 is `batch: 256`",
+    ),
+    (
+        "gradient_accumulation_steps",
+        "it is solved from the global `batch:` and the GPUs; 4 × 8 accumulation × 8 GPUs is `batch: 256`",
+    ),
+    ("per_device_eval_batch_size", "evaluation follows `with { micro_batch: … }`, which changes no result"),
+    ("learning_rate", "write `lr:`"),
+    ("num_train_epochs", "write `epochs:`"),
+    ("num_epochs", "write `epochs:`"),
+    ("max_samples", "write `max_rows:`, as in `max_rows: 10_000rows`"),
+    ("cutoff_len", "write `cutoff:`, as in `cutoff: 8192tok`"),
+    ("max_length", "write `cutoff:`, as in `cutoff: 8192tok`"),
+    ("max_seq_length", "write `cutoff:`, as in `cutoff: 8192tok`"),
+    ("lr_scheduler_type", "write `schedule:`, as in `schedule: \"cosine\"`"),
+    ("warmup_ratio", "write `warmup:`, as in `warmup: 5%`"),
+    ("warmup_steps", "write `warmup:`, as in `warmup: 80steps`"),
+    ("max_grad_norm", "write `clip:`"),
+    ("optim", "write `optimizer:`"),
+    ("adam_beta1", "write `betas: (0.9, 0.999)`"),
+    ("adam_beta2", "write `betas: (0.9, 0.999)`"),
+    ("finetuning_type", "write `method:`, \"full\" or \"lora\""),
+    ("lora_rank", "write `rank:`"),
+    ("lora_alpha", "write `alpha:`"),
+    ("lora_target", "write `targets:`"),
+    ("freeze_vision_tower", "write `freeze: [\"vision\"]`"),
+    ("freeze_multi_modal_projector", "write `freeze: [\"projector\"]`"),
+    ("freeze_language_model", "write `freeze: [\"language\"]`"),
+    ("image_max_pixels", "write `pixels:`, as in `pixels: 1_024px..589_824px`"),
+    ("image_min_pixels", "write `pixels:`, as in `pixels: 1_024px..589_824px`"),
+    ("video_max_pixels", "write `video_pixels:`, as in `video_pixels: 256px..65_536px`"),
+    ("video_min_pixels", "write `video_pixels:`, as in `video_pixels: 256px..65_536px`"),
+    ("video_maxlen", "write `frames:`, as in `frames: 4..128`"),
+    ("video_fps", "write `fps:`"),
+    ("enable_thinking", "write `thinking:`"),
+    ("bf16", "write `dtype: \"bf16\"`"),
+    ("fp16", "write `dtype: \"f16\"`"),
+    ("val_size", "write `validation:`, as in `validation: 1%`"),
+    ("eval_steps", "write `evaluate:`, as in `evaluate: 20steps`"),
+    ("load_best_model_at_end", "write `best: true`"),
+    ("data_seed", "write `seed:`; the order of rows follows from it"),
+    ("pref_beta", "write `beta:`"),
+    ("pref_loss", "write `loss:`"),
+    ("pref_ftx", "write `sft:`"),
+    ("deepspeed", "it says how to run: `with { shard: \"zero2\" }`"),
+    ("flash_attn", "it says how to run: `with { attention: \"flash\" }`"),
+    ("logging_steps", "it says how to run: `with { log: 5steps }`"),
+    ("save_steps", "it says how to run: `with { checkpoint: 20steps }`"),
+    ("preprocessing_num_workers", "it says how to run: `with { workers: 16 }`"),
+    ("plot_loss", "the loss is always plotted; leave it out"),
+    ("include_num_input_tokens_seen", "input tokens are always counted; leave it out"),
+    ("overwrite_output_dir", "results are published atomically and reused by key; leave it out"),
+    ("overwrite_cache", "results are found by key; leave it out"),
+    ("ddp_timeout", "it says how to run: `with { stall: 10m }`"),
+    ("resume_from_checkpoint", "an interrupted stage resumes by itself; leave it out"),
+    ("output_dir", "write `output name = value to \"folder\"`"),
+];
