@@ -6,6 +6,7 @@
 //! `model` and `train` exist only with feature `torch`.
 
 pub mod base;
+pub mod cli;
 pub mod data;
 pub mod engine;
 pub mod ops;

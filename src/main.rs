@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary `rbpipe`: everything is in `cli`.
+
+fn main() -> std::process::ExitCode {
+    rbpipe::cli::run()
+}

@@ -192,6 +192,15 @@ impl Case<'_> {
     }
 
     fn reserved(&self, found: &str, before: &str) -> Option<Diagnostic> {
+        // `f(stage)` and `{ output }`: pest took the word for an argument's name and misses the colon.
+        let opener = self.found.checked_sub(2).map_or("", |i| self.word(i));
+        if self.expected == [Rule::colon]
+            && RESERVED.contains(&before)
+            && matches!(opener, "(" | "{" | ",")
+            && found != "="
+        {
+            return Some(self.reserved_at(self.found - 1));
+        }
         let introduces = matches!(
             before,
             "let" | "stage" | "param" | "secret" | "fn" | "op" | "output" | "profile" | "as" | "sweep"
@@ -201,9 +210,14 @@ impl Case<'_> {
         if !RESERVED.contains(&found) || !(introduces || reads && lone) || matches!(found, "then" | "else" | "with") {
             return None;
         }
-        let message = format!("`{found}` is a word of the language and cannot be a name");
-        let problem = Diagnostic::new(codes::E0103, self.here(), message, "choose another name");
-        Some(problem.help(format!("for example `{found}_`")))
+        Some(self.reserved_at(self.found))
+    }
+
+    fn reserved_at(&self, index: usize) -> Diagnostic {
+        let word = self.word(index);
+        let message = format!("`{word}` is a word of the language and cannot be a name");
+        Diagnostic::new(codes::E0103, self.span_of(index), message, "choose another name")
+            .help(format!("for example `{word}_`"))
     }
 
     /// Words and marks of other languages.

@@ -1,0 +1,381 @@
+//! The command line as types: every command, its arguments and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turns raw multimodal data into a fine-tuned, aligned and evaluated vision-language model, as a recipe says.
+#[derive(Debug, Parser)]
+#[command(name = "rbpipe", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compile a recipe, then execute what its outputs and expectations need
+    Run(RunArgs),
+    /// Parse, resolve, type-check and lint; touches no data
+    Check(CheckArgs),
+    /// Say what would run, why, and what it would cost
+    Plan(PlanArgs),
+    /// Say field by field why a node ran or would run
+    Why(WhyArgs),
+    /// Say what changes between two recipes, locks or runs
+    Diff(DiffArgs),
+    /// Show the artifact behind a name
+    Show(ShowArgs),
+    /// Follow one row through every operator
+    Trace(TraceArgs),
+    /// Draw the graph
+    Graph(GraphArgs),
+    /// Pin every input
+    Lock(LockArgs),
+    /// Run the whole recipe on synthetic rows and a tiny model
+    Rehearse(RecipeArgs),
+    /// Write one HTML file about the last run
+    Report(ReportArgs),
+    /// Look at and clean the artifact store
+    Cache(CacheArgs),
+    /// Put recipe, lock and records into one file
+    Bundle(BundleArgs),
+    /// Export provenance
+    Export(ExportArgs),
+    /// Bring recipes into the one layout
+    Fmt(FmtArgs),
+    /// Serve an editor
+    Lsp,
+    /// Show the documentation of operators
+    Doc(DocArgs),
+    /// Explain a diagnostic code
+    Explain(ExplainArgs),
+    /// Start a new recipe in a folder
+    New(NewArgs),
+    /// Print shell completions
+    Completions(CompletionsArgs),
+    /// Install, inspect or verify the tensor engine
+    Engine(EngineArgs),
+}
+
+/// What chooses the graph: the same for every command that takes a recipe.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Choice {
+    /// Use the values of this profile
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Set a param of the recipe
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    pub params: Vec<(String, String)>,
+    /// Set an option of `with` on every node that accepts it
+    #[arg(short = 'w', long = "with", value_name = "NAME=VALUE", value_parser = pair)]
+    pub with: Vec<(String, String)>,
+}
+
+/// A recipe and what chooses its graph.
+#[derive(Clone, Debug, Args)]
+pub struct RecipeArgs {
+    /// The recipe
+    pub recipe: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub choice: Choice,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Stop at this name instead of at the outputs
+    #[arg(long, value_name = "NAME")]
+    pub to: Vec<String>,
+    /// Nodes at the same time
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Stop everything at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Succeed only if everything is in the cache
+    #[arg(long)]
+    pub no_exec: bool,
+    /// Refuse any input that the lock does not pin
+    #[arg(long)]
+    pub frozen: bool,
+    /// Accept this input as it is now and write it to the lock
+    #[arg(long, value_name = "NAME")]
+    pub update: Vec<String>,
+    /// Append one JSON object per event to this file
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Overwrite output files that rbpipe did not write
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct CheckArgs {
+    /// The recipes
+    #[arg(required = true)]
+    pub recipes: Vec<PathBuf>,
+    /// How to print problems
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    #[command(flatten)]
+    pub choice: Choice,
+}
+
+/// How to print problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// One document for scripts
+    Json,
+}
+
+/// Arguments of `plan`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `why`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct WhyArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// The node
+    pub node: String,
+}
+
+/// Arguments of `diff`.
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// The one recipe, lock or run
+    pub a: PathBuf,
+    /// The other one
+    pub b: PathBuf,
+}
+
+/// Arguments of `show`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// The name of a value
+    pub name: String,
+    /// Sample rows to print
+    #[arg(long, value_name = "N")]
+    pub rows: Option<usize>,
+    /// Print only where its files lie
+    #[arg(long)]
+    pub path: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `trace`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct TraceArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// The row
+    #[arg(long, value_name = "ID")]
+    pub row: String,
+}
+
+/// Arguments of `graph`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct GraphArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// How to draw it
+    #[arg(long, value_enum, default_value_t = Drawing::Text)]
+    pub format: Drawing,
+}
+
+/// How to draw a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Drawing {
+    Text,
+    Dot,
+    Mermaid,
+    Svg,
+    Json,
+}
+
+/// Arguments of `lock`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct LockArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Only this entry
+    #[arg(long, value_name = "NAME")]
+    pub update: Vec<String>,
+}
+
+/// Arguments of `report`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct ReportArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Where to write it
+    #[arg(short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `cache`.
+#[derive(Clone, Debug, Args)]
+pub struct CacheArgs {
+    /// What to do with the store
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// What to do with the store.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Print the folder of the store
+    Dir,
+    /// List what is stored
+    Ls,
+    /// Print sizes
+    Stats,
+    /// Compare every artifact with its digest
+    Verify,
+    /// List what nothing refers to
+    Gc {
+        /// Delete it
+        #[arg(long)]
+        apply: bool,
+    },
+    /// Copy records and artifacts to a remote store
+    Push,
+    /// Copy records and artifacts from a remote store
+    Pull,
+}
+
+/// Arguments of `bundle`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct BundleArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Where to write it
+    #[arg(short, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `export`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// The format
+    #[arg(long = "as", value_enum)]
+    pub format: Provenance,
+    /// Where to write it
+    #[arg(short, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Formats of provenance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Provenance {
+    RoCrate,
+    Spdx,
+    Openlineage,
+}
+
+/// Arguments of `fmt`.
+#[derive(Clone, Debug, Args)]
+pub struct FmtArgs {
+    /// Change nothing; exit 1 if a file would change
+    #[arg(long)]
+    pub check: bool,
+    /// The files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `doc`.
+#[derive(Clone, Debug, Args)]
+pub struct DocArgs {
+    /// A module or an operator
+    pub name: Option<String>,
+}
+
+/// Arguments of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The code, such as E0301
+    pub code: String,
+}
+
+/// Arguments of `new`.
+#[derive(Clone, Debug, Args)]
+pub struct NewArgs {
+    /// The folder
+    pub dir: PathBuf,
+}
+
+/// Arguments of `completions`.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: String,
+}
+
+/// Arguments of `engine`.
+#[derive(Clone, Debug, Args)]
+pub struct EngineArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: EngineCommand,
+}
+
+/// What to do with the tensor engine.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EngineCommand {
+    /// Get libtorch and build `rbpipe-engine`
+    Install {
+        /// With CUDA
+        #[arg(long)]
+        cuda: bool,
+    },
+    /// Say what it can do here
+    Info,
+    /// Replay a folder of golden tensors and print the differences
+    Verify {
+        /// The folder
+        dir: PathBuf,
+    },
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}

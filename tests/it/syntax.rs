@@ -1,0 +1,138 @@
+//! Parsing: the shipped recipes, the place and code of every kind of mistake, and what a user sees of it.
+
+use rbpipe::base::{SourceId, SourceMap};
+use rbpipe::syntax;
+
+const SHIPPED: [&str; 3] = ["recipes/final.rb2", "recipes/lib/tabletop.rb2", "stdlib/eval/embodied17.rb2"];
+
+fn shipped(name: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("a shipped recipe")
+}
+
+/// The problems of a text as `E0101 1:9`.
+fn problems(text: &str) -> Vec<String> {
+    let mut sources = SourceMap::default();
+    let id = sources.add("case.rb2", None, text);
+    let (_, problems) = syntax::parse(id, text);
+    let place = |d: &rbpipe::base::Diagnostic| {
+        let (line, column) = sources.get(id).line_col(d.primary.span.start as usize);
+        format!("{} {line}:{column}", d.code)
+    };
+    problems.sorted().iter().map(place).collect()
+}
+
+#[test]
+fn shipped_recipes_parse_without_a_problem() {
+    for name in SHIPPED {
+        let text = shipped(name);
+        let (file, problems) = syntax::parse(SourceId(0), &text);
+        let list: Vec<_> =
+            problems.sorted().into_iter().map(|d| format!("{} {:?} {}", d.code, d.primary.span, d.message)).collect();
+        assert!(list.is_empty(), "{name}: {list:#?}");
+        assert!(file.doc.is_some() && file.items.len() > 10, "{name}");
+    }
+}
+
+/// One mistake each: the source, and what must be said about it and where.
+const MISTAKES: &[(&str, &str)] = &[
+    ("let x = \"open\nlet y = 1", "E0102 1:9"),
+    ("let x = \"\"\"\nopen\nlet y = 1", "E0102 1:9"),
+    ("let output = 1", "E0103 1:5"),
+    ("let a = f(stage)", "E0103 1:11"),
+    ("let a = 1 let b = 2", "E0104 1:11"),
+    ("let a = 1\n  let b = 2", "E0104 2:3"),
+    ("  param a: Int = 1", "E0104 1:3"),
+    ("param x: \"a\" | \"b\" = \"a\"", "E0105 1:10"),
+    ("let x = d |> data.count", "E0106 1:14"),
+    ("let x = d |> 5", "E0106 1:14"),
+    ("expect d |> data.count() > 5", "E0106 1:26"),
+    ("let x = d |> data.split(validation: 1%).train", "E0106 1:40"),
+    ("let x = f(3..)", "E0107 1:11"),
+    ("let x = f(..30deg)", "E0107 1:11"),
+    ("let x = f(..-30deg)", "E0107 1:11"),
+    ("fn f(a: Int) -> Int = { let b = a [b] }", "E0108 1:39"),
+    ("fn f(a: Int) -> Int = { let b = a b }", "E0108 1:35"),
+    ("<<<<<<< ours\nlet a = 1\n=======\nlet b = 1\n>>>>>>> theirs", "E0110 1:1"),
+    ("let a = “x”", "E0110 1:9"),
+    ("let \u{430} = 1", "E0110 1:5"),
+    ("let x =\nlet y = 1", "E0101 1:8"),
+    ("let x = f(a: 1 b: 2)", "E0101 1:16"),
+    ("let x = f(a: 1\nlet y = 2", "E0101 1:15"),
+    ("let x = f(a = 1)", "E0101 1:13"),
+    ("let x = [1, 2)", "E0101 1:14"),
+    ("let x = 1)", "E0101 1:10"),
+    ("let x = if a then b", "E0101 1:20"),
+    ("let x = 1 < 2 < 3", "E0101 1:15"),
+    ("let x = a && b", "E0101 1:11"),
+    ("let x = 1;", "E0101 1:10"),
+    ("x = 1", "E0101 1:1"),
+    ("let a = 1\nlett b = 2\nlet c = 3", "E0101 2:1"),
+    ("def f(a): 3", "E0101 1:1"),
+    ("fn f(a: Int) = a", "E0101 1:14"),
+    ("param lr Float", "E0101 1:10"),
+    ("schema S { a Str }", "E0101 1:14"),
+    ("import std.data as", "E0101 1:19"),
+    ("let x = \"{a.b}\"", "E0101 1:11"),
+    ("let x = \"\\d\"", "E0101 1:10"),
+    ("let p = if a then b else c |> f()", "W0101 1:28"),
+    ("let a =\t1", "W0102 1:8"),
+];
+
+#[test]
+fn every_mistake_has_its_code_and_place() {
+    let wrong: Vec<String> = MISTAKES
+        .iter()
+        .filter(|(text, expected)| problems(text).first().map(String::as_str) != Some(expected))
+        .map(|(text, expected)| format!("{text:?}: expected {expected}, found {:?}", problems(text)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn one_bad_item_hides_no_other() {
+    let (file, problems) = syntax::parse(SourceId(0), "let a = f(\nlet b = 2\nstage c d\noutput e = b let g = 3\n");
+    assert_eq!(file.items.len(), 3, "b, e and g");
+    assert_eq!(problems.sorted().len(), 3);
+}
+
+#[test]
+fn deep_and_broken_texts_end_soon() {
+    for text in ["(", "[", "{", "f(", "{ a: ", "[..", "(a == ", "f(..g(", "if a then ", "f(a: [", "{ ..("] {
+        for depth in [90, 99, 5_000] {
+            let nest = format!("let x = {}", text.repeat(depth));
+            let start = std::time::Instant::now();
+            assert!(!problems(&nest).is_empty());
+            assert!(start.elapsed().as_millis() < 500, "{text} × {depth}: {:?}", start.elapsed());
+        }
+    }
+    for text in ["- ", "not ", "a + ", "a |> f() |> ", "\"", "{", "#", "\u{0}", "é"] {
+        problems(&format!("let x = {}1", text.repeat(20_000)));
+    }
+}
+
+#[test]
+fn any_cut_of_a_recipe_is_survived() {
+    let text = shipped("recipes/final.rb2");
+    for end in (0..text.len()).step_by(41).filter(|&e| text.is_char_boundary(e)) {
+        problems(&text[..end]);
+        problems(&text[end..]);
+    }
+}
+
+/// The pages of `rbpipe explain`: the failing example fails with the page's code, the fixed one parses.
+#[test]
+fn diagnostic_pages_tell_the_truth() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnostics");
+    for entry in std::fs::read_dir(folder).expect("the pages") {
+        let path = entry.expect("a page").path();
+        let code = path.file_stem().and_then(|s| s.to_str()).expect("a code").to_owned();
+        let page = std::fs::read_to_string(&path).expect("a page");
+        let blocks: Vec<&str> = page.split("```rb2\n").skip(1).filter_map(|b| b.split("```").next()).collect();
+        let [bad, good] = blocks[..] else { panic!("{code}: one failing and one fixed example") };
+        assert_eq!(problems(good), [""; 0], "{code}: the fixed example");
+        let here = code.starts_with("E01") && code < "E0120".to_owned() || code.starts_with("W01");
+        if here && code != "E0109" {
+            assert!(problems(bad).iter().any(|p| p.starts_with(&code)), "{code}: {:?}", problems(bad));
+        }
+    }
+}
