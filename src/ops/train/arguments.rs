@@ -1,0 +1,179 @@
+//! The arguments that SFT, DPO and reward training share: their declaration, and what they become.
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::base::OpError;
+
+/// The declaration of the shared arguments, as text for a signature.
+macro_rules! shared {
+    () => {
+        r#"
+  ## All weights, or low-rank adapters (not there yet).
+  method: enum { full, lora } = "full",
+  ## Rank of the adapters.
+  rank: Int = 8,
+  ## Scale of the adapters, divided by the rank.
+  alpha: Float = 16.0,
+  ## Layers that get adapters; all linear ones if empty.
+  targets: [Str] = [],
+  ## Parts that stay as they are.
+  freeze: [enum { vision, projector, language, embeddings }] = [],
+  ## Chat template; the model's own if absent. `qwen2_vl` is the only one so far.
+  template: Str? = none,
+  ## Train on thinking blocks (no effect for `qwen2_vl`).
+  thinking: Bool = false,
+  ## System prompt instead of the template's.
+  system: Str? = none,
+  ## Passes over the rows.
+  epochs: Float = 1.0,
+  ## Optimizer steps at most.
+  max_steps: Steps? = none,
+  ## Rows at most: the first of the shuffled set.
+  max_rows: Rows? = none,
+  ## Rows per optimizer step over all devices; micro-batch and accumulation are solved from memory.
+  batch: Int = 32,
+  ## Longest encoded row.
+  cutoff: Tokens = 2048tok,
+  ## Rows beyond `cutoff`: cut as LLaMA-Factory does, but never inside an image, or dropped. Either way they are counted and named.
+  long: enum { cut, drop } = "cut",
+  ## Size to which images are brought before the model's own processor.
+  pixels: Range[Pixels] = 1_024px..589_824px,
+  ## Size of each video frame.
+  video_pixels: Range[Pixels] = 256px..65_536px,
+  ## Frames per video.
+  frames: Range[Int] = 4..128,
+  ## Frames per second of video.
+  fps: Float = 2.0,
+  ## Highest learning rate, per optimizer step.
+  lr: Float = 1e-5,
+  ## Its shape after the warm-up. `constant` and `wsd` do not depend on the end.
+  schedule: enum { cosine, linear, constant, wsd } = "cosine",
+  ## Linear warm-up from 0; above 20 % of the steps `check` warns.
+  warmup: Ratio | Steps = 3%,
+  ## Lowest rate at the end, as a part of `lr`.
+  floor: Ratio = 0%,
+  ## Last decline of a `wsd` schedule.
+  cooldown: Ratio | Steps = 10%,
+  ## Only `adamw` so far.
+  optimizer: enum { adamw, adafactor, adamw_8bit, muon } = "adamw",
+  ## Decay rates of the two moments, per optimizer step.
+  betas: [Float] = [0.9, 0.999],
+  ## Added to the root of the second moment.
+  eps: Float = 1e-8,
+  ## Decoupled weight decay, multiplied by the learning rate of the step.
+  weight_decay: Float = 0.0,
+  ## Weights that decay: as the Hugging Face trainer by name, or matrices only.
+  decay: enum { hf, matrices } = "hf",
+  ## Largest global gradient norm; 0 is off. 1.0 is what nearly everyone uses.
+  clip: Float = 1.0,
+  ## Type of weights and activations while computing. Moments and gradient sums are f32 throughout.
+  dtype: enum { bf16, f16, f32 } = "bf16",
+  ## Type of the master weights.
+  master: enum { f32, same } = "f32",
+  ## Rows held out of training and evaluated.
+  validation: Ratio | Rows = 0%,
+  ## How often they are evaluated; always at the end.
+  evaluate: Steps? | Duration? = none,
+  ## Keep the model with the lowest evaluation loss instead of the last.
+  best: Bool = false,
+  ## Decay of an exponential moving average of the weights, which then is the result.
+  ema: Float? = none,
+  ## A module for high-risk features: a gate per patch on the visual features with factor up to `gain` and identity at the start,
+  ## and up to `attention` more attention to gated patches; trained on the rows `on`.
+  amplify: { gain: Float?, attention: Float?, on: Where? }? = none,"#
+    };
+}
+pub(super) use shared;
+
+/// The options of `with` that trainings accept.
+pub const WITH: &[&str] = &["gpus", "micro_batch", "shard", "attention", "log", "checkpoint", "workers", "offload"];
+
+/// A number with its dimension, of a parameter whose type is a union.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amount {
+    Ratio(f64),
+    Steps(u64),
+    Rows(usize),
+    Duration(f64),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ends<T> {
+    pub from: Option<T>,
+    pub to: Option<T>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Amplify {
+    pub gain: Option<f64>,
+    pub attention: Option<f64>,
+    pub on: Option<Json>,
+}
+
+/// The shared arguments.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Shared {
+    pub method: String,
+    pub freeze: Vec<String>,
+    pub template: Option<String>,
+    pub thinking: bool,
+    pub system: Option<String>,
+    pub epochs: f64,
+    pub max_steps: Option<u64>,
+    pub max_rows: Option<usize>,
+    pub batch: usize,
+    pub cutoff: usize,
+    pub long: String,
+    pub pixels: Ends<u64>,
+    pub video_pixels: Ends<u64>,
+    pub frames: Ends<u64>,
+    pub fps: f64,
+    pub lr: f64,
+    pub schedule: String,
+    pub warmup: Amount,
+    pub floor: f64,
+    pub cooldown: Amount,
+    pub optimizer: String,
+    pub betas: Vec<f64>,
+    pub eps: f64,
+    pub weight_decay: f64,
+    pub decay: String,
+    pub clip: f64,
+    pub dtype: String,
+    pub master: String,
+    pub validation: Amount,
+    pub evaluate: Option<Amount>,
+    pub best: bool,
+    pub ema: Option<f64>,
+    pub amplify: Option<Amplify>,
+}
+
+impl Shared {
+    /// Refuses what is not there yet and what makes no sense, naming the argument.
+    pub fn check(&self) -> Result<(), OpError> {
+        let absent = [
+            (self.method != "full", "method: \"lora\"", "train all weights with `method: \"full\"`"),
+            (self.optimizer != "adamw", "optimizer: other than \"adamw\"", "use `optimizer: \"adamw\"`"),
+            (self.dtype == "f16", "dtype: \"f16\"", "use \"bf16\" or \"f32\""),
+            (self.master != "f32" && self.dtype != "f32", "master: \"same\"", "use `master: \"f32\"`"),
+            (self.template.as_deref().is_some_and(|t| t != "qwen2_vl"), "template: other than \"qwen2_vl\"", "leave `template` out"),
+        ];
+        if let Some((_, what, help)) = absent.iter().find(|(asked, ..)| *asked) {
+            return Err(OpError::new("E0612", format!("`{what}` is not there yet")).help(*help));
+        }
+        let wrong = [
+            (self.batch == 0, "batch: 0 rows per step"),
+            (self.epochs <= 0.0, "epochs must be above 0"),
+            (self.lr.is_nan() || self.lr <= 0.0, "lr must be above 0"),
+            (self.betas.len() != 2, "betas: two numbers are needed"),
+            (self.cutoff < 16, "cutoff under 16tok leaves no room for a reply"),
+            (self.ema.is_some_and(|d| !(0.0..1.0).contains(&d)), "ema must be in 0.0..1.0"),
+        ];
+        match wrong.iter().find(|(bad, _)| *bad) {
+            Some((_, message)) => Err(OpError::new("E0214", *message)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Operators that train models and tokenizers.
+
+mod arguments;
+pub mod tokenizer;

@@ -1,0 +1,102 @@
+//! `train.sft`: supervised fine-tuning.
+
+#[cfg(feature = "torch")]
+use crate::base::OpError;
+use crate::engine::Builtin;
+#[cfg(feature = "torch")]
+use crate::engine::{Context, Outputs};
+use crate::spec::{Class, Effect, OpSpec, Pool};
+use crate::torch_run;
+
+use super::arguments::{WITH, shared};
+
+pub static SFT: Builtin = Builtin {
+    spec: OpSpec {
+        signature: concat!(
+            r#"
+## Fine-tunes a vision-language model on instruction and reply; the loss is the cross-entropy of the reply's tokens, in nats.
+##
+## A row's prompt is `instruction`, then `input` on a new line if there is one; its pictures and video come first unless the text
+## places them with `<image>` or `<video>`. Reads `images` or `image`, `video`, `system` where the rows have them. The result holds
+## the model in Hugging Face layout and `training/` with the log in the format of LLaMA-Factory, a richer one, and the loss plot.
+## A run that is stopped goes on from its last checkpoint, on a CPU bit for bit.
+##
+## Source: mission 2; LLaMA-Factory stage sft with template qwen2_vl; transformers 4.57.6 Trainer. See `engine verify`.
+op train.sft(
+  m: Model,
+  ## Rows to learn from.
+  data: Dataset[{ instruction: Str, output: Str, ..r }],"#,
+            shared!(),
+            r#"
+  ## Several rows per sequence. Attention and positions stay within each row, so the result is the same.
+  packing: Bool = false,
+  ## Mean over all labelled tokens of the step, or per micro-batch and then over micro-batches as LLaMA-Factory does.
+  loss: enum { token_mean, micro_mean } = "token_mean",
+  ## Rows per micro-batch; needed by `micro_mean`, whose result depends on it.
+  per_device: Int? = none,
+  ## Keep earlier turns of a conversation as context only: no loss on them.
+  history: Bool = false,
+  ## Part of each target spread evenly over the vocabulary.
+  smoothing: Float = 0.0,
+  ## Column with a list of words, one per image token of the row (28 x 28 pixels, row by row); empty for none. Each image token
+  ## then predicts its word's first token through the ordinary output layer: dense supervision for pre-training.
+  cells: Col? = none,
+  ## Weight of the mean cross-entropy over picture cells.
+  cells_weight: Float = 1.0,
+) -> Model"#
+        ),
+        class: Class::Sampled,
+        effect: Effect::Train,
+        pool: Pool::Engine,
+        with: WITH,
+        ..OpSpec::BASE
+    },
+    run: torch_run!(run),
+};
+
+#[cfg(feature = "torch")]
+#[derive(serde::Deserialize)]
+struct Args {
+    #[serde(flatten)]
+    shared: super::arguments::Shared,
+    packing: bool,
+    loss: String,
+    per_device: Option<usize>,
+    history: bool,
+    smoothing: f64,
+    cells: Option<String>,
+    cells_weight: f64,
+}
+
+#[cfg(feature = "torch")]
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    use super::session::Session;
+    use crate::train::sft::{Scaling, Sft};
+
+    let args: Args = cx.args()?;
+    args.shared.check()?;
+    let scaling = match (args.loss.as_str(), args.per_device) {
+        ("micro_mean", Some(rows)) if rows > 0 => Scaling::MicroMean(rows),
+        ("micro_mean", _) => {
+            return Err(OpError::new("E0211", "loss: \"micro_mean\" needs `per_device`, the rows per micro-batch")
+                .help("add `per_device: 4`, or use `loss: \"token_mean\"`, which does not depend on it"));
+        }
+        _ => Scaling::TokenMean,
+    };
+    let mut session = Session::open(cx, &args.shared)?;
+    let reading = super::session::Reading { history: args.history, cells: args.cells.as_deref() };
+    let (rows, held_out) = session.sft_rows(cx, &args.shared, &reading)?;
+    let objective = Sft {
+        config: &session.model.config.clone(),
+        rows,
+        held_out,
+        gallery: &session.gallery(),
+        scaling,
+        smoothing: args.smoothing,
+        cells_weight: args.cells_weight,
+        layout: session.layout(cx, args.packing.then_some(args.shared.cutoff)),
+    };
+    let per_device = args.per_device.filter(|_| args.loss == "micro_mean").unwrap_or(1);
+    let records = session.train(cx, &args.shared, per_device, &objective)?;
+    session.publish(cx, &records)
+}

@@ -1,0 +1,128 @@
+//! AdamW over flat buffers: one tensor of weights, one of gradients, two of states.
+//!
+//! Shapes: `n` all weights of the model, in the order of its flat buffer.
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+/// Which weights decay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// As the Hugging Face trainer: all but biases and what is named a norm. Its pattern misses the norms of the vision tower
+    /// (`norm1`, `norm2`, `ln_q`), which therefore decay.
+    Hf,
+    /// Matrices and larger tensors only: no bias, no norm.
+    Matrices,
+}
+
+impl Decay {
+    /// Says whether the weight `name` with `rank` dimensions decays.
+    ///
+    /// # Source
+    /// `Trainer.get_decay_parameter_names` of transformers 4.57.6; exact for both name lists of the goldens.
+    pub fn applies(self, name: &str, rank: usize) -> bool {
+        let lower = name.to_lowercase();
+        match self {
+            Decay::Matrices => rank >= 2,
+            Decay::Hf => {
+                let named_norm = lower.split('.').any(|part| part == "norm" || part.ends_with("_norm"));
+                !(named_norm || ["bias", "layernorm", "rmsnorm"].iter().any(|word| lower.contains(word)))
+            }
+        }
+    }
+}
+
+/// A stretch of the flat buffer that is treated alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// First element.
+    pub start: i64,
+    /// Number of elements.
+    pub len: i64,
+    /// Weight decay applies.
+    pub decay: bool,
+}
+
+/// Joins neighbouring stretches that are treated alike.
+pub fn merged(segments: impl IntoIterator<Item = Segment>) -> Vec<Segment> {
+    let mut out: Vec<Segment> = Vec::new();
+    for next in segments {
+        match out.last_mut() {
+            Some(last) if last.decay == next.decay && last.start + last.len == next.start => last.len += next.len,
+            _ => out.push(next),
+        }
+    }
+    out
+}
+
+/// The constants of AdamW.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdamW {
+    /// Decay rates of the first and second moment, per optimizer step.
+    pub betas: (f64, f64),
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay, multiplied by the learning rate of the step.
+    pub weight_decay: f64,
+}
+
+/// The states of AdamW.
+#[derive(Debug)]
+pub struct Optimizer {
+    constants: AdamW,
+    segments: Vec<Segment>,
+    /// First moment: `[n]` f32.
+    pub first: Tensor,
+    /// Second moment: `[n]` f32.
+    pub second: Tensor,
+    /// Optimizer steps done.
+    pub steps: u64,
+}
+
+/// Elements handled at a time, so that the five arrays of a step stay in the cache.
+const CHUNK: i64 = 1 << 17;
+
+impl Optimizer {
+    /// Starts with zero moments for a buffer of `n` weights; `segments` are the trainable stretches.
+    pub fn new(constants: AdamW, segments: Vec<Segment>, n: i64, device: Device) -> Self {
+        let zeros = || Tensor::zeros([n], (Kind::Float, device));
+        Self { constants, segments, first: zeros(), second: zeros(), steps: 0 }
+    }
+
+    /// Takes one step: `p *= 1 - lr·wd; m = b1·m + (1-b1)·g; v = b2·v + (1-b2)·g²; p -= lr/(1-b1^t) · m / (√v/√(1-b2^t) + eps)`.
+    ///
+    /// # Shapes
+    /// `weights_n`, `grads_n`: `[n]` f32; weights and states change in place.
+    ///
+    /// # Source
+    /// Loshchilov and Hutter 2019; `torch.optim.AdamW` of torch 2.13. Checked by `train.adamw.*` of `engine verify`.
+    pub fn step(&mut self, weights_n: &Tensor, grads_n: &Tensor, lr: f64) {
+        self.steps += 1;
+        let AdamW { betas: (b1, b2), eps, weight_decay } = self.constants;
+        let first_scale = 1.0 - b1.powf(self.steps as f64);
+        let second_root = (1.0 - b2.powf(self.steps as f64)).sqrt();
+        tch::no_grad(|| {
+            for segment in &self.segments {
+                let mut start = segment.start;
+                let end = segment.start + segment.len;
+                while start < end {
+                    let len = CHUNK.min(end - start);
+                    let part = |t: &Tensor| t.narrow(0, start, len);
+                    let (mut p, g, mut m, mut v) = (part(weights_n), part(grads_n), part(&self.first), part(&self.second));
+                    if segment.decay && weight_decay != 0.0 {
+                        let _ = p.g_mul_scalar_(1.0 - lr * weight_decay);
+                    }
+                    let _ = m.lerp_(&g, 1.0 - b1);
+                    let _ = v.g_mul_scalar_(b2);
+                    let _ = v.addcmul_(&g, &(&g * (1.0 - b2)));
+                    let mut denominator = v.sqrt();
+                    let _ = denominator.g_div_scalar_(second_root);
+                    let _ = denominator.g_add_scalar_(eps);
+                    let _ = p.addcdiv_(&(&m * (-lr / first_scale)), &denominator);
+                    start += len;
+                }
+            }
+        });
+    }
+}

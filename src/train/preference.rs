@@ -1,0 +1,232 @@
+//! Preference optimisation: pairs of replies, a policy that is trained, and reference log-probabilities computed once up front.
+//!
+//! Shapes: `b` pairs, `n` reply tokens of both replies.
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::dpo::{Logps, Outcome, Preference, accuracy_and_margin};
+use super::examples::{Example, Gallery};
+use super::loss;
+use super::micro::{Labelled, Layout, label_count, labelled, micro_batches, rows_at, segment_sums};
+use super::run::{Objective, StepLoss};
+use crate::base::OpError;
+use crate::model::collate::{IGNORE, Sample};
+use crate::model::{Batch, Config, QwenVl, guard};
+
+/// One pair: the same prompt with a better and a worse reply.
+pub struct Pair {
+    /// Prompt and better reply.
+    pub chosen: Example,
+    /// Prompt and worse reply.
+    pub rejected: Example,
+    /// Summed log-probabilities of both replies under the reference, in nats; zero for losses without one.
+    pub reference: (f64, f64),
+}
+
+/// Preference optimisation of some pairs.
+pub struct Dpo<'a> {
+    /// Shape and special ids of the model.
+    pub config: &'a Config,
+    /// Pairs that are trained on.
+    pub pairs: Vec<Pair>,
+    /// Pairs that are evaluated.
+    pub held_out: Vec<Pair>,
+    /// Their pictures.
+    pub gallery: &'a Gallery,
+    /// The loss.
+    pub preference: Preference,
+    /// How replies are laid out; `rows` counts replies, two per pair.
+    pub layout: Layout,
+}
+
+/// The tensors of one forward: both replies of some pairs. A pair never straddles two forwards.
+pub struct Piece {
+    batch: Batch,
+    labels: Labelled,
+    /// Reply tokens per sample, in the order of the labels.
+    lengths: Vec<usize>,
+    /// Where the chosen and the rejected reply of each pair lie in that order.
+    chosen: Vec<i64>,
+    rejected: Vec<i64>,
+    /// `(chosen, rejected)` under the reference.
+    reference: Vec<(f64, f64)>,
+}
+
+impl Dpo<'_> {
+    /// Lays pairs out; each forward takes whole pairs up to the budget.
+    fn pieces(&self, pairs: &[&Pair]) -> Result<Vec<Piece>, OpError> {
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        while start < pairs.len() {
+            let mut end = start + 1;
+            let mut longest = tokens(pairs[start]);
+            while end < pairs.len() {
+                longest = longest.max(tokens(pairs[end]));
+                let count = end + 1 - start;
+                if count * longest > self.layout.budget || 2 * count > self.layout.rows {
+                    break;
+                }
+                end += 1;
+            }
+            pieces.push(self.piece(&pairs[start..end])?);
+            start = end;
+        }
+        Ok(pieces)
+    }
+
+    fn piece(&self, pairs: &[&Pair]) -> Result<Piece, OpError> {
+        let examples: Vec<&Example> = pairs.iter().flat_map(|p| [&p.chosen, &p.rejected]).collect();
+        let samples = self.gallery.samples(&examples);
+        // The whole prompt but its last token, which must predict each reply's first.
+        let shared: Vec<usize> = pairs.iter().flat_map(|p| [common(p); 2]).collect();
+        let whole = Layout { budget: usize::MAX, rows: usize::MAX, packing: None, pad: self.layout.pad };
+        let micro = micro_batches(self.config, &samples, &shared, whole)?.into_iter().next();
+        let micro = micro.ok_or_else(|| OpError::new("E0711", "a step without pairs"))?;
+        let mut place = vec![0; samples.len()];
+        for (at, &sample) in micro.order.iter().enumerate() {
+            place[sample] = at as i64;
+        }
+        Ok(Piece {
+            lengths: micro.order.iter().map(|&i| label_count(&samples[i])).collect(),
+            labels: labelled(&micro.batch),
+            batch: micro.batch,
+            chosen: (0..pairs.len()).map(|i| place[2 * i]).collect(),
+            rejected: (0..pairs.len()).map(|i| place[2 * i + 1]).collect(),
+            reference: pairs.iter().map(|p| p.reference).collect(),
+        })
+    }
+
+}
+
+impl Piece {
+    /// Takes a ready batch whose first half of rows are chosen replies and whose second half are the rejected ones.
+    pub fn halves(batch: Batch, reference: Vec<(f64, f64)>) -> Self {
+        let labels = labelled(&batch);
+        let (b, t) = batch.labels.size2().unwrap_or((0, 0));
+        let lengths = batch.labels.narrow(1, 1, t - 1).not_equal(IGNORE).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
+        let lengths = Vec::<i64>::try_from(lengths).unwrap_or_default();
+        Self {
+            lengths: lengths.into_iter().map(|n| n as usize).collect(),
+            labels,
+            batch,
+            chosen: (0..b / 2).collect(),
+            rejected: (b / 2..b).collect(),
+            reference,
+        }
+    }
+
+    /// Returns the loss of each pair, rewards, and the policy's log-probabilities.
+    pub fn outcome(&self, model: &QwenVl, preference: &Preference) -> Result<(Outcome, Logps), OpError> {
+        let device = model.params.device();
+        let policy = self.logps(model)?;
+        let list = |values: Vec<f64>| Tensor::from_slice(&values).to_kind(Kind::Float).to_device(device);
+        let lengths = |places: &[i64]| list(places.iter().map(|&i| self.lengths[i as usize].max(1) as f64).collect());
+        let reference = Logps {
+            chosen: list(self.reference.iter().map(|r| r.0).collect()),
+            rejected: list(self.reference.iter().map(|r| r.1).collect()),
+        };
+        let outcome = preference.losses(&policy, &reference, &lengths(&self.chosen), &lengths(&self.rejected));
+        Ok((outcome, policy))
+    }
+
+    /// Returns the summed log-probabilities of both replies of each pair, `[b]` f32 each.
+    pub fn logps(&self, model: &QwenVl) -> Result<Logps, OpError> {
+        let device = model.params.device();
+        let hidden_btd = model.forward_hidden(&self.batch)?;
+        let targets = self.labels.targets.to_device(device);
+        let tokens_n = loss::logps(&rows_at(&hidden_btd, &self.labels.at), &model.head, &targets);
+        let sums = segment_sums(&tokens_n, &self.lengths);
+        let pick = |places: &[i64]| sums.index_select(0, &Tensor::from_slice(places).to_device(device));
+        Ok(Logps { chosen: pick(&self.chosen), rejected: pick(&self.rejected) })
+    }
+}
+
+/// Returns how many first tokens both replies share, less one.
+fn common(pair: &Pair) -> usize {
+    let (a, b) = (&pair.chosen.sample, &pair.rejected.sample);
+    let unlabelled = |s: &Sample| s.labels.iter().take_while(|&&label| label == IGNORE).count();
+    let prompt = unlabelled(a).min(unlabelled(b));
+    let equal = a.ids.iter().zip(&b.ids).take(prompt).take_while(|(x, y)| x == y).count();
+    if equal == prompt { prompt.saturating_sub(1) } else { 0 }
+}
+
+fn tokens(pair: &Pair) -> usize {
+    pair.chosen.sample.ids.len() + pair.rejected.sample.ids.len()
+}
+
+impl Objective for Dpo<'_> {
+    type Batch = Vec<Piece>;
+
+    fn rows(&self) -> usize {
+        self.pairs.len()
+    }
+
+    fn prepare(&self, rows: &[usize]) -> Result<Vec<Piece>, OpError> {
+        self.pieces(&rows.iter().map(|&i| &self.pairs[i]).collect::<Vec<_>>())
+    }
+
+    fn backward(&self, model: &QwenVl, pieces: &Vec<Piece>, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
+        backward(model, pieces, &self.preference, fold)
+    }
+
+    /// Mean loss of the held-out pairs.
+    fn evaluate(&self, model: &QwenVl) -> Result<Option<f64>, OpError> {
+        let mut sum = 0.0;
+        for pairs in self.held_out.chunks(16) {
+            for piece in self.pieces(&pairs.iter().collect::<Vec<_>>())? {
+                let (outcome, _) = guard("evaluation", || no_grad(|| piece.outcome(model, &self.preference)))??;
+                sum += outcome.losses.sum(Kind::Double).double_value(&[]);
+            }
+        }
+        Ok((!self.held_out.is_empty()).then(|| sum / self.held_out.len() as f64))
+    }
+}
+
+/// Fills in the reference log-probabilities of all pairs with `model`: once per data set, so that no second model stays in memory.
+pub fn fill_reference(dpo: &mut Dpo, model: &QwenVl, told: &dyn Fn(usize, usize)) -> Result<(), OpError> {
+    let (training, held_out) = (dpo.pairs.len(), dpo.held_out.len());
+    let mut found = Vec::with_capacity(training + held_out);
+    for pairs in [&dpo.pairs, &dpo.held_out] {
+        for chunk in pairs.chunks(16) {
+            for piece in dpo.pieces(&chunk.iter().collect::<Vec<_>>())? {
+                let logps = guard("reference log-probabilities", || no_grad(|| piece.logps(model)))??;
+                let list = |t: &Tensor| Vec::<f64>::try_from(t.to_kind(Kind::Double).to_device(tch::Device::Cpu)).unwrap_or_default();
+                found.extend(list(&logps.chosen).into_iter().zip(list(&logps.rejected)));
+            }
+            told(found.len(), training + held_out);
+        }
+    }
+    for (pair, reference) in dpo.pairs.iter_mut().chain(&mut dpo.held_out).zip(found) {
+        pair.reference = reference;
+    }
+    Ok(())
+}
+
+/// Adds the gradients of one optimizer step to the model's, calling `fold` after each forward.
+pub fn backward(model: &QwenVl, pieces: &[Piece], preference: &Preference, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
+    let all: usize = pieces.iter().map(|p| p.chosen.len()).sum();
+    let mut given = StepLoss::default();
+    let mut sums = [0.0; 6];
+    for piece in pieces {
+        let share = piece.chosen.len() as f64 / all.max(1) as f64;
+        let (outcome, policy) = guard("training step", || -> Result<_, OpError> {
+            let (outcome, policy) = piece.outcome(model, preference)?;
+            (outcome.losses.mean(Kind::Float) * share).backward();
+            Ok((outcome, policy))
+        })??;
+        let mean = |t: &Tensor| t.mean(Kind::Float).double_value(&[]);
+        let (accuracy, margin) = accuracy_and_margin(&outcome);
+        let (chosen, rejected) = (mean(&outcome.chosen_rewards), mean(&outcome.rejected_rewards));
+        let values = [chosen, rejected, accuracy, margin, mean(&policy.chosen), mean(&policy.rejected)];
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * share);
+        given.loss += mean(&outcome.losses) * share;
+        given.tokens += piece.batch.tokens as u64;
+        fold();
+    }
+    given.measures = MEASURES.iter().map(|&name| name.to_owned()).zip(sums).collect();
+    Ok(given)
+}
+
+/// What the log shows of a step, as TRL and LLaMA-Factory name it.
+const MEASURES: [&str; 6] =
+    ["rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected"];
