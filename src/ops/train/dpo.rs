@@ -1,0 +1,99 @@
+//! `train.dpo`: preference optimisation.
+
+#[cfg(feature = "torch")]
+use crate::base::OpError;
+use crate::engine::Builtin;
+#[cfg(feature = "torch")]
+use crate::engine::{Context, Outputs};
+use crate::spec::{Class, Effect, OpSpec, Pool};
+use crate::torch_run;
+
+use super::arguments::{WITH, shared};
+
+pub static DPO: Builtin = Builtin {
+    spec: OpSpec {
+        signature: concat!(
+            r#"
+## Moves a model towards the better of two replies to one prompt.
+##
+## The log-probabilities of the reference, which is the start model itself, are computed once before the first step, so that no
+## second model stays in memory. Rows' pictures are read as `train.sft` does. The log also holds rewards, their margin and how
+## often the better reply has the higher one.
+##
+## Source: Rafailov et al. 2023 (sigmoid), Zhao et al. 2023 (hinge), Azar et al. 2023 (ipo), Meng et al. 2024 (simpo), Hong et al.
+## 2024 (orpo), as TRL 0.24 and LLaMA-Factory compute them.
+op train.dpo(
+  m: Model,
+  ## A prompt with a better and a worse reply.
+  pairs: Dataset[{ prompt: Str, chosen: Str, rejected: Str, ..r }],
+  ## Strength of the pull to the reference; 0.1 to 0.5 is usual, larger stays closer.
+  beta: Float = 0.1,
+  ## Which loss; `simpo` and `orpo` have no reference, `ipo`, `simpo` and `orpo` average over tokens.
+  loss: enum { sigmoid, ipo, hinge, simpo, orpo } = "sigmoid",
+  ## Share of pairs assumed to be labelled the wrong way round (sigmoid, simpo).
+  smoothing: Float = 0.0,
+  ## Target margin of `simpo`.
+  gamma: Float = 0.5,
+  ## Weight of the better reply's mean negative log-likelihood, added to the loss.
+  sft: Float = 0.0,
+  ## What the policy is compared with.
+  reference: enum { start, none } = "start","#,
+            shared!(),
+            r#"
+) -> Model"#
+        ),
+        class: Class::Sampled,
+        effect: Effect::Train,
+        pool: Pool::Engine,
+        with: WITH,
+        ..OpSpec::BASE
+    },
+    run: torch_run!(run),
+};
+
+#[cfg(feature = "torch")]
+#[derive(serde::Deserialize)]
+struct Args {
+    #[serde(flatten)]
+    shared: super::arguments::Shared,
+    beta: f64,
+    loss: crate::train::dpo::Variant,
+    smoothing: f64,
+    gamma: f64,
+    sft: f64,
+    reference: String,
+}
+
+#[cfg(feature = "torch")]
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    use super::session::Session;
+    use crate::train::dpo::Preference;
+    use crate::train::preference::{Dpo, fill_reference};
+
+    let args: Args = cx.args()?;
+    args.shared.check()?;
+    if args.beta <= 0.0 {
+        return Err(OpError::new("E0214", format!("beta: {} is not above 0", args.beta)));
+    }
+    if args.reference == "none" && args.loss.needs_reference() {
+        return Err(OpError::new("E0214", "reference: \"none\" goes with loss \"simpo\" or \"orpo\" only"));
+    }
+    let session = Session::open(cx, &args.shared)?;
+    let data = session.pairs(cx, &args.shared)?;
+    let preference =
+        Preference { variant: args.loss, beta: args.beta, gamma: args.gamma, smoothing: args.smoothing, sft: args.sft };
+    let mut objective = Dpo {
+        config: &session.model.config,
+        pairs: data.rows,
+        held_out: data.held_out,
+        gallery: &data.gallery,
+        preference,
+        layout: session.layout(cx, None),
+    };
+    if args.loss.needs_reference() {
+        let told = |done: usize, total: usize| cx.progress(done as u64, total as u64, "reference pairs");
+        fill_reference(&mut objective, &session.model, &told)?;
+    }
+    let records = session.train(cx, &args.shared, 1, &objective)?;
+    session.publish(cx, &records)
+}

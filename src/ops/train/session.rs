@@ -1,0 +1,234 @@
+//! What the training operators do around the loop: load the model, encode rows, run, publish.
+
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+use tch::{Device, Kind};
+
+use super::arguments::{Amount, Shared};
+use crate::base::OpError;
+use crate::data::table::Table;
+use crate::engine::context::Fate;
+use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
+use crate::model::{QwenVl, set_threads};
+use crate::train::encoder::{Encoded, Encoder, Limits};
+use crate::train::examples::{Example, Gallery};
+use crate::train::log::{self, Record};
+use crate::train::micro::Layout;
+use crate::train::optim::AdamW;
+use crate::train::preference::Pair;
+use crate::train::rows::{self, Columns};
+use crate::train::run::{Every, Hooks, Objective, Settings, run};
+use crate::train::schedule::Span;
+use crate::train::split::{permutation, rows_of, split};
+
+/// A model on its way through a training.
+pub struct Session {
+    /// The start model's files.
+    pub source: PathBuf,
+    /// The model.
+    pub model: QwenVl,
+    encoder: Encoder,
+}
+
+/// Training and held-out rows with the pictures of both.
+pub struct Split<T> {
+    /// Trained on.
+    pub rows: Vec<T>,
+    /// Evaluated.
+    pub held_out: Vec<T>,
+    /// Their pictures.
+    pub gallery: Gallery,
+}
+
+impl Session {
+    /// Lays out and loads the model in slot `m`, chooses what is trainable, and reads tokenizer and processor.
+    pub fn open(cx: &Context, shared: &Shared) -> Result<Self, OpError> {
+        set_threads(cx.threads);
+        let source = cx.folder_of(cx.input("m")?, "start")?;
+        let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
+        let mut model = QwenVl::load(&source, Device::Cpu, kind)?;
+        let frozen = |part: &str| shared.freeze.iter().any(|f| f == part);
+        model.params.set_trainable(|name| !frozen(part_of(name)))?;
+        let limits = Limits {
+            cutoff: shared.cutoff,
+            drop_long: shared.long == "drop",
+            system: shared.system.clone(),
+            pixels: (shared.pixels.from, shared.pixels.to),
+            video_pixels: (shared.video_pixels.from, shared.video_pixels.to),
+            frames: (shared.frames.from, shared.frames.to),
+            fps: shared.fps,
+        };
+        let encoder = Encoder::open(&source, &model.config, limits)?;
+        Ok(Self { source, model, encoder })
+    }
+
+    /// Reads, splits and encodes the rows of slot `data`; rows that cannot be used become fates.
+    ///
+    /// # Errors
+    /// `E0711` when no row with a label is left.
+    pub fn sft(&self, cx: &mut Context, shared: &Shared, history: bool, cells: Option<&str>) -> Result<Split<Example>, OpError> {
+        let _ = history; // rows of one turn have no earlier turns
+        let table = cx.table("data")?;
+        let (encoded, gallery) = self.encode(cx, &table, &Columns::sft(cells), shared.batch)?;
+        let one = |e: Encoded| e.examples.into_iter().next();
+        divide(cx, shared, encoded, gallery, one)
+    }
+
+    /// Reads, splits and encodes the pairs of slot `pairs`.
+    ///
+    /// # Errors
+    /// `E0711` when no pair is left.
+    pub fn pairs(&self, cx: &mut Context, shared: &Shared) -> Result<Split<Pair>, OpError> {
+        let table = cx.table("pairs")?;
+        let (encoded, gallery) = self.encode(cx, &table, &Columns::pairs(), shared.batch)?;
+        divide(cx, shared, encoded, gallery, pair_of)
+    }
+
+    fn encode(&self, cx: &mut Context, table: &Table, columns: &Columns, batch: usize) -> Result<(Vec<Encoded>, Gallery), OpError> {
+        let rows = rows::read(table, columns)?;
+        let (total, progress) = (rows.len() as u64, &*cx);
+        let (encoded, gallery, lost) =
+            self.encoder.encode(&rows, cx.store, &|done| progress.progress(done as u64, total, "rows encoded"))?;
+        cx.counts.insert("read".into(), total);
+        cx.counts.insert("dropped".into(), lost.len() as u64);
+        cx.counts.insert("cut".into(), encoded.iter().filter(|e| e.cut).count() as u64);
+        cx.fates.extend(lost.into_iter().map(|(row, why)| Fate { row, what: "dropped".into(), why }));
+        let _ = batch;
+        Ok((encoded, gallery))
+    }
+
+    /// Returns how samples are laid out: as many per forward as `with.micro_batch` says, or as memory allows.
+    pub fn layout(&self, cx: &Context, packing: Option<usize>) -> Layout {
+        let rows = cx.with.get("micro_batch").and_then(Json::as_u64).map_or(usize::MAX, |n| n.max(1) as usize);
+        let budget = if rows == usize::MAX { token_budget(&self.model) } else { usize::MAX };
+        Layout { budget, rows, packing, pad: self.encoder.pad() }
+    }
+
+    /// Runs the loop and returns its log.
+    pub fn train<O: Objective>(&self, cx: &Context, shared: &Shared, per_device: usize, objective: &O) -> Result<Vec<Record>, OpError> {
+        let settings = Settings {
+            epochs: shared.epochs,
+            max_steps: shared.max_steps,
+            batch: shared.batch,
+            per_device,
+            seed: cx.seed,
+            lr: shared.lr,
+            schedule: word(&shared.schedule)?,
+            warmup: span(shared.warmup),
+            floor: shared.floor,
+            cooldown: span(shared.cooldown),
+            adamw: AdamW { betas: (shared.betas[0], shared.betas[1]), eps: shared.eps, weight_decay: shared.weight_decay },
+            decay: word(&shared.decay)?,
+            clip: shared.clip,
+            ema: shared.ema,
+            evaluate: shared.evaluate.and_then(every),
+            best: shared.best,
+        };
+        let hooks = Hooks {
+            emit: cx.emit,
+            cancelled: cx.cancelled,
+            checkpoints: cx.checkpoints.as_deref(),
+            checkpoint: cx.with.get("checkpoint").and_then(option),
+            log: cx.with.get("log").and_then(option).map_or(5, |e| if let Every::Steps(n) = e { n } else { 5 }),
+        };
+        run(&self.model, objective, &settings, &hooks)
+    }
+
+    /// Writes the model, its companions and the logs, as the only output.
+    pub fn publish(&self, cx: &Context, records: &[Record]) -> Result<Outputs, OpError> {
+        let folder = cx.scratch.join("model");
+        self.model.save(&folder, &self.source)?;
+        log::write(&folder.join("training"), records)?;
+        let mut meta = cx.input("m")?.meta.clone();
+        if let Some(meta) = meta.as_object_mut() {
+            let last = |value: fn(&Record) -> Option<f64>| records.iter().rev().find_map(value);
+            let (loss, eval_loss) = (last(|r| r.loss), last(|r| r.eval_loss));
+            let steps = records.last().map_or(0, |r| r.step);
+            meta.insert("training".into(), json!({ "steps": steps, "loss": loss, "eval_loss": eval_loss }));
+        }
+        Ok(vec![(String::new(), Output::Folder { kind: ArtifactKind::Model, meta, path: "model".into() })])
+    }
+}
+
+/// Names the part of the model that a weight belongs to, as `freeze` does.
+fn part_of(name: &str) -> &'static str {
+    match name {
+        n if n.starts_with("visual.merger.") => "projector",
+        n if n.starts_with("visual.") => "vision",
+        n if n.starts_with("model.embed_tokens.") || n.starts_with("lm_head.") => "embeddings",
+        _ => "language",
+    }
+}
+
+/// Takes the first `max_rows` of the shuffled rows, and holds some out.
+fn divide<T>(cx: &mut Context, shared: &Shared, encoded: Vec<Encoded>, gallery: Gallery, make: impl Fn(Encoded) -> Option<T>) -> Result<Split<T>, OpError> {
+    let mut rows: Vec<Option<T>> = encoded.into_iter().map(make).collect();
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    if let Some(most) = shared.max_rows.filter(|&most| most < rows.len()) {
+        order = permutation(rows.len(), cx.seed);
+        order.truncate(most);
+    }
+    let held = match shared.validation {
+        Amount::Ratio(part) => rows_of(order.len(), part),
+        Amount::Rows(n) => n,
+        _ => 0,
+    };
+    let (train, held) = if held == 0 { ((0..order.len()).collect(), Vec::new()) } else { split(order.len(), held, cx.seed) };
+    let mut take = |places: Vec<usize>| -> Vec<T> { places.into_iter().filter_map(|place| rows[order[place]].take()).collect() };
+    let split = Split { rows: take(train), held_out: take(held), gallery };
+    if split.rows.is_empty() {
+        return Err(OpError::new("E0711", "no row with a trainable label is left")
+            .help("look at the dropped rows with `trace`; a `cutoff` shorter than the prompts leaves no reply"));
+    }
+    cx.counts.insert("trained on".into(), split.rows.len() as u64);
+    cx.counts.insert("held out".into(), split.held_out.len() as u64);
+    cx.counts.insert("pictures".into(), split.gallery.len() as u64);
+    Ok(split)
+}
+
+fn pair_of(encoded: Encoded) -> Option<Pair> {
+    let mut examples = encoded.examples.into_iter();
+    Some(Pair { chosen: examples.next()?, rejected: examples.next()?, reference: (0.0, 0.0) })
+}
+
+/// Returns how many tokens one forward and backward may hold: a quarter of the free memory, 8,192 at most, since longer
+/// micro-batches are no faster.
+fn token_budget(model: &QwenVl) -> usize {
+    let text = &model.config.text;
+    let per_layer = 8 * text.hidden + 2 * text.kv_heads * text.head_width() + 5 * text.intermediate;
+    let per_token = (text.layers as i64 * per_layer + 4 * text.vocab) as f64 * 4.0;
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = info.lines().find_map(|l| l.strip_prefix("MemAvailable:"));
+    let free = line.and_then(|l| l.trim().split(' ').next()?.parse::<f64>().ok()).unwrap_or(4e6) * 1024.0;
+    ((free / 4.0 / per_token) as usize).clamp(512, 8192)
+}
+
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, OpError> {
+    Ok(serde_json::from_value(Json::from(text))?)
+}
+
+fn span(amount: Amount) -> Span {
+    match amount {
+        Amount::Ratio(r) => Span::Ratio(r),
+        Amount::Steps(n) => Span::Steps(n),
+        _ => Span::Steps(0),
+    }
+}
+
+fn every(amount: Amount) -> Option<Every> {
+    match amount {
+        Amount::Steps(n) => Some(Every::Steps(n)),
+        Amount::Duration(s) => Some(Every::Duration(s)),
+        _ => None,
+    }
+}
+
+/// Reads an interval of `with`: steps as a plain number, or tagged with its unit.
+fn option(value: &Json) -> Option<Every> {
+    if let Some(n) = value.as_u64() {
+        return Some(Every::Steps(n));
+    }
+    serde_json::from_value::<Amount>(value.clone()).ok().and_then(every)
+}

@@ -1,0 +1,109 @@
+//! Rows of a dataset as training reads them: prompt, replies, pictures, by the columns of the language's SFT and preference rows.
+
+use crate::base::OpError;
+use crate::data::cell::Cell;
+use crate::data::table::Table;
+
+/// A picture or video of a row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Medium {
+    /// BLAKE3 of the file, 64 hex digits.
+    pub digest: String,
+    /// Media type.
+    pub media: String,
+}
+
+/// One row before encoding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextRow {
+    /// Its `id`, or its ordinal.
+    pub name: String,
+    /// System prompt of its own.
+    pub system: Option<String>,
+    /// What the user says.
+    pub prompt: String,
+    /// What the model is to say: one text, or better and worse.
+    pub replies: Vec<String>,
+    /// Pictures in order.
+    pub images: Vec<Medium>,
+    /// At most one video.
+    pub videos: Vec<Medium>,
+    /// A word per image token.
+    pub cells: Option<Vec<String>>,
+}
+
+/// Which columns are read.
+#[derive(Clone, Debug)]
+pub struct Columns<'a> {
+    /// Joined with a newline; absent or empty texts are left out.
+    pub prompt: Vec<&'a str>,
+    /// One reply each.
+    pub replies: Vec<&'a str>,
+    /// A list of words per image token.
+    pub cells: Option<&'a str>,
+}
+
+impl Columns<'_> {
+    /// `instruction`, `input` → `output`.
+    pub fn sft(cells: Option<&str>) -> Columns<'_> {
+        Columns { prompt: vec!["instruction", "input"], replies: vec!["output"], cells }
+    }
+
+    /// `prompt` → `chosen`, `rejected`.
+    pub fn pairs() -> Self {
+        Columns { prompt: vec!["prompt"], replies: vec!["chosen", "rejected"], cells: None }
+    }
+}
+
+/// Reads all rows of a table. The first prompt column and all reply columns must be there; `input`, `system`, `images`, `image`,
+/// `video` and `id` are read where they are.
+///
+/// # Errors
+/// `E0301` naming the column that is not there.
+pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
+    let optional = |name: &str| table.column(name).ok();
+    let prompts = columns.prompt.iter().enumerate().filter_map(|(i, name)| match (i, table.column(name)) {
+        (_, Ok(column)) => Some(Ok(column)),
+        (0, Err(e)) => Some(Err(e)),
+        _ => None,
+    });
+    let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
+    let replies = columns.replies.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+    let cells = columns.cells.map(|name| table.column(name)).transpose()?;
+    let (id, system) = (optional("id"), optional("system"));
+    let images: Vec<_> = ["images", "image"].iter().filter_map(|name| optional(name)).collect();
+    let video = optional("video");
+    let text = |cell: Cell| cell.text().into_owned();
+    let rows = (0..table.rows()).map(|row| {
+        let said: Vec<String> =
+            prompts.iter().map(|c| text(Cell::read(c.as_ref(), row))).filter(|t| !t.is_empty()).collect();
+        let media = |columns: &[&arrow::array::ArrayRef]| -> Vec<Medium> {
+            columns.iter().flat_map(|c| media_of(&Cell::read(c.as_ref(), row))).collect()
+        };
+        TextRow {
+            name: id.map(|c| text(Cell::read(c.as_ref(), row))).filter(|n| !n.is_empty()).unwrap_or_else(|| row.to_string()),
+            system: system.map(|c| text(Cell::read(c.as_ref(), row))).filter(|s| !s.is_empty()),
+            prompt: said.join("\n"),
+            replies: replies.iter().map(|c| text(Cell::read(c.as_ref(), row))).collect(),
+            images: media(&images),
+            videos: media(&video.into_iter().collect::<Vec<_>>()),
+            cells: cells.and_then(|c| match Cell::read(c.as_ref(), row) {
+                Cell::List(words) => Some(words.into_iter().map(text).collect()),
+                _ => None,
+            }),
+        }
+    });
+    Ok(rows.collect())
+}
+
+/// Returns the pictures of a cell: a list of them, or one.
+fn media_of(cell: &Cell) -> Vec<Medium> {
+    match cell {
+        Cell::List(items) => items.iter().flat_map(media_of).collect(),
+        Cell::Record(_) => {
+            let field = |name: &str| cell.field(name).map(|c| c.text().into_owned()).unwrap_or_default();
+            vec![Medium { digest: field("digest"), media: field("media") }]
+        }
+        _ => Vec::new(),
+    }
+}
