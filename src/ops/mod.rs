@@ -2,7 +2,9 @@
 
 pub mod data;
 pub mod filter;
+pub mod model;
 pub mod rows;
+pub mod train;
 
 use crate::engine::Builtin;
 use crate::spec::Catalogue;
@@ -17,6 +19,11 @@ pub static BUILTINS: &[&Builtin] = &[
     &data::derive::DERIVE,
     &data::count::COUNT,
     &filter::rule::RULE,
+    &model::hf::HF,
+    &model::wheel::WHEEL,
+    &model::reward::REWARD,
+    &model::classifier::CLASSIFIER,
+    &train::tokenizer::TOKENIZER,
 ];
 
 /// Returns the catalogue of all built-in operators.

@@ -20,8 +20,8 @@ pub fn take(cx: &Context, folder: &Path, extra: Json) -> Result<Outputs, OpError
         OpError::new("E0501", format!("no model in Hugging Face layout: {}: {e}", config_path.display()))
             .help("the folder must hold config.json, *.safetensors and tokenizer.json")
     })?;
-    let config: Json = serde_json::from_str(&text)
-        .map_err(|e| OpError::new("E0503", format!("{}: {e}", config_path.display())))?;
+    let config: Json =
+        serde_json::from_str(&text).map_err(|e| OpError::new("E0503", format!("{}: {e}", config_path.display())))?;
     let mut meta = json!({ "family": config.get("model_type").and_then(Json::as_str).unwrap_or("unknown") });
     if let (Some(meta), Json::Object(extra)) = (meta.as_object_mut(), extra) {
         meta.extend(extra);
@@ -31,8 +31,9 @@ pub fn take(cx: &Context, folder: &Path, extra: Json) -> Result<Outputs, OpError
         artifact.files.insert(name, cx.store.put_file(&path)?);
     }
     if !artifact.files.keys().any(|name| name.ends_with(".safetensors")) {
-        return Err(OpError::new("E0501", format!("no *.safetensors in {}", folder.display()))
-            .help("weights in other formats are not read: convert them with `save_pretrained(safe_serialization=True)`"));
+        return Err(OpError::new("E0501", format!("no *.safetensors in {}", folder.display())).help(
+            "weights in other formats are not read: convert them with `save_pretrained(safe_serialization=True)`",
+        ));
     }
     Ok(vec![(String::new(), Output::Artifact(artifact))])
 }
@@ -84,8 +85,11 @@ pub fn resolve(cx: &Context, name: &str, revision: Option<&str>) -> Result<PathB
     if folder.is_dir() {
         return Ok(folder);
     }
-    Err(OpError::new("E0501", format!("model `{name}` ({wanted}) is not in the local hub cache: looked for {}", folder.display()))
-        .help(format!("fetch it once with `hf download {name}`, or point $HF_HOME at the cache that has it")))
+    Err(OpError::new(
+        "E0501",
+        format!("model `{name}` ({wanted}) is not in the local hub cache: looked for {}", folder.display()),
+    )
+    .help(format!("fetch it once with `hf download {name}`, or point $HF_HOME at the cache that has it")))
 }
 
 /// Returns the hub cache as `huggingface_hub` finds it.

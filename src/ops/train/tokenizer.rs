@@ -61,7 +61,8 @@ pub const SPECIAL: [(&str, bool); 22] = [
     ("<|file_sep|>", false),
 ];
 
-const SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const SPLIT: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The chat template of Qwen2.5-VL (Apache-2.0), as its repositories ship it.
 pub const CHAT_TEMPLATE: &str = include_str!("chat_template.jinja");
@@ -110,12 +111,8 @@ pub fn train(texts: &[String], ids: usize) -> tokenizers::Result<Tokenizer> {
     });
     let mut tokenizer = Tokenizer::from_str(&empty.to_string())?;
     let alphabet: HashSet<char> = ByteLevel::alphabet().into_iter().collect();
-    let trainer = BpeTrainer::builder()
-        .vocab_size(ids)
-        .min_frequency(2)
-        .initial_alphabet(alphabet)
-        .show_progress(false)
-        .build();
+    let trainer =
+        BpeTrainer::builder().vocab_size(ids).min_frequency(2).initial_alphabet(alphabet).show_progress(false).build();
     tokenizer.train(&mut TrainerWrapper::from(trainer), texts.iter())?;
     let tokens: Vec<AddedToken> =
         SPECIAL.iter().map(|&(text, special)| AddedToken::from(text, special).normalized(false)).collect();
@@ -138,7 +135,8 @@ pub fn write(tokenizer: &Tokenizer, folder: &std::path::Path) -> Result<(), OpEr
             (id(text).to_string(), token)
         })
         .collect();
-    let ids: serde_json::Map<String, Json> = SPECIAL.iter().map(|&(text, _)| (text.to_owned(), json!(id(text)))).collect();
+    let ids: serde_json::Map<String, Json> =
+        SPECIAL.iter().map(|&(text, _)| (text.to_owned(), json!(id(text)))).collect();
     let additional: Vec<&str> = SPECIAL[1..14].iter().map(|s| s.0).collect();
     let config = json!({
         "add_bos_token": false, "add_prefix_space": false, "added_tokens_decoder": decoder, "additional_special_tokens": additional,
@@ -146,7 +144,8 @@ pub fn write(tokenizer: &Tokenizer, folder: &std::path::Path) -> Result<(), OpEr
         "model_max_length": 131_072, "pad_token": "<|endoftext|>", "split_special_tokens": false,
         "tokenizer_class": "Qwen2Tokenizer", "unk_token": null,
     });
-    let map = json!({ "additional_special_tokens": additional, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>" });
+    let map =
+        json!({ "additional_special_tokens": additional, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>" });
     let pretty = |value: &Json| serde_json::to_vec_pretty(value);
     std::fs::write(folder.join("tokenizer_config.json"), pretty(&config)?)?;
     std::fs::write(folder.join("special_tokens_map.json"), pretty(&map)?)?;
