@@ -1,5 +1,7 @@
 //! THE catalogue: every built-in operator, in documentation order, one line each.
 
+pub mod augment;
+pub mod cot;
 pub mod data;
 pub mod filter;
 pub mod model;
@@ -12,6 +14,9 @@ use crate::spec::Catalogue;
 /// All built-in operators.
 pub static BUILTINS: &[&Builtin] = &[
     &data::jsonl::JSONL,
+    &data::visual_genome::VISUAL_GENOME,
+    &data::lvis::LVIS,
+    &data::episodes::EPISODES,
     &data::concat::CONCAT,
     &data::select::SELECT,
     &data::drop::DROP,
@@ -19,6 +24,12 @@ pub static BUILTINS: &[&Builtin] = &[
     &data::derive::DERIVE,
     &data::count::COUNT,
     &filter::rule::RULE,
+    &augment::geometry::GEOMETRY,
+    &augment::color::COLOR,
+    &augment::pad::PAD,
+    &cot::structured::STRUCTURED,
+    &cot::plan::PLAN,
+    &cot::fail_fix::FAIL_FIX,
     &model::hf::HF,
     &model::wheel::WHEEL,
     &model::reward::REWARD,

@@ -1,13 +1,17 @@
 //! Operators of module `data`.
 
+mod annotated;
 pub mod concat;
 pub mod count;
 pub mod derive;
 pub mod drop;
+pub mod episodes;
 pub mod jsonl;
+pub mod lvis;
 pub mod rename;
 pub mod select;
 mod source;
+pub mod visual_genome;
 
 use crate::base::OpError;
 use crate::data::table::Table;

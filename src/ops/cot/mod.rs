@@ -1,0 +1,5 @@
+//! Operators of module `cot`: thoughts, plans and mistakes made from annotations.
+
+pub mod fail_fix;
+pub mod plan;
+pub mod structured;
