@@ -1,7 +1,7 @@
 //! All integration tests in one binary.
 
-mod syntax;
 mod augment;
 mod cot;
+mod syntax;
 mod tidy;
 mod workbench;
