@@ -3,28 +3,17 @@
 use super::Exit;
 use super::args::{CheckArgs, Format};
 use super::render;
-use crate::base::{Diagnostic, Problems, Severity, SourceMap, codes, world};
-use crate::base::{Span, World as _};
-use crate::syntax;
+use crate::base::world::OsWorld;
+use crate::base::{Problems, Severity, SourceMap};
+use crate::{ops, semantics};
 
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs) -> Exit {
     let mut sources = SourceMap::default();
     let mut problems = Problems::default();
+    let catalogue = ops::catalogue();
     for path in &args.recipes {
-        let name = path.display().to_string();
-        match world::OsWorld.read(path) {
-            Ok(text) => {
-                let id = sources.add(name, path.parent(), text.as_str());
-                problems.extend(syntax::parse(id, &text).1);
-            }
-            Err(error) => {
-                let id = sources.add(name.as_str(), None, "");
-                let problem =
-                    Diagnostic::new(codes::E0501, Span::new(id, 0, 0), format!("cannot read `{name}`: {error}"), "");
-                problems.push(problem.help("name a recipe that is there"));
-            }
-        }
+        problems.extend(semantics::load(&OsWorld, &catalogue, &mut sources, path).1);
     }
     let problems = problems.sorted();
     match args.format {

@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod engine;
 mod explain;
+mod fmt;
 mod graph;
 mod plan;
 mod render;
@@ -75,7 +76,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Report(_) => not_there("report"),
         Command::Bundle(_) => not_there("bundle"),
         Command::Export(_) => not_there("export"),
-        Command::Fmt(_) => not_there("fmt"),
+        Command::Fmt(args) => fmt::run(args),
         Command::Lsp => not_there("lsp"),
         Command::Doc(_) => not_there("doc"),
         Command::New(_) => not_there("new"),

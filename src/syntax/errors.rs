@@ -194,11 +194,7 @@ impl Case<'_> {
     fn reserved(&self, found: &str, before: &str) -> Option<Diagnostic> {
         // `f(stage)` and `{ output }`: pest took the word for an argument's name and misses the colon.
         let opener = self.found.checked_sub(2).map_or("", |i| self.word(i));
-        if self.expected == [Rule::colon]
-            && RESERVED.contains(&before)
-            && matches!(opener, "(" | "{" | ",")
-            && found != "="
-        {
+        if self.wanted() == ["`:`"] && RESERVED.contains(&before) && matches!(opener, "(" | "{" | ",") && found != "=" {
             return Some(self.reserved_at(self.found - 1));
         }
         let introduces = matches!(

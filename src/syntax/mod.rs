@@ -2,6 +2,7 @@
 
 pub mod ast;
 mod errors;
+mod format;
 mod grammar;
 mod literals;
 mod lower;
@@ -10,5 +11,6 @@ mod parse;
 mod scan;
 mod trivia;
 
+pub use format::format;
 pub use grammar::{ITEM_WORDS, RESERVED};
 pub use parse::{BUILTIN_SOURCE, parse, parse_expr, parse_signature};

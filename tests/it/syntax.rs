@@ -136,3 +136,40 @@ fn diagnostic_pages_tell_the_truth() {
         }
     }
 }
+
+#[test]
+fn formatting_keeps_every_token_and_settles() {
+    for name in SHIPPED {
+        let text = shipped(name);
+        let once = syntax::format(&text).expect("a shipped recipe parses");
+        assert_eq!(problems(&once), [""; 0], "{name}");
+        assert_eq!(syntax::format(&once).expect("it still parses"), once, "{name}: a second time");
+        let dense = |t: &str| t.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+        assert_eq!(dense(&once), dense(&text), "{name}: only blanks may change");
+    }
+}
+
+#[test]
+fn formatting_has_one_layout() {
+    let cases = [
+        (
+            "let  a=f( x:1,y : [ 1,2 ] )   # why\nlet bb = -1  # what\n\n\n\nlet c=a-  1",
+            "let a = f(x: 1, y: [1, 2])  # why\nlet bb = -1                 # what\n\nlet c = a - 1\n",
+        ),
+        ("let x =\n d\n   |> f(a: .b,\n  c: ..3,   ..base)\n", "let x =\n  d\n  |> f(a: .b,\n    c: ..3, ..base)\n"),
+        ("let a = 1 let b = 2", "let a = 1\nlet b = 2\n"),
+        (
+            "import std.{ a,b as c }\nschema S {a:Str?\n\"b-c\" :[Image]}",
+            "import std.{a, b as c}\nschema S { a: Str?\n  \"b-c\": [Image] }\n",
+        ),
+        (
+            "fn f(a:Int)->Int={\n let b=a\n   # the result\n=>b\n}",
+            "fn f(a: Int) -> Int = {\n  let b = a\n  # the result\n  => b\n}\n",
+        ),
+    ];
+    for (text, expected) in cases {
+        let formatted = syntax::format(text);
+        assert_eq!(formatted.expect("it parses"), expected);
+    }
+    assert!(syntax::format("let a = (").is_err());
+}

@@ -1,0 +1,232 @@
+//! The one layout of recipes. As in gofmt, the author decides where lines break and the formatter decides all else:
+//! blanks, indentation, empty lines, one item at the start of a line, comments kept and aligned.
+
+use super::ast::Comment;
+use super::grammar::RESERVED;
+use super::parse::parse;
+use super::scan::{self, Kind, Scan, Token};
+use crate::base::{Problems, SourceId, codes};
+
+const STEP: usize = 2;
+
+/// Returns `text` in the one layout; formatting the result again changes nothing.
+///
+/// # Errors
+/// All problems, when the text does not parse. Items that merely stand in the wrong place (E0104) are put right.
+pub fn format(text: &str) -> Result<String, Problems> {
+    let source = SourceId(0);
+    let (_, problems) = parse(source, text);
+    if problems.clone().sorted().iter().any(|d| d.code.0.starts_with('E') && d.code != codes::E0104) {
+        return Err(problems);
+    }
+    let scan = scan::scan(source, text);
+    Ok(Layout::new(text, &scan).run())
+}
+
+/// A line to write; a comment at its end is aligned with its neighbours'.
+#[derive(Default)]
+struct Line {
+    indent: usize,
+    text: String,
+    comment: Option<String>,
+}
+
+/// An open bracket.
+struct Frame {
+    brace: bool,
+    /// The braces of `import std.{…}` hug their words.
+    hugging: bool,
+    /// Indentation of the line on which it was opened.
+    indent: usize,
+}
+
+enum Piece<'a> {
+    Token(usize),
+    Comment(&'a Comment),
+}
+
+struct Layout<'a> {
+    text: &'a str,
+    scan: &'a Scan,
+    frames: Vec<Frame>,
+    lines: Vec<Line>,
+    line: Line,
+    /// Frames that were hugging when their bracket closed, for the blank before that bracket.
+    closing_hugs: bool,
+}
+
+impl<'a> Layout<'a> {
+    fn new(text: &'a str, scan: &'a Scan) -> Self {
+        Self { text, scan, frames: Vec::new(), lines: Vec::new(), line: Line::default(), closing_hugs: false }
+    }
+
+    fn run(mut self) -> String {
+        let mut end = 0;
+        let mut first = true;
+        for piece in self.pieces() {
+            let (start, stop) = match &piece {
+                Piece::Token(i) => (self.scan.tokens[*i].start, self.scan.tokens[*i].end),
+                Piece::Comment(c) => (c.span.start as usize, c.span.end as usize),
+            };
+            let breaks = self.text[end..start].matches('\n').count();
+            let starts_item = matches!(piece, Piece::Token(_)) && self.scan.slices.iter().any(|s| s.start == start);
+            if first || breaks > 0 || starts_item {
+                if !first {
+                    self.finish_line();
+                }
+                if breaks > 1 && !first {
+                    self.lines.push(Line::default());
+                }
+                if starts_item {
+                    self.frames.clear();
+                }
+                self.line.indent = if starts_item { 0 } else { self.indent(&piece) };
+            }
+            match piece {
+                Piece::Token(index) => self.token(index),
+                Piece::Comment(comment) if self.line.text.is_empty() => self.line.text = comment.text.clone(),
+                Piece::Comment(comment) => self.line.comment = Some(comment.text.clone()),
+            }
+            (end, first) = (stop, false);
+        }
+        if !first {
+            self.finish_line();
+        }
+        self.print()
+    }
+
+    fn pieces(&self) -> Vec<Piece<'a>> {
+        let mut comments = self.scan.comments.iter().peekable();
+        let mut pieces = Vec::with_capacity(self.scan.tokens.len() + self.scan.comments.len());
+        for (index, token) in self.scan.tokens.iter().enumerate() {
+            while let Some(comment) = comments.next_if(|c| (c.span.start as usize) < token.start) {
+                pieces.push(Piece::Comment(comment));
+            }
+            pieces.push(Piece::Token(index));
+        }
+        pieces.extend(comments.map(Piece::Comment));
+        pieces
+    }
+
+    fn token(&mut self, index: usize) {
+        let token = self.scan.tokens[index];
+        self.closing_hugs = false;
+        if token.kind == Kind::Close {
+            self.closing_hugs = self.frames.pop().is_some_and(|f| f.hugging);
+        }
+        if !self.line.text.is_empty() && self.blank_before(index) {
+            self.line.text.push(' ');
+        }
+        // A carriage return in a block of text is no content.
+        self.line.text.push_str(&self.word(index).replace("\r\n", "\n"));
+        if token.kind == Kind::Open {
+            let brace = self.word(index) == "{";
+            let hugging = brace && index > 0 && self.word(index - 1) == ".";
+            self.frames.push(Frame { brace, hugging, indent: self.line.indent });
+        }
+    }
+
+    // ---- indentation
+
+    fn indent(&self, piece: &Piece) -> usize {
+        let index = match piece {
+            Piece::Token(index) => *index,
+            Piece::Comment(comment) => {
+                let next = self.scan.tokens.partition_point(|t| t.start < comment.span.start as usize);
+                let between = |t: &Token| self.scan.slices.iter().any(|s| s.start == t.start);
+                if self.scan.tokens.get(next).is_none_or(between) {
+                    return 0;
+                }
+                return self.frames.last().map_or(STEP, |f| f.indent + STEP);
+            }
+        };
+        let Some(frame) = self.frames.last() else { return STEP };
+        if self.scan.tokens[index].kind == Kind::Close {
+            return frame.indent;
+        }
+        let opens = index.checked_sub(1).is_some_and(|p| self.scan.tokens[p].kind == Kind::Open || self.word(p) == ",");
+        let continues = !opens && !(frame.brace && self.starts_field(index));
+        frame.indent + if continues { 2 * STEP } else { STEP }
+    }
+
+    /// Fields of a schema and the parts of a block need no comma between them.
+    fn starts_field(&self, index: usize) -> bool {
+        let token = self.scan.tokens[index];
+        let named = matches!(token.kind, Kind::Word | Kind::Str) && self.word(index + 1) == ":";
+        named || matches!(self.word(index), "let" | "=>" | "..")
+    }
+
+    // ---- blanks inside a line
+
+    fn blank_before(&self, index: usize) -> bool {
+        let Some(before) = index.checked_sub(1) else { return false };
+        let (left, right) = (self.word(before), self.word(index));
+        let after_value = self.complete(before);
+        match (left, right) {
+            (_, "," | ":" | ")" | "]" | "?") | ("(" | "[" | ".", _) => false,
+            ("{", "}") => false,
+            ("{", _) => !self.frames.last().is_some_and(|f| f.hugging),
+            (_, "}") => !self.closing_hugs,
+            ("..", _) => RESERVED.contains(&right) && !matches!(right, "true" | "false" | "none" | "if"),
+            (_, "{") => true,
+            (_, "." | ".." | "(") => !after_value,
+            ("files", "[") => true,
+            (_, "[") => !after_value,
+            ("-", _) => before.checked_sub(1).is_some_and(|p| self.complete(p)),
+            _ => true,
+        }
+    }
+
+    /// Says whether the token can end a value, so that what follows belongs to it.
+    fn complete(&self, index: usize) -> bool {
+        let token = self.scan.tokens[index];
+        match token.kind {
+            Kind::Word => {
+                let word = self.word(index);
+                let field = index > 0 && self.word(index - 1) == "." && self.scan.tokens[index - 1].end == token.start;
+                field || !RESERVED.contains(&word) || matches!(word, "true" | "false" | "none")
+            }
+            Kind::TypeName | Kind::Number | Kind::Str | Kind::Close => true,
+            Kind::Open => false,
+            Kind::Punct => self.word(index) == "?",
+        }
+    }
+
+    fn word(&self, index: usize) -> &'a str {
+        self.scan.tokens.get(index).map_or("", |t| &self.text[t.start..t.end])
+    }
+
+    // ---- lines
+
+    fn finish_line(&mut self) {
+        self.lines.push(std::mem::take(&mut self.line));
+    }
+
+    fn print(self) -> String {
+        let mut out = String::with_capacity(self.text.len());
+        let mut at = 0;
+        while at < self.lines.len() {
+            let run = self.lines[at..].iter().take_while(|l| l.comment.is_some()).count();
+            let width = self.lines[at..at + run].iter().map(width).max().unwrap_or(0);
+            for line in &self.lines[at..at + run.max(1)] {
+                out.extend(std::iter::repeat_n(' ', line.indent));
+                out.push_str(&line.text);
+                if let Some(comment) = &line.comment {
+                    out.extend(std::iter::repeat_n(' ', width - self::width(line) + 2));
+                    out.push_str(comment);
+                }
+                out.push('\n');
+            }
+            at += run.max(1);
+        }
+        out
+    }
+}
+
+/// Columns that a line takes before its comment.
+fn width(line: &Line) -> usize {
+    match line.text.rsplit_once('\n') {
+        Some((_, last)) => last.chars().count(),
+        None => line.indent + line.text.chars().count(),
+    }
+}
