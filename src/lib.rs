@@ -10,6 +10,7 @@ pub mod cli;
 pub mod data;
 pub mod engine;
 pub mod ops;
+pub mod plan;
 pub mod semantics;
 pub mod spec;
 pub mod syntax;

@@ -8,6 +8,8 @@ mod explain;
 mod fmt;
 mod graph;
 mod plan;
+mod progress;
+mod recipe;
 mod render;
 mod run;
 mod show;
@@ -59,6 +61,9 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(command: &Command) -> Exit {
+    if !matches!(command, Command::Run(_)) {
+        end_with_the_reader();
+    }
     match command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
@@ -82,6 +87,13 @@ fn dispatch(command: &Command) -> Exit {
         Command::New(_) => not_there("new"),
         Command::Completions(_) => not_there("completions"),
     }
+}
+
+/// Lets `rbpipe plan … | head` end quietly. A run goes on: it writes to pipes of its own.
+#[allow(unsafe_code)]
+fn end_with_the_reader() {
+    // SAFETY: restores the default action of a signal before any thread exists.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// Says so when a command of the plan does not exist yet.

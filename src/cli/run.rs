@@ -1,9 +1,270 @@
-//! `rbpipe run`.
+//! `rbpipe run`: compile, then execute what outputs and expectations need, and publish.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
 
 use super::args::RunArgs;
-use super::{Exit, not_there};
+use super::recipe::{self, Compiled};
+use super::{Exit, engine, progress, render};
+use crate::base::phrase;
+use crate::engine::event::{Event, Listener, Several};
+use crate::engine::files::FileIndex;
+use crate::engine::journal::Journal;
+use crate::engine::process::Stop;
+use crate::engine::publish::{self, Done};
+use crate::engine::scheduler::{self, Setup, Summary};
+use crate::engine::state::NodeState;
+use crate::engine::{Store, inputs};
+use crate::plan::select::Selection;
+use crate::plan::val::{Artifact, Val};
 
 /// Runs the command.
-pub(super) fn run(_args: &RunArgs) -> Exit {
-    not_there("run")
+pub(super) fn run(args: &RunArgs) -> Exit {
+    run_recipe(args).unwrap_or_else(|exit| exit)
+}
+
+fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
+    let compiled = recipe::compile(&args.recipe)?;
+    let selection = compiled.select(&args.to)?;
+    let graph = &compiled.planned.graph;
+    let mut problems = inputs::missing(graph, &selection);
+    let (secrets, more) = inputs::secrets(graph, &selection, &compiled.planned.secrets);
+    problems.extend(more);
+    if !problems.is_empty() {
+        render::print_human(&compiled.sources, &problems.sorted());
+        return Err(Exit::Recipe);
+    }
+    let (store, files) = recipe::store()?;
+    let events = match &args.events {
+        None => None,
+        Some(path) => Some(EventFile::open(path).map_err(|e| {
+            eprintln!("error: cannot write `{}`: {e}", path.display());
+            Exit::Usage
+        })?),
+    };
+    let journal = Journal::create(&store, &compiled.path).map_err(|e| {
+        eprintln!("error: cannot write to the cache `{}`: {e}", store.root().display());
+        Exit::Refused
+    })?;
+    let _ = store.sweep();
+    let shown = progress::for_terminal();
+    let mut listeners: Vec<&dyn Listener> = vec![&journal, shown.as_ref()];
+    listeners.extend(events.as_ref().map(|e| e as &dyn Listener));
+    let listener = Several(listeners);
+    let stop = Arc::new(Stop::default());
+    stop_on_signals(&stop);
+    let operators = recipe::operators();
+    let find = || engine::find(&|message| listener.hear(&Event::new("notice").with("message", message)));
+    let setup = Setup {
+        store: &store,
+        files: &files,
+        operators: &operators,
+        secrets,
+        listener: &listener,
+        engine: &find,
+        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        fail_fast: args.fail_fast,
+        no_exec: args.no_exec,
+        stop: &stop,
+    };
+    listener.hear(
+        &Event::new("run_started")
+            .with("recipe", compiled.path.display().to_string())
+            .with("nodes", selection.nodes.len())
+            .with(
+                "params",
+                json!(compiled.planned.params.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()),
+            ),
+    );
+    let summary = scheduler::run(graph, &selection, &setup);
+    let published = publish_outputs(&compiled, &selection, &summary, &store, &listener, args.force);
+    keep_index(&files, &store);
+    let exit = exit(&summary, published.failed);
+    listener.hear(
+        &Event::new("run_finished")
+            .with("exit", exit as u8)
+            .with("seconds", summary.seconds)
+            .with("run", summary.count(NodeState::Done) - asked(&compiled, &summary))
+            .with("hit", summary.count(NodeState::Hit))
+            .with("failed", summary.failures.len())
+            .with("skipped", summary.count(NodeState::Skipped)),
+    );
+    tell(&compiled, &summary, &published, args.no_exec);
+    Ok(exit)
+}
+
+fn keep_index(files: &FileIndex, store: &Store) {
+    if let Err(e) = files.save(store) {
+        eprintln!("warning: cannot remember digests of files: {e}");
+    }
+}
+
+/// Expectations that were asked: they are no work.
+fn asked(compiled: &Compiled, summary: &Summary) -> usize {
+    let graph = &compiled.planned.graph;
+    let done = |id| summary.states.get(id) == Some(&NodeState::Done);
+    graph.gates.iter().filter(|id| done(id)).count()
+}
+
+/// Exit codes by priority: interrupted, a node failed, an expectation failed, the cache refused, done.
+fn exit(summary: &Summary, outputs_failed: bool) -> Exit {
+    if summary.interrupted {
+        Exit::Interrupted
+    } else if !summary.failures.is_empty() || outputs_failed {
+        Exit::Node
+    } else if !summary.broken.is_empty() {
+        Exit::Expect
+    } else if !summary.misses.is_empty() {
+        Exit::Refused
+    } else {
+        Exit::Done
+    }
+}
+
+#[derive(Default)]
+struct Published {
+    written: Vec<PathBuf>,
+    same: usize,
+    failed: bool,
+}
+
+fn publish_outputs(
+    compiled: &Compiled,
+    selection: &Selection,
+    summary: &Summary,
+    store: &Store,
+    listener: &dyn Listener,
+    force: bool,
+) -> Published {
+    let graph = &compiled.planned.graph;
+    let mut out = Published::default();
+    for &at in &selection.outputs {
+        let output = &graph.outputs[at];
+        let Some(target) = &output.to else { continue };
+        let Some(artifact) = single(&output.value) else {
+            eprintln!("error: output `{}` is {}, which has no file form", output.name, output.value.describe());
+            out.failed = true;
+            continue;
+        };
+        // What an expectation rejected is not handed on as if nothing had happened.
+        let rejected = summary.broken.iter().any(|&gate| {
+            graph.node(gate).inputs.iter().any(|i| {
+                i.node == artifact.node || {
+                    let asks = graph.node(i.node);
+                    asks.effect == crate::spec::Effect::Reduce && asks.inputs.iter().any(|j| j.node == artifact.node)
+                }
+            })
+        });
+        let Some((_, made)) = summary.results.get(&artifact.node).and_then(|r| r.get(&artifact.field)) else {
+            continue;
+        };
+        if rejected {
+            continue;
+        }
+        let node = graph.node(artifact.node);
+        let key = None;
+        let provenance = publish::provenance(&compiled.path, &output.name, &node.name, key, &compiled.planned.params);
+        match publish::publish(store, made, target, provenance, force) {
+            Ok(Done::Written) => {
+                let event = Event::new("output_published").with("output", output.name.clone());
+                listener.hear(&event.with("path", target.display().to_string()));
+                out.written.push(target.clone());
+            }
+            Ok(Done::Same) => out.same += 1,
+            Err(e) => {
+                let d = crate::base::Diagnostic::new(
+                    crate::base::codes::lookup(e.code).map_or(crate::base::codes::E0612, |(c, _)| c),
+                    output.span,
+                    e.message,
+                    "this output",
+                );
+                let d = if let Some(help) = e.help { d.help(help) } else { d };
+                render::print_human(&compiled.sources, &[d]);
+                out.failed = true;
+            }
+        }
+    }
+    out
+}
+
+fn single(val: &Val) -> Option<&Artifact> {
+    match val {
+        Val::Artifact(a) => Some(a),
+        _ => None,
+    }
+}
+
+fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: bool) {
+    let graph = &compiled.planned.graph;
+    if no_exec && !summary.misses.is_empty() {
+        let names: Vec<&str> = summary.misses.iter().take(5).map(|id| graph.node(*id).name.as_str()).collect();
+        eprintln!("not in the cache: {}", phrase::quoted(&names));
+    }
+    for (id, failure) in &summary.failures {
+        eprintln!("failed: {} [{}] {}", graph.node(*id).name, failure.code, failure.message);
+    }
+    let run = summary.count(NodeState::Done) - asked(compiled, summary);
+    let mut parts = vec![format!("{run} run"), format!("{} hit", summary.count(NodeState::Hit))];
+    for (count, word) in [
+        (summary.failures.len(), "failed"),
+        (summary.broken.len(), "expectations failed"),
+        (summary.count(NodeState::Skipped), "skipped"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    let outputs = match (published.written.len(), published.same) {
+        (0, 0) => String::new(),
+        (0, same) => format!(" · {} unchanged", phrase::count(same, "output")),
+        (written, _) => format!(" · {} written", phrase::count(written, "output")),
+    };
+    let stopped = if summary.interrupted { "stopped: " } else { "" };
+    eprintln!("{stopped}{} · {:.1} s{outputs}", parts.join(", "), summary.seconds);
+}
+
+/// The first Ctrl-C asks processes to stop and keep their checkpoints, the second ends them.
+fn stop_on_signals(stop: &Arc<Stop>) {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
+    let stop = Arc::clone(stop);
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if stop.soon.swap(true, Ordering::Relaxed) {
+                stop.now.store(true, Ordering::Relaxed);
+                // Operators in this process cannot be ended one by one; what they made so far is recorded.
+                std::thread::sleep(std::time::Duration::from_secs(2));
+                std::process::exit(i32::from(Exit::Interrupted as u8));
+            }
+            eprintln!("stopping; once more ends at once");
+        }
+    });
+}
+
+/// `--events FILE`
+struct EventFile(Mutex<File>);
+
+impl EventFile {
+    fn open(path: &std::path::Path) -> std::io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(Self(Mutex::new(OpenOptions::new().create(true).append(true).open(path)?)))
+    }
+}
+
+impl Listener for EventFile {
+    fn hear(&self, event: &Event) {
+        if let Ok(mut line) = serde_json::to_vec(event) {
+            line.push(b'\n');
+            let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // A full disk must not end a training; the journal in the store has the same events.
+            let _ = file.write_all(&line);
+        }
+    }
 }

@@ -1,9 +1,160 @@
-//! `rbpipe show`.
+//! `rbpipe show`: the artifact behind a name.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
 
 use super::args::ShowArgs;
-use super::{Exit, not_there};
+use super::plan::bytes;
+use super::{Exit, recipe};
+use crate::base::{Digest, OpError};
+use crate::engine::{Artifact, Kind, Store, dataset, decide, export};
 
 /// Runs the command.
-pub(super) fn run(_args: &ShowArgs) -> Exit {
-    not_there("show")
+pub(super) fn run(args: &ShowArgs) -> Exit {
+    show(args).unwrap_or_else(|exit| exit)
+}
+
+fn show(args: &ShowArgs) -> Result<Exit, Exit> {
+    let compiled = recipe::compile(&args.recipe)?;
+    let selection = compiled.select(std::slice::from_ref(&args.name))?;
+    let graph = &compiled.planned.graph;
+    let Some(wanted) = graph.find(&args.name) else {
+        eprintln!("error: `{}` is no single artifact; `rbpipe graph` lists the names", args.name);
+        return Err(Exit::Usage);
+    };
+    let (store, files) = recipe::store()?;
+    let (lines, results) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
+    let _ = files.save(&store);
+    let node = graph.node(wanted.node);
+    let Some((digest, artifact)) = results.get(&wanted.node).and_then(|r| r.get(&wanted.field)) else {
+        eprintln!(
+            "error: `{}` has no result yet; `rbpipe run {} --to {}` makes it",
+            args.name,
+            args.recipe.recipe.display(),
+            args.name
+        );
+        return Err(Exit::Refused);
+    };
+    let key = lines.iter().find(|l| l.node == wanted.node).and_then(|l| l.identity.as_ref()).map(|i| i.key);
+    let found = Found { name: &args.name, op: &node.op, key, digest: *digest, artifact };
+    found.print(args, &store).map_err(|e| {
+        eprintln!("error: {}", e.message);
+        Exit::Node
+    })?;
+    Ok(Exit::Done)
+}
+
+struct Found<'a> {
+    name: &'a str,
+    op: &'a str,
+    key: Option<Digest>,
+    digest: Digest,
+    artifact: &'a Artifact,
+}
+
+impl Found<'_> {
+    fn print(&self, args: &ShowArgs, store: &Store) -> Result<(), OpError> {
+        let path = || lay_out(store, self.artifact, self.digest);
+        if args.path && !args.json {
+            println!("{}", path()?.display());
+            return Ok(());
+        }
+        let kind = serde_json::to_value(self.artifact.kind)?;
+        if args.json {
+            let mut out = json!({
+                "name": self.name,
+                "op": self.op,
+                "key": self.key,
+                "output": self.digest,
+                "kind": kind,
+                "schema": self.schema(),
+                "rows": self.artifact.rows(),
+                "bytes": self.artifact.bytes(),
+                "path": path()?,
+                "meta": self.artifact.meta,
+            });
+            if let Some(n) = args.rows {
+                out["sample"] = json!(self.sample(store, n)?);
+            }
+            println!("{out}");
+            return Ok(());
+        }
+        println!("{}  {} by {}", self.name, kind.as_str().unwrap_or_default(), self.op);
+        println!("output  {}", self.digest);
+        if let Some(rows) = self.artifact.rows() {
+            println!("rows    {rows}");
+        }
+        println!("bytes   {}", bytes(self.artifact.bytes()));
+        if self.artifact.kind == Kind::Dataset {
+            for column in self.artifact.meta["columns"].as_array().into_iter().flatten() {
+                let text = |k: &str| column[k].as_str().unwrap_or_default();
+                let ty: String = text("type").chars().take(90).collect();
+                println!("  {}: {ty}", text("name"));
+            }
+            for row in self.sample(store, args.rows.unwrap_or(3))? {
+                println!("{row}");
+            }
+        } else {
+            if self.artifact.meta.as_object().is_some_and(|m| !m.is_empty()) {
+                println!("{:#}", self.artifact.meta);
+            }
+            for (path, file) in &self.artifact.files {
+                println!("  {path}  {}", bytes(file.bytes));
+            }
+        }
+        Ok(())
+    }
+
+    fn schema(&self) -> Json {
+        self.artifact.meta.get("columns").cloned().unwrap_or(Json::Null)
+    }
+
+    fn sample(&self, store: &Store, rows: usize) -> Result<Vec<Json>, OpError> {
+        if self.artifact.kind != Kind::Dataset {
+            return Ok(Vec::new());
+        }
+        export::sample(&dataset::load(store, self.artifact)?, rows)
+    }
+}
+
+/// Lays an artifact out as a folder for other tools: a dataset as Parquet with its pictures, all else as its files.
+fn lay_out(store: &Store, artifact: &Artifact, digest: Digest) -> Result<PathBuf, OpError> {
+    let folder = store.root().join("views").join(digest.hex());
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let parent = store.root().join("views");
+    std::fs::create_dir_all(&parent)?;
+    let staged = tempfile::tempdir_in(&parent)?;
+    if artifact.kind == Kind::Dataset {
+        let table = dataset::load(store, artifact)?;
+        std::fs::write(staged.path().join("part-00000.parquet"), export::parquet(&table)?)?;
+        let (_, media) = export::jsonl(&table, "media")?;
+        for (path, blob) in media {
+            place(&store.path(blob), &staged.path().join(path))?;
+        }
+    } else {
+        for (path, file) in &artifact.files {
+            place(&store.path(file.digest), &staged.path().join(path))?;
+        }
+        std::fs::write(staged.path().join("meta.json"), serde_json::to_vec_pretty(&artifact.meta)?)?;
+    }
+    let path = staged.keep();
+    if std::fs::rename(&path, &folder).is_err() {
+        // Another command has laid it out in the meantime.
+        std::fs::remove_dir_all(&path)?;
+    }
+    Ok(folder)
+}
+
+fn place(blob: &Path, to: &Path) -> Result<(), OpError> {
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // Blobs are read-only, and a view lies in the store: a link is safe here.
+    if std::fs::hard_link(blob, to).is_err() && !to.exists() {
+        std::fs::copy(blob, to)?;
+    }
+    Ok(())
 }

@@ -1,9 +1,58 @@
-//! `rbpipe why`.
+//! `rbpipe why`: field by field, why a node ran or would run.
 
 use super::args::WhyArgs;
-use super::{Exit, not_there};
+use super::{Exit, recipe};
+use crate::engine::decide::{self, Forecast};
+use crate::engine::record;
+use crate::plan::explain;
 
 /// Runs the command.
-pub(super) fn run(_args: &WhyArgs) -> Exit {
-    not_there("why")
+pub(super) fn run(args: &WhyArgs) -> Exit {
+    why(args).unwrap_or_else(|exit| exit)
+}
+
+fn why(args: &WhyArgs) -> Result<Exit, Exit> {
+    let compiled = recipe::compile(&args.recipe)?;
+    let selection = compiled.select(std::slice::from_ref(&args.node))?;
+    let graph = &compiled.planned.graph;
+    let Some(wanted) = graph.find(&args.node) else {
+        eprintln!("error: `{}` stands for several nodes; name one of them", args.node);
+        return Err(Exit::Usage);
+    };
+    let (store, files) = recipe::store()?;
+    let last = compiled.last_keys(&store);
+    let (lines, _) = decide::forecast(graph, &selection, &store, &files, &last);
+    let _ = files.save(&store);
+    let Some(line) = lines.iter().find(|l| l.node == wanted.node) else { return Ok(Exit::Done) };
+    let node = graph.node(wanted.node);
+    let state = match line.forecast {
+        Forecast::Hit => "hit",
+        Forecast::Run => "run",
+        Forecast::Maybe => "maybe",
+    };
+    println!("{} ({}): {state}: {}", node.name, node.op, line.why);
+    let previous = last.get(&node.name).and_then(|key| record::read(&store, *key));
+    let Some(identity) = &line.identity else {
+        for upstream in lines.iter().filter(|l| l.forecast == Forecast::Run) {
+            println!("  upstream `{}` runs: {}", graph.node(upstream.node).name, upstream.why);
+        }
+        return Ok(Exit::Done);
+    };
+    println!("  key {}", identity.key);
+    match previous {
+        Some(previous) if previous.key != identity.key => {
+            println!("  compared with {} made {}", previous.key.short(), previous.made);
+            for change in explain::diff(&previous.preimage, &identity.preimage) {
+                println!("  - {}", explain::sentence(&change));
+            }
+        }
+        _ => {
+            for (field, value) in &identity.preimage {
+                let text = value.to_string();
+                let text: String = text.chars().take(100).collect();
+                println!("  {field} = {text}");
+            }
+        }
+    }
+    Ok(Exit::Done)
 }

@@ -3,7 +3,20 @@
 pub mod artifact;
 pub mod context;
 pub mod dataset;
+pub mod decide;
+pub mod event;
+pub mod executor;
+pub mod export;
+pub mod files;
+pub mod inputs;
+pub mod journal;
+pub mod process;
+pub mod publish;
+pub mod record;
+pub mod scheduler;
+pub mod state;
 pub mod store;
+pub mod task;
 
 pub use artifact::{Artifact, FileRef, Kind};
 pub use context::{Builtin, Context, Output, Outputs, RunFn};

@@ -1,25 +1,35 @@
 //! The content-addressed store: blobs by digest, published atomically.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use super::artifact::FileRef;
-use crate::base::Digest;
+use super::artifact::{Artifact, FileRef};
+use crate::base::{Digest, OpError};
+
+/// From so many new blobs on, one flush of the file system costs less than flushing each.
+const FLUSH_ALL: usize = 64;
 
 /// A folder of blobs: `blobs/ab/cdef…`, read-only once there.
+///
+/// A blob is renamed to its place when it is whole, and on the disk when [`Store::commit`] returns; a record is written after
+/// that, so a record implies its bytes.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    /// Blobs that are in their place and perhaps not on the disk.
+    fresh: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Store {
     /// Opens or creates a store.
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
-        let root = root.into();
-        fs::create_dir_all(root.join("blobs"))?;
-        fs::create_dir_all(root.join("tmp"))?;
-        Ok(Self { root })
+        let root = std::path::absolute(root.into())?;
+        for folder in ["blobs", "tmp", "records", "leases", "index", "runs", "checkpoints", "logs"] {
+            fs::create_dir_all(root.join(folder))?;
+        }
+        Ok(Self { root, fresh: Arc::default() })
     }
 
     /// Returns its folder.
@@ -33,16 +43,17 @@ impl Store {
         self.root.join("blobs").join(&hex[..2]).join(&hex[2..])
     }
 
-    /// Stores some bytes.
+    /// Stores some bytes. A blob that is there already stays as it is, unless its bytes are wrong.
     pub fn put(&self, bytes: &[u8]) -> io::Result<FileRef> {
         let digest = Digest::of(bytes);
+        let reference = FileRef { digest, bytes: bytes.len() as u64 };
         let target = self.path(digest);
-        if !target.exists() {
+        if !self.holds(reference) || fs::read(&target).map_or(true, |found| found != bytes) {
             let mut file = tempfile::NamedTempFile::new_in(self.root.join("tmp"))?;
             file.write_all(bytes)?;
             self.publish(file, &target)?;
         }
-        Ok(FileRef { digest, bytes: bytes.len() as u64 })
+        Ok(reference)
     }
 
     /// Stores a copy of a file.
@@ -50,10 +61,10 @@ impl Store {
         let mut source = fs::File::open(path)?;
         let mut file = tempfile::NamedTempFile::new_in(self.root.join("tmp"))?;
         let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; 1 << 16];
+        let mut buffer = vec![0; 1 << 18];
         let mut bytes = 0;
         loop {
-            let n = io::Read::read(&mut source, &mut buffer)?;
+            let n = source.read(&mut buffer)?;
             if n == 0 {
                 break;
             }
@@ -61,12 +72,12 @@ impl Store {
             file.write_all(&buffer[..n])?;
             bytes += n as u64;
         }
-        let digest = Digest(*hasher.finalize().as_bytes());
-        let target = self.path(digest);
-        if !target.exists() {
+        let reference = FileRef { digest: Digest(*hasher.finalize().as_bytes()), bytes };
+        let target = self.path(reference.digest);
+        if !self.holds(reference) || digest_of_file(&target).map_or(true, |d| d != reference.digest) {
             self.publish(file, &target)?;
         }
-        Ok(FileRef { digest, bytes })
+        Ok(reference)
     }
 
     /// Reads a whole blob.
@@ -74,23 +85,113 @@ impl Store {
         fs::read(self.path(digest))
     }
 
-    fn publish(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
-        fs::create_dir_all(target.parent().expect("a blob has a folder"))?;
+    /// Says whether a blob of the right size is there.
+    pub fn holds(&self, file: FileRef) -> bool {
+        fs::metadata(self.path(file.digest)).is_ok_and(|m| m.is_file() && m.len() == file.bytes)
+    }
+
+    /// Stores an artifact's description; its files must be there already. Returns its digest.
+    pub fn put_artifact(&self, artifact: &Artifact) -> io::Result<Digest> {
+        let json = serde_json::to_value(artifact).map_err(io::Error::other)?;
+        let text = crate::base::digest::canonical(&json);
+        Ok(self.put(text.as_bytes())?.digest)
+    }
+
+    /// Reads an artifact back; nothing if it or one of its files is missing or damaged.
+    pub fn artifact(&self, digest: Digest) -> Option<Artifact> {
+        let bytes = self.read(digest).ok()?;
+        if Digest::of(&bytes) != digest {
+            return None;
+        }
+        let artifact: Artifact = serde_json::from_slice(&bytes).ok()?;
+        artifact.files.values().all(|f| self.holds(*f)).then_some(artifact)
+    }
+
+    /// Brings all new blobs to the disk. A record of them may be written afterwards.
+    pub fn commit(&self) -> io::Result<()> {
+        let fresh = std::mem::take(&mut *self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        if fresh.len() >= FLUSH_ALL {
+            return flush_file_system(&self.root);
+        }
+        let mut folders: Vec<&Path> = fresh.iter().filter_map(|p| p.parent()).collect();
+        folders.sort_unstable();
+        folders.dedup();
+        for path in fresh.iter().map(PathBuf::as_path).chain(folders) {
+            match fs::File::open(path) {
+                Ok(file) => file.sync_all()?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file so that it is there whole or not at all, and on the disk.
+    pub fn write_whole(&self, target: &Path, bytes: &[u8]) -> io::Result<()> {
+        let folder = target.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(self.root.join("tmp"))?;
+        file.write_all(bytes)?;
         file.as_file().sync_all()?;
+        file.persist(target).map_err(|e| e.error)?;
+        fs::File::open(folder)?.sync_all()
+    }
+
+    /// Returns a private folder for one execution; it is emptied when dropped.
+    pub fn scratch(&self) -> io::Result<tempfile::TempDir> {
+        tempfile::Builder::new().prefix(&format!("run-{}-", std::process::id())).tempdir_in(self.root.join("tmp"))
+    }
+
+    /// Removes what processes that are no more have left in `tmp`.
+    pub fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join("tmp"))?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = name.strip_prefix("run-").and_then(|n| n.split('-').next()).and_then(|p| p.parse::<u32>().ok());
+            if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder)?;
+        }
         let mut permissions = file.as_file().metadata()?.permissions();
         permissions.set_readonly(true);
         file.as_file().set_permissions(permissions)?;
         file.persist(target).map_err(|e| e.error)?;
+        self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(target.to_path_buf());
         Ok(())
     }
 }
 
+/// Returns the digest of a file's bytes.
+pub fn digest_of_file(path: &Path) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(fs::File::open(path)?)?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
+}
+
+#[allow(unsafe_code)]
+fn flush_file_system(folder: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let file = fs::File::open(folder)?;
+    // SAFETY: `syncfs` takes an open descriptor, which `file` keeps open, and touches no memory of ours.
+    let done = unsafe { libc::syncfs(file.as_raw_fd()) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 impl crate::data::blobs::Blobs for Store {
-    fn get(&self, digest: Digest) -> Result<Vec<u8>, crate::base::OpError> {
-        Ok(self.read(digest)?)
+    fn get(&self, digest: Digest) -> Result<Vec<u8>, OpError> {
+        self.read(digest).map_err(|e| {
+            OpError::new("E0503", format!("blob {} is not in the store: {e}", digest.short()))
+                .help("run again: what is missing is made anew")
+        })
     }
 
-    fn put(&self, bytes: &[u8]) -> Result<Digest, crate::base::OpError> {
+    fn put(&self, bytes: &[u8]) -> Result<Digest, OpError> {
         Ok(Store::put(self, bytes)?.digest)
     }
 }

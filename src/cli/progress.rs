@@ -1,0 +1,134 @@
+//! Shows a run to people: bars on a terminal, plain lines otherwise.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::engine::event::{Event, Listener};
+
+/// Returns the listener that suits the place where standard error goes.
+pub(super) fn for_terminal() -> Box<dyn Listener> {
+    if std::io::stderr().is_terminal() { Box::new(Bars::default()) } else { Box::new(Plain) }
+}
+
+/// One line per thing that happened.
+struct Plain;
+
+impl Listener for Plain {
+    fn hear(&self, event: &Event) {
+        if let Some(line) = line(event) {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// A spinner or bar for each running node, and lines for what has ended.
+#[derive(Default)]
+struct Bars {
+    all: MultiProgress,
+    open: Mutex<BTreeMap<String, ProgressBar>>,
+}
+
+impl Listener for Bars {
+    fn hear(&self, event: &Event) {
+        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let node = event.node.clone().unwrap_or_default();
+        match event.event.as_str() {
+            "node_started" => {
+                let bar = self.all.add(ProgressBar::new_spinner());
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {msg}  {elapsed}") {
+                    bar.set_style(style);
+                }
+                bar.set_prefix(node.clone());
+                bar.enable_steady_tick(Duration::from_millis(120));
+                open.insert(node, bar);
+                return;
+            }
+            "node_progress" => {
+                if let Some(bar) = open.get(&node) {
+                    if let (Some(done), Some(total)) = (event.number("done"), event.number("total"))
+                        && total > 0.0
+                    {
+                        if bar.length().is_none()
+                            && let Ok(style) = ProgressStyle::with_template(
+                                "{spinner} {prefix}  {bar:30} {pos}/{len} {msg}  {elapsed}",
+                            )
+                        {
+                            bar.set_style(style);
+                        }
+                        bar.set_length(total as u64);
+                        bar.set_position(done as u64);
+                    }
+                    bar.set_message(extras(event));
+                }
+                return;
+            }
+            _ => {}
+        }
+        if let Some(bar) = open.remove(&node) {
+            bar.finish_and_clear();
+        }
+        if let Some(line) = line(event) {
+            // Lines and bars share the terminal; what cannot be written there is lost to nobody.
+            let _ = self.all.suspend(|| writeln!(std::io::stderr(), "{line}"));
+        }
+    }
+}
+
+/// Numbers that a training reports beside its progress: `loss 1.32, lr 2.0e-5`.
+fn extras(event: &Event) -> String {
+    let known = ["done", "total", "unit", "step"];
+    let unit = event.text("unit").unwrap_or_default();
+    let numbers = event.fields.iter().filter(|(k, _)| !known.contains(&k.as_str()));
+    let numbers: Vec<String> = numbers
+        .filter_map(|(k, v)| {
+            let x = v.as_f64()?;
+            Some(if x != 0.0 && x.abs() < 1e-2 { format!("{k} {x:.1e}") } else { format!("{k} {x:.4}") })
+        })
+        .take(4)
+        .collect();
+    if numbers.is_empty() { unit.to_owned() } else { format!("{unit}  {}", numbers.join(", ")) }
+}
+
+fn line(event: &Event) -> Option<String> {
+    let node = event.node.as_deref().unwrap_or_default();
+    let op = event.op.as_deref().unwrap_or_default();
+    let rows = event.number("rows").map_or(String::new(), |r| format!("  {r} rows"));
+    Some(match event.event.as_str() {
+        "node_hit" => format!("hit   {node}{rows}"),
+        "node_started" => format!("run   {node}  ({op})"),
+        "node_finished" => {
+            let seconds = event.number("seconds").unwrap_or(0.0);
+            let counts = event.fields.get("counts").and_then(|c| c.as_object()).map_or(String::new(), |c| {
+                let parts: Vec<String> = c.iter().map(|(k, v)| format!("{k} {v}")).collect();
+                format!("  ({})", parts.join(", "))
+            });
+            format!("done  {node}  {seconds:.1} s{rows}{counts}")
+        }
+        "node_failed" => {
+            let code = event.text("code").unwrap_or_default();
+            let message = event.text("message").unwrap_or_default();
+            let help = event.text("help").map_or(String::new(), |h| format!("\n      help: {h}"));
+            format!("FAIL  {node}  [{code}] {message}{help}")
+        }
+        "node_skipped" => format!("skip  {node}  because of `{}`", event.text("because").unwrap_or_default()),
+        "node_missed" => format!("miss  {node}  ({op})"),
+        "node_retried" => format!("again {node}  {}", event.text("message").unwrap_or_default()),
+        "expect_passed" => format!("ok    {node}"),
+        "expect_failed" | "warning" => {
+            let word = if event.event == "warning" { "WARN " } else { "FAIL " };
+            let values = event.text("values").unwrap_or_default();
+            let message = event.text("message").map_or(String::new(), |m| format!(": {m}"));
+            format!("{word} {node}{message}  ({values})")
+        }
+        "divergence" => {
+            format!("WARN  {node}: another run made other bytes under the same key; the first result stays")
+        }
+        "output_published" => format!("wrote {}", event.text("path").unwrap_or_default()),
+        "notice" => event.text("message").unwrap_or_default().to_owned(),
+        _ => return None,
+    })
+}

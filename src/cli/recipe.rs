@@ -1,0 +1,102 @@
+//! What every command that takes a recipe does first: load, check, evaluate, and open the store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::args::RecipeArgs;
+use super::{Exit, render};
+use crate::base::{Problems, SourceMap, phrase, world};
+use crate::engine::files::FileIndex;
+use crate::engine::{Builtin, Store, journal};
+use crate::ops;
+use crate::plan::select::{self, Selection};
+use crate::plan::{self, Planned};
+use crate::semantics;
+use crate::spec::Catalogue;
+
+/// A recipe, compiled.
+pub(super) struct Compiled {
+    /// The recipe's path.
+    pub path: PathBuf,
+    /// All texts.
+    pub sources: SourceMap,
+    /// The graph.
+    pub planned: Planned,
+}
+
+/// Compiles a recipe; prints what is wrong with it.
+pub(super) fn compile(args: &RecipeArgs) -> Result<Compiled, Exit> {
+    let mut sources = SourceMap::default();
+    let catalogue = ops::catalogue();
+    let (planned, problems) = evaluate(args, &catalogue, &mut sources);
+    let bad = problems.has_errors();
+    render::print_human(&sources, &problems.sorted());
+    match planned {
+        Some(planned) if !bad => Ok(Compiled { path: args.recipe.clone(), sources, planned }),
+        _ => Err(Exit::Recipe),
+    }
+}
+
+fn evaluate(args: &RecipeArgs, catalogue: &Catalogue, sources: &mut SourceMap) -> (Option<Planned>, Problems) {
+    let world = world::OsWorld;
+    let (program, mut problems) = semantics::load(&world, catalogue, sources, &args.recipe);
+    if problems.has_errors() {
+        return (None, problems);
+    }
+    let choice = &args.choice;
+    let options =
+        plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: choice.with.clone() };
+    let (planned, more) = plan::evaluate(&program, catalogue, sources, &world, &options);
+    problems.extend(more);
+    (planned, problems)
+}
+
+impl Compiled {
+    /// Selects nodes; prints which name is not there.
+    pub(super) fn select(&self, to: &[String]) -> Result<Selection, Exit> {
+        select::select(&self.planned.graph, to).map_err(|name| {
+            let names = select::names(&self.planned.graph);
+            match phrase::nearest(&name, names.iter().map(String::as_str)) {
+                Some(near) => eprintln!("error: nothing is called `{name}` here; did you mean `{near}`?"),
+                None => eprintln!("error: nothing is called `{name}` here; `rbpipe graph` lists the names"),
+            }
+            Exit::Usage
+        })
+    }
+
+    /// Returns the last key of each node.
+    pub(super) fn last_keys(&self, store: &Store) -> BTreeMap<String, crate::base::Digest> {
+        journal::last_keys(store, &self.path)
+    }
+}
+
+/// Returns the folder of the store: `RBPIPE_CACHE`, else `~/.cache/rbpipe`.
+pub(super) fn cache_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os("RBPIPE_CACHE").filter(|v| !v.is_empty()) {
+        return folder.into();
+    }
+    let base = std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".cache");
+    base.unwrap_or_else(home).join("rbpipe")
+}
+
+/// Opens the store; says why it cannot.
+pub(super) fn store() -> Result<(Store, FileIndex), Exit> {
+    let folder = cache_folder();
+    match Store::open(&folder) {
+        Ok(store) => {
+            let files = FileIndex::open(&store);
+            Ok((store, files))
+        }
+        Err(e) => {
+            eprintln!("error: cannot open the cache `{}`: {e}; `RBPIPE_CACHE` chooses another", folder.display());
+            Err(Exit::Refused)
+        }
+    }
+}
+
+/// Returns all operators by name.
+pub(super) fn operators() -> BTreeMap<String, &'static Builtin> {
+    let catalogue = ops::catalogue();
+    catalogue.operators.iter().map(|o| o.name.clone()).zip(ops::BUILTINS.iter().copied()).collect()
+}

@@ -1,0 +1,144 @@
+//! Whether a node must run: the one decision that `plan` and `run` share.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde_json::{Map, Value as Json};
+
+use super::artifact::Artifact;
+use super::files::FileIndex;
+use super::record::{self, Record};
+use super::store::Store;
+use crate::base::Digest;
+use crate::plan::explain;
+use crate::plan::key::{self, Reads};
+use crate::plan::select::Selection;
+use crate::plan::{Graph, Node, NodeId};
+
+/// The results of one node: by field, digest and description.
+pub type Results = BTreeMap<String, (Digest, Artifact)>;
+
+/// A node's identity, now that what it reads is known.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The action key.
+    pub key: Digest,
+    /// What it hashes.
+    pub preimage: Map<String, Json>,
+    /// Digests of the files that it reads.
+    pub reads: Reads,
+}
+
+/// Returns a node's identity.
+///
+/// # Errors
+/// A file that it reads is not there or cannot be read.
+pub fn identify(node: &Node, inputs: BTreeMap<String, Digest>, files: &FileIndex) -> io::Result<Identity> {
+    let mut reads = Reads { inputs, ..Reads::default() };
+    for arg in &node.paths {
+        let digest = files
+            .argument(arg)
+            .map_err(|e| io::Error::new(e.kind(), format!("cannot read `{}`: {e}", arg.path.display())))?;
+        reads.files.insert(arg.arg.clone(), digest);
+    }
+    Ok(Identity { key: key::action(node, &reads), preimage: key::preimage(node, &reads), reads })
+}
+
+/// Returns the digests of what a node reads, those inputs that have a result.
+pub fn inputs(node: &Node, results: &BTreeMap<NodeId, Results>) -> BTreeMap<String, Digest> {
+    node.inputs.iter().filter_map(|i| Some((i.slot.clone(), results.get(&i.node)?.get(&i.field)?.0))).collect()
+}
+
+/// Returns a recorded result with all its bytes.
+pub fn recorded(store: &Store, key: Digest) -> Option<(Record, Results)> {
+    let (record, artifacts) = record::lookup(store, key)?;
+    let results = artifacts.into_iter().map(|(field, a)| (field.clone(), (record.outputs[&field], a))).collect();
+    Some((record, results))
+}
+
+/// What would become of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forecast {
+    /// Its result is recorded.
+    Hit,
+    /// It runs.
+    Run,
+    /// It runs if something upstream gives other bytes than before.
+    Maybe,
+}
+
+/// What would become of a node, and why.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The node.
+    pub node: NodeId,
+    /// What would become of it.
+    pub forecast: Forecast,
+    /// In words.
+    pub why: String,
+    /// Its action key, where that is known.
+    pub identity: Option<Identity>,
+    /// Seconds that it took last time.
+    pub seconds: Option<f64>,
+    /// Bytes that it made last time.
+    pub bytes: Option<u64>,
+}
+
+/// Forecasts a run. Also returns the results that are recorded.
+pub fn forecast(
+    graph: &Graph,
+    selection: &Selection,
+    store: &Store,
+    files: &FileIndex,
+    last: &BTreeMap<String, Digest>,
+) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
+    let mut results: BTreeMap<NodeId, Results> = BTreeMap::new();
+    let mut lines: Vec<Line> = Vec::new();
+    let mut states: BTreeMap<NodeId, Forecast> = BTreeMap::new();
+    for id in graph.order().into_iter().filter(|id| selection.nodes.contains(id)) {
+        let node = graph.node(id);
+        let waits = node.inputs.iter().find(|i| states.get(&i.node) != Some(&Forecast::Hit)).map(|i| i.node);
+        let previous = last.get(&node.name).and_then(|key| record::read(store, *key));
+        let (seconds, bytes) = (previous.as_ref().map(|r| r.seconds), previous.as_ref().map(|r| r.bytes));
+        let mut line = Line { node: id, forecast: Forecast::Run, why: String::new(), identity: None, seconds, bytes };
+        if let Some(upstream) = waits {
+            let changed = states.get(&upstream) == Some(&Forecast::Run) || states.get(&upstream).is_none();
+            let name = &graph.node(upstream).name;
+            // What runs may give the same bytes again: then this is a hit.
+            line.forecast = if previous.is_some() || node.gate.is_some() { Forecast::Maybe } else { Forecast::Run };
+            line.why = match line.forecast {
+                Forecast::Maybe if changed => format!("if `{name}` gives other bytes"),
+                _ => format!("reads `{name}`"),
+            };
+        } else if node.gate.is_some() {
+            line.forecast = Forecast::Hit;
+            line.why = "asked each time".into();
+            results.insert(id, Results::new());
+        } else {
+            match identify(node, inputs(node, &results), files) {
+                Ok(identity) => {
+                    match recorded(store, identity.key) {
+                        Some((record, found)) => {
+                            line.forecast = Forecast::Hit;
+                            line.why = format!("{} made {}", identity.key.short(), record.made);
+                            line.seconds = Some(record.seconds);
+                            line.bytes = Some(record.bytes);
+                            results.insert(id, found);
+                        }
+                        None => {
+                            line.why = match &previous {
+                                Some(r) => explain::why(&r.preimage, &identity.preimage),
+                                None => "no result is recorded".into(),
+                            };
+                        }
+                    }
+                    line.identity = Some(identity);
+                }
+                Err(e) => line.why = e.to_string(),
+            }
+        }
+        states.insert(id, line.forecast);
+        lines.push(line);
+    }
+    (lines, results)
+}

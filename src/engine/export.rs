@@ -1,0 +1,161 @@
+//! Rows as JSON, for people and for `.jsonl` outputs: keys in schema order, absent values left out, shortest floats.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{
+    Array, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, StringArray, StructArray,
+};
+use arrow::datatypes::DataType;
+use serde_json::{Map, Value as Json, json};
+
+use super::store::Store;
+use crate::base::{Digest, OpError};
+use crate::data::table::{Table, image_type};
+
+/// How picture and video cells are written.
+pub type Media<'a> = &'a mut dyn FnMut(&MediaCell) -> Result<Json, OpError>;
+
+/// A picture or video of a row.
+#[derive(Clone, Debug)]
+pub struct MediaCell {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its media type.
+    pub media: String,
+    /// In pixels.
+    pub width: Option<i64>,
+    /// In pixels.
+    pub height: Option<i64>,
+}
+
+impl MediaCell {
+    /// Returns the usual extension of a file of this type.
+    pub fn extension(&self) -> &str {
+        match self.media.as_str() {
+            "image/jpeg" => "jpg",
+            "image/svg+xml" => "svg",
+            "video/quicktime" => "mov",
+            "" => "bin",
+            other => other.rsplit('/').next().unwrap_or("bin"),
+        }
+    }
+}
+
+/// Returns one row as a JSON object.
+pub fn row(table: &Table, ordinal: usize, media: Media) -> Result<Map<String, Json>, OpError> {
+    let mut out = Map::new();
+    for (name, array) in table.columns() {
+        if let Some(v) = cell(array.as_ref(), ordinal, media)? {
+            out.insert(name, v);
+        }
+    }
+    Ok(out)
+}
+
+fn cell(array: &dyn Array, i: usize, media: Media) -> Result<Option<Json>, OpError> {
+    if array.is_null(i) {
+        return Ok(None);
+    }
+    let any = array.as_any();
+    Ok(Some(match array.data_type() {
+        DataType::Utf8 => json!(any.downcast_ref::<StringArray>().map(|a| a.value(i))),
+        DataType::Int64 => json!(any.downcast_ref::<Int64Array>().map(|a| a.value(i))),
+        DataType::Int32 => json!(any.downcast_ref::<Int32Array>().map(|a| a.value(i))),
+        DataType::Float64 => json!(any.downcast_ref::<Float64Array>().map(|a| a.value(i))),
+        DataType::Float32 => json!(any.downcast_ref::<Float32Array>().map(|a| a.value(i))),
+        DataType::Boolean => json!(any.downcast_ref::<BooleanArray>().map(|a| a.value(i))),
+        DataType::Null => return Ok(None),
+        DataType::List(_) => {
+            let Some(list) = any.downcast_ref::<ListArray>() else { return Ok(None) };
+            let values = list.value(i);
+            let mut items = Vec::with_capacity(values.len());
+            for k in 0..values.len() {
+                items.push(cell(values.as_ref(), k, media)?.unwrap_or(Json::Null));
+            }
+            Json::Array(items)
+        }
+        DataType::Struct(fields) => {
+            let Some(record) = any.downcast_ref::<StructArray>() else { return Ok(None) };
+            if *array.data_type() == image_type() {
+                return media_cell(record, i).map(|c| media(&c)).transpose();
+            }
+            let mut out = Map::new();
+            for (field, column) in fields.iter().zip(record.columns()) {
+                if let Some(v) = cell(column.as_ref(), i, media)? {
+                    out.insert(field.name().clone(), v);
+                }
+            }
+            Json::Object(out)
+        }
+        other => {
+            let cast = arrow::compute::cast(&array.slice(i, 1), &DataType::Utf8)
+                .map_err(|_| OpError::new("E0612", format!("a cell of type {other} cannot be written as JSON")))?;
+            return cell(cast.as_ref(), 0, media);
+        }
+    }))
+}
+
+fn media_cell(record: &StructArray, i: usize) -> Option<MediaCell> {
+    let text = |name: &str| {
+        let column = record.column_by_name(name)?.as_any().downcast_ref::<StringArray>()?;
+        (!column.is_null(i)).then(|| column.value(i).to_owned())
+    };
+    let number = |name: &str| {
+        let column = record.column_by_name(name)?.as_any().downcast_ref::<Int64Array>()?;
+        (!column.is_null(i)).then(|| column.value(i))
+    };
+    Some(MediaCell {
+        digest: Digest::parse(&text("digest")?)?,
+        media: text("media").unwrap_or_default(),
+        width: number("width"),
+        height: number("height"),
+    })
+}
+
+/// Writes all rows as JSONL; pictures are collected to lie beside the file, under `folder/<digest>.<ext>`.
+pub fn jsonl(table: &Table, folder: &str) -> Result<(Vec<u8>, BTreeMap<String, Digest>), OpError> {
+    let mut files = BTreeMap::new();
+    let mut out = Vec::new();
+    let mut media = |c: &MediaCell| {
+        let name = format!("{folder}/{}.{}", c.digest.hex(), c.extension());
+        files.insert(name.clone(), c.digest);
+        Ok(json!(name))
+    };
+    for i in 0..table.rows() {
+        serde_json::to_writer(&mut out, &row(table, i, &mut media)?)?;
+        out.push(b'\n');
+    }
+    Ok((out, files))
+}
+
+/// Writes all rows as Parquet.
+pub fn parquet(table: &Table) -> Result<Vec<u8>, OpError> {
+    let failed = |e: parquet::errors::ParquetError| OpError::new("E0612", e.to_string());
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_compression(parquet::basic::Compression::SNAPPY)
+        .set_created_by("rbpipe".into())
+        .build();
+    let mut out = Vec::new();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(&mut out, table.batch.schema(), Some(properties)).map_err(failed)?;
+    writer.write(&table.batch).map_err(failed)?;
+    writer.close().map_err(failed)?;
+    Ok(out)
+}
+
+/// Returns the first rows for people: pictures as short text.
+pub fn sample(table: &Table, rows: usize) -> Result<Vec<Json>, OpError> {
+    let mut media = |c: &MediaCell| {
+        let size = match (c.width, c.height) {
+            (Some(w), Some(h)) => format!(" {w}×{h}"),
+            _ => String::new(),
+        };
+        Ok(json!(format!("<{} {}{size}>", c.media, c.digest.short())))
+    };
+    (0..table.rows().min(rows)).map(|i| row(table, i, &mut media).map(Json::Object)).collect()
+}
+
+/// Returns where the blob of a picture lies.
+pub fn blob(store: &Store, digest: Digest) -> std::path::PathBuf {
+    store.path(digest)
+}

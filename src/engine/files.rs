@@ -1,0 +1,178 @@
+//! Digests of the files that sources read, remembered by size, time and inode, so that a run without changes reads none.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::store::{Store, digest_of_file};
+use crate::base::Digest;
+use crate::plan::PathArg;
+
+/// A file changed less than this before it was looked at may change again within the same tick of the clock.
+const SETTLED_NANOS: i128 = 2_000_000_000;
+
+/// Texts and tables are named by `path:`; what `media:` names is read for its pictures and videos alone.
+const NO_MEDIA: &[&str] = &[
+    "json",
+    "jsonl",
+    "csv",
+    "tsv",
+    "md",
+    "txt",
+    "toml",
+    "yaml",
+    "yml",
+    "rb2",
+    "lock",
+    "html",
+    "parquet",
+    "arrow",
+    "py",
+    "log",
+    "safetensors",
+];
+
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Stamp {
+    size: u64,
+    time: i128,
+    inode: u64,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Entry {
+    stamp: Stamp,
+    digest: Digest,
+}
+
+/// Remembers digests of files.
+pub struct FileIndex {
+    place: PathBuf,
+    known: Mutex<(BTreeMap<String, Entry>, bool)>,
+}
+
+impl FileIndex {
+    /// Opens the index of a store; a damaged one is as good as none.
+    pub fn open(store: &Store) -> Self {
+        let place = store.root().join("index").join("files.json");
+        let known = std::fs::read(&place).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        Self { place, known: Mutex::new((known, false)) }
+    }
+
+    /// Keeps what was learnt, if anything was.
+    pub fn save(&self, store: &Store) -> io::Result<()> {
+        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if std::mem::take(&mut known.1) {
+            store.write_whole(&self.place, &serde_json::to_vec(&known.0).map_err(io::Error::other)?)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the digest of a file's bytes.
+    pub fn file(&self, path: &Path) -> io::Result<Digest> {
+        let metadata = std::fs::metadata(path)?;
+        let time = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+        let stamp = Stamp { size: metadata.len(), time, inode: metadata.ino() };
+        let name = path.to_string_lossy().into_owned();
+        let guard = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(entry) = guard.0.get(&name)
+            && entry.stamp == stamp
+        {
+            return Ok(entry.digest);
+        }
+        drop(guard);
+        let digest = digest_of_file(path)?;
+        if jiff::Timestamp::now().as_nanosecond() - time > SETTLED_NANOS {
+            let mut guard = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            guard.0.insert(name, Entry { stamp, digest });
+            guard.1 = true;
+        }
+        Ok(digest)
+    }
+
+    /// Returns the digest of a tree: relative paths and bytes of some files below a folder.
+    fn tree(&self, folder: &Path, files: &[PathBuf]) -> io::Result<Digest> {
+        let digests: Vec<Digest> = files.par_iter().map(|f| self.file(f)).collect::<io::Result<_>>()?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"rbpipe/tree/v1");
+        for (file, digest) in files.iter().zip(digests) {
+            let name = file.strip_prefix(folder).unwrap_or(file).to_string_lossy();
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+            hasher.update(&digest.0);
+        }
+        Ok(Digest(*hasher.finalize().as_bytes()))
+    }
+
+    /// Returns the digest of what a source's argument names: a file, a folder, or the files that a pattern matches.
+    pub fn argument(&self, arg: &PathArg) -> io::Result<Digest> {
+        if arg.path.is_file() {
+            return self.file(&arg.path);
+        }
+        if arg.path.is_dir() {
+            let mut files = Vec::new();
+            list(&arg.path, arg.media, &mut files)?;
+            files.sort();
+            return self.tree(&arg.path, &files);
+        }
+        let (folder, files) = matches(&arg.path)?;
+        if files.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no such file or folder"));
+        }
+        self.tree(&folder, &files)
+    }
+}
+
+/// Says whether what a source's argument names is there.
+pub fn is_there(arg: &PathArg) -> bool {
+    arg.path.exists() || matches(&arg.path).is_ok_and(|(_, files)| !files.is_empty())
+}
+
+/// Returns the files that a pattern such as `shards/{000..127}.tar` or `*.parquet` matches, sorted, and the folder that
+/// they are below.
+fn matches(pattern: &Path) -> io::Result<(PathBuf, Vec<PathBuf>)> {
+    let special = |s: &str| s.contains(['*', '?', '[', '{']);
+    let folder: PathBuf = pattern.iter().take_while(|c| !special(&c.to_string_lossy())).collect();
+    let text = pattern.to_string_lossy();
+    if !special(&text) || !folder.is_dir() {
+        return Ok((folder, Vec::new()));
+    }
+    let glob = globset::GlobBuilder::new(&text).literal_separator(true).build().map_err(io::Error::other)?;
+    let matcher = glob.compile_matcher();
+    let mut files = Vec::new();
+    list(&folder, false, &mut files)?;
+    files.retain(|f| matcher.is_match(f));
+    files.sort();
+    Ok((folder, files))
+}
+
+/// Lists the files below a folder. Hidden ones are left out, and what this tool has published there.
+fn list(folder: &Path, media: bool, out: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') || name.ends_with(super::publish::SIDECAR) {
+            continue;
+        }
+        // Links are followed once, by looking at what they lead to.
+        let kind = std::fs::metadata(&path)?;
+        if kind.is_dir() {
+            let published = super::publish::sidecar(&path).exists() || (media && name.ends_with(".media"));
+            if !published {
+                list(&path, media, out)?;
+            }
+        } else if kind.is_file() {
+            let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+            if !(media && (NO_MEDIA.contains(&extension.as_str()) || super::publish::sidecar(&path).exists())) {
+                out.push(path);
+            }
+        }
+    }
+    Ok(())
+}

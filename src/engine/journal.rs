@@ -1,0 +1,101 @@
+//! The journal of a run: one JSON line per event with a checksum, appended as it happens. A line that a crash cut off, or
+//! that is damaged, ends what is read; nothing before it is lost.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::event::{Event, Listener};
+use super::store::Store;
+use crate::base::Digest;
+
+/// Writes a run's events.
+pub struct Journal {
+    file: Mutex<File>,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// Starts the journal of a new run of a recipe.
+    pub fn create(store: &Store, recipe: &Path) -> io::Result<Self> {
+        let folder = folder(store, recipe);
+        std::fs::create_dir_all(&folder)?;
+        let stamp: String = super::event::now().chars().filter(char::is_ascii_alphanumeric).collect();
+        let path = folder.join(format!("{stamp}-{}.jsonl", std::process::id()));
+        let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        Ok(Self { file: Mutex::new(file), path })
+    }
+
+    /// Returns where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Listener for Journal {
+    fn hear(&self, event: &Event) {
+        if event.event == "node_progress" {
+            return;
+        }
+        if let Ok(json) = serde_json::to_string(event) {
+            let line = format!("{} {json}\n", Digest::of(json.as_bytes()).short());
+            let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // A journal that cannot be written must not stop the run: results are in the records.
+            let _ = file.write_all(line.as_bytes());
+            if event.event == "run_finished" {
+                let _ = file.sync_all();
+            }
+        }
+    }
+}
+
+/// Returns the folder of a recipe's journals.
+pub fn folder(store: &Store, recipe: &Path) -> PathBuf {
+    let path = std::path::absolute(recipe).unwrap_or_else(|_| recipe.to_path_buf());
+    store.root().join("runs").join(Digest::of(path.as_os_str().as_encoded_bytes()).short())
+}
+
+/// Reads a journal up to the first line that is not whole.
+pub fn read(path: &Path) -> Vec<Event> {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut out = Vec::new();
+    for line in text.split_inclusive('\n') {
+        let Some((checksum, json)) = line.strip_suffix('\n').and_then(|l| l.split_once(' ')) else { break };
+        if Digest::of(json.as_bytes()).short() != checksum {
+            break;
+        }
+        let Ok(event) = serde_json::from_str(json) else { break };
+        out.push(event);
+    }
+    out
+}
+
+/// Returns the journals of a recipe, newest first.
+pub fn runs(store: &Store, recipe: &Path) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = std::fs::read_dir(folder(store, recipe))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "jsonl"))
+        .collect();
+    out.sort_by(|a, b| b.cmp(a));
+    out
+}
+
+/// Returns the last key that each node of a recipe had, by name.
+pub fn last_keys(store: &Store, recipe: &Path) -> BTreeMap<String, Digest> {
+    let mut out = BTreeMap::new();
+    for path in runs(store, recipe).into_iter().take(8) {
+        for event in read(&path) {
+            let made = matches!(event.event.as_str(), "node_finished" | "node_hit");
+            if let (true, Some(node), Some(key)) = (made, event.node, event.key.as_deref().and_then(Digest::parse)) {
+                out.entry(node).or_insert(key);
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,247 @@
+//! Puts outputs where the recipe says, whole or not at all, with a note beside them about where they come from.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::artifact::{Artifact, Kind};
+use super::store::{Store, digest_of_file};
+use super::{dataset, export};
+use crate::base::{Digest, OpError};
+
+/// How the note beside an output ends.
+pub const SIDECAR: &str = ".rbpipe.json";
+
+/// The note beside an output: what lies there, so that a user's own change is seen.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sidecar {
+    /// What was published.
+    artifact: Digest,
+    /// Relative path to what was written; an empty path for a single file.
+    files: BTreeMap<String, Written>,
+    /// Where it comes from.
+    provenance: Json,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Written {
+    digest: Digest,
+    size: u64,
+    time: i64,
+}
+
+/// What became of an output.
+#[derive(Debug, PartialEq)]
+pub enum Done {
+    /// Written.
+    Written,
+    /// It was there already.
+    Same,
+}
+
+/// What is written where: relative path (empty for the target itself) to bytes or to a blob.
+enum Piece {
+    Bytes(Vec<u8>),
+    Blob(Digest),
+}
+
+/// Returns where the note beside a target lies.
+pub fn sidecar(target: &Path) -> PathBuf {
+    let mut name = target.file_name().map(std::ffi::OsStr::to_os_string).unwrap_or_default();
+    name.push(SIDECAR);
+    target.with_file_name(name)
+}
+
+/// Publishes an artifact by its kind and the target's extension.
+///
+/// # Errors
+/// `E0508` where something lies that this tool did not write; `E0612` where the kind has no such form.
+pub fn publish(
+    store: &Store,
+    artifact: &Artifact,
+    target: &Path,
+    provenance: Json,
+    force: bool,
+) -> Result<Done, OpError> {
+    let digest = artifact.digest();
+    let note = sidecar(target);
+    let before: Option<Sidecar> = std::fs::read(&note).ok().and_then(|b| serde_json::from_slice(&b).ok());
+    if let Some(before) = &before
+        && before.artifact == digest
+        && before.files.iter().all(|(path, written)| unchanged(&place(target, path), *written))
+    {
+        return Ok(Done::Same);
+    }
+    if target.exists() && before.is_none() && !force {
+        let message = format!("`{}` was not written by rbpipe and is left alone", target.display());
+        return Err(OpError::new("E0508", message).help("move it away, choose another target, or give `--force`"));
+    }
+    let pieces = pieces(store, artifact, target)?;
+    let parent = target.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|e| at(parent, &e))?;
+    let folder = !pieces.contains_key("");
+    let temporary = tempfile::Builder::new().prefix(".rbpipe-").tempdir_in(parent).map_err(|e| at(parent, &e))?;
+    let staged = temporary.path().join("new");
+    for (path, piece) in &pieces {
+        let to = if path.starts_with("../") { continue } else { place(&staged, path) };
+        write(store, piece, &to).map_err(|e| at(&to, &e))?;
+    }
+    // Pictures go beside the file first: what the rows name is there before the rows are.
+    for (path, piece) in pieces.iter().filter(|(p, _)| p.starts_with("../")) {
+        let to = place(target, path);
+        if !matches!(piece, Piece::Blob(d) if digest_of_file(&to).is_ok_and(|found| found == *d)) {
+            write(store, piece, &to).map_err(|e| at(&to, &e))?;
+        }
+    }
+    // The old note goes first: a crash in between leaves an output without a note, never a note that lies.
+    let _ = std::fs::remove_file(&note);
+    if folder && target.is_dir() {
+        let old = temporary.path().join("old");
+        std::fs::rename(target, &old).map_err(|e| at(target, &e))?;
+    }
+    if let Err(e) = std::fs::rename(&staged, target) {
+        return Err(at(target, &e));
+    }
+    let mut files = BTreeMap::new();
+    for path in pieces.keys() {
+        let file = place(target, path);
+        let metadata = std::fs::metadata(&file).map_err(|e| at(&file, &e))?;
+        let digest = digest_of_file(&file).map_err(|e| at(&file, &e))?;
+        files.insert(path.clone(), Written { digest, size: metadata.len(), time: metadata.mtime() });
+    }
+    let text = serde_json::to_vec_pretty(&Sidecar { artifact: digest, files, provenance })?;
+    let mut file = tempfile::NamedTempFile::new_in(temporary.path())?;
+    io::Write::write_all(&mut file, &text)?;
+    file.as_file().sync_all()?;
+    file.persist(&note).map_err(|e| at(&note, &e.error))?;
+    std::fs::File::open(parent).and_then(|f| f.sync_all()).map_err(|e| at(parent, &e))?;
+    Ok(Done::Written)
+}
+
+fn at(path: &Path, e: &io::Error) -> OpError {
+    let code = if e.kind() == io::ErrorKind::StorageFull { "E0504" } else { "E0612" };
+    OpError::new(code, format!("cannot write `{}`: {e}", path.display()))
+}
+
+/// A path of a piece: the target itself, inside it, or (`../`) beside it.
+fn place(target: &Path, path: &str) -> PathBuf {
+    match path.strip_prefix("../") {
+        Some(beside) => target.with_file_name("").join(beside),
+        None if path.is_empty() => target.to_path_buf(),
+        None => target.join(path),
+    }
+}
+
+fn unchanged(path: &Path, written: Written) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else { return false };
+    if metadata.len() != written.size {
+        return false;
+    }
+    metadata.mtime() == written.time || digest_of_file(path).is_ok_and(|d| d == written.digest)
+}
+
+fn write(store: &Store, piece: &Piece, to: &Path) -> io::Result<()> {
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // A copy, never a link: a user's edit must not reach the store. Written aside, so that a half file never bears the name.
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".rbpipe-").tempfile_in(folder)?;
+    match piece {
+        Piece::Bytes(bytes) => io::Write::write_all(&mut file, bytes)?,
+        Piece::Blob(digest) => {
+            io::copy(&mut std::fs::File::open(store.path(*digest))?, &mut file)?;
+        }
+    }
+    file.as_file().sync_all()?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode)?;
+    file.persist(to).map_err(|e| e.error)?;
+    Ok(())
+}
+
+fn pieces(store: &Store, artifact: &Artifact, target: &Path) -> Result<BTreeMap<String, Piece>, OpError> {
+    let extension = target.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let mut out = BTreeMap::new();
+    let none = || {
+        let kind = format!("{:?}", artifact.kind).to_lowercase();
+        let message = format!("a {kind} cannot be written to `{}`", target.display());
+        Err(OpError::new("E0612", message).help(match artifact.kind {
+            Kind::Dataset => "a dataset goes to `.jsonl`, `.parquet`, or a folder",
+            Kind::Table => "a table goes to `.md`, `.csv`, `.json` or `.html`",
+            Kind::Report => "a report goes to `.html`",
+            Kind::Metric | Kind::Score => "a number goes to `.json`",
+            _ => "choose a folder",
+        }))
+    };
+    match (artifact.kind, extension.as_str()) {
+        (Kind::Dataset, "jsonl") => {
+            let table = dataset::load(store, artifact)?;
+            let name = target.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+            let (text, files) = export::jsonl(&table, &format!("{name}.media"))?;
+            out.insert(String::new(), Piece::Bytes(text));
+            out.extend(files.into_iter().map(|(path, digest)| (format!("../{path}"), Piece::Blob(digest))));
+        }
+        (Kind::Dataset, "parquet") => {
+            out.insert(String::new(), Piece::Bytes(export::parquet(&dataset::load(store, artifact)?)?));
+        }
+        (Kind::Dataset, "") => {
+            let bytes = export::parquet(&dataset::load(store, artifact)?)?;
+            out.insert("part-00000.parquet".into(), Piece::Bytes(bytes));
+        }
+        (Kind::Metric | Kind::Score, "json") => {
+            let text = serde_json::to_vec_pretty(&artifact.meta)?;
+            out.insert(String::new(), Piece::Bytes(text));
+        }
+        (Kind::Dataset, _) => return none(),
+        (_, "") => {
+            out.extend(artifact.files.iter().map(|(path, f)| (path.clone(), Piece::Blob(f.digest))));
+            if out.is_empty() {
+                return none();
+            }
+        }
+        // Tables and reports carry a file for each form.
+        (_, wanted) => {
+            let of_form = |p: &&String| Path::new(p.as_str()).extension().is_some_and(|e| e == wanted);
+            let main = ["table", "report", "index"].iter().map(|stem| format!("{stem}.{wanted}"));
+            let found = main
+                .into_iter()
+                .find(|p| artifact.files.contains_key(p))
+                .or_else(|| artifact.files.keys().filter(of_form).min().cloned());
+            match found {
+                Some(path) => out.insert(String::new(), Piece::Blob(artifact.files[&path].digest)),
+                None if wanted == "json" => {
+                    out.insert(String::new(), Piece::Bytes(serde_json::to_vec_pretty(&artifact.meta)?))
+                }
+                None if artifact.kind == Kind::File && artifact.files.len() == 1 => {
+                    let file = artifact.files.values().next().map(|f| f.digest);
+                    file.and_then(|d| out.insert(String::new(), Piece::Blob(d)))
+                }
+                // A folder's name may have a dot: `out/v1.2`.
+                None if matches!(artifact.kind, Kind::Model) => {
+                    out.extend(artifact.files.iter().map(|(path, f)| (path.clone(), Piece::Blob(f.digest))));
+                    None
+                }
+                None => return none(),
+            };
+        }
+    }
+    Ok(out)
+}
+
+/// Returns what a note says about where an output comes from.
+pub fn provenance(recipe: &Path, output: &str, node: &str, key: Option<Digest>, params: &[(String, String)]) -> Json {
+    json!({
+        "recipe": recipe.file_name().map(|n| n.to_string_lossy().into_owned()),
+        "output": output,
+        "node": node,
+        "key": key,
+        "params": params.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "published": super::event::now(),
+        "build": env!("CARGO_PKG_VERSION"),
+    })
+}

@@ -1,0 +1,128 @@
+//! What a node made, under its action key: written last and atomically, so that a record implies its bytes.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::artifact::{Artifact, FileRef};
+use super::store::Store;
+use crate::base::Digest;
+
+/// What a node made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The action key.
+    pub key: Digest,
+    /// The fields that the key hashes.
+    pub preimage: Map<String, Json>,
+    /// The digest of each field of the result.
+    pub outputs: BTreeMap<String, Digest>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Rows of the first dataset among the results.
+    pub rows: Option<u64>,
+    /// Bytes of the results.
+    pub bytes: u64,
+    /// Counts that the operator reported.
+    pub counts: BTreeMap<String, u64>,
+    /// Rows that were dropped or changed, as JSONL.
+    pub fates: Option<FileRef>,
+    /// What the node was called where it ran first. For people.
+    pub name: String,
+    /// When it was made.
+    pub made: String,
+    /// The build that made it.
+    pub build: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    checksum: Digest,
+    record: Json,
+}
+
+/// What became of publishing a record.
+#[derive(Debug, PartialEq)]
+pub enum Published {
+    /// It is the first under its key.
+    First,
+    /// The same was there already.
+    Same,
+    /// Another result was there already; it stays.
+    Diverges(Box<Record>),
+}
+
+/// Returns where a record lies.
+pub fn path(store: &Store, key: Digest) -> PathBuf {
+    let hex = key.hex();
+    store.root().join("records").join(&hex[..2]).join(format!("{}.json", &hex[2..]))
+}
+
+/// Reads a record; nothing if it is not there, damaged, or of another key.
+pub fn read(store: &Store, key: Digest) -> Option<Record> {
+    let bytes = std::fs::read(path(store, key)).ok()?;
+    let sealed: Sealed = serde_json::from_slice(&bytes).ok()?;
+    if Digest::of_json(&sealed.record) != sealed.checksum {
+        return None;
+    }
+    serde_json::from_value(sealed.record).ok().filter(|r: &Record| r.key == key)
+}
+
+/// Reads a record with its artifacts; nothing if any byte that it implies is missing.
+pub fn lookup(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
+    let record = read(store, key)?;
+    let mut artifacts = BTreeMap::new();
+    for (field, digest) in &record.outputs {
+        artifacts.insert(field.clone(), store.artifact(*digest)?);
+    }
+    Some((record, artifacts))
+}
+
+/// Publishes a record. The first under a key wins; one whose bytes have gone missing is replaced.
+pub fn publish(store: &Store, record: &Record) -> io::Result<Published> {
+    let json = serde_json::to_value(record).map_err(io::Error::other)?;
+    let sealed = Sealed { checksum: Digest::of_json(&json), record: json };
+    let target = path(store, record.key);
+    if let Some(folder) = target.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    store.commit()?;
+    let mut file = tempfile::NamedTempFile::new_in(store.root().join("tmp"))?;
+    file.write_all(&serde_json::to_vec(&sealed).map_err(io::Error::other)?)?;
+    file.as_file().sync_all()?;
+    let outcome = match file.persist_noclobber(&target) {
+        Ok(_) => Published::First,
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => match lookup(store, record.key) {
+            Some((there, _)) if there.outputs == record.outputs => return Ok(Published::Same),
+            Some((there, _)) => return Ok(Published::Diverges(Box::new(there))),
+            None => {
+                e.file.persist(&target).map_err(|e| e.error)?;
+                Published::First
+            }
+        },
+        Err(e) => return Err(e.error),
+    };
+    if let Some(folder) = target.parent() {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(outcome)
+}
+
+/// Returns every record that can be read, newest first.
+pub fn all(store: &Store) -> Vec<Record> {
+    let mut out = Vec::new();
+    let folders = std::fs::read_dir(store.root().join("records")).into_iter().flatten().flatten();
+    for folder in folders {
+        for entry in std::fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+            let prefix = folder.file_name().to_string_lossy().into_owned();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let key = name.strip_suffix(".json").and_then(|rest| Digest::parse(&format!("{prefix}{rest}")));
+            out.extend(key.and_then(|key| read(store, key)));
+        }
+    }
+    out.sort_by(|a, b| b.made.cmp(&a.made).then(a.key.cmp(&b.key)));
+    out
+}

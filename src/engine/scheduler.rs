@@ -1,0 +1,601 @@
+//! Runs a graph: looks each node up once what it reads is there, executes what is not recorded, several at a time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::artifact::{Artifact, Kind};
+use super::context::Builtin;
+use super::decide::{self, Identity, Results};
+use super::event::{Event, Listener};
+use super::files::FileIndex;
+use super::process::{Limits, Stop};
+use super::record::{self, Published, Record};
+use super::state::{NodeState, States};
+use super::store::Store;
+use super::task::{Made, Task};
+use super::{executor, process};
+use crate::base::OpError;
+use crate::plan::select::Selection;
+use crate::plan::{Graph, Node, NodeId, key};
+use crate::spec::{Class, Pool};
+
+/// Finds the engine binary, building it first where that is possible.
+pub type FindEngine<'a> = &'a (dyn Fn() -> Result<PathBuf, OpError> + Sync);
+
+/// Everything that a run needs besides the graph.
+pub struct Setup<'a> {
+    /// Where results lie.
+    pub store: &'a Store,
+    /// Digests of files.
+    pub files: &'a FileIndex,
+    /// All operators by name.
+    pub operators: &'a BTreeMap<String, &'static Builtin>,
+    /// Texts of secrets.
+    pub secrets: BTreeMap<String, String>,
+    /// Who wants to know.
+    pub listener: &'a dyn Listener,
+    /// The engine binary.
+    pub engine: FindEngine<'a>,
+    /// How many nodes of this process run at a time.
+    pub jobs: usize,
+    /// Stop at the first failure.
+    pub fail_fast: bool,
+    /// Execute nothing.
+    pub no_exec: bool,
+    /// Set when the run is being stopped.
+    pub stop: &'a Stop,
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// How each selected node ended.
+    pub states: BTreeMap<NodeId, NodeState>,
+    /// Results by node.
+    pub results: BTreeMap<NodeId, Results>,
+    /// Why nodes failed, in the order in which they did.
+    pub failures: Vec<(NodeId, Failure)>,
+    /// Nodes that are not recorded, under `no_exec`.
+    pub misses: Vec<NodeId>,
+    /// Expectations that failed.
+    pub broken: Vec<NodeId>,
+    /// How long it took.
+    pub seconds: f64,
+    /// It was stopped on request.
+    pub interrupted: bool,
+}
+
+/// Why a node failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The code.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+    /// The next step.
+    pub help: Option<String>,
+}
+
+impl Summary {
+    /// Counts nodes in a state.
+    pub fn count(&self, state: NodeState) -> usize {
+        self.states.values().filter(|s| **s == state).count()
+    }
+}
+
+/// Runs what is selected.
+pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
+    let mut run = Run {
+        graph,
+        setup,
+        states: States::new(graph, &selection.nodes),
+        summary: Summary::default(),
+        queues: BTreeMap::new(),
+        running: BTreeMap::new(),
+        identities: BTreeMap::new(),
+        incomplete: BTreeSet::new(),
+    };
+    let started = Instant::now();
+    let (send, receive) = mpsc::channel();
+    std::thread::scope(|scope| {
+        loop {
+            let stopping = setup.stop.soon.load(Ordering::Relaxed)
+                || (setup.fail_fast && !(run.summary.failures.is_empty() && run.summary.broken.is_empty()));
+            if !stopping {
+                run.look_up();
+                while let Some(job) = run.next_job() {
+                    let send = send.clone();
+                    let started = std::thread::Builder::new().name("node".into()).spawn_scoped(scope, move || {
+                        let id = job.id;
+                        let _ = send.send((id, job.run()));
+                    });
+                    if let Err(e) = started {
+                        run.summary.interrupted = true;
+                        setup.stop.soon.store(true, Ordering::Relaxed);
+                        setup.listener.hear(&Event::new("run_failed").with("message", e.to_string()));
+                    }
+                }
+            }
+            if run.running.values().sum::<usize>() == 0 && (stopping || run.nothing_waits()) {
+                break;
+            }
+            match receive.recv_timeout(Duration::from_millis(100)) {
+                Ok((id, outcome)) => run.finished(id, outcome),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    });
+    let mut summary = run.summary;
+    summary.interrupted |= setup.stop.soon.load(Ordering::Relaxed);
+    summary.states = run.states.all().collect();
+    summary.seconds = started.elapsed().as_secs_f64();
+    summary
+}
+
+struct Run<'a> {
+    graph: &'a Graph,
+    setup: &'a Setup<'a>,
+    states: States<'a>,
+    summary: Summary,
+    /// Nodes that wait for a slot, by pool.
+    queues: BTreeMap<u8, VecDeque<NodeId>>,
+    running: BTreeMap<u8, usize>,
+    identities: BTreeMap<NodeId, Identity>,
+    /// Nodes that read something incomplete: their results are never recorded.
+    incomplete: BTreeSet<NodeId>,
+}
+
+type Outcome = Result<(Finished, Made), OpError>;
+
+/// How a job's result came about.
+enum Finished {
+    Executed {
+        seconds: f64,
+    },
+    /// Another run made it in the meantime.
+    Found(Box<Record>, Results),
+}
+
+impl<'a> Run<'a> {
+    /// Looks up every node that is ready.
+    fn look_up(&mut self) {
+        while let Some(&id) = self.states.ready.iter().next() {
+            let node = self.graph.node(id);
+            if node.gate.is_some() {
+                self.ask(id);
+                continue;
+            }
+            let inputs = decide::inputs(node, &self.summary.results);
+            let holes = inputs.len() < node.inputs.len();
+            if holes || node.inputs.iter().any(|i| self.incomplete.contains(&i.node)) {
+                self.incomplete.insert(id);
+            }
+            match decide::identify(node, inputs, self.setup.files) {
+                Ok(identity) => {
+                    let found =
+                        decide::recorded(self.setup.store, identity.key).filter(|_| !self.incomplete.contains(&id));
+                    self.identities.insert(id, identity);
+                    match found {
+                        Some((record, results)) => self.hit(id, &record, results),
+                        None if self.setup.no_exec => {
+                            self.summary.misses.push(id);
+                            self.tell(id, "node_missed", Map::new());
+                            let skipped = self.states.set(id, NodeState::Skipped);
+                            self.summary.misses.extend(skipped);
+                        }
+                        None => {
+                            self.states.set(id, NodeState::Queued);
+                            self.queues.entry(slot(node.pool)).or_default().push_back(id);
+                        }
+                    }
+                }
+                Err(e) => {
+                    let code = if e.kind() == std::io::ErrorKind::NotFound { "E0501" } else { "E0612" };
+                    self.failed(id, &OpError::new(code, e.to_string()));
+                }
+            }
+        }
+    }
+
+    fn hit(&mut self, id: NodeId, record: &Record, results: Results) {
+        let mut fields = Map::new();
+        if let Some(rows) = record.rows {
+            fields.insert("rows".into(), json!(rows));
+        }
+        fields.insert("output".into(), output(&record.outputs));
+        self.summary.results.insert(id, results);
+        self.tell(id, "node_hit", fields);
+        self.states.set(id, NodeState::Hit);
+    }
+
+    /// Asks an expectation. It costs nothing, so it is asked in every run.
+    fn ask(&mut self, id: NodeId) {
+        let Some(gate) = &self.graph.node(id).gate else { return };
+        let results = &self.summary.results;
+        let meta = |of: &crate::plan::val::Artifact, path: &str| fact(&results.get(&of.node)?.get(&of.field)?.1, path);
+        let answer = gate.cond.value(&meta);
+        let mut fields = Map::new();
+        fields.insert("text".into(), json!(gate.text));
+        fields.insert("values".into(), json!(gate.cond.with_values(&meta)));
+        if let Some(message) = &gate.message {
+            fields.insert("message".into(), json!(message));
+        }
+        match answer {
+            Ok(Json::Bool(true)) => {
+                self.summary.results.insert(id, Results::new());
+                self.tell(id, "expect_passed", fields);
+                self.states.set(id, NodeState::Done);
+            }
+            Ok(Json::Bool(false)) if gate.warn => {
+                self.summary.results.insert(id, Results::new());
+                self.tell(id, "warning", fields);
+                self.states.set(id, NodeState::Done);
+            }
+            Ok(Json::Bool(false)) => {
+                self.summary.broken.push(id);
+                self.tell(id, "expect_failed", fields);
+                let skipped = self.states.set(id, NodeState::Failed);
+                self.skipped(id, &skipped);
+            }
+            Ok(other) => self.failed(id, &OpError::new("E0612", format!("`{}` gave {other}, not a Bool", gate.text))),
+            Err(why) => self.failed(id, &OpError::new("E0612", format!("`{}`: {why}", gate.text))),
+        }
+    }
+
+    fn nothing_waits(&self) -> bool {
+        self.states.ready.is_empty() && self.queues.values().all(VecDeque::is_empty)
+    }
+
+    fn next_job(&mut self) -> Option<Job<'a>> {
+        let limits = [(slot(Pool::Cpu), self.setup.jobs.max(1)), (slot(Pool::Engine), 1), (slot(Pool::Net), 16)];
+        for (pool, limit) in limits {
+            let busy = self.running.get(&pool).copied().unwrap_or(0);
+            if busy >= limit {
+                continue;
+            }
+            let Some(id) = self.queues.get_mut(&pool).and_then(VecDeque::pop_front) else { continue };
+            *self.running.entry(pool).or_insert(0) += 1;
+            self.states.set(id, NodeState::Running);
+            self.tell(id, "node_started", Map::new());
+            let node = self.graph.node(id);
+            let inputs = node
+                .inputs
+                .iter()
+                .filter_map(|i| {
+                    let (_, artifact) = self.summary.results.get(&i.node)?.get(&i.field)?;
+                    Some((i.slot.clone(), artifact.clone()))
+                })
+                .collect();
+            let identity = self.identities.get(&id).cloned()?;
+            let complete = !self.incomplete.contains(&id);
+            return Some(Job { id, node, inputs, identity, complete, setup: self.setup });
+        }
+        None
+    }
+
+    fn finished(&mut self, id: NodeId, outcome: Outcome) {
+        if let Some(busy) = self.running.get_mut(&slot(self.graph.node(id).pool)) {
+            *busy -= 1;
+        }
+        match outcome {
+            Ok((Finished::Found(record, results), _)) => self.hit(id, &record, results),
+            Ok((Finished::Executed { seconds }, made)) => match self.keep(id, seconds, made) {
+                Ok(()) => {
+                    self.states.set(id, NodeState::Done);
+                }
+                Err(e) => self.failed(id, &e),
+            },
+            Err(e) => self.failed(id, &e),
+        }
+    }
+
+    /// Records what a node made.
+    fn keep(&mut self, id: NodeId, seconds: f64, made: Made) -> Result<(), OpError> {
+        let node = self.graph.node(id);
+        let store = self.setup.store;
+        for field in &node.fields {
+            if !made.outputs.contains_key(field) {
+                let message = format!("`{}` made no `{field}`", node.op);
+                return Err(OpError::new("E0612", message).help("this is a bug of rbpipe: please report it"));
+            }
+        }
+        let mut results = Results::new();
+        for (field, artifact) in made.outputs {
+            results.insert(field, (store.put_artifact(&artifact)?, artifact));
+        }
+        let fates = if made.fates.is_empty() {
+            None
+        } else {
+            let mut text = Vec::new();
+            for fate in &made.fates {
+                serde_json::to_writer(&mut text, fate)?;
+                text.push(b'\n');
+            }
+            Some(store.put(&text)?)
+        };
+        let identity = &self.identities[&id];
+        let record = Record {
+            key: identity.key,
+            preimage: identity.preimage.clone(),
+            outputs: results.iter().map(|(f, (d, _))| (f.clone(), *d)).collect(),
+            seconds,
+            rows: results.values().find_map(|(_, a)| a.rows()),
+            bytes: results.values().map(|(_, a)| a.bytes()).sum(),
+            counts: made.counts,
+            fates,
+            name: node.name.clone(),
+            made: super::event::now(),
+            build: env!("CARGO_PKG_VERSION").into(),
+        };
+        let mut fields = Map::new();
+        fields.insert("seconds".into(), json!((seconds * 1000.0).round() / 1000.0));
+        if let Some(rows) = record.rows {
+            fields.insert("rows".into(), json!(rows));
+        }
+        if !record.counts.is_empty() {
+            fields.insert("counts".into(), json!(record.counts));
+        }
+        let mut outputs = record.outputs.clone();
+        if self.incomplete.contains(&id) {
+            fields.insert("complete".into(), json!(false));
+        } else if let Published::Diverges(first) = record::publish(store, &record)? {
+            // The first record wins: everything downstream of either run must read the same bytes.
+            self.tell(
+                id,
+                "divergence",
+                Map::from_iter([("first".to_owned(), output(&first.outputs)), ("second".to_owned(), output(&outputs))]),
+            );
+            if let Some((_, found)) = decide::recorded(store, record.key) {
+                results = found;
+                outputs.clone_from(&first.outputs);
+            }
+        }
+        fields.insert("output".into(), output(&outputs));
+        self.summary.results.insert(id, results);
+        self.tell(id, "node_finished", fields);
+        Ok(())
+    }
+
+    fn failed(&mut self, id: NodeId, e: &OpError) {
+        let mut fields = Map::new();
+        fields.insert("code".into(), json!(e.code));
+        fields.insert("class".into(), json!(e.class));
+        fields.insert("message".into(), json!(e.message));
+        if let Some(help) = &e.help {
+            fields.insert("help".into(), json!(help));
+        }
+        self.tell(id, "node_failed", fields);
+        let stopped = self.setup.stop.soon.load(Ordering::Relaxed);
+        if !stopped {
+            let failure = Failure { code: e.code, message: e.message.clone(), help: e.help.clone() };
+            self.summary.failures.push((id, failure));
+        }
+        let skipped = self.states.set(id, NodeState::Failed);
+        self.skipped(id, &skipped);
+    }
+
+    fn skipped(&self, blame: NodeId, skipped: &[NodeId]) {
+        for &id in skipped {
+            let because = json!(self.graph.node(blame).name);
+            self.tell(id, "node_skipped", Map::from_iter([("because".to_owned(), because)]));
+        }
+    }
+
+    fn tell(&self, id: NodeId, event: &str, fields: Map<String, Json>) {
+        let key = self.identities.get(&id).map(|i| i.key.hex());
+        tell(self.setup.listener, self.graph.node(id), key, event, fields);
+    }
+}
+
+fn tell(listener: &dyn Listener, node: &Node, key: Option<String>, event: &str, fields: Map<String, Json>) {
+    let mut e = Event::new(event);
+    e.node = Some(node.name.clone());
+    e.op = Some(node.op.clone());
+    e.key = key;
+    e.fields = fields;
+    listener.hear(&e);
+}
+
+fn slot(pool: Pool) -> u8 {
+    match pool {
+        Pool::Cpu => 0,
+        Pool::Engine => 1,
+        Pool::Net => 2,
+    }
+}
+
+fn output(outputs: &BTreeMap<String, crate::base::Digest>) -> Json {
+    match outputs.iter().next() {
+        Some((field, digest)) if outputs.len() == 1 && field.is_empty() => json!(digest),
+        _ => json!(outputs),
+    }
+}
+
+/// Returns a fact of an artifact: `rows`, `value`, `by.dim`.
+pub fn fact(artifact: &Artifact, path: &str) -> Option<Json> {
+    if let Some(found) = artifact.meta.get(path) {
+        return Some(found.clone());
+    }
+    if artifact.kind == Kind::Dataset && path == "value" {
+        return artifact.rows().map(|r| json!(r));
+    }
+    path.split('.').try_fold(&artifact.meta, |at, part| at.get(part)).cloned()
+}
+
+/// One execution, on a thread of its own.
+struct Job<'a> {
+    id: NodeId,
+    node: &'a Node,
+    inputs: BTreeMap<String, Artifact>,
+    identity: Identity,
+    complete: bool,
+    setup: &'a Setup<'a>,
+}
+
+impl Job<'_> {
+    fn run(&self) -> Outcome {
+        let Some(_lease) = lease(self.setup, self.identity.key)? else {
+            return Err(OpError::new("E0612", "stopped on request").class("preempted"));
+        };
+        // Whoever had the lease before may have made it.
+        if self.complete
+            && let Some((record, results)) = decide::recorded(self.setup.store, self.identity.key)
+        {
+            return Ok((Finished::Found(Box::new(record), results), Made::default()));
+        }
+        let retries = self.node.with.get("retries").and_then(Json::as_u64).unwrap_or(0);
+        let mut attempt = 0;
+        loop {
+            let started = Instant::now();
+            match self.attempt() {
+                Ok(made) => {
+                    self.same_inputs()?;
+                    return Ok((Finished::Executed { seconds: started.elapsed().as_secs_f64() }, made));
+                }
+                Err(e) if attempt < retries && matches!(e.class, "flaky" | "oom") && !self.stopped() => {
+                    attempt += 1;
+                    let fields = Map::from_iter([
+                        ("attempt".to_owned(), json!(attempt)),
+                        ("message".to_owned(), json!(e.message)),
+                    ]);
+                    self.tell("node_retried", fields);
+                    std::thread::sleep(Duration::from_secs(1 << attempt.min(5)));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn attempt(&self) -> Result<Made, OpError> {
+        let store = self.setup.store;
+        let scratch = store.scratch()?;
+        let Some(builtin) = self.setup.operators.get(&self.node.op) else {
+            return Err(OpError::new("E0204", format!("there is no operator `{}`", self.node.op)));
+        };
+        let checkpoints = store.root().join("checkpoints").join(self.identity.key.hex());
+        let trains = self.node.pool == Pool::Engine;
+        if trains {
+            std::fs::create_dir_all(&checkpoints)?;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let sampled = self.node.class == Class::Sampled;
+        let task = Task {
+            op: self.node.op.clone(),
+            args: self.node.args.clone(),
+            inputs: self.inputs.clone(),
+            with: Json::Object(self.node.with.clone()),
+            store: store.root().to_path_buf(),
+            scratch: scratch.path().to_path_buf(),
+            folder: std::path::absolute(&self.node.folder)?,
+            seed: if sampled { self.node.seed.unwrap_or(0).cast_unsigned() } else { 0 },
+            stream: key::stream(self.node),
+            threads: cores,
+            checkpoints: trains.then(|| checkpoints.clone()),
+        };
+        let secrets: BTreeMap<String, String> = self
+            .setup
+            .secrets
+            .iter()
+            .filter(|(name, _)| self.node.secrets.contains(name))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        let emit = |event: &str, fields: Json| {
+            let fields = if let Json::Object(map) = fields { map } else { Map::new() };
+            self.tell(event, fields);
+        };
+        let made = if self.node.pool == Pool::Engine {
+            let engine = (self.setup.engine)()?;
+            let log = store.root().join("logs").join(format!("{}.log", self.identity.key.short()));
+            let seconds = |name: &str| {
+                let limit = self.node.with.get(name).and_then(Json::as_f64);
+                limit.filter(|s| *s > 0.0).map(Duration::from_secs_f64)
+            };
+            let limits = Limits { timeout: seconds("timeout"), stall: seconds("stall") };
+            process::execute(&engine, &task, &json!(secrets), &log, &emit, self.setup.stop, limits)?
+        } else {
+            executor::execute(builtin, &task, secrets, store, &emit, &self.setup.stop.soon)?
+        };
+        if trains {
+            // The result is there; what was kept to get to it is garbage.
+            let _ = std::fs::remove_dir_all(&checkpoints);
+        }
+        Ok(made)
+    }
+
+    /// Files that changed while a source read them must not be taken for what their digest says.
+    fn same_inputs(&self) -> Result<(), OpError> {
+        for arg in &self.node.paths {
+            let now = self.setup.files.argument(arg)?;
+            if self.identity.reads.files.get(&arg.arg) != Some(&now) {
+                let message = format!("`{}` changed while it was read", arg.path.display());
+                return Err(OpError::new("E0502", message).help("run again when nothing writes there any more"));
+            }
+        }
+        Ok(())
+    }
+
+    fn stopped(&self) -> bool {
+        self.setup.stop.soon.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, event: &str, fields: Map<String, Json>) {
+        tell(self.setup.listener, self.node, Some(self.identity.key.hex()), event, fields);
+    }
+}
+
+/// Holds a key against other runs on this store: two of them make each result once. The lock ends with its process.
+struct Lease {
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+        let _ = self.file.unlock();
+    }
+}
+
+/// Waits for a key's lease; nothing when the run is stopped first.
+fn lease(setup: &Setup, key: crate::base::Digest) -> Result<Option<Lease>, OpError> {
+    let path = setup.store.root().join("leases").join(key.hex());
+    loop {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        if file.try_lock().is_ok() {
+            // The one who held it removes the file: a lock on a removed file protects nothing.
+            if same_file(&file, &path) {
+                return Ok(Some(Lease { file, path }));
+            }
+            continue;
+        }
+        if setup.stop.soon.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(a), Ok(b)) => a.ino() == b.ino() && a.dev() == b.dev(),
+        _ => false,
+    }
+}
+
+/// Keeps events for whoever asks later.
+#[derive(Default)]
+pub struct Heard(pub Mutex<Vec<Event>>);
+
+impl Listener for Heard {
+    fn hear(&self, event: &Event) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event.clone());
+    }
+}

@@ -1,0 +1,797 @@
+//! Evaluates what outputs, expectations and stages need, lazily, to a graph.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde_json::{Map, Value as Json};
+
+use super::arith;
+use super::graph::{Gate, Graph, Input, Node, Output};
+use super::params;
+use super::quantity;
+use super::val::{Schema, Val};
+use crate::base::{Diagnostic, Problems, SourceMap, Span, World, codes, phrase};
+use crate::semantics::modules::Program;
+use crate::spec::{Catalogue, Class, Effect, Pool, RowExpr, Value, prelude};
+use crate::syntax::ast::{
+    Axis, BinaryOp, Expr, ExprKind, Function, Item, ItemKind, Name, RecordField, RowPart, StrLit, StrPart, TypeExpr,
+    TypeExprKind, UnaryOp, With,
+};
+
+/// The result of evaluating one expression.
+pub(super) type Eval<T> = Result<T, Box<Diagnostic>>;
+
+/// What the command line adds to a recipe.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--profile`
+    pub profile: Option<String>,
+    /// `-p name=value`
+    pub params: Vec<(String, String)>,
+    /// `-w name=value`
+    pub with: Vec<(String, String)>,
+}
+
+/// A recipe as a graph.
+#[derive(Debug)]
+pub struct Planned {
+    /// The nodes.
+    pub graph: Graph,
+    /// The `recipe "name"`.
+    pub name: Option<String>,
+    /// Where secrets come from, by name: `env`, `file` or `cmd`, and which.
+    pub secrets: BTreeMap<String, (String, String, Span)>,
+    /// The values of the params that hold.
+    pub params: Vec<(String, String)>,
+}
+
+/// Evaluates a checked program. All errors are in the problems; a graph is there when there are none.
+pub fn evaluate(
+    program: &Program,
+    catalogue: &Catalogue,
+    sources: &mut SourceMap,
+    world: &dyn World,
+    options: &Options,
+) -> (Option<Planned>, Problems) {
+    let mut problems = Problems::default();
+    let overrides = params::overrides(program, sources, options, &mut problems);
+    let with = params::with_options(sources, options, &mut problems);
+    if problems.has_errors() {
+        return (None, problems);
+    }
+    let mut ev = Evaluator {
+        program,
+        catalogue,
+        sources,
+        world,
+        graph: Graph::default(),
+        problems,
+        overrides: overrides.values,
+        forced_with: Map::new(),
+        memo: BTreeMap::new(),
+        active: Vec::new(),
+        frames: Vec::new(),
+        depth: 0,
+    };
+    ev.root(overrides.with, with);
+    let secrets = ev.secrets();
+    let params = ev.param_values();
+    let mut graph = ev.graph;
+    let problems = ev.problems;
+    if problems.has_errors() {
+        return (None, problems);
+    }
+    graph.finish();
+    let name = program.modules[0].file.items.iter().find_map(|item| match &item.kind {
+        ItemKind::Recipe { name, .. } => name.plain(),
+        _ => None,
+    });
+    (Some(Planned { graph, name, secrets, params }), problems)
+}
+
+/// The binding that is being evaluated: gives nodes their names and their `with`.
+pub(super) struct Frame {
+    /// What its nodes are called after.
+    pub prefix: String,
+    /// Options of its `with`.
+    pub with: Map<String, Json>,
+    /// Functions being inlined.
+    pub inside: Vec<String>,
+}
+
+/// Where an expression is evaluated.
+#[derive(Clone)]
+pub(super) struct Env {
+    /// The module whose names are visible; [`BUILTIN`] in signatures.
+    pub module: usize,
+    /// Parameters, `let`s of blocks, axes of sweeps.
+    pub locals: Option<Rc<Local>>,
+}
+
+/// The module number of built-in signatures.
+pub(super) const BUILTIN: usize = usize::MAX;
+
+/// A local name; the innermost comes first.
+pub(super) struct Local {
+    name: String,
+    val: Val,
+    outer: Option<Rc<Local>>,
+}
+
+impl Env {
+    pub(super) fn module(module: usize) -> Self {
+        Self { module, locals: None }
+    }
+
+    pub(super) fn with(&self, name: &str, val: Val) -> Self {
+        let local = Local { name: name.to_owned(), val, outer: self.locals.clone() };
+        Self { module: self.module, locals: Some(Rc::new(local)) }
+    }
+
+    fn local(&self, name: &str) -> Option<&Val> {
+        let mut at = self.locals.as_deref();
+        while let Some(local) = at {
+            if local.name == name {
+                return Some(&local.val);
+            }
+            at = local.outer.as_deref();
+        }
+        None
+    }
+}
+
+/// What a name refers to that is no local.
+pub(super) enum Target<'a> {
+    /// An item of a module.
+    Item(usize, &'a Item),
+    /// A module of recipes.
+    Module(usize),
+    /// A module of operators.
+    Operators(String),
+}
+
+pub(super) struct Evaluator<'a> {
+    pub program: &'a Program,
+    pub catalogue: &'a Catalogue,
+    pub sources: &'a SourceMap,
+    pub world: &'a dyn World,
+    pub graph: Graph,
+    pub problems: Problems,
+    pub overrides: BTreeMap<String, (Val, Span)>,
+    pub forced_with: Map<String, Json>,
+    pub memo: BTreeMap<(usize, String), Val>,
+    active: Vec<(usize, String)>,
+    pub frames: Vec<Frame>,
+    depth: u32,
+}
+
+impl<'a> Evaluator<'a> {
+    fn root(&mut self, profile_with: Option<&With>, asked: Map<String, Json>) {
+        let program: &'a Program = self.program;
+        if let Some(with) = profile_with {
+            match self.with_options(Some(with), &Env::module(0)) {
+                Ok(options) => self.forced_with = options,
+                Err(d) => self.problems.push(*d),
+            }
+        }
+        self.forced_with.extend(asked);
+        let items = &program.modules[0].file.items;
+        // Expectations and outputs are roots; stages are evaluated so that `--to` and the listing know them.
+        let mut ordinal = 0;
+        for item in items {
+            let done = match &item.kind {
+                ItemKind::Stage(b) => {
+                    self.graph.stages.push(b.name.text.clone());
+                    self.name(0, &b.name.text, b.name.span).map(|_| ())
+                }
+                ItemKind::Output { name, value, to } => self.output(name, value, to.as_ref(), item.span),
+                ItemKind::Expect { cond, message } => {
+                    ordinal += 1;
+                    self.gate(cond, message.as_ref(), false, ordinal)
+                }
+                ItemKind::Warn { cond, message } => {
+                    ordinal += 1;
+                    self.gate(cond, message.as_ref(), true, ordinal)
+                }
+                _ => Ok(()),
+            };
+            if let Err(d) = done {
+                self.problems.push(*d);
+            }
+        }
+        let evaluated: Vec<(String, Val)> =
+            self.memo.iter().filter(|((m, _), _)| *m == 0).map(|((_, n), v)| (n.clone(), v.clone())).collect();
+        self.graph.names.extend(evaluated);
+        for ((module, name), val) in &self.memo {
+            if *module != 0 {
+                let full = format!("{}.{name}", module_stem(self.sources, self.program, *module));
+                self.graph.names.entry(full).or_insert_with(|| val.clone());
+            }
+        }
+    }
+
+    fn output(&mut self, name: &Name, value: &Expr, to: Option<&StrLit>, span: Span) -> Eval<()> {
+        let env = Env::module(0);
+        let value = self.in_frame(name.text.clone(), Map::new(), |ev| ev.eval(value, &env))?;
+        let to = match to {
+            Some(lit) => match self.string(lit, &env)? {
+                Val::Value(Value::Str(path)) => Some(self.resolve(0, &path)),
+                _ => None,
+            },
+            None => None,
+        };
+        self.graph.outputs.push(Output { name: name.text.clone(), value, to, span });
+        Ok(())
+    }
+
+    fn gate(&mut self, cond: &Expr, message: Option<&StrLit>, warn: bool, ordinal: usize) -> Eval<()> {
+        let env = Env::module(0);
+        let word = if warn { "warn" } else { "expect" };
+        let text = self.sources.text(cond.span).split_whitespace().collect::<Vec<_>>().join(" ");
+        let val = self.in_frame(format!("{word}[{ordinal}]"), Map::new(), |ev| ev.eval(cond, &env))?;
+        let Some(metric) = val.metric() else {
+            let message = format!("`{word}` asks for a Bool, this is {}", val.describe());
+            return Err(Box::new(Diagnostic::new(codes::E0304, cond.span, message, "not a question")));
+        };
+        let message = match message {
+            Some(lit) => match self.string(lit, &env)? {
+                Val::Value(Value::Str(text)) => Some(text),
+                _ => None,
+            },
+            None => None,
+        };
+        let mut read = Vec::new();
+        metric.artifacts(&mut read);
+        let inputs = read
+            .iter()
+            .enumerate()
+            .map(|(i, a)| Input { slot: format!("of[{i}]"), node: a.node, field: a.field.clone() })
+            .collect();
+        let node = Node {
+            name: format!("{word} {}", shorten(&text, 60)),
+            op: word.into(),
+            version: 1,
+            class: Class::Deterministic,
+            effect: Effect::Reduce,
+            pool: Pool::Cpu,
+            args: Json::Null,
+            inputs,
+            fields: vec![String::new()],
+            seed: None,
+            ordinal: 0,
+            with: Map::new(),
+            span: cond.span,
+            folder: PathBuf::new(),
+            paths: Vec::new(),
+            stage: false,
+            takes_holes: false,
+            gate: Some(Gate { cond: metric, message, text, warn }),
+            secrets: Vec::new(),
+        };
+        let id = self.graph.add(node);
+        self.graph.gates.push(id);
+        Ok(())
+    }
+
+    fn secrets(&self) -> BTreeMap<String, (String, String, Span)> {
+        let mut out = BTreeMap::new();
+        for module in &self.program.modules {
+            for item in &module.file.items {
+                if let ItemKind::Secret { name, from, what } = &item.kind {
+                    let what = what.plain().unwrap_or_default();
+                    out.insert(name.text.clone(), (from.text.clone(), what, name.span));
+                }
+            }
+        }
+        out
+    }
+
+    fn param_values(&mut self) -> Vec<(String, String)> {
+        let program: &'a Program = self.program;
+        let mut out = Vec::new();
+        for item in &program.modules[0].file.items {
+            if let ItemKind::Param { name, .. } = &item.kind
+                && let Ok(val) = self.name(0, &name.text, name.span)
+                && let Some(v) = val.constant()
+            {
+                out.push((name.text.clone(), quantity::print(&v)));
+            }
+        }
+        out
+    }
+
+    /// Evaluates something as one binding: its nodes are called after it and get its `with`.
+    pub(super) fn in_frame(
+        &mut self,
+        prefix: String,
+        with: Map<String, Json>,
+        run: impl FnOnce(&mut Self) -> Eval<Val>,
+    ) -> Eval<Val> {
+        let first = self.graph.dag.node_count();
+        self.frames.push(Frame { prefix: prefix.clone(), with, inside: Vec::new() });
+        let result = run(self);
+        self.frames.pop();
+        let val = result?;
+        let mut made = Vec::new();
+        match &val {
+            Val::Artifact(a) => made.push(a.node),
+            Val::Record(fields) => fields.iter().for_each(|(_, v)| {
+                if let Val::Artifact(a) = v
+                    && !a.field.is_empty()
+                {
+                    made.push(a.node);
+                }
+            }),
+            _ => {}
+        }
+        for id in made {
+            let node = &mut self.graph.dag[id];
+            if id.index() >= first && node.name.starts_with(&format!("{prefix}/")) {
+                node.name.clone_from(&prefix);
+            }
+        }
+        Ok(val)
+    }
+
+    /// Returns the value of a top-level name.
+    pub(super) fn name(&mut self, module: usize, name: &str, span: Span) -> Eval<Val> {
+        let key = (module, name.to_owned());
+        if let Some(val) = self.memo.get(&key) {
+            return Ok(val.clone());
+        }
+        if self.active.contains(&key) {
+            let mut round: Vec<&str> = self.active.iter().map(|(_, n)| n.as_str()).collect();
+            round.push(name);
+            let message = format!("names depend on each other: {}", round.join(" → "));
+            return Err(Box::new(
+                Diagnostic::new(codes::E0602, span, message, "needs its own value").help("break the circle"),
+            ));
+        }
+        let program: &'a Program = self.program;
+        let Some(item) = program.modules[module].file.items.iter().find(|i| item_name(i) == Some(name)) else {
+            return Err(self.unknown(name, span, module));
+        };
+        self.active.push(key.clone());
+        let result = self.item(module, item, span);
+        self.active.pop();
+        let val = result?;
+        self.memo.insert(key, val.clone());
+        Ok(val)
+    }
+
+    fn item(&mut self, module: usize, item: &'a Item, span: Span) -> Eval<Val> {
+        let env = Env::module(module);
+        match &item.kind {
+            ItemKind::Param { name, ty, within, default } => {
+                let overridden = if module == 0 { self.overrides.get(&name.text).cloned() } else { None };
+                let (val, at) = match (overridden, default) {
+                    (Some(overridden), _) => overridden,
+                    (None, Some(e)) => (self.eval(e, &env)?, e.span),
+                    (None, None) => {
+                        let message = format!("param `{}` has no value", name.text);
+                        let help = format!("give it with `-p {}=…`, in a profile, or as a default", name.text);
+                        return Err(Box::new(
+                            Diagnostic::new(codes::E0211, name.span, message, "no default").help(help),
+                        ));
+                    }
+                };
+                let within = match within {
+                    Some(e) => self.eval(e, &env)?.constant(),
+                    None => None,
+                };
+                params::check(name, ty, within.as_ref(), val, at)
+            }
+            ItemKind::Let(b) | ItemKind::Stage(b) => {
+                let with = self.with_options(b.with.as_ref(), &env)?;
+                let prefix = match module {
+                    0 => b.name.text.clone(),
+                    m => format!("{}.{}", module_stem(self.sources, self.program, m), b.name.text),
+                };
+                let val = self.in_frame(prefix, with, |ev| ev.eval(&b.value, &env))?;
+                if let (ItemKind::Stage(_), Val::Artifact(a)) = (&item.kind, &val) {
+                    self.graph.dag[a.node].stage = true;
+                }
+                Ok(val)
+            }
+            ItemKind::Secret { name, .. } => Ok(Val::Value(Value::Secret(name.text.clone()))),
+            ItemKind::Schema { name, .. } => self.schema(module, &name.text, span),
+            ItemKind::Fn(f) => Err(Box::new(
+                Diagnostic::new(codes::E0207, span, format!("`{}` is a function, not a value", f.name.text), "here")
+                    .help("call it, or pass an expression"),
+            )),
+            _ => Err(Box::new(Diagnostic::new(codes::E0201, span, "this name has no value", "here"))),
+        }
+    }
+
+    fn with_options(&mut self, with: Option<&With>, env: &Env) -> Eval<Map<String, Json>> {
+        let val = match with {
+            None => return Ok(Map::new()),
+            Some(With::Record { fields, .. }) => self.record(fields, env)?,
+            Some(With::Name(name)) => self.ident(&name.text, name.span, env)?,
+        };
+        let Val::Record(fields) = val else {
+            let span = match with {
+                Some(With::Name(n)) => n.span,
+                Some(With::Record { span, .. }) => *span,
+                None => return Ok(Map::new()),
+            };
+            return Err(Box::new(Diagnostic::new(codes::E0304, span, "`with` takes a record", "not a record")));
+        };
+        Ok(fields.iter().filter_map(|(k, v)| v.constant().map(|c| (k.clone(), tagged_if_steps(k, &c)))).collect())
+    }
+
+    /// Evaluates an expression.
+    pub(super) fn eval(&mut self, e: &Expr, env: &Env) -> Eval<Val> {
+        self.depth += 1;
+        let result = if self.depth > 400 { Err(deep(e.span)) } else { self.eval_here(e, env) };
+        self.depth -= 1;
+        result
+    }
+
+    fn eval_here(&mut self, e: &Expr, env: &Env) -> Eval<Val> {
+        Ok(match &e.kind {
+            ExprKind::Number(parts, whole) => Val::Value(quantity::number(parts, *whole).ok_or_else(|| {
+                Box::new(Diagnostic::new(codes::E0120, e.span, "this unit is not known", "not a quantity"))
+            })?),
+            ExprKind::Str(lit) => self.string(lit, env)?,
+            ExprKind::Bool(b) => Val::bool(*b),
+            ExprKind::None => Val::Value(Value::None),
+            ExprKind::Ident(name) => self.ident(name, e.span, env)?,
+            ExprKind::TypeName(name) => self.schema(env.module, name, e.span)?,
+            ExprKind::Col(name) => Val::Row(RowExpr::Col(name.text.clone())),
+            ExprKind::Field(of, name) => self.field(of, name, env)?,
+            ExprKind::Index(of, at) => {
+                let (of, at) = (self.eval(of, env)?, self.eval(at, env)?);
+                index(&of, &at, e.span)?
+            }
+            ExprKind::Call { callee, args, args_span } => self.call(callee, args, None, e.span, *args_span, env)?,
+            ExprKind::Pipe { left, call, .. } => {
+                let piped = self.eval(left, env)?;
+                let ExprKind::Call { callee, args, args_span } = &call.kind else {
+                    return Err(Box::new(Diagnostic::new(codes::E0106, call.span, "a pipe step is a call", "here")));
+                };
+                self.call(callee, args, Some((piped, left.span)), call.span, *args_span, env)?
+            }
+            ExprKind::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right, env)?,
+            ExprKind::Unary { op, value } => {
+                let v = self.eval(value, env)?;
+                arith::unary(*op == UnaryOp::Not, &v, e.span)?
+            }
+            ExprKind::Range(a, b) => {
+                let mut end = |e: &Option<Box<Expr>>| match e {
+                    Some(e) => self.eval(e, env).map(|v| Some(Box::new(v))),
+                    None => Ok(None),
+                };
+                Val::Range(end(a)?, end(b)?)
+            }
+            ExprKind::If { cond, then, other } => match self.eval(cond, env)? {
+                Val::Value(Value::Bool(true)) => self.eval(then, env)?,
+                Val::Value(Value::Bool(false)) => self.eval(other, env)?,
+                Val::Row(c) => {
+                    let (a, b) = (self.eval(then, env)?, self.eval(other, env)?);
+                    match (a.row(), b.row()) {
+                        (Some(a), Some(b)) => Val::Row(RowExpr::If(Box::new(c), Box::new(a), Box::new(b))),
+                        _ => return Err(mismatch(e.span, "both branches must be computable for each row")),
+                    }
+                }
+                v if v.metric().is_some() && v.constant().is_none() => {
+                    return Err(Box::new(
+                        Diagnostic::new(
+                            codes::E0601,
+                            cond.span,
+                            "the graph cannot depend on a value known only after running",
+                            "known only after running",
+                        )
+                        .help("use `expect`, or make it a `param`"),
+                    ));
+                }
+                v => return Err(mismatch(cond.span, format!("a condition is a Bool, this is {}", v.describe()))),
+            },
+            ExprKind::Sweep { axes, filter, body } => self.sweep(axes, filter.as_deref(), body, e.span, env)?,
+            ExprKind::Record(fields) => self.record(fields, env)?,
+            ExprKind::List(items) => Val::List(items.iter().map(|i| self.eval(i, env)).collect::<Result<Vec<_>, _>>()?),
+            ExprKind::Tuple(items) => {
+                Val::Tuple(items.iter().map(|i| self.eval(i, env)).collect::<Result<Vec<_>, _>>()?)
+            }
+            ExprKind::Paren(inner) => self.eval(inner, env)?,
+        })
+    }
+
+    fn binary(&mut self, op: BinaryOp, span: Span, left: &Expr, right: &Expr, env: &Env) -> Eval<Val> {
+        let a = self.eval(left, env)?;
+        // What the left side decides keeps the right side out of the graph.
+        match (op, &a) {
+            (BinaryOp::Or, Val::Value(Value::Bool(true))) | (BinaryOp::And, Val::Value(Value::Bool(false))) => {
+                return Ok(a);
+            }
+            (BinaryOp::Or | BinaryOp::And, Val::Value(Value::Bool(_))) => return self.eval(right, env),
+            (BinaryOp::Coalesce, Val::Value(Value::None)) => return self.eval(right, env),
+            _ => {}
+        }
+        let b = self.eval(right, env)?;
+        arith::binary(op, &a, &b, span)
+    }
+
+    /// Evaluates a record; a later field wins over one that was spread.
+    pub(super) fn record(&mut self, fields: &[RecordField], env: &Env) -> Eval<Val> {
+        let mut out: Vec<(String, Val)> = Vec::new();
+        for field in fields {
+            match field {
+                RecordField::Named(name, e) => set(&mut out, &name.text, self.eval(e, env)?),
+                RecordField::Pun(name) => set(&mut out, &name.text, self.ident(&name.text, name.span, env)?),
+                RecordField::Spread(e, span) => match self.eval(e, env)? {
+                    Val::Record(more) | Val::Suite(more) => more.into_iter().for_each(|(k, v)| set(&mut out, &k, v)),
+                    other => {
+                        let message = format!("`..` spreads a record, this is {}", other.describe());
+                        return Err(Box::new(Diagnostic::new(codes::E0107, *span, message, "not a record")));
+                    }
+                },
+            }
+        }
+        Ok(Val::Record(out))
+    }
+
+    /// Evaluates a string; a `{name}` that is no name in scope is a slot of a prompt and stays.
+    pub(super) fn string(&mut self, lit: &StrLit, env: &Env) -> Eval<Val> {
+        let mut text = String::new();
+        for part in &lit.parts {
+            match part {
+                StrPart::Text(t) => text.push_str(t),
+                StrPart::Name(name) => {
+                    let known = env.local(&name.text).is_some() || self.target(env.module, &name.text).is_some();
+                    if !known {
+                        text.push_str(&format!("{{{}}}", name.text));
+                        continue;
+                    }
+                    match self.ident(&name.text, name.span, env)? {
+                        Val::Value(Value::Secret(_)) => {
+                            return Err(Box::new(
+                                Diagnostic::new(codes::E0702, name.span, "a Secret cannot become text", "a Secret")
+                                    .help("pass it to a parameter typed Secret (`key:`)"),
+                            ));
+                        }
+                        Val::Value(v @ (Value::Str(_) | Value::Int(_) | Value::Quantity(..) | Value::Float(_))) => {
+                            text.push_str(&quantity::print(&v));
+                        }
+                        other => {
+                            let message = format!("{} cannot stand in a string", other.describe());
+                            return Err(mismatch(name.span, message));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Val::Value(if lit.raw { Value::Regex(text) } else { Value::Str(text) }))
+    }
+
+    /// Returns what a name stands for.
+    pub(super) fn ident(&mut self, name: &str, span: Span, env: &Env) -> Eval<Val> {
+        if let Some(val) = env.local(name) {
+            return Ok(val.clone());
+        }
+        match self.target(env.module, name) {
+            Some(Target::Item(module, item)) => {
+                let own = item_name(item).unwrap_or(name).to_owned();
+                self.name(module, &own, span)
+            }
+            Some(_) => Err(Box::new(
+                Diagnostic::new(codes::E0201, span, format!("`{name}` is a module, not a value"), "a module")
+                    .help(format!("write `{name}.…`")),
+            )),
+            None => Err(self.unknown(name, span, env.module)),
+        }
+    }
+
+    fn unknown(&self, name: &str, span: Span, module: usize) -> Box<Diagnostic> {
+        let names: Vec<&str> = match self.program.modules.get(module) {
+            Some(m) => m.file.items.iter().filter_map(item_name).collect(),
+            None => Vec::new(),
+        };
+        let d = Diagnostic::new(codes::E0201, span, format!("unknown name `{name}`"), "not defined");
+        Box::new(match phrase::nearest(name, names) {
+            Some(near) => d.help(format!("did you mean `{near}`?")),
+            None => d.help("define it with `let`, or import it"),
+        })
+    }
+
+    /// Finds what a module's name refers to, locals aside.
+    pub(super) fn target(&self, module: usize, name: &str) -> Option<Target<'a>> {
+        super::call::target(self.program, module, name)
+    }
+
+    /// Says whether a local name hides others.
+    pub(super) fn is_local(&self, env: &Env, name: &str) -> bool {
+        env.local(name).is_some()
+    }
+
+    /// Resolves a path of a module to where it lies.
+    pub(super) fn resolve(&self, module: usize, path: &str) -> PathBuf {
+        let folder = self.folder(module);
+        match path.strip_prefix("@root/") {
+            Some(rest) => {
+                let root = folder.ancestors().find(|f| self.world.exists(&f.join(".git"))).unwrap_or(&folder);
+                root.join(rest)
+            }
+            None => clean(&folder.join(path)),
+        }
+    }
+
+    /// Returns the folder that a module's relative paths start from.
+    pub(super) fn folder(&self, module: usize) -> PathBuf {
+        self.program.modules.get(module).and_then(|m| m.folder.clone()).unwrap_or_default()
+    }
+
+    /// Returns a schema's columns.
+    pub(super) fn schema(&self, module: usize, name: &str, span: Span) -> Eval<Val> {
+        match self.schema_columns(module, name, 0) {
+            Some(columns) => Ok(Val::Schema(Schema { columns })),
+            None => Err(Box::new(
+                Diagnostic::new(codes::E0201, span, format!("unknown schema `{name}`"), "not defined")
+                    .help("declare it with `schema`"),
+            )),
+        }
+    }
+
+    /// Returns a schema's columns and types, tails included.
+    pub(super) fn schema_columns(&self, module: usize, name: &str, depth: u32) -> Option<Vec<(String, String)>> {
+        let target = self.target(module, name);
+        let Some(Target::Item(home, Item { kind: ItemKind::Schema { row, .. }, .. })) = target else {
+            return prelude_schema(name);
+        };
+        let mut out = Vec::new();
+        for part in &row.parts {
+            match part {
+                RowPart::Field { name, ty, .. } => out.push((name.text.clone(), type_text(ty))),
+                RowPart::Tail(tail) if depth < 16 => {
+                    out.extend(self.schema_columns(home, &tail.text, depth + 1).unwrap_or_default());
+                }
+                RowPart::Tail(_) => {}
+            }
+        }
+        Some(out)
+    }
+
+    pub(super) fn sweep(
+        &mut self,
+        axes: &[Axis],
+        filter: Option<&Expr>,
+        body: &Expr,
+        span: Span,
+        env: &Env,
+    ) -> Eval<Val> {
+        super::grid::sweep(self, axes, filter, body, span, env)
+    }
+}
+
+/// Returns the name that an item introduces.
+pub(super) fn item_name(item: &Item) -> Option<&str> {
+    Some(match &item.kind {
+        ItemKind::Param { name, .. } | ItemKind::Secret { name, .. } | ItemKind::Schema { name, .. } => &name.text,
+        ItemKind::Fn(f) => &f.name.text,
+        ItemKind::Op(op) => &op.name.text,
+        ItemKind::Let(b) | ItemKind::Stage(b) => &b.name.text,
+        _ => return None,
+    })
+}
+
+/// Returns how people call a module: the stem of its file.
+pub(super) fn module_stem(sources: &SourceMap, program: &Program, module: usize) -> String {
+    let name = &sources.get(program.modules[module].file.source).name;
+    name.rsplit('/').next().unwrap_or("").trim_end_matches(".rb2").to_owned()
+}
+
+/// Returns a type as canonical text: `[Image]`, `Str?`, `enum { safe, low, high }`.
+pub(super) fn type_text(ty: &TypeExpr) -> String {
+    let list = |items: &[TypeExpr], by: &str| items.iter().map(type_text).collect::<Vec<_>>().join(by);
+    match &ty.kind {
+        TypeExprKind::Union(of) => list(of, " | "),
+        TypeExprKind::Optional(t) => format!("{}?", type_text(t)),
+        TypeExprKind::Enum(names) => {
+            format!("enum {{ {} }}", names.iter().map(|n| n.text.as_str()).collect::<Vec<_>>().join(", "))
+        }
+        TypeExprKind::List(t) => format!("[{}]", type_text(t)),
+        TypeExprKind::Tuple(of) => format!("({})", list(of, ", ")),
+        TypeExprKind::Row(row) => {
+            let parts: Vec<String> = row
+                .parts
+                .iter()
+                .map(|p| match p {
+                    RowPart::Field { name, ty, .. } => format!("{}: {}", name.text, type_text(ty)),
+                    RowPart::Tail(n) => format!("..{}", n.text),
+                })
+                .collect();
+            format!("{{ {} }}", parts.join(", "))
+        }
+        TypeExprKind::Named { name, .. } => name.text.clone(),
+    }
+}
+
+/// Returns a row type of the prelude; nothing for one that is open to columns that nobody has described.
+fn prelude_schema(name: &str) -> Option<Vec<(String, String)>> {
+    let (_, row) = prelude::SCHEMAS.iter().find(|(n, _)| *n == name)?;
+    let (signature, _) = crate::syntax::parse_signature(&format!("op schema(row: {row}) -> Str"));
+    let TypeExprKind::Row(row) = &signature.params.first()?.ty.kind else { return None };
+    let field = |p: &RowPart| match p {
+        RowPart::Field { name, ty, .. } => Some((name.text.clone(), type_text(ty))),
+        RowPart::Tail(_) => None,
+    };
+    row.parts.iter().map(field).collect()
+}
+
+/// Replaces or appends a field.
+pub(super) fn set(fields: &mut Vec<(String, Val)>, name: &str, val: Val) {
+    match fields.iter_mut().find(|(n, _)| n == name) {
+        Some(slot) => slot.1 = val,
+        None => fields.push((name.to_owned(), val)),
+    }
+}
+
+pub(super) fn mismatch(span: Span, message: impl Into<String>) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new(codes::E0304, span, message.into(), "here"))
+}
+
+fn deep(span: Span) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::new(codes::E0218, span, "functions call each other without end", "too deep")
+            .help("a `fn` is inlined, so it may not call itself"),
+    )
+}
+
+fn index(of: &Val, at: &Val, span: Span) -> Eval<Val> {
+    if (of.has_row() || at.has_row())
+        && let (Some(a), Some(b)) = (of.row(), at.row())
+    {
+        return Ok(Val::Row(RowExpr::Index(Box::new(a), Box::new(b))));
+    }
+    match (of, at) {
+        (Val::List(items) | Val::Tuple(items), Val::Value(Value::Int(i))) => {
+            let n = items.len();
+            usize::try_from(*i)
+                .ok()
+                .and_then(|i| items.get(i))
+                .cloned()
+                .ok_or_else(|| mismatch(span, format!("index {i} is outside a list of {}", phrase::count(n, "item"))))
+        }
+        (Val::Record(fields) | Val::Suite(fields), Val::Value(Value::Str(key))) => fields
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, v)| v.clone())
+            .ok_or_else(|| mismatch(span, format!("this record has no field `{key}`"))),
+        _ => Err(mismatch(span, format!("{} cannot be indexed with {}", of.describe(), at.describe()))),
+    }
+}
+
+/// Options whose type is a union of units are tagged with the unit, as such arguments are.
+pub(super) fn tagged_if_steps(name: &str, value: &Value) -> Json {
+    if name == "checkpoint" { value.to_tagged_json() } else { value.to_json() }
+}
+
+/// Removes `.` and `..` where that needs no look at the disk.
+pub(super) fn clean(path: &Path) -> PathBuf {
+    use std::path::Component;
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn shorten(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit - 1).chain(['…']).collect()
+}
+
+/// A function with the module it stands in.
+pub(super) struct Found<'a> {
+    pub module: usize,
+    pub function: &'a Function,
+}

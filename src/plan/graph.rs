@@ -1,0 +1,278 @@
+//! The graph: nodes, what feeds what, and what people call them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+use serde_json::{Map, Value as Json};
+
+use super::metric::Metric;
+use super::val::{Artifact, Val};
+use crate::base::Span;
+use crate::spec::{Class, Effect, Pool};
+
+/// Names a node of a [`Graph`].
+pub type NodeId = NodeIndex<u32>;
+
+/// One step of work.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What people call it.
+    pub name: String,
+    /// The operator; `expect` or `warn` for a gate.
+    pub op: String,
+    /// The operator's semantic version.
+    pub version: u32,
+    /// What may be assumed of the result.
+    pub class: Class,
+    /// What it does to rows.
+    pub effect: Effect,
+    /// Where it runs.
+    pub pool: Pool,
+    /// Arguments in canonical form, artifacts as `{"$input": "slot"}`.
+    pub args: Json,
+    /// What it reads.
+    pub inputs: Vec<Input>,
+    /// The fields of its result; one empty name for a single result.
+    pub fields: Vec<String>,
+    /// The seed of a sampled operator.
+    pub seed: Option<i64>,
+    /// How many equal operators stand upstream; set by [`Graph::finish`].
+    pub ordinal: u32,
+    /// Options of `with` that the operator accepts. Never part of a key.
+    pub with: Map<String, Json>,
+    /// The call in the source.
+    pub span: Span,
+    /// The folder that relative paths in the arguments start from.
+    pub folder: PathBuf,
+    /// Files and folders that a source reads.
+    pub paths: Vec<PathArg>,
+    /// A milestone.
+    pub stage: bool,
+    /// Runs although inputs are missing, and is then not recorded as complete.
+    pub takes_holes: bool,
+    /// What an `expect` or `warn` asks.
+    pub gate: Option<Gate>,
+    /// Secrets that it uses, by name.
+    pub secrets: Vec<String>,
+}
+
+/// One input of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// The argument: `d`, `of[0]`, `inputs.ego4d`.
+    pub slot: String,
+    /// Who makes it.
+    pub node: NodeId,
+    /// Which field of the result.
+    pub field: String,
+}
+
+/// A file or folder that a source reads. Its bytes are in the key, its path is not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathArg {
+    /// The parameter.
+    pub arg: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// A folder of pictures and videos that rows refer to: only media files count.
+    pub media: bool,
+    /// The argument in the source.
+    pub span: Span,
+}
+
+/// What an `expect` or `warn` asks.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// The question.
+    pub cond: Metric,
+    /// What the author says when the answer is no.
+    pub message: Option<String>,
+    /// The question as written.
+    pub text: String,
+    /// `warn`: the run goes on.
+    pub warn: bool,
+}
+
+/// An `output` item.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// What it publishes.
+    pub value: Val,
+    /// Where to, if anywhere.
+    pub to: Option<PathBuf>,
+    /// The item in the source.
+    pub span: Span,
+}
+
+/// How one node depends on another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Reads its result.
+    Data,
+    /// Waits for a gate.
+    Gate,
+}
+
+/// All nodes of a recipe.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// The nodes and edges.
+    pub dag: DiGraph<Node, Edge, u32>,
+    /// What top-level names of the recipe stand for, as far as they were needed.
+    pub names: BTreeMap<String, Val>,
+    /// What to publish.
+    pub outputs: Vec<Output>,
+    /// `expect` and `warn` items.
+    pub gates: Vec<NodeId>,
+    /// `stage` items, in order.
+    pub stages: Vec<String>,
+    /// Nodes already made, by what they are.
+    made: BTreeMap<String, NodeId>,
+}
+
+impl Graph {
+    /// Adds a node, or returns the equal one that is there.
+    pub fn add(&mut self, node: Node) -> NodeId {
+        let identity = format!("{}\n{}\n{:?}\n{:?}\n{:?}", node.op, node.args, node.inputs, node.seed, node.paths);
+        if let Some(&id) = self.made.get(&identity)
+            && node.gate.is_none()
+        {
+            return id;
+        }
+        let gate = node.gate.is_some();
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| i.node).collect();
+        let id = self.dag.add_node(node);
+        for from in inputs {
+            self.dag.update_edge(from, id, Edge::Data);
+        }
+        if !gate {
+            self.made.insert(identity, id);
+        }
+        id
+    }
+
+    /// Returns a node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.dag[id]
+    }
+
+    /// Returns all nodes in an order in which inputs come first; ties by creation.
+    pub fn order(&self) -> Vec<NodeId> {
+        let mut waiting: Vec<usize> =
+            self.dag.node_indices().map(|id| self.dag.neighbors_directed(id, Direction::Incoming).count()).collect();
+        let mut ready: BTreeSet<NodeId> = self.dag.node_indices().filter(|id| waiting[id.index()] == 0).collect();
+        let mut out = Vec::with_capacity(waiting.len());
+        while let Some(id) = ready.pop_first() {
+            out.push(id);
+            for next in self.dag.neighbors_directed(id, Direction::Outgoing) {
+                waiting[next.index()] -= 1;
+                if waiting[next.index()] == 0 {
+                    ready.insert(next);
+                }
+            }
+        }
+        out
+    }
+
+    /// Returns everything that some nodes need, themselves included.
+    pub fn ancestors(&self, roots: impl IntoIterator<Item = NodeId>) -> BTreeSet<NodeId> {
+        let mut seen = BTreeSet::new();
+        let mut stack: Vec<NodeId> = roots.into_iter().collect();
+        while let Some(id) = stack.pop() {
+            if seen.insert(id) {
+                stack.extend(self.dag.neighbors_directed(id, Direction::Incoming));
+            }
+        }
+        seen
+    }
+
+    /// Returns a node by the name that people use: a node's own, or a binding that stands for one artifact.
+    pub fn find(&self, name: &str) -> Option<Artifact> {
+        if let Some(Val::Artifact(a)) = self.named(name) {
+            return Some(a);
+        }
+        let id = self.dag.node_indices().find(|&id| self.dag[id].name == name)?;
+        let kind = String::new();
+        Some(Artifact { node: id, field: self.dag[id].fields.first()?.clone(), kind, columns: None })
+    }
+
+    /// Returns what a dotted name stands for: `mix`, `parts.train`.
+    pub fn named(&self, name: &str) -> Option<Val> {
+        let mut parts = name.split('.');
+        let first = parts.next()?;
+        let mut val = match self.names.get(first) {
+            Some(val) => val.clone(),
+            None => self.outputs.iter().find(|o| o.name == first)?.value.clone(),
+        };
+        for part in parts {
+            let Val::Record(fields) = val else { return None };
+            val = fields.into_iter().find(|(n, _)| n == part)?.1;
+        }
+        Some(val)
+    }
+
+    /// Makes names unique, counts equal operators upstream, and lets consumers wait for gates.
+    pub fn finish(&mut self) {
+        self.unique_names();
+        self.number_equal_operators();
+        self.hold_back_consumers();
+    }
+
+    fn unique_names(&mut self) {
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        for id in self.dag.node_indices().collect::<Vec<_>>() {
+            let name = self.dag[id].name.clone();
+            let n = seen.entry(name.clone()).or_insert(0);
+            *n += 1;
+            if *n > 1 {
+                self.dag[id].name = format!("{name}#{n}");
+            }
+        }
+    }
+
+    fn number_equal_operators(&mut self) {
+        for id in self.order() {
+            if self.dag[id].seed.is_none() {
+                continue;
+            }
+            let node = &self.dag[id];
+            let equal = |other: &Node| (&other.op, &other.args, other.seed) == (&node.op, &node.args, node.seed);
+            let count = self.ancestors([id]).iter().filter(|&&a| a != id && equal(&self.dag[a])).count();
+            self.dag[id].ordinal = count as u32;
+        }
+    }
+
+    /// What reads an artifact that an `expect` mentions waits for it; reductions do not, since a table or a report is
+    /// what one wants to look at when an expectation fails.
+    fn hold_back_consumers(&mut self) {
+        for &gate in &self.gates.clone() {
+            if self.dag[gate].gate.as_ref().is_none_or(|g| g.warn) {
+                continue;
+            }
+            let upstream = self.ancestors([gate]);
+            let mut mentioned: BTreeSet<NodeId> = BTreeSet::new();
+            for input in &self.dag[gate].inputs {
+                mentioned.insert(input.node);
+                // A question asked by a reduction (`data.disjoint(mix, …)`) mentions what that reduction reads.
+                if self.dag[input.node].effect == Effect::Reduce {
+                    mentioned.extend(self.dag[input.node].inputs.iter().map(|i| i.node));
+                }
+            }
+            for source in mentioned {
+                for consumer in self.dag.neighbors_directed(source, Direction::Outgoing).collect::<Vec<_>>() {
+                    let node = &self.dag[consumer];
+                    if !upstream.contains(&consumer) && node.gate.is_none() && node.effect != Effect::Reduce {
+                        // An earlier gate may already wait for this one's consumers: never close a circle.
+                        if !self.ancestors([gate]).contains(&consumer) && !self.dag.contains_edge(gate, consumer) {
+                            self.dag.add_edge(gate, consumer, Edge::Gate);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Sweeps and what can be asked of their grids. Each cell is an ordinary node; labels are content of tables alone.
+
+use std::sync::Arc;
+
+use serde_json::Map;
+
+use super::call::Given;
+use super::eval::{Env, Eval, Evaluator, mismatch};
+use super::metric::Metric;
+use super::quantity;
+use super::val::{Grid, Val};
+use crate::base::{Diagnostic, Span, codes, phrase};
+use crate::spec::Value;
+use crate::syntax::ast::{Axis, Expr, Name};
+
+/// Reductions over a grid: each is an operator of this module that takes the grid first.
+const MODULE: &str = "grid";
+
+/// Says whether an operator runs on a grid with holes.
+pub(super) fn takes_holes(op: &str) -> bool {
+    op.split_once('.').is_some_and(|(module, _)| module == MODULE)
+}
+
+/// One step of an axis: what its names stand for, and their labels.
+type Step = Vec<(String, Val)>;
+
+/// Evaluates a sweep.
+pub(super) fn sweep(
+    ev: &mut Evaluator,
+    axes: &[Axis],
+    filter: Option<&Expr>,
+    body: &Expr,
+    span: Span,
+    env: &Env,
+) -> Eval<Val> {
+    let mut names: Vec<String> = Vec::new();
+    let mut labels: Vec<Vec<String>> = Vec::new();
+    let mut rows: Vec<Step> = vec![Vec::new()];
+    for axis in axes {
+        let over = ev.eval(&axis.over, env)?;
+        let steps = steps(axis, over)?;
+        for (k, name) in axis.names.iter().enumerate() {
+            names.push(name.text.clone());
+            let mut column: Vec<String> = Vec::new();
+            for step in &steps {
+                if !column.contains(&step[k].0) {
+                    column.push(step[k].0.clone());
+                }
+            }
+            labels.push(column);
+        }
+        rows = rows.iter().flat_map(|row| steps.iter().map(|s| [row.as_slice(), s.as_slice()].concat())).collect();
+    }
+    let prefix = ev.frames.last().map_or_else(|| "sweep".to_owned(), |f| f.prefix.clone());
+    let with = ev.frames.last().map_or_else(Map::new, |f| f.with.clone());
+    let mut cells = Vec::new();
+    for row in rows {
+        if let Some(filter) = filter {
+            // What is asked of an artifact here is its label.
+            let mut asked = env.clone();
+            for (name, (label, val)) in names.iter().zip(&row) {
+                let val = if val.constant().is_some() { val.clone() } else { Val::str(label) };
+                asked = asked.with(name, val);
+            }
+            match ev.eval(filter, &asked)? {
+                Val::Value(Value::Bool(true)) => {}
+                Val::Value(Value::Bool(false)) => continue,
+                other => {
+                    return Err(mismatch(filter.span, format!("`where` asks for a Bool, this is {}", other.describe())));
+                }
+            }
+        }
+        let mut inner = env.clone();
+        for (name, (_, val)) in names.iter().zip(&row) {
+            inner = inner.with(name, val.clone());
+        }
+        let key: Vec<String> = row.into_iter().map(|(label, _)| label).collect();
+        let cell = ev.in_frame(format!("{prefix}[{}]", key.join(",")), with.clone(), |ev| ev.eval(body, &inner))?;
+        cells.push((key, cell));
+    }
+    if cells.is_empty() {
+        return Err(mismatch(span, "this sweep has no cells"));
+    }
+    // A label whose every cell `where` removed is no label of the grid.
+    for (k, column) in labels.iter_mut().enumerate() {
+        column.retain(|l| cells.iter().any(|(key, _)| key[k] == *l));
+    }
+    Ok(Val::Grid(Arc::new(Grid { axes: names, labels, cells })))
+}
+
+fn steps(axis: &Axis, over: Val) -> Eval<Vec<Step>> {
+    let span = axis.over.span;
+    let bare = || {
+        let d = Diagnostic::new(codes::E0603, span, "these have no labels", "an axis needs labels");
+        Box::new(d.help("use a record, whose keys are the labels: `{ a: …, b: … }`"))
+    };
+    Ok(match over {
+        Val::Record(fields) | Val::Suite(fields) => fields.into_iter().map(|f| vec![f]).collect(),
+        Val::List(items) => {
+            let mut out = Vec::new();
+            for item in items {
+                let parts = match item {
+                    Val::Tuple(parts) if axis.names.len() > 1 => parts,
+                    one => vec![one],
+                };
+                if parts.len() != axis.names.len() {
+                    let message = format!(
+                        "{} for {}",
+                        phrase::count(parts.len(), "value"),
+                        phrase::count(axis.names.len(), "name")
+                    );
+                    return Err(mismatch(span, message));
+                }
+                let label = |v: Val| match v.constant() {
+                    Some(c @ (Value::Record(_) | Value::List(_))) => Err((c, bare())),
+                    Some(c) => Ok((quantity::print(&c), v)),
+                    None => Err((Value::None, bare())),
+                };
+                out.push(parts.into_iter().map(label).collect::<Result<Step, _>>().map_err(|(_, d)| d)?);
+            }
+            out
+        }
+        other => {
+            return Err(mismatch(
+                span,
+                format!("a sweep runs over a record, a suite or a list, not {}", other.describe()),
+            ));
+        }
+    })
+}
+
+/// Evaluates a method of a grid.
+pub(super) fn method(
+    ev: &mut Evaluator,
+    grid: &Arc<Grid>,
+    name: &Name,
+    mut given: Given,
+    span: Span,
+    env: &Env,
+) -> Eval<Val> {
+    match name.text.as_str() {
+        "at" => {
+            let cells = select(grid, &given)?;
+            match cells.as_slice() {
+                [one] => Ok((*one).clone()),
+                [] => Err(mismatch(span, "no cell has these labels")),
+                many => {
+                    let message = format!("{} have these labels", phrase::count(many.len(), "cell"));
+                    Err(Box::new(
+                        Diagnostic::new(codes::E0604, span, message, "give a label for every axis").help(format!(
+                            "the axes are {}; `.mean(…)` takes several cells",
+                            phrase::quoted(&grid.axes)
+                        )),
+                    ))
+                }
+            }
+        }
+        "mean" => {
+            let cells = select(grid, &given)?;
+            let of: Option<Vec<Metric>> = cells.iter().map(|v| v.metric()).collect();
+            match of {
+                Some(of) if !of.is_empty() => Ok(Val::Metric(Metric::Mean(of))),
+                _ => Err(mismatch(span, "`.mean(…)` takes cells that are scores or numbers")),
+            }
+        }
+        other => {
+            let op = format!("{MODULE}.{other}");
+            if ev.catalogue.get(&op).is_none() {
+                let d = Diagnostic::new(codes::E0204, name.span, format!("a Grid has no `.{other}()`"), "not there");
+                return Err(Box::new(d.help("it has `.at`, `.mean`, `.best`, `.worst_drop` and `.table`")));
+            }
+            for axis in ["rows", "cols"] {
+                if let Some((_, Val::Value(Value::Str(v)), at)) = given.named.iter().find(|(n, ..)| n == axis)
+                    && !grid.axes.contains(v)
+                {
+                    return Err(no_label(v, "axis", &grid.axes, *at));
+                }
+            }
+            for arg in ["baseline", "from", "to"] {
+                if let Some((_, Val::Value(Value::Str(v)), at)) = given.named.iter().find(|(n, ..)| n == arg) {
+                    let all: Vec<String> = grid.labels.concat();
+                    if !all.contains(v) {
+                        return Err(no_label(v, "label", &all, *at));
+                    }
+                }
+            }
+            given.positional = Some((Val::Grid(Arc::clone(grid)), span));
+            ev.operator_call(&op, given, span, name.span, env)
+        }
+    }
+}
+
+/// Returns the cells that have the given labels.
+fn select<'g>(grid: &'g Grid, given: &Given) -> Eval<Vec<&'g Val>> {
+    let mut wanted = Vec::new();
+    for (axis, val, at) in &given.named {
+        let Some(k) = grid.axes.iter().position(|a| a == axis) else {
+            return Err(no_label(axis, "axis", &grid.axes, *at));
+        };
+        let Some(label) = val.constant().map(|c| quantity::print(&c)) else {
+            return Err(mismatch(*at, "a label is a text"));
+        };
+        if !grid.labels[k].contains(&label) {
+            return Err(no_label(&label, "label", &grid.labels[k], *at));
+        }
+        wanted.push((k, label));
+    }
+    let fits = |key: &[String]| wanted.iter().all(|(k, label)| key[*k] == *label);
+    Ok(grid.cells.iter().filter(|(key, _)| fits(key)).map(|(_, v)| v).collect())
+}
+
+fn no_label(label: &str, what: &str, all: &[String], span: Span) -> Box<Diagnostic> {
+    let d = Diagnostic::new(codes::E0604, span, format!("no {what} `{label}` in this grid"), "not there");
+    Box::new(match phrase::nearest(label, all.iter().map(String::as_str)) {
+        Some(near) => d.help(format!("did you mean `{near}`?")),
+        None => d.help(format!("it has {}", phrase::quoted(all))),
+    })
+}

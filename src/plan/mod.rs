@@ -1,0 +1,21 @@
+//! From a checked program to a graph of nodes, their keys, and what would run. Executes nothing.
+
+pub mod arith;
+pub mod call;
+pub mod columns;
+pub mod eval;
+pub mod explain;
+pub mod graph;
+pub mod grid;
+pub mod key;
+pub mod lower;
+pub mod metric;
+pub mod params;
+pub mod quantity;
+pub mod render;
+pub mod select;
+pub mod val;
+
+pub use eval::{Options, Planned, evaluate};
+pub use graph::{Gate, Graph, Input, Node, NodeId, Output, PathArg};
+pub use metric::Metric;
