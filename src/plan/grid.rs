@@ -66,7 +66,10 @@ pub(super) fn sweep(
                 Val::Value(Value::Bool(true)) => {}
                 Val::Value(Value::Bool(false)) => continue,
                 other => {
-                    return Err(mismatch(filter.span, format!("`where` asks for a Bool, this is {}", other.describe())));
+                    return Err(mismatch(
+                        filter.span,
+                        format!("`where` asks for a Bool, this is {}", other.describe()),
+                    ));
                 }
             }
         }
