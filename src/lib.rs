@@ -9,8 +9,12 @@ pub mod base;
 pub mod cli;
 pub mod data;
 pub mod engine;
+#[cfg(feature = "torch")]
+pub mod model;
 pub mod ops;
 pub mod plan;
 pub mod semantics;
 pub mod spec;
 pub mod syntax;
+#[cfg(feature = "torch")]
+pub mod verify;

@@ -3,5 +3,7 @@
 mod augment;
 mod cot;
 mod syntax;
+#[cfg(feature = "torch")]
+mod numerics;
 mod tidy;
 mod workbench;

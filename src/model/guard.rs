@@ -1,0 +1,30 @@
+//! The edge to libtorch: turns its panics into operator failures and sets its threads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::base::OpError;
+
+/// Runs tensor code and turns a libtorch failure inside it into an [`OpError`]; out of memory gets class `oom`.
+///
+/// # Errors
+/// `E0612` with libtorch's own message, first line only.
+pub fn guard<T>(what: &str, f: impl FnOnce() -> T) -> Result<T, OpError> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+            .unwrap_or_else(|| "unknown failure".to_owned());
+        let line = text.lines().next().unwrap_or("");
+        let error = OpError::new("E0612", format!("{what}: {line}"));
+        if text.contains("out of memory") || text.contains("not enough memory") {
+            return error.class("oom").help("use a smaller micro-batch, fewer pixels or a shorter cutoff");
+        }
+        error
+    })
+}
+
+/// Sets the number of threads that one tensor operation uses. Results are the same bytes for the same number.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(1));
+}

@@ -1,0 +1,236 @@
+//! Qwen2.5-VL: the vision tower merged into the text decoder.
+//!
+//! Shapes: `b` batch, `t` tokens, `d` model width, `v` vocabulary, `n` rows of hidden states.
+
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+
+use super::attention::{Mask, causal};
+use super::block::Block;
+use super::collate::Batch;
+use super::config::Config;
+use super::linear::Linear;
+use super::norm::RmsNorm;
+use super::params::{Params, Schema};
+use super::rope::Rope;
+use super::vision::VisionTower;
+use super::weights;
+use super::windows::units_of;
+use crate::base::OpError;
+
+/// A Qwen2.5-VL.
+pub struct QwenVl {
+    /// Its shape and special ids.
+    pub config: Config,
+    /// Its weights; the layers below share their memory.
+    pub params: Params,
+    /// The vision tower.
+    pub vision: VisionTower,
+    /// `[v, d]`.
+    pub embedding: Tensor,
+    /// The decoder's blocks.
+    pub blocks: Vec<Block>,
+    /// After the last block.
+    pub norm: RmsNorm,
+    /// `[v, d]`; the embedding itself when tied.
+    pub head: Tensor,
+}
+
+impl QwenVl {
+    /// Loads a folder in Hugging Face layout.
+    ///
+    /// # Errors
+    /// `E0501` when a file is absent, `E0503` when names or shapes do not fit `config.json`.
+    pub fn load(dir: &Path, device: Device, kind: Kind) -> Result<Self, OpError> {
+        let config = Config::load(dir)?;
+        let params = weights::load(dir, &schema(&config), kind, device)?;
+        Ok(Self::new(config, params))
+    }
+
+    /// Makes a model with fresh weights, as transformers initialises them (deviation 0.02).
+    pub fn random(config: Config, device: Device, kind: Kind, seed: i64) -> Self {
+        let mut params = Params::zeros(&schema(&config), kind, device);
+        params.randomize(0.02, seed);
+        Self::new(config, params)
+    }
+
+    /// Builds the layers over weights that were laid out by [`schema`].
+    pub fn new(config: Config, mut params: Params) -> Self {
+        let embedding = params.leaf(&["model.embed_tokens.weight".to_owned()]);
+        let head =
+            if config.tied { embedding.shallow_clone() } else { params.leaf(&["lm_head.weight".to_owned()]) };
+        Self {
+            vision: VisionTower::new(&mut params, &config.vision),
+            blocks: (0..config.text.layers).map(|i| Block::new(&mut params, i, &config.text)).collect(),
+            norm: RmsNorm::new(&mut params, "model.norm.weight", config.text.eps),
+            embedding,
+            head,
+            params,
+            config,
+        }
+    }
+
+    /// Returns a model with a copy of the weights, nothing trainable.
+    pub fn copy(&self) -> Self {
+        Self::new(self.config.clone(), self.params.copy())
+    }
+
+    /// Writes the weights under hub names, with the configuration, tokenizer and processor files of `source`.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn save(&self, dir: &Path, source: &Path) -> Result<(), OpError> {
+        weights::save(dir, &self.params, source)
+    }
+
+    /// Returns all linear layers, for adapters.
+    pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
+        let mut out = vec![&mut self.vision.patch_embed];
+        for block in &mut self.vision.blocks {
+            out.extend([&mut block.qkv, &mut block.proj, &mut block.mlp.gate_up, &mut block.mlp.down]);
+        }
+        out.extend([&mut self.vision.merge_in, &mut self.vision.merge_out]);
+        for block in &mut self.blocks {
+            out.extend([&mut block.qkv, &mut block.out, &mut block.mlp.gate_up, &mut block.mlp.down]);
+        }
+        out
+    }
+
+    /// Returns the token embeddings with the features of images and videos in place of their placeholders.
+    ///
+    /// # Shapes
+    /// Result: `[b, t, d]`.
+    ///
+    /// # Errors
+    /// `E0612` when features and placeholders differ in number.
+    pub fn embed(&self, batch: &Batch) -> Result<Tensor, OpError> {
+        let device = self.embedding.device();
+        let ids = batch.input_ids.to_device(device);
+        let x_btd = Tensor::embedding(&self.embedding, &ids, -1, false, false);
+        let grids: Vec<_> = batch.image_grid_thw.iter().chain(&batch.video_grid_thw).copied().collect();
+        let pixels: Vec<_> = batch.pixel_values.iter().chain(&batch.pixel_values_videos).collect();
+        if pixels.is_empty() {
+            return Ok(x_btd);
+        }
+        let features = self.vision.forward(&Tensor::cat(&pixels, 0), &grids);
+        let units: Vec<i64> = grids.iter().map(|&g| units_of(g, self.config.vision.merge)).collect();
+        let items = features.split_with_sizes(units.as_slice(), 0);
+        let images = batch.image_uses.iter().map(|&i| items[i].shallow_clone()).collect::<Vec<_>>();
+        let videos = items[batch.image_grid_thw.len()..].iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
+        let (b, t, d) = x_btd.size3().expect("three axes");
+        let mut x = x_btd.view([b * t, d]);
+        for (what, id, items) in [("image", self.config.image_id, images), ("video", self.config.video_id, videos)] {
+            let rows = ids.view([b * t]).eq(id).nonzero().view([-1]);
+            let wanted: i64 = items.iter().map(|f| f.size()[0]).sum();
+            if rows.size()[0] != wanted {
+                return Err(OpError::new(
+                    "E0612",
+                    format!("the batch has {} {what} tokens, but its {}s give {wanted} features", rows.size()[0], what),
+                ));
+            }
+            if wanted > 0 {
+                x = x.index_copy(0, &rows, &Tensor::cat(&items, 0));
+            }
+        }
+        Ok(x.view([b, t, d]))
+    }
+
+    /// Returns the hidden states after the final norm.
+    ///
+    /// # Shapes
+    /// Result: `[b, t, d]` of the weights' dtype.
+    ///
+    /// # Errors
+    /// As [`Self::embed`].
+    pub fn forward_hidden(&self, batch: &Batch) -> Result<Tensor, OpError> {
+        let mut x_btd = self.embed(batch)?;
+        let (rope, mask) = (self.rope(&batch.position_ids), self.mask(batch));
+        for block in &self.blocks {
+            x_btd = block.forward(&x_btd, &rope, &mask, None);
+        }
+        Ok(self.norm.forward(&x_btd))
+    }
+
+    /// Returns the scores of the next token.
+    ///
+    /// # Shapes
+    /// `hidden_nd`: `[.., d]`, after the final norm; result `[.., v]` of the weights' dtype: cast to f32 before a softmax.
+    pub fn logits(&self, hidden_nd: &Tensor) -> Tensor {
+        let none: Option<&Tensor> = None;
+        hidden_nd.linear(&self.head, none)
+    }
+
+    /// Returns the rotary table of position ids `[3, b, t]`.
+    pub fn rope(&self, position_ids: &Tensor) -> Rope {
+        Rope::multimodal(&self.config.text, &position_ids.to_device(self.embedding.device()), self.embedding.kind())
+    }
+
+    /// Returns the attention mask of a batch: its own, else causal, with keys hidden where rows are padded on the left.
+    pub fn mask(&self, batch: &Batch) -> Mask {
+        let (device, kind) = (self.embedding.device(), self.embedding.kind());
+        if let Some(allowed) = &batch.mask {
+            return Mask::allowed(&allowed.to_device(device), kind);
+        }
+        if !batch.left_padded {
+            return Mask::Causal; // padding on the right comes after every real query
+        }
+        let (b, t) = batch.attention_mask.size2().expect("two axes");
+        let keys = batch.attention_mask.to_device(device).not_equal(0).view([b, 1, 1, t]);
+        Mask::allowed(&keys.logical_and(&causal(t, t, device)), kind)
+    }
+}
+
+/// Returns the names and shapes of all weights; what is computed as one matrix lies side by side.
+pub fn schema(config: &Config) -> Schema {
+    let mut out = Schema::new();
+    let mut add = |name: String, shape: &[i64]| out.push((name, shape.to_vec()));
+    let v = &config.vision;
+    let (d, i) = (v.hidden, v.intermediate);
+    add("visual.patch_embed.proj.weight".into(), &[d, v.channels, v.temporal, v.patch, v.patch]);
+    for b in 0..v.depth {
+        let p = format!("visual.blocks.{b}");
+        add(format!("{p}.norm1.weight"), &[d]);
+        add(format!("{p}.norm2.weight"), &[d]);
+        add(format!("{p}.attn.qkv.weight"), &[3 * d, d]);
+        add(format!("{p}.attn.qkv.bias"), &[3 * d]);
+        add(format!("{p}.attn.proj.weight"), &[d, d]);
+        add(format!("{p}.attn.proj.bias"), &[d]);
+        add(format!("{p}.mlp.gate_proj.weight"), &[i, d]);
+        add(format!("{p}.mlp.up_proj.weight"), &[i, d]);
+        add(format!("{p}.mlp.gate_proj.bias"), &[i]);
+        add(format!("{p}.mlp.up_proj.bias"), &[i]);
+        add(format!("{p}.mlp.down_proj.weight"), &[d, i]);
+        add(format!("{p}.mlp.down_proj.bias"), &[d]);
+    }
+    let wide = d * v.merge * v.merge;
+    add("visual.merger.ln_q.weight".into(), &[d]);
+    add("visual.merger.mlp.0.weight".into(), &[wide, wide]);
+    add("visual.merger.mlp.0.bias".into(), &[wide]);
+    add("visual.merger.mlp.2.weight".into(), &[v.out, wide]);
+    add("visual.merger.mlp.2.bias".into(), &[v.out]);
+
+    let t = &config.text;
+    let (d, kv) = (t.hidden, t.kv_heads * t.head_width());
+    add("model.embed_tokens.weight".into(), &[t.vocab, d]);
+    for b in 0..t.layers {
+        let p = format!("model.layers.{b}");
+        add(format!("{p}.input_layernorm.weight"), &[d]);
+        add(format!("{p}.self_attn.q_proj.weight"), &[d, d]);
+        add(format!("{p}.self_attn.k_proj.weight"), &[kv, d]);
+        add(format!("{p}.self_attn.v_proj.weight"), &[kv, d]);
+        add(format!("{p}.self_attn.q_proj.bias"), &[d]);
+        add(format!("{p}.self_attn.k_proj.bias"), &[kv]);
+        add(format!("{p}.self_attn.v_proj.bias"), &[kv]);
+        add(format!("{p}.self_attn.o_proj.weight"), &[d, d]);
+        add(format!("{p}.post_attention_layernorm.weight"), &[d]);
+        add(format!("{p}.mlp.gate_proj.weight"), &[t.intermediate, d]);
+        add(format!("{p}.mlp.up_proj.weight"), &[t.intermediate, d]);
+        add(format!("{p}.mlp.down_proj.weight"), &[d, t.intermediate]);
+    }
+    add("model.norm.weight".into(), &[d]);
+    if !config.tied {
+        add("lm_head.weight".into(), &[t.vocab, d]);
+    }
+    out
+}

@@ -1,0 +1,170 @@
+//! The vision tower: patches to LLM tokens, with attention in windows and, in a few blocks, over whole frames.
+//!
+//! Shapes: `p` patches, `d` vision width, `h` heads, `k` head width, `u` units (LLM tokens), `o` text width.
+
+use tch::{Device, Tensor};
+
+use super::attention::{Mask, attend};
+use super::config::VisionConfig;
+use super::linear::Linear;
+use super::mlp::Mlp;
+use super::norm::RmsNorm;
+use super::params::Params;
+use super::rope::Rope;
+use super::windows::{Grid, Layout, Runs, patch_positions};
+
+/// RMSNorm's epsilon in the vision tower, whatever the config says.
+const EPS: f64 = 1e-6;
+
+/// The vision tower with its merger.
+pub struct VisionTower {
+    config: VisionConfig,
+    /// Patch embedding: the convolution's kernel as a matrix, since its stride is its size.
+    pub patch_embed: Linear,
+    /// The blocks.
+    pub blocks: Vec<VisionBlock>,
+    merge_norm: RmsNorm,
+    /// First layer of the merger.
+    pub merge_in: Linear,
+    /// Second layer of the merger.
+    pub merge_out: Linear,
+}
+
+/// One block: `x += attention(norm1 x)`, then `x += mlp(norm2 x)`.
+pub struct VisionBlock {
+    norm1: RmsNorm,
+    norm2: RmsNorm,
+    /// q, k and v, stacked.
+    pub qkv: Linear,
+    /// Attention output.
+    pub proj: Linear,
+    /// The MLP.
+    pub mlp: Mlp,
+    heads: i64,
+}
+
+/// Which rows attend to each other.
+struct Segments {
+    runs: Runs,
+    /// Rows by segment, and the way back; None when rows lie by segment.
+    gather: Option<(Tensor, Tensor)>,
+}
+
+impl VisionTower {
+    /// Takes the tower from the parameters.
+    pub(crate) fn new(params: &mut Params, config: &VisionConfig) -> Self {
+        let one = |name: &str| [format!("visual.{name}")];
+        Self {
+            config: config.clone(),
+            patch_embed: Linear::new(params, &one("patch_embed.proj"), false),
+            blocks: (0..config.depth).map(|i| VisionBlock::new(params, i, config)).collect(),
+            merge_norm: RmsNorm::new(params, "visual.merger.ln_q.weight", EPS),
+            merge_in: Linear::new(params, &one("merger.mlp.0"), true),
+            merge_out: Linear::new(params, &one("merger.mlp.2"), true),
+        }
+    }
+
+    /// Returns the features of all images or videos, in their order.
+    ///
+    /// # Shapes
+    /// `pixels`: `[p, channels * frames * side * side]`, any float dtype; result `[u, o]`, u = p / merge².
+    ///
+    /// # Source
+    /// `Qwen2_5_VisionTransformerPretrainedModel` of transformers 4.57.6; see `activations` in `tests/goldens`.
+    pub fn forward(&self, pixels: &Tensor, grids: &[Grid]) -> Tensor {
+        self.observed(pixels, grids, &mut |_, _, _| ())
+    }
+
+    /// As [`Self::forward`], showing the patch embedding (number 0) and each block's output `[p, d]` together with the units'
+    /// order.
+    pub fn observed(
+        &self,
+        pixels: &Tensor,
+        grids: &[Grid],
+        observe: &mut dyn FnMut(usize, &Tensor, &[i64]),
+    ) -> Tensor {
+        let merge = self.config.merge;
+        let group = merge * merge;
+        let layout = Layout::new(grids, merge, self.config.window_units());
+        let weight = &self.patch_embed.weight;
+        let (device, d) = (weight.device(), self.config.hidden);
+        let order = index(&layout.units, device);
+
+        let x = self.patch_embed.forward(&pixels.to_device(device).to_kind(weight.kind()));
+        observe(0, &x, &[]);
+        let mut x_pd = x.view([-1, group, d]).index_select(0, &order).view([-1, d]);
+        let positions = index(&patch_positions(grids, merge), device).view([-1, group * 2]);
+        let positions = positions.index_select(0, &order).view([-1, 2]);
+        let rope = Rope::planar(&positions, d / self.config.heads);
+
+        let windows = Segments { runs: layout.windows.clone(), gather: None };
+        let frames = Segments {
+            runs: layout.frames.clone(),
+            gather: layout.by_frame.as_ref().map(|rows| (index(rows, device), index(&inverse(rows), device))),
+        };
+        for (i, block) in self.blocks.iter().enumerate() {
+            let segments = if self.config.full_blocks.contains(&i) { &frames } else { &windows };
+            x_pd = block.forward(&x_pd, &rope, segments);
+            observe(i + 1, &x_pd, &layout.units);
+        }
+
+        let merged = self.merge_norm.forward(&x_pd).view([-1, group * d]);
+        let out = self.merge_out.forward(&self.merge_in.forward(&merged).gelu("none"));
+        out.index_select(0, &index(&inverse(&layout.units), device))
+    }
+}
+
+impl VisionBlock {
+    fn new(params: &mut Params, i: usize, config: &VisionConfig) -> Self {
+        let prefix = format!("visual.blocks.{i}");
+        Self {
+            norm1: RmsNorm::new(params, &format!("{prefix}.norm1.weight"), EPS),
+            norm2: RmsNorm::new(params, &format!("{prefix}.norm2.weight"), EPS),
+            qkv: Linear::new(params, &[format!("{prefix}.attn.qkv")], true),
+            proj: Linear::new(params, &[format!("{prefix}.attn.proj")], true),
+            mlp: Mlp::new(params, &format!("{prefix}.mlp"), true),
+            heads: config.heads,
+        }
+    }
+
+    fn forward(&self, x_pd: &Tensor, rope: &Rope, segments: &Segments) -> Tensor {
+        let x = x_pd + self.attention(&self.norm1.forward(x_pd), rope, segments);
+        &x + self.mlp.forward(&self.norm2.forward(&x))
+    }
+
+    fn attention(&self, x_pd: &Tensor, rope: &Rope, segments: &Segments) -> Tensor {
+        let (p, d) = x_pd.size2().expect("two axes");
+        let h = self.heads;
+        let qkv = self.qkv.forward(x_pd).view([p, 3 * h, d / h]);
+        let parts = qkv.split_with_sizes([2 * h, h], 1);
+        let mut qkv = Tensor::cat(&[rope.turn(&parts[0]), parts[1].shallow_clone()], 1);
+        if let Some((there, _)) = &segments.gather {
+            qkv = qkv.index_select(0, there);
+        }
+        let sizes: Vec<i64> = segments.runs.iter().map(|(count, len)| count * len).collect();
+        let mut out = Vec::new();
+        for (rows, (count, len)) in qkv.split_with_sizes(sizes, 0).iter().zip(&segments.runs) {
+            let heads = rows.view([*count, *len, 3, h, d / h]).permute([2, 0, 3, 1, 4]);
+            let attended = attend(&heads.get(0), &heads.get(1), &heads.get(2), &Mask::Full);
+            out.push(attended.transpose(1, 2).reshape([count * len, d]));
+        }
+        let mut attended = if out.len() == 1 { out.remove(0) } else { Tensor::cat(&out, 0) };
+        if let Some((_, back)) = &segments.gather {
+            attended = attended.index_select(0, back);
+        }
+        self.proj.forward(&attended)
+    }
+}
+
+/// Returns the inverse of a permutation.
+pub(crate) fn inverse(order: &[i64]) -> Vec<i64> {
+    let mut out = vec![0; order.len()];
+    for (place, &item) in order.iter().enumerate() {
+        out[item as usize] = place as i64;
+    }
+    out
+}
+
+fn index(rows: &[i64], device: Device) -> Tensor {
+    Tensor::from_slice(rows).to_device(device)
+}

@@ -1,0 +1,252 @@
+//! Reads and writes safetensors in Hugging Face layout, one file or sharded with an index.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, View, serialize_to_file};
+use serde_json::Value as Json;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::params::{Params, Schema};
+use crate::base::OpError;
+
+/// Bytes after which a new shard is begun.
+const SHARD_BYTES: usize = 5_000_000_000;
+
+/// Loads the weights of a schema from a folder.
+///
+/// Newer names (`model.language_model.*`, `model.visual.*`) and TRL's prefix `pretrained_model.` are read as hub names;
+/// `*.rotary_emb.inv_freq` and value heads (`v_head.*`) are left to others.
+///
+/// # Errors
+/// `E0501` when no file is there; `E0503` for a name that is unknown, missing or of another shape: the message lists them.
+pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<Params, OpError> {
+    let params = Params::zeros(schema, kind, device);
+    let known: BTreeMap<&str, usize> = schema.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
+    let (mut seen, mut unknown) = (BTreeSet::new(), Vec::new());
+    let tied = !known.contains_key("lm_head.weight");
+    for path in files(dir)? {
+        for_each(&path, |name, tensor| {
+            let hub = hub_name(name);
+            let Some(&i) = known.get(hub.as_ref()) else {
+                // Some savers write the tied output layer a second time.
+                if !(tied && hub == "lm_head.weight") && !ignored(&hub) {
+                    unknown.push(name.to_owned());
+                }
+                return Ok(());
+            };
+            let shape = &schema[i].1;
+            if tensor.size() != *shape {
+                return Err(OpError::new(
+                    "E0503",
+                    format!("{}: `{name}` has shape {:?}, but config.json asks for {shape:?}", path.display(), tensor.size()),
+                ));
+            }
+            no_grad(|| params.view(i).copy_(&tensor));
+            seen.insert(i);
+            Ok(())
+        })?;
+    }
+    let missing: Vec<_> = schema.iter().enumerate().filter(|(i, _)| !seen.contains(i)).map(|(_, s)| s.0.clone()).collect();
+    for (what, names) in [("unknown", unknown), ("missing", missing)] {
+        if !names.is_empty() {
+            return Err(OpError::new("E0503", format!("{}: {} {what} weights: {}", dir.display(), names.len(), few(&names)))
+                .help("config.json and the weights must belong together"));
+        }
+    }
+    Ok(params)
+}
+
+/// Saves weights under their hub names as `model.safetensors` (sharded above 5 GB) and copies all other files of `source`:
+/// configuration, tokenizer, processor, chat template. `torch_dtype` in config.json is set to the dtype written.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn save(dir: &Path, params: &Params, source: &Path) -> Result<(), OpError> {
+    std::fs::create_dir_all(dir)?;
+    copy_side_files(dir, source, params.kind())?;
+    let width = params.kind().elt_size_in_bytes();
+    let mut shards: Vec<Vec<usize>> = vec![Vec::new()];
+    let mut bytes = 0;
+    for (i, entry) in params.entries().iter().enumerate() {
+        let size = entry.len() as usize * width;
+        if bytes > 0 && bytes + size > SHARD_BYTES {
+            shards.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(shard) = shards.last_mut() {
+            shard.push(i);
+        }
+    }
+    let metadata = || Some(HashMap::from([("format".to_owned(), "pt".to_owned())]));
+    let mut map = serde_json::Map::new();
+    let count = shards.len();
+    for (number, shard) in shards.iter().enumerate() {
+        let file = match count {
+            1 => "model.safetensors".to_owned(),
+            _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
+        };
+        let views = shard.iter().map(|&i| {
+            let entry = &params.entries()[i];
+            map.insert(entry.name.clone(), Json::String(file.clone()));
+            (entry.name.clone(), Stored::new(params.view(i)))
+        });
+        serialize_to_file(views.collect::<Vec<_>>(), metadata(), &dir.join(&file))
+            .map_err(|e| OpError::new("E0612", format!("{}: {e}", dir.join(&file).display())))?;
+    }
+    if count > 1 {
+        let total = params.flat().numel() * width;
+        let index = serde_json::json!({ "metadata": { "total_size": total }, "weight_map": map });
+        std::fs::write(dir.join("model.safetensors.index.json"), serde_json::to_vec_pretty(&index)?)?;
+    }
+    Ok(())
+}
+
+/// Reads all tensors of a safetensors file by name, on the CPU in the file's dtype.
+///
+/// # Errors
+/// `E0501` when it is absent, `E0503` when it is no safetensors file.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, OpError> {
+    let mut out = BTreeMap::new();
+    for_each(path, |name, tensor| {
+        out.insert(name.to_owned(), tensor);
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// Returns the safetensors files of a model folder, by the index when there is one.
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, OpError> {
+    let index = dir.join("model.safetensors.index.json");
+    if index.exists() {
+        let json: Json = serde_json::from_slice(&std::fs::read(&index)?)
+            .map_err(|e| OpError::new("E0503", format!("{}: {e}", index.display())))?;
+        let map = json.get("weight_map").and_then(Json::as_object);
+        let map = map.ok_or_else(|| OpError::new("E0503", format!("{}: no `weight_map`", index.display())))?;
+        let names: BTreeSet<&str> = map.values().filter_map(Json::as_str).collect();
+        return Ok(names.into_iter().map(|n| dir.join(n)).collect());
+    }
+    let single = dir.join("model.safetensors");
+    if single.exists() {
+        return Ok(vec![single]);
+    }
+    Err(OpError::new("E0501", format!("{}: no model.safetensors and no model.safetensors.index.json", dir.display())))
+}
+
+pub(crate) fn for_each(path: &Path, mut f: impl FnMut(&str, Tensor) -> Result<(), OpError>) -> Result<(), OpError> {
+    let bytes = std::fs::read(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
+    let bad = |e: safetensors::SafeTensorError| OpError::new("E0503", format!("{}: {e}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).map_err(bad)?;
+    for name in file.names() {
+        let view = file.tensor(name).map_err(bad)?;
+        let kind = kind_of(view.dtype())
+            .ok_or_else(|| OpError::new("E0503", format!("{}: `{name}` has dtype {:?}", path.display(), view.dtype())))?;
+        let shape: Vec<i64> = view.shape().iter().map(|&s| s as i64).collect();
+        f(name, Tensor::from_data_size(view.data(), &shape, kind))?;
+    }
+    Ok(())
+}
+
+fn hub_name(name: &str) -> Cow<'_, str> {
+    let name = name.strip_prefix("pretrained_model.").unwrap_or(name);
+    if let Some(rest) = name.strip_prefix("model.language_model.") {
+        return format!("model.{rest}").into();
+    }
+    name.strip_prefix("model.visual.").map_or(name.into(), |rest| format!("visual.{rest}").into())
+}
+
+fn ignored(name: &str) -> bool {
+    name.ends_with(".rotary_emb.inv_freq") || name.starts_with("v_head.")
+}
+
+fn few(names: &[String]) -> String {
+    let shown = names.iter().take(5).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > 5 { format!("{shown} and {} more", names.len() - 5) } else { shown }
+}
+
+fn copy_side_files(dir: &Path, source: &Path, kind: Kind) -> Result<(), OpError> {
+    let mut entries: Vec<_> = std::fs::read_dir(source)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let weights = [".safetensors", ".bin", ".pt", ".pth", ".index.json", ".gguf"].iter().any(|e| name.ends_with(e));
+        if weights || !entry.path().is_file() {
+            continue;
+        }
+        if name == "config.json" {
+            let mut json: Json = serde_json::from_slice(&std::fs::read(entry.path())?)?;
+            let dtype = match kind {
+                Kind::BFloat16 => "bfloat16",
+                Kind::Half => "float16",
+                _ => "float32",
+            };
+            for key in ["torch_dtype", "dtype"] {
+                if let Some(slot) = json.get_mut(key) {
+                    *slot = Json::String(dtype.to_owned());
+                }
+            }
+            std::fs::write(dir.join(name), serde_json::to_vec_pretty(&json)?)?;
+        } else if source != dir {
+            std::fs::write(dir.join(&name), std::fs::read(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A tensor as safetensors writes it; its bytes are made only when asked for.
+pub(crate) struct Stored {
+    tensor: Tensor,
+    shape: Vec<usize>,
+    dtype: Dtype,
+}
+
+impl Stored {
+    pub(crate) fn new(tensor: Tensor) -> Self {
+        let shape = tensor.size().iter().map(|&s| s as usize).collect();
+        let dtype = match tensor.kind() {
+            Kind::BFloat16 => Dtype::BF16,
+            Kind::Half => Dtype::F16,
+            Kind::Int64 => Dtype::I64,
+            Kind::Uint8 => Dtype::U8,
+            _ => Dtype::F32,
+        };
+        Self { tensor, shape, dtype }
+    }
+}
+
+impl View for Stored {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let tensor = self.tensor.to_device(Device::Cpu).contiguous();
+        let mut bytes = vec![0; self.data_len()];
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
+    }
+}
+
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    Some(match dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F16 => Kind::Half,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::BOOL => Kind::Bool,
+        _ => return None,
+    })
+}
