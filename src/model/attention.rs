@@ -47,7 +47,9 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask) -> Tensor {
         Mask::Causal if queries == keys => Tensor::scaled_dot_product_attention(q, k, v, none, 0.0, true, None, gqa),
         Mask::Causal => {
             let allowed = causal(queries, keys, q.device());
-            let Mask::Added(added) = Mask::allowed(&allowed, q.kind()) else { unreachable!("allowed gives an added mask") };
+            let Mask::Added(added) = Mask::allowed(&allowed, q.kind()) else {
+                unreachable!("allowed gives an added mask")
+            };
             Tensor::scaled_dot_product_attention(q, k, v, Some(&added), 0.0, false, None, gqa)
         }
         Mask::Added(added) => Tensor::scaled_dot_product_attention(q, k, v, Some(added), 0.0, false, None, gqa),

@@ -107,9 +107,12 @@ impl Config {
     /// `E0501` when it is absent, `E0503` when it is no Qwen2.5-VL or a key is missing or odd; the message names the key.
     pub fn load(dir: &Path) -> Result<Self, OpError> {
         let path = dir.join("config.json");
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())).help("the folder must hold a model in Hugging Face layout"))?;
-        let json = serde_json::from_str(&text).map_err(|e| OpError::new("E0503", format!("{}: {e}", path.display())))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            OpError::new("E0501", format!("{}: {e}", path.display()))
+                .help("the folder must hold a model in Hugging Face layout")
+        })?;
+        let json =
+            serde_json::from_str(&text).map_err(|e| OpError::new("E0503", format!("{}: {e}", path.display())))?;
         Self::from_json(&json)
     }
 
@@ -151,8 +154,9 @@ impl Config {
             .and_then(Json::as_array)
             .ok_or_else(|| missing("rope_scaling.mrope_section"))?;
         let sections: Vec<i64> = sections.iter().filter_map(Json::as_i64).collect();
-        let sections: [i64; 3] =
-            sections.try_into().map_err(|s: Vec<i64>| odd("mrope_section", &format!("has {} entries, not 3", s.len())))?;
+        let sections: [i64; 3] = sections
+            .try_into()
+            .map_err(|s: Vec<i64>| odd("mrope_section", &format!("has {} entries, not 3", s.len())))?;
         if json.get("use_sliding_window").and_then(Json::as_bool) == Some(true) {
             return Err(odd("use_sliding_window", "is true, which is not supported"));
         }
@@ -170,17 +174,30 @@ impl Config {
             max_positions: int("max_position_embeddings")?,
         };
         if text.heads <= 0 || text.kv_heads <= 0 || text.heads % text.kv_heads != 0 || text.hidden % text.heads != 0 {
-            return Err(odd("num_attention_heads", &format!("{} does not divide {} or is no multiple of num_key_value_heads {}", text.heads, text.hidden, text.kv_heads)));
+            return Err(odd(
+                "num_attention_heads",
+                &format!(
+                    "{} does not divide {} or is no multiple of num_key_value_heads {}",
+                    text.heads, text.hidden, text.kv_heads
+                ),
+            ));
         }
         if sections.iter().sum::<i64>() * 2 != text.head_width() {
-            return Err(odd("mrope_section", &format!("{sections:?} does not add up to half the head width {}", text.head_width())));
+            return Err(odd(
+                "mrope_section",
+                &format!("{sections:?} does not add up to half the head width {}", text.head_width()),
+            ));
         }
         Ok(text)
     }
 
     fn vision(json: &Json, text_hidden: i64) -> Result<VisionConfig, OpError> {
-        let int = |key: &str| json.get(key).and_then(Json::as_i64).ok_or_else(|| missing(&format!("vision_config.{key}")));
-        let blocks = json.get("fullatt_block_indexes").and_then(Json::as_array).ok_or_else(|| missing("vision_config.fullatt_block_indexes"))?;
+        let int =
+            |key: &str| json.get(key).and_then(Json::as_i64).ok_or_else(|| missing(&format!("vision_config.{key}")));
+        let blocks = json
+            .get("fullatt_block_indexes")
+            .and_then(Json::as_array)
+            .ok_or_else(|| missing("vision_config.fullatt_block_indexes"))?;
         let vision = VisionConfig {
             depth: usize::try_from(int("depth")?).map_err(|_| odd("vision_config.depth", "is negative"))?,
             hidden: int("hidden_size")?,
@@ -196,7 +213,10 @@ impl Config {
             out: int("out_hidden_size")?,
         };
         if vision.out != text_hidden {
-            return Err(odd("vision_config.out_hidden_size", &format!("is {}, but hidden_size is {text_hidden}", vision.out)));
+            return Err(odd(
+                "vision_config.out_hidden_size",
+                &format!("is {}, but hidden_size is {text_hidden}", vision.out),
+            ));
         }
         if vision.heads <= 0 || vision.hidden % (vision.heads * 4) != 0 || vision.window_units() < 1 {
             return Err(odd("vision_config", "has a head width that is no multiple of 4, or a window under one token"));

@@ -39,9 +39,7 @@ impl Linear {
     pub(crate) fn new(params: &mut Params, prefixes: &[String], bias: bool) -> Self {
         let names = |what: &str| prefixes.iter().map(|p| format!("{p}.{what}")).collect::<Vec<_>>();
         let weight = params.leaf(&names("weight"));
-        let outputs = |name: &str| {
-            params.entries().iter().find(|e| e.name == name).map_or(0, |e| e.shape[0])
-        };
+        let outputs = |name: &str| params.entries().iter().find(|e| e.name == name).map_or(0, |e| e.shape[0]);
         let mut start = 0;
         let mut parts = Vec::new();
         for prefix in prefixes {

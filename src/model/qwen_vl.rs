@@ -58,8 +58,7 @@ impl QwenVl {
     /// Builds the layers over weights that were laid out by [`schema`].
     pub fn new(config: Config, mut params: Params) -> Self {
         let embedding = params.leaf(&["model.embed_tokens.weight".to_owned()]);
-        let head =
-            if config.tied { embedding.shallow_clone() } else { params.leaf(&["lm_head.weight".to_owned()]) };
+        let head = if config.tied { embedding.shallow_clone() } else { params.leaf(&["lm_head.weight".to_owned()]) };
         Self {
             vision: VisionTower::new(&mut params, &config.vision),
             blocks: (0..config.text.layers).map(|i| Block::new(&mut params, i, &config.text)).collect(),

@@ -38,8 +38,11 @@ impl RewardHead {
         }
         match (weight, bias) {
             (Some(weight), Some(bias)) => Ok(Self { weight, bias }),
-            _ => Err(OpError::new("E0503", format!("{}: no value head (`v_head.summary.weight`, `.bias`)", dir.display()))
-                .help("a reward model needs value_head.safetensors beside its weights")),
+            _ => Err(OpError::new(
+                "E0503",
+                format!("{}: no value head (`v_head.summary.weight`, `.bias`)", dir.display()),
+            )
+            .help("a reward model needs value_head.safetensors beside its weights")),
         }
     }
 

@@ -26,7 +26,8 @@ impl Rope {
     /// # Source
     /// `apply_multimodal_rotary_pos_emb` of transformers 4.57.6; both halves of a head use the same axis for a channel.
     pub fn multimodal(config: &TextConfig, position_ids: &Tensor, kind: Kind) -> Self {
-        let angles = position_ids.to_kind(Kind::Float).unsqueeze(-1) * inverse(config.theta, config.head_width(), position_ids.device());
+        let angles = position_ids.to_kind(Kind::Float).unsqueeze(-1)
+            * inverse(config.theta, config.head_width(), position_ids.device());
         let mut start = 0;
         let mut parts = Vec::new();
         for (axis, &len) in config.sections.iter().enumerate() {

@@ -77,12 +77,7 @@ impl VisionTower {
 
     /// As [`Self::forward`], showing the patch embedding (number 0) and each block's output `[p, d]` together with the units'
     /// order.
-    pub fn observed(
-        &self,
-        pixels: &Tensor,
-        grids: &[Grid],
-        observe: &mut dyn FnMut(usize, &Tensor, &[i64]),
-    ) -> Tensor {
+    pub fn observed(&self, pixels: &Tensor, grids: &[Grid], observe: &mut dyn FnMut(usize, &Tensor, &[i64])) -> Tensor {
         let merge = self.config.merge;
         let group = merge * merge;
         let layout = Layout::new(grids, merge, self.config.window_units());

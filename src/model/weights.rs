@@ -40,7 +40,11 @@ pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<P
             if tensor.size() != *shape {
                 return Err(OpError::new(
                     "E0503",
-                    format!("{}: `{name}` has shape {:?}, but config.json asks for {shape:?}", path.display(), tensor.size()),
+                    format!(
+                        "{}: `{name}` has shape {:?}, but config.json asks for {shape:?}",
+                        path.display(),
+                        tensor.size()
+                    ),
                 ));
             }
             no_grad(|| params.view(i).copy_(&tensor));
@@ -48,11 +52,15 @@ pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<P
             Ok(())
         })?;
     }
-    let missing: Vec<_> = schema.iter().enumerate().filter(|(i, _)| !seen.contains(i)).map(|(_, s)| s.0.clone()).collect();
+    let missing: Vec<_> =
+        schema.iter().enumerate().filter(|(i, _)| !seen.contains(i)).map(|(_, s)| s.0.clone()).collect();
     for (what, names) in [("unknown", unknown), ("missing", missing)] {
         if !names.is_empty() {
-            return Err(OpError::new("E0503", format!("{}: {} {what} weights: {}", dir.display(), names.len(), few(&names)))
-                .help("config.json and the weights must belong together"));
+            return Err(OpError::new(
+                "E0503",
+                format!("{}: {} {what} weights: {}", dir.display(), names.len(), few(&names)),
+            )
+            .help("config.json and the weights must belong together"));
         }
     }
     Ok(params)
@@ -141,8 +149,9 @@ pub(crate) fn for_each(path: &Path, mut f: impl FnMut(&str, Tensor) -> Result<()
     let file = SafeTensors::deserialize(&bytes).map_err(bad)?;
     for name in file.names() {
         let view = file.tensor(name).map_err(bad)?;
-        let kind = kind_of(view.dtype())
-            .ok_or_else(|| OpError::new("E0503", format!("{}: `{name}` has dtype {:?}", path.display(), view.dtype())))?;
+        let kind = kind_of(view.dtype()).ok_or_else(|| {
+            OpError::new("E0503", format!("{}: `{name}` has dtype {:?}", path.display(), view.dtype()))
+        })?;
         let shape: Vec<i64> = view.shape().iter().map(|&s| s as i64).collect();
         f(name, Tensor::from_data_size(view.data(), &shape, kind))?;
     }

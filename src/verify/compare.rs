@@ -37,7 +37,13 @@ impl Rows {
     /// As [`Self::close`], but a share of the elements is enough.
     pub fn fraction(&mut self, name: &str, ours: &Tensor, golden: &Tensor, abs: f64, rel: f64, share: f64) {
         if ours.size() != golden.size() {
-            return self.push(name, f64::NAN, f64::NAN, false, format!("shape {:?}, golden {:?}", ours.size(), golden.size()));
+            return self.push(
+                name,
+                f64::NAN,
+                f64::NAN,
+                false,
+                format!("shape {:?}, golden {:?}", ours.size(), golden.size()),
+            );
         }
         let ours = ours.to_kind(Kind::Double).detach();
         let golden = golden.to_kind(Kind::Double);
@@ -46,7 +52,8 @@ impl Rows {
         let relative = &apart / golden.abs().clamp_min(1e-12);
         let (max_abs, max_rel) = (apart.max().double_value(&[]), relative.max().double_value(&[]));
         let within = within.double_value(&[]);
-        let note = if within < share { format!("{:.4} of the elements within tolerance", within) } else { String::new() };
+        let note =
+            if within < share { format!("{:.4} of the elements within tolerance", within) } else { String::new() };
         self.push(name, max_abs, max_rel, within >= share, note);
     }
 
@@ -93,7 +100,8 @@ pub fn table(rows: &[Row]) -> String {
     for row in rows {
         let number = |x: f64| if x.is_nan() { "-".to_owned() } else { format!("{x:.2e}") };
         let ok = if row.ok { "ok" } else { "FAIL" };
-        let line = format!("{:width$}  {:>9}  {:>9}  {ok}  {}", row.name, number(row.max_abs), number(row.max_rel), row.note);
+        let line =
+            format!("{:width$}  {:>9}  {:>9}  {ok}  {}", row.name, number(row.max_abs), number(row.max_rel), row.note);
         let _ = writeln!(out, "{}", line.trim_end());
     }
     out

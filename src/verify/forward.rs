@@ -77,7 +77,11 @@ pub(super) fn golden_batch(batches: &Tensors, pixels: &Tensors, k: usize) -> Res
         pixel_values: (!images.is_empty()).then(|| Tensor::cat(&images, 0)),
         image_uses: (0..image_grid_thw.len()).collect(),
         image_grid_thw,
-        pixel_values_videos: if video_grid_thw.is_empty() { None } else { Some(take(pixels, "video.pixel_values_videos")?) },
+        pixel_values_videos: if video_grid_thw.is_empty() {
+            None
+        } else {
+            Some(take(pixels, "video.pixel_values_videos")?)
+        },
         video_grid_thw,
         rope_deltas: ints(&get("rope_deltas")?),
         mask: None,
@@ -135,7 +139,13 @@ fn activations(rows: &mut Rows, dir: &Path, model: &QwenVl, pixels: &Tensors) ->
         rows.equal(&format!("{name}.cu_window_seqlens"), &ends, &ints(&get(&format!("{name}.cu_window_seqlens"))?));
     }
     let places = Tensor::from_slice(&patch_positions(&grid, merge)).view([-1, 2]);
-    rows.close("vision.rot_pos_emb", &planar_angles(&places, vision.hidden / vision.heads), &get("vision.rot_pos_emb")?, 1e-6, 1e-6);
+    rows.close(
+        "vision.rot_pos_emb",
+        &planar_angles(&places, vision.hidden / vision.heads),
+        &get("vision.rot_pos_emb")?,
+        1e-6,
+        1e-6,
+    );
 
     let (window_order, _) = window_index(&grid, merge, side);
     let d = vision.hidden;
@@ -239,7 +249,13 @@ fn reward(rows: &mut Rows, dir: &Path, model: &QwenVl, batch: &Batch) -> Result<
     let hidden = model.forward_hidden(batch)?;
     let real = batch.attention_mask.not_equal(0).to_kind(Kind::Float);
     rows.close("reward.values", &(head.values(&hidden) * &real), &(take(&golden, "mb0.values")? * &real), 1e-5, 1e-5);
-    rows.close("reward.scores", &head.scores(&hidden, &batch.attention_mask), &take(&golden, "mb0.scores")?, 1e-5, 1e-5);
+    rows.close(
+        "reward.scores",
+        &head.scores(&hidden, &batch.attention_mask),
+        &take(&golden, "mb0.scores")?,
+        1e-5,
+        1e-5,
+    );
     Ok(())
 }
 
@@ -247,7 +263,13 @@ fn tied(rows: &mut Rows, dir: &Path, batch: &Batch, device: Device) -> Result<()
     let golden = weights::read(&dir.join("tied.safetensors"))?;
     let model = QwenVl::load(&dir.join("model_tied"), device, Kind::Float)?;
     let hidden = model.forward_hidden(batch)?;
-    rows.close("tied.logits_last", &last_logits(&model, &hidden, batch), &take(&golden, "mb0.logits_last")?, 1e-5, 1e-5);
+    rows.close(
+        "tied.logits_last",
+        &last_logits(&model, &hidden, batch),
+        &take(&golden, "mb0.logits_last")?,
+        1e-5,
+        1e-5,
+    );
     let loss = mean_loss(&model, &hidden, batch).0.double_value(&[]);
     rows.number("tied.loss", loss, take(&golden, "mb0.loss")?.double_value(&[]), 1e-5, 0.0);
     Ok(())
@@ -259,7 +281,11 @@ fn round_trip(rows: &mut Rows, dir: &Path, model: &QwenVl) -> Result<(), OpError
     model.save(folder.path(), &source)?;
     let again = QwenVl::load(folder.path(), model.params.device(), Kind::Float)?;
     rows.close("save.weights", again.params.flat(), model.params.flat(), 0.0, 0.0);
-    rows.equal("save.tokenizer", &std::fs::read(folder.path().join("tokenizer.json"))?, &std::fs::read(source.join("tokenizer.json"))?);
+    rows.equal(
+        "save.tokenizer",
+        &std::fs::read(folder.path().join("tokenizer.json"))?,
+        &std::fs::read(source.join("tokenizer.json"))?,
+    );
     Ok(())
 }
 

@@ -2,8 +2,8 @@
 
 mod augment;
 mod cot;
-mod syntax;
 #[cfg(feature = "torch")]
 mod numerics;
+mod syntax;
 mod tidy;
 mod workbench;
