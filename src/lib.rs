@@ -17,4 +17,6 @@ pub mod semantics;
 pub mod spec;
 pub mod syntax;
 #[cfg(feature = "torch")]
+pub mod train;
+#[cfg(feature = "torch")]
 pub mod verify;

@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod cot;
 pub mod data;
+pub mod eval;
 pub mod filter;
 pub mod model;
 pub mod rows;
@@ -24,6 +25,8 @@ pub static BUILTINS: &[&Builtin] = &[
     &data::derive::DERIVE,
     &data::count::COUNT,
     &filter::rule::RULE,
+    &filter::perplexity::PERPLEXITY,
+    &filter::reward::REWARD,
     &augment::geometry::GEOMETRY,
     &augment::color::COLOR,
     &augment::pad::PAD,
@@ -33,8 +36,15 @@ pub static BUILTINS: &[&Builtin] = &[
     &model::hf::HF,
     &model::wheel::WHEEL,
     &model::reward::REWARD,
+    &model::random::RANDOM,
     &model::classifier::CLASSIFIER,
+    &model::classify::CLASSIFY,
+    &train::sft::SFT,
+    &train::dpo::DPO,
+    &train::logps::LOGPS,
     &train::tokenizer::TOKENIZER,
+    &eval::loss::LOSS,
+    &eval::preference::PREFERENCE,
 ];
 
 /// Returns the catalogue of all built-in operators.

@@ -79,7 +79,8 @@ impl Gallery {
         let mut pick = |numbers: &[usize]| -> Vec<Arc<Pixels>> {
             numbers.iter().map(|&n| Arc::clone(made.entry(n).or_insert_with(|| self.pixels(n)))).collect()
         };
-        let sample = |row: &&Example| Sample { images: pick(&row.images), videos: pick(&row.videos), ..row.sample.clone() };
+        let sample =
+            |row: &&Example| Sample { images: pick(&row.images), videos: pick(&row.videos), ..row.sample.clone() };
         rows.iter().map(sample).collect()
     }
 

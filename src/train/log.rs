@@ -168,6 +168,7 @@ fn round(value: f64, decimals: i32) -> f64 {
 /// Returns the peak resident memory of this process in bytes, 0 where the system does not say.
 pub fn peak_rss() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse::<u64>().ok());
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

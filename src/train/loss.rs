@@ -22,7 +22,13 @@ pub const CHUNK: i64 = 1024;
 /// # Source
 /// Cross-entropy summed over labels, divided by the caller (torchtitan's `cross_entropy_loss`). Label smoothing as
 /// `torch.nn.functional.cross_entropy`.
-pub fn backward(hidden_nd: &Tensor, head_vd: &Tensor, targets_n: &Tensor, weights_n: &Tensor, smoothing: f64) -> Tensor {
+pub fn backward(
+    hidden_nd: &Tensor,
+    head_vd: &Tensor,
+    targets_n: &Tensor,
+    weights_n: &Tensor,
+    smoothing: f64,
+) -> Tensor {
     let n = targets_n.size()[0];
     if n <= CHUNK {
         let losses_n = losses(hidden_nd, head_vd, targets_n, smoothing);

@@ -44,7 +44,12 @@ struct Item {
 ///
 /// # Errors
 /// As [`collate`] and [`pack`].
-pub fn micro_batches(config: &Config, samples: &[Sample], shared: &[usize], layout: Layout) -> Result<Vec<Micro>, OpError> {
+pub fn micro_batches(
+    config: &Config,
+    samples: &[Sample],
+    shared: &[usize],
+    layout: Layout,
+) -> Result<Vec<Micro>, OpError> {
     let mut items = grouped(samples, shared);
     items.sort_by(|a, b| b.tokens.cmp(&a.tokens).then(a.samples.cmp(&b.samples)));
     let rows = match layout.packing {
@@ -117,7 +122,8 @@ fn micro(config: &Config, samples: &[Sample], rows: &[Vec<Item>], pad: i64) -> R
     let batch = if single {
         collate(config, &order.iter().map(|&i| &samples[i]).collect::<Vec<_>>(), padding)?
     } else {
-        let group = |item: &Item| Group { samples: item.samples.iter().map(|&i| &samples[i]).collect(), shared: item.shared };
+        let group =
+            |item: &Item| Group { samples: item.samples.iter().map(|&i| &samples[i]).collect(), shared: item.shared };
         let groups: Vec<Vec<Group>> = rows.iter().map(|row| row.iter().map(group).collect()).collect();
         pack(config, &groups, padding)?
     };

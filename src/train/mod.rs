@@ -1,19 +1,25 @@
 //! Training: schedules, data order, losses, the optimizer, checkpoints, and the loop that puts them together.
 //!
-//! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `micro` → `run` with `log` and `checkpoint` →
-//! `examples` → `sft`, `preference`.
+//! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `run` with `log` and `checkpoint` → `rows`,
+//! `text`, `picture`, `encoder`, `examples`, `micro` → `sft`, `preference`; `score` and `scorer` read models without training them.
 
 pub mod checkpoint;
 pub mod clip;
 pub mod dpo;
+pub mod encoder;
 pub mod examples;
 pub mod log;
 pub mod loss;
 pub mod micro;
 pub mod optim;
 pub mod order;
+pub mod picture;
 pub mod preference;
+pub mod rows;
 pub mod run;
 pub mod schedule;
+pub mod score;
+pub mod scorer;
 pub mod sft;
 pub mod split;
+pub mod text;

@@ -109,7 +109,8 @@ impl Optimizer {
                 while start < end {
                     let len = CHUNK.min(end - start);
                     let part = |t: &Tensor| t.narrow(0, start, len);
-                    let (mut p, g, mut m, mut v) = (part(weights_n), part(grads_n), part(&self.first), part(&self.second));
+                    let (mut p, g, mut m, mut v) =
+                        (part(weights_n), part(grads_n), part(&self.first), part(&self.second));
                     if segment.decay && weight_decay != 0.0 {
                         let _ = p.g_mul_scalar_(1.0 - lr * weight_decay);
                     }

@@ -95,7 +95,6 @@ impl Dpo<'_> {
             reference: pairs.iter().map(|p| p.reference).collect(),
         })
     }
-
 }
 
 impl Piece {
@@ -103,7 +102,8 @@ impl Piece {
     pub fn halves(batch: Batch, reference: Vec<(f64, f64)>) -> Self {
         let labels = labelled(&batch);
         let (b, t) = batch.labels.size2().unwrap_or((0, 0));
-        let lengths = batch.labels.narrow(1, 1, t - 1).not_equal(IGNORE).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
+        let lengths =
+            batch.labels.narrow(1, 1, t - 1).not_equal(IGNORE).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
         let lengths = Vec::<i64>::try_from(lengths).unwrap_or_default();
         Self {
             lengths: lengths.into_iter().map(|n| n as usize).collect(),
@@ -190,7 +190,9 @@ pub fn fill_reference(dpo: &mut Dpo, model: &QwenVl, told: &dyn Fn(usize, usize)
         for chunk in pairs.chunks(16) {
             for piece in dpo.pieces(&chunk.iter().collect::<Vec<_>>())? {
                 let logps = guard("reference log-probabilities", || no_grad(|| piece.logps(model)))??;
-                let list = |t: &Tensor| Vec::<f64>::try_from(t.to_kind(Kind::Double).to_device(tch::Device::Cpu)).unwrap_or_default();
+                let list = |t: &Tensor| {
+                    Vec::<f64>::try_from(t.to_kind(Kind::Double).to_device(tch::Device::Cpu)).unwrap_or_default()
+                };
                 found.extend(list(&logps.chosen).into_iter().zip(list(&logps.rejected)));
             }
             told(found.len(), training + held_out);
@@ -203,7 +205,12 @@ pub fn fill_reference(dpo: &mut Dpo, model: &QwenVl, told: &dyn Fn(usize, usize)
 }
 
 /// Adds the gradients of one optimizer step to the model's, calling `fold` after each forward.
-pub fn backward(model: &QwenVl, pieces: &[Piece], preference: &Preference, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
+pub fn backward(
+    model: &QwenVl,
+    pieces: &[Piece],
+    preference: &Preference,
+    fold: &mut dyn FnMut(),
+) -> Result<StepLoss, OpError> {
     let all: usize = pieces.iter().map(|p| p.chosen.len()).sum();
     let mut given = StepLoss::default();
     let mut sums = [0.0; 6];

@@ -81,7 +81,10 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
             columns.iter().flat_map(|c| media_of(&Cell::read(c.as_ref(), row))).collect()
         };
         TextRow {
-            name: id.map(|c| text(Cell::read(c.as_ref(), row))).filter(|n| !n.is_empty()).unwrap_or_else(|| row.to_string()),
+            name: id
+                .map(|c| text(Cell::read(c.as_ref(), row)))
+                .filter(|n| !n.is_empty())
+                .unwrap_or_else(|| row.to_string()),
             system: system.map(|c| text(Cell::read(c.as_ref(), row))).filter(|s| !s.is_empty()),
             prompt: said.join("\n"),
             replies: replies.iter().map(|c| text(Cell::read(c.as_ref(), row))).collect(),
@@ -106,4 +109,13 @@ fn media_of(cell: &Cell) -> Vec<Medium> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Reads the pictures of a column.
+///
+/// # Errors
+/// `E0301` when the column is not there.
+pub fn pictures(table: &Table, column: &str) -> Result<Vec<Vec<Medium>>, OpError> {
+    let column = table.column(column)?;
+    Ok((0..table.rows()).map(|row| media_of(&Cell::read(column.as_ref(), row))).collect())
 }

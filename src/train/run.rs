@@ -126,7 +126,12 @@ pub struct Hooks<'a> {
 /// # Errors
 /// `E0710` when the loss or the gradient norm is not finite, naming the step; class `preempted` when the run is stopped, after a
 /// checkpoint.
-pub fn run<O: Objective>(model: &QwenVl, objective: &O, settings: &Settings, hooks: &Hooks) -> Result<Vec<Record>, OpError> {
+pub fn run<O: Objective>(
+    model: &QwenVl,
+    objective: &O,
+    settings: &Settings,
+    hooks: &Hooks,
+) -> Result<Vec<Record>, OpError> {
     let order = Order { n: objective.rows(), batch: settings.batch, seed: settings.seed };
     let mut total = order.total_steps(settings.epochs);
     if let Some(most) = settings.max_steps {
@@ -190,7 +195,13 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(model: &'a QwenVl, settings: &'a Settings, hooks: &'a Hooks<'a>, total: u64, rows: usize) -> Result<Self, OpError> {
+    fn new(
+        model: &'a QwenVl,
+        settings: &'a Settings,
+        hooks: &'a Hooks<'a>,
+        total: u64,
+        rows: usize,
+    ) -> Result<Self, OpError> {
         let params = &model.params;
         let Some(grads) = params.grad() else {
             return Err(OpError::new("E0711", "nothing is trainable: `freeze` names every part of the model"));
@@ -208,7 +219,8 @@ impl<'a> Trainer<'a> {
         let n = weights_n.numel() as i64;
         let optimizer = Optimizer::new(settings.adamw, segments, n, weights_n.device());
         let shape: Vec<_> = params.entries().iter().map(|e| json!([e.name, e.shape, e.trainable])).collect();
-        let fingerprint = Digest::of_json(&json!({ "settings": settings, "shape": shape, "rows": rows, "total": total }));
+        let fingerprint =
+            Digest::of_json(&json!({ "settings": settings, "shape": shape, "rows": rows, "total": total }));
         let state = State {
             fingerprint,
             step: 0,
@@ -222,8 +234,21 @@ impl<'a> Trainer<'a> {
         let ema_n = settings.ema.map(|_| weights_n.copy());
         let now = Instant::now();
         Ok(Self {
-            model, settings, hooks, optimizer, weights_n, grads_n, ema_n, best_n: None, state, total,
-            started: now, before: 0.0, evaluated: now, saved: now, spoken: now,
+            model,
+            settings,
+            hooks,
+            optimizer,
+            weights_n,
+            grads_n,
+            ema_n,
+            best_n: None,
+            state,
+            total,
+            started: now,
+            before: 0.0,
+            evaluated: now,
+            saved: now,
+            spoken: now,
         })
     }
 
@@ -246,11 +271,21 @@ impl<'a> Trainer<'a> {
         self.push_weights();
         self.optimizer.steps = state.step;
         self.before = state.seconds;
-        (self.hooks.emit)("node_log", json!({ "text": format!("continues after step {} of {}", state.step, self.total) }));
+        (self.hooks.emit)(
+            "node_log",
+            json!({ "text": format!("continues after step {} of {}", state.step, self.total) }),
+        );
         self.state = state;
     }
 
-    fn step<O: Objective>(&mut self, objective: &O, batch: &O::Batch, step: u64, lr: f64, epoch: f64) -> Result<(), OpError> {
+    fn step<O: Objective>(
+        &mut self,
+        objective: &O,
+        batch: &O::Batch,
+        step: u64,
+        lr: f64,
+        epoch: f64,
+    ) -> Result<(), OpError> {
         self.zero_grads();
         let own = self.model.params.grad().expect("checked at the start").shallow_clone();
         let wide = self.grads_n.shallow_clone();
@@ -292,7 +327,9 @@ impl<'a> Trainer<'a> {
             self.save()?;
         }
         if stopping && !last {
-            return Err(OpError::new("E0612", format!("stopped after step {step} of {}", self.total)).class("preempted"));
+            return Err(
+                OpError::new("E0612", format!("stopped after step {step} of {}", self.total)).class("preempted")
+            );
         }
         Ok(())
     }
@@ -357,7 +394,10 @@ impl<'a> Trainer<'a> {
             }
             let record = Record { eval_loss: Some(loss), ..self.record(step, epoch) };
             self.state.records.push(record);
-            (self.hooks.emit)("node_progress", json!({ "done": step, "total": self.total, "unit": "steps", "eval_loss": loss }));
+            (self.hooks.emit)(
+                "node_progress",
+                json!({ "done": step, "total": self.total, "unit": "steps", "eval_loss": loss }),
+            );
         }
         if let Some(kept) = kept {
             no_grad(|| self.weights_n.copy_(&kept));
@@ -386,7 +426,8 @@ impl<'a> Trainer<'a> {
     fn save(&mut self) -> Result<(), OpError> {
         let Some(folder) = self.hooks.checkpoints else { return Ok(()) };
         self.state.seconds = self.seconds();
-        let mut tensors = vec![("weights", &self.weights_n), ("first", &self.optimizer.first), ("second", &self.optimizer.second)];
+        let mut tensors =
+            vec![("weights", &self.weights_n), ("first", &self.optimizer.first), ("second", &self.optimizer.second)];
         tensors.extend(self.ema_n.as_ref().map(|t| ("ema", t)));
         tensors.extend(self.best_n.as_ref().map(|t| ("best", t)));
         checkpoint::save(folder, &self.state, &tensors)?;

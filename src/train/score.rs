@@ -24,7 +24,13 @@ pub struct Logp {
 ///
 /// # Errors
 /// What the model refuses.
-pub fn logps(model: &QwenVl, gallery: &Gallery, rows: &[Example], layout: Layout, told: &dyn Fn(usize)) -> Result<Vec<Logp>, OpError> {
+pub fn logps(
+    model: &QwenVl,
+    gallery: &Gallery,
+    rows: &[Example],
+    layout: Layout,
+    told: &dyn Fn(usize),
+) -> Result<Vec<Logp>, OpError> {
     let mut out = vec![Logp::default(); rows.len()];
     for (start, rows) in rows.chunks(CHUNK).enumerate().map(|(i, rows)| (i * CHUNK, rows)) {
         let rows: Vec<&Example> = rows.iter().collect();
@@ -32,13 +38,17 @@ pub fn logps(model: &QwenVl, gallery: &Gallery, rows: &[Example], layout: Layout
         let shared: Vec<usize> = rows.iter().map(|row| row.shared).collect();
         for micro in micro_batches(&model.config, &samples, &shared, layout)? {
             let lengths: Vec<usize> = micro.order.iter().map(|&i| label_count(&samples[i])).collect();
-            let sums = guard("scoring", || no_grad(|| -> Result<_, OpError> {
-                let hidden_btd = model.forward_hidden(&micro.batch)?;
-                let labels = labelled(&micro.batch);
-                let targets = labels.targets.to_device(model.params.device());
-                let tokens_n = loss::logps(&rows_at(&hidden_btd, &labels.at), &model.head, &targets);
-                Ok(segment_sums(&tokens_n.to_kind(Kind::Float), &lengths).to_device(Device::Cpu).to_kind(Kind::Double))
-            }))??;
+            let sums = guard("scoring", || {
+                no_grad(|| -> Result<_, OpError> {
+                    let hidden_btd = model.forward_hidden(&micro.batch)?;
+                    let labels = labelled(&micro.batch);
+                    let targets = labels.targets.to_device(model.params.device());
+                    let tokens_n = loss::logps(&rows_at(&hidden_btd, &labels.at), &model.head, &targets);
+                    Ok(segment_sums(&tokens_n.to_kind(Kind::Float), &lengths)
+                        .to_device(Device::Cpu)
+                        .to_kind(Kind::Double))
+                })
+            })??;
             let sums = Vec::<f64>::try_from(sums).unwrap_or_default();
             for ((&i, &tokens), sum) in micro.order.iter().zip(&lengths).zip(sums) {
                 out[start + i] = Logp { sum, tokens };
@@ -53,17 +63,29 @@ pub fn logps(model: &QwenVl, gallery: &Gallery, rows: &[Example], layout: Layout
 ///
 /// # Errors
 /// What the model refuses.
-pub fn rewards(model: &QwenVl, head: &RewardHead, gallery: &Gallery, rows: &[Example], layout: Layout, told: &dyn Fn(usize)) -> Result<Vec<f64>, OpError> {
+pub fn rewards(
+    model: &QwenVl,
+    head: &RewardHead,
+    gallery: &Gallery,
+    rows: &[Example],
+    layout: Layout,
+    told: &dyn Fn(usize),
+) -> Result<Vec<f64>, OpError> {
     let mut out = vec![0.0; rows.len()];
     for (start, rows) in rows.chunks(CHUNK).enumerate().map(|(i, rows)| (i * CHUNK, rows)) {
         let rows: Vec<&Example> = rows.iter().collect();
         let samples = gallery.samples(&rows);
         // Each row by itself: the head reads the last token of each sequence.
         for micro in micro_batches(&model.config, &samples, &vec![0; rows.len()], Layout { packing: None, ..layout })? {
-            let scores = guard("scoring", || no_grad(|| -> Result<_, OpError> {
-                let hidden_btd = model.forward_hidden(&micro.batch)?;
-                Ok(head.scores(&hidden_btd, &micro.batch.attention_mask).to_device(Device::Cpu).to_kind(Kind::Double))
-            }))??;
+            let scores = guard("scoring", || {
+                no_grad(|| -> Result<_, OpError> {
+                    let hidden_btd = model.forward_hidden(&micro.batch)?;
+                    Ok(head
+                        .scores(&hidden_btd, &micro.batch.attention_mask)
+                        .to_device(Device::Cpu)
+                        .to_kind(Kind::Double))
+                })
+            })??;
             let scores = Vec::<f64>::try_from(scores).unwrap_or_default();
             micro.order.iter().zip(scores).for_each(|(&i, score)| out[start + i] = score);
         }

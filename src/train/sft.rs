@@ -69,7 +69,8 @@ pub struct Step {
 impl Step {
     /// Takes ready batches without picture cells, one per micro-batch.
     pub fn of(batches: Vec<Batch>) -> Self {
-        let pieces: Vec<Piece> = batches.into_iter().map(|batch| Piece { labels: labelled(&batch), batch, cells: None }).collect();
+        let pieces: Vec<Piece> =
+            batches.into_iter().map(|batch| Piece { labels: labelled(&batch), batch, cells: None }).collect();
         Self { labels: pieces.iter().map(|p| p.labels.targets.numel()).sum(), cells: 0, pieces }
     }
 }
@@ -80,9 +81,15 @@ impl Sft<'_> {
         let micros = match self.weighting.scaling {
             Scaling::TokenMean => self.lay_out(rows, &samples, self.layout)?,
             Scaling::MicroMean(per_device) => {
-                let whole = Layout { budget: usize::MAX, rows: per_device, packing: self.layout.packing, pad: self.layout.pad };
+                let whole =
+                    Layout { budget: usize::MAX, rows: per_device, packing: self.layout.packing, pad: self.layout.pad };
                 let parts = rows.chunks(per_device.max(1)).zip(samples.chunks(per_device.max(1)));
-                parts.map(|(rows, samples)| self.lay_out(rows, samples, whole)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
+                parts
+                    .map(|(rows, samples)| self.lay_out(rows, samples, whole))
+                    .collect::<Result<Vec<_>, _>>()?
+                    .into_iter()
+                    .flatten()
+                    .collect()
             }
         };
         let cells = micros.iter().filter_map(|p| p.cells.as_ref()).map(|c| c.targets.numel()).sum();
@@ -128,11 +135,13 @@ impl Objective for Sft<'_> {
         for rows in self.held_out.chunks(32) {
             let step = self.step_of(&rows.iter().collect::<Vec<_>>())?;
             for piece in &step.pieces {
-                let losses = guard("evaluation", || no_grad(|| -> Result<Tensor, OpError> {
-                    let hidden_btd = model.forward_hidden(&piece.batch)?;
-                    let targets = piece.labels.targets.to_device(model.params.device());
-                    Ok(loss::logps(&rows_at(&hidden_btd, &piece.labels.at), &model.head, &targets))
-                }))??;
+                let losses = guard("evaluation", || {
+                    no_grad(|| -> Result<Tensor, OpError> {
+                        let hidden_btd = model.forward_hidden(&piece.batch)?;
+                        let targets = piece.labels.targets.to_device(model.params.device());
+                        Ok(loss::logps(&rows_at(&hidden_btd, &piece.labels.at), &model.head, &targets))
+                    })
+                })??;
                 sum -= losses.sum(Kind::Double).double_value(&[]);
                 count += losses.numel();
             }

@@ -4,6 +4,7 @@
 
 mod compare;
 mod forward;
+mod train;
 
 use std::path::Path;
 
@@ -25,5 +26,6 @@ pub fn verify(dir: &Path) -> Result<Vec<Row>, OpError> {
     set_threads(1);
     let mut rows = Rows::default();
     rows.section("forward", || forward::check(dir, Device::Cpu));
+    rows.section("train", || train::check(dir, Device::Cpu));
     Ok(rows.done())
 }

@@ -48,16 +48,16 @@ fn schedules(rows: &mut Rows, golden: &Json) {
     for (i, table) in golden["lr_tables"].as_array().into_iter().flatten().enumerate() {
         let int = |key: &str| table[key].as_u64().unwrap_or(0);
         let base = table["base"].as_f64().unwrap_or(0.0);
-        let schedule = Schedule {
-            shape: Shape::Cosine,
-            base,
-            floor: 0.0,
-            warmup: int("warmup"),
-            decay: 0,
-            total: int("total"),
-        };
+        let schedule =
+            Schedule { shape: Shape::Cosine, base, floor: 0.0, warmup: int("warmup"), decay: 0, total: int("total") };
         let ours: Vec<f64> = (1..=int("total")).map(|step| schedule.lr(step)).collect();
-        rows.close(&format!("train.lr_table{i}"), &Tensor::from_slice(&ours), &Tensor::from_slice(&numbers(&table["lr"])), 1e-12, 0.0);
+        rows.close(
+            &format!("train.lr_table{i}"),
+            &Tensor::from_slice(&ours),
+            &Tensor::from_slice(&numbers(&table["lr"])),
+            1e-12,
+            0.0,
+        );
     }
 }
 
@@ -74,7 +74,9 @@ fn orders(rows: &mut Rows, golden: &Json) {
     for (i, case) in golden["val_split"].as_array().into_iter().flatten().enumerate() {
         let int = |key: &str| case[key].as_u64().unwrap_or(0);
         let n = int("n") as usize;
-        let held = case["val_size"].as_u64().map_or_else(|| rows_of(n, case["val_size"].as_f64().unwrap_or(0.0)), |k| k as usize);
+        let held = case["val_size"]
+            .as_u64()
+            .map_or_else(|| rows_of(n, case["val_size"].as_f64().unwrap_or(0.0)), |k| k as usize);
         let (train, validation) = split(n, held, int("seed"));
         rows.equal(&format!("train.val_split{i}.validation"), &validation, &ordinals(&case["validation"]));
         let first: Vec<usize> = train.iter().take(20).copied().collect();
@@ -178,7 +180,13 @@ fn adamw_run(rows: &mut Rows, dir: &Path, golden: &Json, scaling: Scaling, devic
         .filter_map(|(name, norm)| Some((model.params.get(name)?.norm().double_value(&[]), norm.as_f64()?)))
         .unzip();
     rows.equal(&format!("train.{mode}.param_names"), &ours.len(), &norms.map_or(0, serde_json::Map::len));
-    rows.close(&format!("train.{mode}.param_norms"), &Tensor::from_slice(&ours), &Tensor::from_slice(&theirs), 0.0, 1e-4);
+    rows.close(
+        &format!("train.{mode}.param_norms"),
+        &Tensor::from_slice(&ours),
+        &Tensor::from_slice(&theirs),
+        0.0,
+        1e-4,
+    );
     if mode == "micro_mean" {
         let policy = weights::load(&dir.join("policy"), &schema(&model.config), Kind::Float, device)?;
         rows.fraction(&format!("train.{mode}.weights"), model.params.flat(), policy.flat(), 2e-5, 0.0, 0.999);
@@ -256,7 +264,13 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
     let reference: Vec<(f64, f64)> = list(&reference.chosen).into_iter().zip(list(&reference.rejected)).collect();
     let piece = Piece::halves(pair_batch(dir)?, reference.clone());
 
-    let sigmoid = Preference { variant: Variant::Sigmoid, beta: number("beta"), gamma: number("simpo_gamma"), smoothing: 0.0, sft: 0.0 };
+    let sigmoid = Preference {
+        variant: Variant::Sigmoid,
+        beta: number("beta"),
+        gamma: number("simpo_gamma"),
+        smoothing: 0.0,
+        sft: 0.0,
+    };
     let (outcome, logps) = no_grad(|| piece.outcome(&policy, &sigmoid))?;
     rows.close("dpo.policy_sum_logps", &joined(&logps), &take(&tensors, "policy_sum_logps")?, 1e-4, 0.0);
     rows.close("dpo.sigmoid_losses", &outcome.losses, &take(&tensors, "sigmoid_losses")?, 1e-5, 0.0);
@@ -268,7 +282,11 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
 
     let variants = [
         ("sigmoid", sigmoid, &golden["variants"]["sigmoid"]),
-        ("sigmoid@label_smoothing=0.1", Preference { smoothing: 0.1, ..sigmoid }, &golden["variants"]["sigmoid@label_smoothing=0.1"]),
+        (
+            "sigmoid@label_smoothing=0.1",
+            Preference { smoothing: 0.1, ..sigmoid },
+            &golden["variants"]["sigmoid@label_smoothing=0.1"],
+        ),
         ("hinge", Preference { variant: Variant::Hinge, ..sigmoid }, &golden["variants"]["hinge"]),
         ("ipo", Preference { variant: Variant::Ipo, ..sigmoid }, &golden["variants"]["ipo"]),
         ("simpo", Preference { variant: Variant::Simpo, ..sigmoid }, &golden["variants"]["simpo"]),
@@ -295,12 +313,8 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
     rows.close("dpo.grad_norm_per_param", &Tensor::from_slice(&ours), &Tensor::from_slice(&theirs), 1e-6, 1e-4);
 
     let steps = golden["steps_lr5e-4"].as_array().cloned().unwrap_or_default();
-    let settings = Settings {
-        epochs: steps.len() as f64,
-        lr: 5e-4,
-        schedule: Shape::Constant,
-        ..settings(&Json::Null, 2)
-    };
+    let settings =
+        Settings { epochs: steps.len() as f64, lr: 5e-4, schedule: Shape::Constant, ..settings(&Json::Null, 2) };
     let objective = Pairs { dir: dir.to_owned(), preference: sigmoid, reference };
     let records = train(&mut policy, &objective, &settings)?;
     rows.equal("dpo.steps", &records.len(), &steps.len());

@@ -6,4 +6,8 @@ mod cot;
 mod numerics;
 mod syntax;
 mod tidy;
+#[cfg(feature = "torch")]
+mod train;
+#[cfg(feature = "torch")]
+mod train_ops;
 mod workbench;

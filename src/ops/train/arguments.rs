@@ -90,6 +90,7 @@ pub(super) use shared;
 pub const WITH: &[&str] = &["gpus", "micro_batch", "shard", "attention", "log", "checkpoint", "workers", "offload"];
 
 /// A number with its dimension, of a parameter whose type is a union.
+#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Amount {
@@ -99,12 +100,16 @@ pub enum Amount {
     Duration(f64),
 }
 
+/// A range; an open end is none.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, Deserialize)]
 pub struct Ends<T> {
     pub from: Option<T>,
     pub to: Option<T>,
 }
 
+/// The argument `amplify`.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, Deserialize)]
 pub struct Amplify {
     pub gain: Option<f64>,
@@ -112,7 +117,8 @@ pub struct Amplify {
     pub on: Option<Json>,
 }
 
-/// The shared arguments.
+/// The shared arguments, named and documented in the signature.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, Deserialize)]
 pub struct Shared {
     pub method: String,
@@ -154,11 +160,16 @@ impl Shared {
     /// Refuses what is not there yet and what makes no sense, naming the argument.
     pub fn check(&self) -> Result<(), OpError> {
         let absent = [
+            (self.amplify.is_some(), "amplify", "leave `amplify` out"),
             (self.method != "full", "method: \"lora\"", "train all weights with `method: \"full\"`"),
             (self.optimizer != "adamw", "optimizer: other than \"adamw\"", "use `optimizer: \"adamw\"`"),
             (self.dtype == "f16", "dtype: \"f16\"", "use \"bf16\" or \"f32\""),
             (self.master != "f32" && self.dtype != "f32", "master: \"same\"", "use `master: \"f32\"`"),
-            (self.template.as_deref().is_some_and(|t| t != "qwen2_vl"), "template: other than \"qwen2_vl\"", "leave `template` out"),
+            (
+                self.template.as_deref().is_some_and(|t| t != "qwen2_vl"),
+                "template: other than \"qwen2_vl\"",
+                "leave `template` out",
+            ),
         ];
         if let Some((_, what, help)) = absent.iter().find(|(asked, ..)| *asked) {
             return Err(OpError::new("E0612", format!("`{what}` is not there yet")).help(*help));

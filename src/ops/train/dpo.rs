@@ -10,6 +10,7 @@ use crate::torch_run;
 
 use super::arguments::{WITH, shared};
 
+/// The operator.
 pub static DPO: Builtin = Builtin {
     spec: OpSpec {
         signature: concat!(

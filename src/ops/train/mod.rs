@@ -1,3 +1,9 @@
 //! Operators that train models and tokenizers.
 
+pub(super) mod arguments;
+pub mod dpo;
+pub mod logps;
+#[cfg(feature = "torch")]
+mod session;
+pub mod sft;
 pub mod tokenizer;

@@ -8,7 +8,6 @@ use tch::{Device, Kind};
 
 use super::arguments::{Amount, Shared};
 use crate::base::OpError;
-use crate::data::table::Table;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
 use crate::model::{QwenVl, set_threads};
@@ -18,7 +17,7 @@ use crate::train::log::{self, Record};
 use crate::train::micro::Layout;
 use crate::train::optim::AdamW;
 use crate::train::preference::Pair;
-use crate::train::rows::{self, Columns};
+use crate::train::rows::{self, Columns, TextRow};
 use crate::train::run::{Every, Hooks, Objective, Settings, run};
 use crate::train::schedule::Span;
 use crate::train::split::{permutation, rows_of, split};
@@ -68,12 +67,8 @@ impl Session {
     ///
     /// # Errors
     /// `E0711` when no row with a label is left.
-    pub fn sft(&self, cx: &mut Context, shared: &Shared, history: bool, cells: Option<&str>) -> Result<Split<Example>, OpError> {
-        let _ = history; // rows of one turn have no earlier turns
-        let table = cx.table("data")?;
-        let (encoded, gallery) = self.encode(cx, &table, &Columns::sft(cells), shared.batch)?;
-        let one = |e: Encoded| e.examples.into_iter().next();
-        divide(cx, shared, encoded, gallery, one)
+    pub fn sft(&self, cx: &mut Context, shared: &Shared, cells: Option<&str>) -> Result<Split<Example>, OpError> {
+        self.split(cx, "data", shared, &Columns::sft(cells), |e| e.examples.into_iter().next())
     }
 
     /// Reads, splits and encodes the pairs of slot `pairs`.
@@ -81,22 +76,60 @@ impl Session {
     /// # Errors
     /// `E0711` when no pair is left.
     pub fn pairs(&self, cx: &mut Context, shared: &Shared) -> Result<Split<Pair>, OpError> {
-        let table = cx.table("pairs")?;
-        let (encoded, gallery) = self.encode(cx, &table, &Columns::pairs(), shared.batch)?;
-        divide(cx, shared, encoded, gallery, pair_of)
+        self.split(cx, "pairs", shared, &Columns::pairs(), |encoded| {
+            let mut examples = encoded.examples.into_iter();
+            Some(Pair { chosen: examples.next()?, rejected: examples.next()?, reference: (0.0, 0.0) })
+        })
     }
 
-    fn encode(&self, cx: &mut Context, table: &Table, columns: &Columns, batch: usize) -> Result<(Vec<Encoded>, Gallery), OpError> {
-        let rows = rows::read(table, columns)?;
-        let (total, progress) = (rows.len() as u64, &*cx);
+    /// Takes the first `max_rows` of the shuffled rows, holds some out, and encodes the rest.
+    fn split<T>(
+        &self,
+        cx: &mut Context,
+        slot: &str,
+        shared: &Shared,
+        columns: &Columns,
+        make: impl Fn(Encoded) -> Option<T>,
+    ) -> Result<Split<T>, OpError> {
+        let all = rows::read(&cx.table(slot)?, columns)?;
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        if let Some(most) = shared.max_rows.filter(|&most| most < all.len()) {
+            order = permutation(all.len(), cx.seed);
+            order.truncate(most);
+        }
+        let held = match shared.validation {
+            Amount::Ratio(part) => rows_of(order.len(), part),
+            Amount::Rows(n) => n,
+            _ => 0,
+        };
+        let training = order.len() - held.min(order.len());
+        if held > 0 {
+            let (train, held) = split(order.len(), held, cx.seed);
+            order = train.into_iter().chain(held).map(|place| order[place]).collect();
+        }
+        let chosen: Vec<TextRow> = order.iter().map(|&i| all[i].clone()).collect();
+        let (total, progress) = (chosen.len() as u64, &*cx);
         let (encoded, gallery, lost) =
-            self.encoder.encode(&rows, cx.store, &|done| progress.progress(done as u64, total, "rows encoded"))?;
-        cx.counts.insert("read".into(), total);
+            self.encoder.encode(&chosen, cx.store, &|done| progress.progress(done as u64, total, "rows encoded"))?;
+        cx.counts.insert("read".into(), all.len() as u64);
         cx.counts.insert("dropped".into(), lost.len() as u64);
         cx.counts.insert("cut".into(), encoded.iter().filter(|e| e.cut).count() as u64);
-        cx.fates.extend(lost.into_iter().map(|(row, why)| Fate { row, what: "dropped".into(), why }));
-        let _ = batch;
-        Ok((encoded, gallery))
+        for (row, why) in lost {
+            cx.fates.push(Fate { row: chosen[row].name.clone(), what: "dropped".into(), why });
+        }
+        let (mut rows, mut held_out) = (Vec::new(), Vec::new());
+        for encoded in encoded {
+            let side = if encoded.row < training { &mut rows } else { &mut held_out };
+            side.extend(make(encoded));
+        }
+        if rows.is_empty() {
+            return Err(OpError::new("E0711", format!("no row with a trainable label is left of {}", all.len()))
+                .help("look at the dropped rows with `trace`; a `cutoff` shorter than the prompts leaves no reply"));
+        }
+        cx.counts.insert("trained on".into(), rows.len() as u64);
+        cx.counts.insert("held out".into(), held_out.len() as u64);
+        cx.counts.insert("pictures".into(), gallery.len() as u64);
+        Ok(Split { rows, held_out, gallery })
     }
 
     /// Returns how samples are laid out: as many per forward as `with.micro_batch` says, or as memory allows.
@@ -107,7 +140,13 @@ impl Session {
     }
 
     /// Runs the loop and returns its log.
-    pub fn train<O: Objective>(&self, cx: &Context, shared: &Shared, per_device: usize, objective: &O) -> Result<Vec<Record>, OpError> {
+    pub fn train<O: Objective>(
+        &self,
+        cx: &Context,
+        shared: &Shared,
+        per_device: usize,
+        objective: &O,
+    ) -> Result<Vec<Record>, OpError> {
         let settings = Settings {
             epochs: shared.epochs,
             max_steps: shared.max_steps,
@@ -119,7 +158,11 @@ impl Session {
             warmup: span(shared.warmup),
             floor: shared.floor,
             cooldown: span(shared.cooldown),
-            adamw: AdamW { betas: (shared.betas[0], shared.betas[1]), eps: shared.eps, weight_decay: shared.weight_decay },
+            adamw: AdamW {
+                betas: (shared.betas[0], shared.betas[1]),
+                eps: shared.eps,
+                weight_decay: shared.weight_decay,
+            },
             decay: word(&shared.decay)?,
             clip: shared.clip,
             ema: shared.ema,
@@ -160,37 +203,6 @@ fn part_of(name: &str) -> &'static str {
         n if n.starts_with("model.embed_tokens.") || n.starts_with("lm_head.") => "embeddings",
         _ => "language",
     }
-}
-
-/// Takes the first `max_rows` of the shuffled rows, and holds some out.
-fn divide<T>(cx: &mut Context, shared: &Shared, encoded: Vec<Encoded>, gallery: Gallery, make: impl Fn(Encoded) -> Option<T>) -> Result<Split<T>, OpError> {
-    let mut rows: Vec<Option<T>> = encoded.into_iter().map(make).collect();
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    if let Some(most) = shared.max_rows.filter(|&most| most < rows.len()) {
-        order = permutation(rows.len(), cx.seed);
-        order.truncate(most);
-    }
-    let held = match shared.validation {
-        Amount::Ratio(part) => rows_of(order.len(), part),
-        Amount::Rows(n) => n,
-        _ => 0,
-    };
-    let (train, held) = if held == 0 { ((0..order.len()).collect(), Vec::new()) } else { split(order.len(), held, cx.seed) };
-    let mut take = |places: Vec<usize>| -> Vec<T> { places.into_iter().filter_map(|place| rows[order[place]].take()).collect() };
-    let split = Split { rows: take(train), held_out: take(held), gallery };
-    if split.rows.is_empty() {
-        return Err(OpError::new("E0711", "no row with a trainable label is left")
-            .help("look at the dropped rows with `trace`; a `cutoff` shorter than the prompts leaves no reply"));
-    }
-    cx.counts.insert("trained on".into(), split.rows.len() as u64);
-    cx.counts.insert("held out".into(), split.held_out.len() as u64);
-    cx.counts.insert("pictures".into(), split.gallery.len() as u64);
-    Ok(split)
-}
-
-fn pair_of(encoded: Encoded) -> Option<Pair> {
-    let mut examples = encoded.examples.into_iter();
-    Some(Pair { chosen: examples.next()?, rejected: examples.next()?, reference: (0.0, 0.0) })
 }
 
 /// Returns how many tokens one forward and backward may hold: a quarter of the free memory, 8,192 at most, since longer

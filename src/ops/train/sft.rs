@@ -10,6 +10,7 @@ use crate::torch_run;
 
 use super::arguments::{WITH, shared};
 
+/// The operator.
 pub static SFT: Builtin = Builtin {
     spec: OpSpec {
         signature: concat!(
@@ -34,7 +35,7 @@ op train.sft(
   loss: enum { token_mean, micro_mean } = "token_mean",
   ## Rows per micro-batch; needed by `micro_mean`, whose result depends on it.
   per_device: Int? = none,
-  ## Keep earlier turns of a conversation as context only: no loss on them.
+  ## Loss on the last turn of a conversation only. Rows of instruction and output have one turn, so nothing changes for them.
   history: Bool = false,
   ## Part of each target spread evenly over the vocabulary.
   smoothing: Float = 0.0,
@@ -62,7 +63,6 @@ struct Args {
     packing: bool,
     loss: String,
     per_device: Option<usize>,
-    history: bool,
     smoothing: f64,
     cells: Option<String>,
     cells_weight: f64,
@@ -84,7 +84,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         _ => Scaling::TokenMean,
     };
     let session = Session::open(cx, &args.shared)?;
-    let data = session.sft(cx, &args.shared, args.history, args.cells.as_deref())?;
+    let data = session.sft(cx, &args.shared, args.cells.as_deref())?;
     let objective = Sft {
         config: &session.model.config,
         rows: data.rows,

@@ -14,6 +14,7 @@ use crate::data::cell::Cell;
 use crate::engine::{Builtin, Context, Kind, Output, Outputs};
 use crate::spec::{Effect, OpSpec};
 
+/// The operator.
 pub static TOKENIZER: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"

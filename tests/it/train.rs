@@ -1,0 +1,212 @@
+//! Training: numbers against the goldens, preference losses by hand, resume, and what a bad run says.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use rbpipe::base::OpError;
+use rbpipe::model::QwenVl;
+use rbpipe::model::collate::{IGNORE, Padding, Sample, collate};
+use rbpipe::train::dpo::{Logps, Preference, Variant};
+use rbpipe::train::log::{Record, clock, trainer_line};
+use rbpipe::train::optim::{AdamW, Decay};
+use rbpipe::train::run::{Every, Hooks, Objective, Settings, StepLoss, run};
+use rbpipe::train::schedule::{Schedule, Shape, Span};
+use rbpipe::train::sft::{self, Scaling, Step, Weighting};
+use tch::{Device, Kind, Tensor};
+
+fn goldens() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/dev"))
+}
+
+#[test]
+fn numbers_match_the_goldens() {
+    let rows = rbpipe::verify::verify(goldens()).expect("the goldens are there");
+    let bad: Vec<_> =
+        rows.iter().filter(|r| !r.ok && (r.name.starts_with("train") || r.name.starts_with("dpo"))).cloned().collect();
+    assert!(bad.is_empty(), "{}", rbpipe::verify::table(&bad));
+    assert!(rows.iter().filter(|r| r.name.starts_with("dpo.")).count() > 20);
+}
+
+/// Text of some length as a training set: each row teaches to repeat a token.
+struct Echo {
+    dir: std::path::PathBuf,
+}
+
+impl Objective for Echo {
+    type Batch = Step;
+
+    fn rows(&self) -> usize {
+        6
+    }
+
+    fn prepare(&self, rows: &[usize]) -> Result<Step, OpError> {
+        let config = rbpipe::model::Config::load(&self.dir)?;
+        let sample = |&row: &usize| {
+            let word = 40 + row as i64;
+            let ids = vec![505, word, word + 100, word, 506];
+            let labels = vec![IGNORE, IGNORE, word + 100, word, 506];
+            Sample { name: row.to_string(), ids, labels, ..Sample::default() }
+        };
+        let samples: Vec<Sample> = rows.iter().map(sample).collect();
+        let batch = collate(&config, &samples.iter().collect::<Vec<_>>(), Padding::right(504))?;
+        Ok(Step::of(vec![batch]))
+    }
+
+    fn backward(&self, model: &QwenVl, step: &Step, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
+        let weighting = Weighting { scaling: Scaling::TokenMean, smoothing: 0.0, cells_weight: 0.0 };
+        sft::backward(model, step, weighting, fold)
+    }
+
+    fn evaluate(&self, _: &QwenVl) -> Result<Option<f64>, OpError> {
+        Ok(None)
+    }
+}
+
+fn settings(steps: u64) -> Settings {
+    Settings {
+        epochs: 100.0,
+        max_steps: Some(steps),
+        batch: 4,
+        per_device: 1,
+        seed: 7,
+        lr: 3e-3,
+        schedule: Shape::Cosine,
+        warmup: Span::Ratio(0.1),
+        floor: 0.1,
+        cooldown: Span::Steps(0),
+        adamw: AdamW { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01 },
+        decay: Decay::Matrices,
+        clip: 1.0,
+        ema: Some(0.9),
+        evaluate: None,
+        best: false,
+    }
+}
+
+struct Outcome {
+    records: Result<Vec<Record>, OpError>,
+    weights: Tensor,
+}
+
+fn train(kind: Kind, settings: &Settings, checkpoints: Option<&Path>, stop_after: Option<u64>) -> Outcome {
+    rbpipe::model::set_threads(1);
+    let dir = goldens().join("model");
+    let mut model = QwenVl::load(&dir, Device::Cpu, kind).expect("the golden model loads");
+    model.params.set_trainable(|_| true).expect("all of it");
+    let cancelled = AtomicBool::new(false);
+    let emit = |_: &str, fields: serde_json::Value| {
+        if stop_after.is_some() && fields["done"].as_u64() >= stop_after {
+            cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    };
+    let every = checkpoints.map(|_| Every::Steps(3));
+    let hooks = Hooks { emit: &emit, cancelled: &cancelled, checkpoints, checkpoint: every, log: 1 };
+    let records = run(&model, &Echo { dir }, settings, &hooks);
+    Outcome { records, weights: model.params.flat().copy() }
+}
+
+fn losses(outcome: Outcome) -> Vec<f64> {
+    outcome.records.expect("the run ends").iter().filter_map(|r| r.loss).collect()
+}
+
+#[test]
+fn a_stopped_run_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = train(Kind::Float, &settings(12), None, None);
+    let stopped = train(Kind::Float, &settings(12), Some(folder.path()), Some(5));
+    let error = stopped.records.expect_err("it was stopped");
+    assert_eq!(error.class, "preempted", "{error}");
+    let resumed = train(Kind::Float, &settings(12), Some(folder.path()), None);
+    assert_eq!(resumed.weights, whole.weights);
+    assert_eq!(losses(resumed), losses(whole));
+}
+
+#[test]
+fn a_broken_checkpoint_is_passed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = train(Kind::Float, &settings(9), Some(folder.path()), None);
+    let newest = folder.path().join("step-00000006/state.safetensors");
+    let bytes = std::fs::read(&newest).expect("two checkpoints are kept");
+    std::fs::write(&newest, &bytes[..bytes.len() / 2]).expect("it can be cut");
+    let again = train(Kind::Float, &settings(9), Some(folder.path()), None);
+    assert_eq!(again.weights, whole.weights);
+}
+
+#[test]
+fn a_tiny_set_is_learned() {
+    for kind in [Kind::Float, Kind::BFloat16] {
+        let losses = losses(train(kind, &settings(40), None, None));
+        assert!(losses[39] < 0.25 * losses[0], "{kind:?}: {} to {}", losses[0], losses[39]);
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run() {
+    let mad = Settings { lr: f64::INFINITY, ema: None, clip: 0.0, ..settings(8) };
+    let error = train(Kind::Float, &mad, None, None).records.expect_err("it cannot end well");
+    assert_eq!(error.code, "E0710");
+    assert!(error.message.contains("at step"), "{error}");
+}
+
+#[test]
+fn preference_losses_by_hand() {
+    // One pair: log pi(chosen) = -2, log pi(rejected) = -3, reference -2.5 both; 2 and 4 reply tokens. Delta = 1.
+    let policy = Logps { chosen: Tensor::from_slice(&[-2.0_f32]), rejected: Tensor::from_slice(&[-3.0_f32]) };
+    let reference = Logps { chosen: Tensor::from_slice(&[-2.5_f32]), rejected: Tensor::from_slice(&[-2.5_f32]) };
+    let (two, four) = (Tensor::from_slice(&[2.0_f32]), Tensor::from_slice(&[4.0_f32]));
+    let plain = Preference { variant: Variant::Sigmoid, beta: 0.5, gamma: 0.5, smoothing: 0.0, sft: 0.0 };
+    let table = [
+        (plain, (1.0 + (-0.5_f64).exp()).ln()),
+        (
+            Preference { smoothing: 0.2, ..plain },
+            0.8 * (1.0 + (-0.5_f64).exp()).ln() + 0.2 * (1.0 + 0.5_f64.exp()).ln(),
+        ),
+        (Preference { variant: Variant::Hinge, ..plain }, 0.5),
+        // Per token: (-1 - -0.75) - (-1.25 - -0.625) = 0.375; minus 1 / (2 beta) = 1.
+        (Preference { variant: Variant::Ipo, ..plain }, 0.390_625),
+        // 0.5 * (-1 - -0.75 - 1) = -0.625.
+        (Preference { variant: Variant::Simpo, ..plain }, (1.0 + 0.625_f64.exp()).ln()),
+        (Preference { variant: Variant::Orpo, ..plain }, {
+            let odds = |p: f64| p - (1.0 - p.exp()).ln();
+            1.0 + 0.5 * (1.0 + (-(odds(-1.0) - odds(-0.75))).exp()).ln()
+        }),
+        (Preference { sft: 0.3, ..plain }, (1.0 + (-0.5_f64).exp()).ln() + 0.3),
+    ];
+    for (preference, wanted) in table {
+        let outcome = preference.losses(&policy, &reference, &two, &four);
+        let found = outcome.losses.double_value(&[0]);
+        assert!((found - wanted).abs() < 1e-6, "{preference:?}: {found}, by hand {wanted}");
+    }
+    let rewards = plain.losses(&policy, &reference, &two, &four);
+    assert_eq!((rewards.chosen_rewards.double_value(&[0]), rewards.rejected_rewards.double_value(&[0])), (0.25, -0.25));
+}
+
+#[test]
+fn schedules_end_where_they_should() {
+    let of = |shape, floor| Schedule { shape, base: 1.0, floor, warmup: 2, decay: 4, total: 10 };
+    let rates = |shape, floor| (1..=10).map(|k| of(shape, floor).lr(k)).collect::<Vec<_>>();
+    assert_eq!(rates(Shape::Constant, 0.0), [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+    assert_eq!(rates(Shape::Linear, 0.0), [0.0, 0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]);
+    assert_eq!(rates(Shape::Wsd, 0.0), [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]);
+    assert!(rates(Shape::Cosine, 0.2).iter().skip(2).all(|&rate| rate >= 0.2));
+}
+
+#[test]
+fn the_log_line_is_the_reference_trainers() {
+    let record = Record {
+        step: 5,
+        total: 93,
+        loss: Some(5.701_349),
+        lr: Some(1.0000000000000002e-06),
+        epoch: 40.0 / 243.0,
+        tokens: 1_614_784,
+        seconds: 123.2,
+        ..Record::default()
+    };
+    let line = trainer_line(&record).to_string();
+    assert_eq!(
+        line,
+        r#"{"current_steps":5,"total_steps":93,"loss":5.7013,"lr":1.0000000000000002e-6,"epoch":0.1646090534979424,"percentage":5.38,"elapsed_time":"0:02:03","remaining_time":"0:36:08","throughput":13107.01,"total_tokens":1614784}"#
+    );
+    assert_eq!(clock(93_784.0), "1 day, 2:03:04");
+}
