@@ -6,6 +6,7 @@ use crate::base::OpError;
 use crate::engine::{Artifact, Builtin, Context, Kind, Output, Outputs};
 use crate::spec::{Effect, OpSpec};
 
+/// The operator.
 pub static CLASSIFIER: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"

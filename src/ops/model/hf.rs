@@ -7,6 +7,7 @@ use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 
+/// The operator.
 pub static HF: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"

@@ -8,6 +8,7 @@ use crate::engine::{Context, Outputs};
 use crate::spec::{Class, Effect, OpSpec, Pool};
 use crate::torch_run;
 
+/// The operator.
 pub static RANDOM: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
@@ -78,7 +79,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         "image_mean": [0.481_454_66, 0.457_827_5, 0.408_210_73], "image_std": [0.268_629_54, 0.261_302_58, 0.275_777_11],
         "image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2_5_VLProcessor",
     });
-    for (name, value) in [("config.json", &config), ("generation_config.json", &generation), ("preprocessor_config.json", &processor)] {
+    for (name, value) in
+        [("config.json", &config), ("generation_config.json", &generation), ("preprocessor_config.json", &processor)]
+    {
         let path = source.join(name);
         if name == "config.json" || !path.exists() {
             std::fs::write(path, serde_json::to_vec_pretty(value)?)?;
@@ -100,7 +103,10 @@ fn fill(config: &mut serde_json::Value, tokenizer: &tokenizers::Tokenizer) -> Re
     let given = map.get("text_config").and_then(|t| t.get("vocab_size")).or_else(|| map.get("vocab_size"));
     match given.and_then(serde_json::Value::as_u64) {
         Some(rows) if (rows as usize) < ids => {
-            return Err(OpError::new("E0503", format!("config: vocab_size {rows} is less than the tokenizer's {ids} ids")));
+            return Err(OpError::new(
+                "E0503",
+                format!("config: vocab_size {rows} is less than the tokenizer's {ids} ids"),
+            ));
         }
         Some(_) => {}
         None => {

@@ -12,6 +12,7 @@ use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 
+/// The operator.
 pub static WHEEL: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"

@@ -1,0 +1,4 @@
+//! Operators that score models.
+
+pub mod loss;
+pub mod preference;
