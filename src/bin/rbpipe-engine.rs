@@ -1,1 +1,105 @@
-fn main() {}
+//! The tensor engine: one task in (a JSON file), events out (JSON lines), started by the scheduler in a process group of its own.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rbpipe::base::OpError;
+use rbpipe::engine::task::{Made, Outcome, Task};
+use rbpipe::engine::{Store, executor};
+use rbpipe::ops;
+use rbpipe::spec::Pool;
+use serde_json::{Value as Json, json};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["info"] => info(),
+        ["verify", dir] => verify(Path::new(dir)),
+        [task] => task_file(Path::new(task)),
+        _ => {
+            eprintln!("usage: rbpipe-engine TASK.json | info | verify DIR   (`rbpipe run` starts it)");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn info() -> ExitCode {
+    let catalogue = ops::catalogue();
+    let runs = |i: usize| ops::BUILTINS[i].run.is_some() && ops::BUILTINS[i].spec.pool == Pool::Engine;
+    let names: Vec<&str> =
+        catalogue.operators.iter().enumerate().filter(|(i, _)| runs(*i)).map(|(_, o)| o.name.as_str()).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("version        {}", env!("CARGO_PKG_VERSION"));
+    println!("device         cpu, {threads} threads");
+    println!("operators      {}", names.join(" "));
+    ExitCode::SUCCESS
+}
+
+fn verify(dir: &Path) -> ExitCode {
+    match rbpipe::verify::verify(dir) {
+        Ok(rows) => {
+            print!("{}", rbpipe::verify::table(&rows));
+            if rows.iter().all(|r| r.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(e) => {
+            eprintln!("error: {}", e.message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn task_file(path: &Path) -> ExitCode {
+    end_with_the_scheduler();
+    let cancelled = Arc::new(AtomicBool::new(false));
+    if let Err(e) = signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&cancelled)) {
+        eprintln!("cannot listen for SIGTERM: {e}");
+    }
+    let outcome = match run(path, &cancelled) {
+        Ok(made) => Outcome::Result(made),
+        Err(e) => Outcome::Error { code: e.code.into(), class: e.class.into(), message: e.message, help: e.help },
+    };
+    let worked = matches!(outcome, Outcome::Result(_));
+    say(&serde_json::to_value(outcome).unwrap_or(Json::Null));
+    if worked { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(path: &Path, cancelled: &AtomicBool) -> Result<Made, OpError> {
+    let task: Task = serde_json::from_slice(&std::fs::read(path)?)?;
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    let secrets: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
+    let store = Store::open(&task.store)?;
+    let catalogue = ops::catalogue();
+    let at = catalogue.operators.iter().position(|o| o.name == task.op).ok_or_else(|| {
+        OpError::new("E0204", format!("this engine has no operator `{}`", task.op))
+            .help("it is older than `rbpipe`: build it again with `rbpipe engine install`")
+    })?;
+    let emit = |event: &str, fields: Json| {
+        let mut line = json!({ "event": event });
+        if let (Json::Object(line), Json::Object(fields)) = (&mut line, fields) {
+            line.extend(fields.into_iter().filter(|(k, _)| k != "event"));
+        }
+        say(&line);
+    };
+    let made = executor::execute(ops::BUILTINS[at], &task, secrets, &store, &emit, cancelled)?;
+    // The scheduler records what is on the disk.
+    store.commit()?;
+    Ok(made)
+}
+
+fn say(line: &Json) {
+    let mut out = std::io::stdout().lock();
+    // A scheduler that is no more has no use for it.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Asks the system to end this process when the scheduler dies, so that `kill -9` of a run leaves nothing behind.
+#[allow(unsafe_code)]
+fn end_with_the_scheduler() {
+    // SAFETY: sets a flag of this process; no memory is touched.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+}

@@ -1,29 +1,85 @@
 //! `rbpipe engine`, and finding the engine when a run needs it.
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use super::args::EngineArgs;
-use super::{Exit, not_there};
+use super::args::{EngineArgs, EngineCommand};
+use super::{Exit, libtorch};
 use crate::base::OpError;
 
 /// Runs the command.
-pub(super) fn run(_args: &EngineArgs) -> Exit {
-    not_there("engine")
+pub(super) fn run(args: &EngineArgs) -> Exit {
+    let done = match &args.command {
+        EngineCommand::Install { cuda } => install(*cuda),
+        EngineCommand::Info => info(),
+        EngineCommand::Verify { dir } => std::path::absolute(dir).map_err(OpError::from).and_then(|dir| {
+            let mut command = Command::new(find(&tell)?);
+            Ok(command.arg("verify").arg(dir).status()?.success())
+        }),
+    };
+    match done {
+        Ok(true) => Exit::Done,
+        Ok(false) => Exit::Node,
+        Err(e) => {
+            eprintln!("error: {}", e.message);
+            if let Some(help) = e.help {
+                eprintln!("help: {help}");
+            }
+            Exit::Node
+        }
+    }
 }
 
-/// Finds `rbpipe-engine`: `RBPIPE_ENGINE`, or the sibling of this program.
-pub(super) fn find(_notice: &dyn Fn(String)) -> Result<PathBuf, OpError> {
+fn tell(message: String) {
+    eprintln!("{message}");
+}
+
+fn install(cuda: bool) -> Result<bool, OpError> {
+    if cuda {
+        return Err(OpError::new("E0612", "the engine on CUDA is not there yet")
+            .help("leave `--cuda` out for the engine on the CPU"));
+    }
+    let libtorch = libtorch::fetch(&tell)?;
+    let binary = libtorch::build(&libtorch, &tell)?;
+    eprintln!("the engine is ready: {}", binary.display());
+    Ok(true)
+}
+
+fn info() -> Result<bool, OpError> {
+    match libtorch::installed() {
+        Some(path) => println!("libtorch       {}", path.display()),
+        None => println!("libtorch       not installed"),
+    }
+    match present()? {
+        Some(engine) => {
+            println!("engine         {}", engine.display());
+            Ok(Command::new(engine).arg("info").status()?.success())
+        }
+        None => {
+            println!("engine         not built; `rbpipe engine install` builds it");
+            Ok(true)
+        }
+    }
+}
+
+/// Returns the engine if it is there: `RBPIPE_ENGINE`, the sibling of this program, or the build of the source checkout.
+fn present() -> Result<Option<PathBuf>, OpError> {
     if let Some(path) = std::env::var_os("RBPIPE_ENGINE").filter(|v| !v.is_empty()).map(PathBuf::from) {
-        return if path.is_file() {
-            Ok(path)
-        } else {
-            Err(OpError::new("E0612", format!("`RBPIPE_ENGINE` names `{}`, which is not there", path.display())))
-        };
+        if path.is_file() {
+            return Ok(Some(std::path::absolute(path)?));
+        }
+        return Err(OpError::new("E0612", format!("`RBPIPE_ENGINE` names `{}`, which is not there", path.display())));
     }
     let sibling = std::env::current_exe()?.with_file_name("rbpipe-engine");
-    if sibling.is_file() {
-        return Ok(sibling);
+    Ok([sibling, libtorch::built()].into_iter().find(|p| p.is_file()))
+}
+
+/// Returns the engine, after fetching libtorch and building it if need be.
+pub(super) fn find(notice: &dyn Fn(String)) -> Result<PathBuf, OpError> {
+    if let Some(path) = present()? {
+        return Ok(path);
     }
-    Err(OpError::new("E0612", "this step needs the tensor engine, which is not built")
-        .help("run `rbpipe engine install`, or set `RBPIPE_ENGINE`"))
+    notice("this run needs the tensor engine, which is not built yet".into());
+    let libtorch = libtorch::fetch(notice)?;
+    libtorch::build(&libtorch, notice)
 }

@@ -7,6 +7,7 @@ mod engine;
 mod explain;
 mod fmt;
 mod graph;
+mod libtorch;
 mod plan;
 mod progress;
 mod recipe;

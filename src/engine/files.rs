@@ -53,6 +53,8 @@ struct Entry {
 /// Remembers digests of files.
 pub struct FileIndex {
     place: PathBuf,
+    /// Folders that were already looked at in this run: many sources share one.
+    trees: Mutex<BTreeMap<(PathBuf, bool), Digest>>,
     known: Mutex<(BTreeMap<String, Entry>, bool)>,
 }
 
@@ -61,7 +63,7 @@ impl FileIndex {
     pub fn open(store: &Store) -> Self {
         let place = store.root().join("index").join("files.json");
         let known = std::fs::read(&place).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
-        Self { place, known: Mutex::new((known, false)) }
+        Self { place, trees: Mutex::default(), known: Mutex::new((known, false)) }
     }
 
     /// Keeps what was learnt, if anything was.
@@ -109,8 +111,23 @@ impl FileIndex {
         Ok(Digest(*hasher.finalize().as_bytes()))
     }
 
-    /// Returns the digest of what a source's argument names: a file, a folder, or the files that a pattern matches.
+    /// Returns the digest of what a source's argument names; a folder is looked at once in a run.
     pub fn argument(&self, arg: &PathArg) -> io::Result<Digest> {
+        if !arg.path.is_dir() {
+            return self.look(arg);
+        }
+        let name = (arg.path.clone(), arg.media);
+        let known = self.trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&name).copied();
+        if let Some(digest) = known {
+            return Ok(digest);
+        }
+        let digest = self.look(arg)?;
+        self.trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name, digest);
+        Ok(digest)
+    }
+
+    /// Returns the digest of what a source's argument names: a file, a folder, or the files that a pattern matches.
+    pub fn look(&self, arg: &PathArg) -> io::Result<Digest> {
         if arg.path.is_file() {
             return self.file(&arg.path);
         }

@@ -532,7 +532,7 @@ impl Job<'_> {
     /// Files that changed while a source read them must not be taken for what their digest says.
     fn same_inputs(&self) -> Result<(), OpError> {
         for arg in &self.node.paths {
-            let now = self.setup.files.argument(arg)?;
+            let now = self.setup.files.look(arg)?;
             if self.identity.reads.files.get(&arg.arg) != Some(&now) {
                 let message = format!("`{}` changed while it was read", arg.path.display());
                 return Err(OpError::new("E0502", message).help("run again when nothing writes there any more"));

@@ -570,7 +570,7 @@ impl<'a> Evaluator<'a> {
         });
         for bound in args {
             let Val::Value(Value::Str(text)) = &bound.val else { continue };
-            let named = matches!(bound.name.as_str(), "path" | "media" | "glob" | "folder_path");
+            let named = matches!(bound.name.as_str(), "path" | "media" | "glob");
             let looks = text.starts_with("./") || text.starts_with("../") || text.starts_with('/');
             if !named && !looks && !text.starts_with("@root/") {
                 continue;
