@@ -5,6 +5,7 @@ mod cot;
 #[cfg(feature = "torch")]
 mod numerics;
 mod syntax;
+mod semantics;
 mod tidy;
 #[cfg(feature = "torch")]
 mod train;

@@ -1,0 +1,676 @@
+//! Calls: what is called, which argument goes to which parameter, and what comes out.
+
+use std::rc::Rc;
+
+use super::check::{Checker, Cx, Progress, Site};
+use super::modules::ImportTarget;
+use super::withs::Accepted;
+use super::written::{Home, Position, Vars};
+use crate::base::codes::{E0201, E0202, E0204, E0208, E0210, E0211, E0212, E0218};
+use crate::base::{Diagnostic, Span, phrase};
+use crate::spec::catalogue::Operator;
+use crate::spec::{Class, Effect, Row, Type, prelude};
+use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr};
+
+/// What a call calls.
+pub(super) struct Sig<'a> {
+    /// As messages name it.
+    pub(super) name: String,
+    pub(super) params: &'a [ParamDecl],
+    pub(super) result: &'a TypeExpr,
+    pub(super) home: Home,
+    pub(super) kind: Kind<'a>,
+    /// Its declaration, if the user wrote it.
+    pub(super) decl: Option<Span>,
+}
+
+pub(super) enum Kind<'a> {
+    Operator(&'a Operator),
+    Fn(usize, &'a Function),
+    UserOp,
+    Prelude,
+}
+
+enum Callee<'a, 'e> {
+    Sig(Sig<'a>),
+    Method(&'e Expr, &'e Name),
+    Bad,
+}
+
+/// A value for a parameter.
+#[derive(Clone)]
+pub(super) enum Given<'e> {
+    /// Written out.
+    Expr(&'e Expr),
+    /// A field of a spread record: its type, and the expression that it has there (or the spread itself, if that cannot be told).
+    Spread(Type, Rc<Expr>),
+}
+
+/// The arguments of a call, sorted to its parameters.
+#[derive(Default)]
+pub(super) struct Bound<'e> {
+    pub(super) slots: Vec<Option<Given<'e>>>,
+    /// Of the parameter that takes all further names.
+    pub(super) rest: Vec<(&'e str, Span, Given<'e>)>,
+    filter: Option<Given<'e>>,
+    seed: Option<Given<'e>>,
+    /// Something of unknown type was spread: nothing is missing for sure.
+    open: bool,
+}
+
+impl<'a> Checker<'a> {
+    /// Returns the type of a call; `piped` is what stands before `|>`.
+    pub(super) fn call(&mut self, call: &Expr, piped: Option<&Expr>, cx: &Cx) -> Type {
+        let ExprKind::Call { callee, args, .. } = &call.kind else {
+            return Type::Error;
+        };
+        match self.callee(callee, cx) {
+            Callee::Sig(sig) => self.apply(&sig, call, callee.span, piped, args, cx),
+            Callee::Method(base, name) => match piped {
+                None => self.method(base, name, args, cx),
+                Some(left) => {
+                    self.infer(left, cx);
+                    self.not_callable(callee.span, "a pipe feeds operators and functions; a method");
+                    Type::Error
+                }
+            },
+            Callee::Bad => {
+                let anywhere = cx.with_row(Some(Row::any()));
+                for e in piped.into_iter().chain(args.iter().map(Arg::value)) {
+                    self.infer(e, &anywhere);
+                }
+                Type::Error
+            }
+        }
+    }
+
+    fn callee<'e>(&mut self, callee: &'e Expr, cx: &Cx) -> Callee<'a, 'e> {
+        match &callee.kind {
+            ExprKind::Ident(name) => {
+                if cx.locals.iter().any(|(n, _)| n == name) {
+                    self.not_callable(callee.span, &format!("`{name}` is a value and"));
+                    return Callee::Bad;
+                }
+                if let Some(item) = self.names[cx.module].values.get(name.as_str()).copied() {
+                    self.mark(cx.module, name);
+                    return self.callable(name.clone(), item, cx.module, callee.span);
+                }
+                if let Some(function) = self.functions.iter().find(|f| f.name.text == *name) {
+                    return Callee::Sig(Sig {
+                        name: name.clone(),
+                        params: &function.params,
+                        result: &function.result,
+                        home: Home::Builtin,
+                        kind: Kind::Prelude,
+                        decl: None,
+                    });
+                }
+                self.unknown_name(name, callee.span, true, cx);
+                Callee::Bad
+            }
+            ExprKind::Field(base, name) => {
+                if let ExprKind::Ident(module) = &base.kind
+                    && !cx.locals.iter().any(|(n, _)| n == module)
+                    && !self.names[cx.module].values.contains_key(module.as_str())
+                {
+                    return self.member(module, base.span, name, callee.span, cx);
+                }
+                Callee::Method(base, name)
+            }
+            _ => {
+                self.not_callable(callee.span, "this expression");
+                Callee::Bad
+            }
+        }
+    }
+
+    /// `module.name(…)`
+    fn member<'e>(&mut self, module: &str, at: Span, name: &Name, whole: Span, cx: &Cx) -> Callee<'a, 'e> {
+        let Some(target) = self.names[cx.module].imports.get(module).copied() else {
+            self.unknown_name(module, at, false, cx);
+            return Callee::Bad;
+        };
+        self.mark(cx.module, module);
+        match target {
+            ImportTarget::Missing => Callee::Bad,
+            ImportTarget::Operators(real) => {
+                let full = format!("{real}.{}", name.text);
+                let catalogue = self.catalogue;
+                if let Some(op) = catalogue.get(&full) {
+                    return Callee::Sig(Sig {
+                        name: full,
+                        params: &op.signature.params,
+                        result: &op.signature.result,
+                        home: Home::Builtin,
+                        kind: Kind::Operator(op),
+                        decl: None,
+                    });
+                }
+                self.unknown_operator(real, &full, name, whole);
+                Callee::Bad
+            }
+            ImportTarget::Module(id) => match self.names[*id].values.get(name.text.as_str()).copied() {
+                Some(item) => self.callable(format!("{module}.{}", name.text), item, *id, whole),
+                None => {
+                    self.not_exported(*id, module, name);
+                    Callee::Bad
+                }
+            },
+        }
+    }
+
+    fn callable<'e>(&mut self, name: String, item: &'a ItemKind, module: usize, span: Span) -> Callee<'a, 'e> {
+        match item {
+            ItemKind::Fn(f) => Callee::Sig(Sig {
+                name,
+                params: &f.params,
+                result: &f.result,
+                home: Home::Module(module),
+                kind: Kind::Fn(module, f),
+                decl: (!self.in_std(module)).then_some(f.name.span),
+            }),
+            ItemKind::Op(op) => Callee::Sig(Sig {
+                name,
+                params: &op.params,
+                result: &op.result,
+                home: Home::Module(module),
+                kind: Kind::UserOp,
+                decl: Some(op.name.span),
+            }),
+            _ => {
+                self.not_callable(span, &format!("`{name}` is a value and"));
+                Callee::Bad
+            }
+        }
+    }
+
+    /// Reports a name that an imported file does not have.
+    pub(super) fn not_exported(&mut self, module: usize, alias: &str, name: &Name) {
+        let known: Vec<&str> = self.names[module].values.keys().copied().collect();
+        let file = &self.program.modules[module];
+        let d = Diagnostic::new(E0201, name.span, format!("`{alias}` has no `{}`", name.text), "not declared there");
+        let d = match phrase::nearest(&name.text, known.iter().copied()) {
+            Some(near) => d.help(format!("did you mean `{alias}.{near}`?")).fix(name.span, near),
+            None if file.file.items.is_empty() => d.help("that file declares nothing that could be read"),
+            None => d.help(format!("it has {}", phrase::quoted(&known))),
+        };
+        self.report(d);
+    }
+
+    fn unknown_operator(&mut self, module: &str, full: &str, name: &Name, span: Span) {
+        let catalogue = self.catalogue;
+        let prefix = format!("{module}.");
+        let siblings: Vec<&str> = catalogue.operators.iter().filter_map(|op| op.name.strip_prefix(&prefix)).collect();
+        let elsewhere = catalogue.operators.iter().find(|op| op.name.rsplit('.').next() == Some(name.text.as_str()));
+        let d = Diagnostic::new(E0204, span, format!("there is no operator `{full}`"), "unknown operator");
+        let d = if let Some(near) = phrase::nearest(&name.text, siblings.iter().copied()) {
+            d.help(format!("did you mean `{module}.{near}`?")).fix(name.span, near)
+        } else if let Some(op) = elsewhere {
+            d.help(format!("did you mean `{}`?", op.name)).fix(span, op.name.clone())
+        } else {
+            d.help(format!("`{module}` has {}", phrase::quoted(&siblings)))
+        };
+        self.report(d);
+    }
+
+    fn apply(&mut self, sig: &Sig<'a>, call: &Expr, callee: Span, piped: Option<&Expr>, args: &[Arg], cx: &Cx) -> Type {
+        let mut vars = Vars::new(sig.home, false);
+        let types: Vec<Type> = sig.params.iter().map(|p| self.written(&p.ty, &mut vars, Position::Param)).collect();
+        let bound = self.bind(sig, piped, args, cx);
+
+        // Datasets and plain values first: they tell what the columns of row functions are.
+        let value_op = matches!(&sig.kind, Kind::Operator(op) if op.spec.effect == Effect::Value);
+        let plain = if matches!(sig.kind, Kind::Operator(_)) && !value_op { cx.with_row(None) } else { cx.clone() };
+        let mut have: Vec<Option<Type>> = vec![None; types.len()];
+        for (i, ty) in types.iter().enumerate() {
+            if let Some(given) = &bound.slots[i]
+                && !rowwise(ty)
+            {
+                have[i] = Some(self.give(given, ty, &sig.params[i], sig, &plain));
+            }
+        }
+        let rows = self.current_row(sig, &types, &have, &bound, value_op, cx);
+        for (i, ty) in types.iter().enumerate() {
+            if let Some(given) = &bound.slots[i]
+                && rowwise(ty)
+            {
+                have[i] = Some(self.give(given, ty, &sig.params[i], sig, &rows));
+            }
+        }
+        let mut rest = Vec::new();
+        if let Some(param) = sig.params.iter().find(|p| p.rest) {
+            for (name, span, given) in &bound.rest {
+                let ty = self.written(&param.ty, &mut Vars::new(sig.home, false), Position::Param);
+                let site = Site { what: format!("`{name}` of `{}`", sig.name), callee: sig.name.clone(), decl: None };
+                let cx = if rowwise(&ty) { &rows } else { &plain };
+                rest.push(((*name).to_owned(), *span, self.give_at(given, &ty, &site, cx)));
+            }
+        }
+        let site = Site { what: format!("`where` of `{}`", sig.name), callee: sig.name.clone(), decl: None };
+        if let Some(given) = &bound.filter {
+            self.give_at(given, &Type::RowFn(Box::new(Type::Bool)), &site, &rows);
+        }
+        if let Some(given) = &bound.seed {
+            self.give_at(given, &Type::Int, &Site { what: format!("`seed` of `{}`", sig.name), ..site }, &plain);
+        }
+        self.missing_arguments(sig, &types, &bound, callee);
+        self.default_columns(sig, &types, &bound, &rows, callee);
+        self.note_call(sig, call, callee, bound.seed.is_some(), bound.open);
+        let result = self.written(sig.result, &mut vars, Position::Result);
+        let result = match &sig.kind {
+            Kind::Operator(op) => self.columns_after(op, &bound, &have, &rest, result, &rows, callee),
+            Kind::Fn(module, f) if self.closed.contains(&(*module, f.name.text.clone())) => match result {
+                Type::Dataset(row) => Type::Dataset(Row { tail: None, ..row }),
+                other => other,
+            },
+            Kind::Fn(..) | Kind::UserOp | Kind::Prelude => result,
+        };
+        self.solver.resolve(&result)
+    }
+
+    fn give(&mut self, given: &Given, ty: &Type, param: &ParamDecl, sig: &Sig, cx: &Cx) -> Type {
+        let decl = sig.decl.map(|_| param.name.span);
+        let site = Site { what: format!("`{}` of `{}`", param.name.text, sig.name), callee: sig.name.clone(), decl };
+        // Each dataset of a list has further columns of its own.
+        if let (Given::Expr(Expr { kind: ExprKind::List(items), .. }), Type::List(element)) = (given, ty)
+            && matches!(**element, Type::Dataset(_))
+        {
+            let items = items.iter().map(|item| {
+                let fresh = self.written(&param.ty, &mut Vars::new(sig.home, false), Position::Param);
+                match fresh {
+                    Type::List(element) => self.expect(item, &element, cx, &site),
+                    _ => Type::Error,
+                }
+            });
+            return Type::Tuple(items.collect());
+        }
+        self.give_at(given, ty, &site, cx)
+    }
+
+    fn give_at(&mut self, given: &Given, ty: &Type, site: &Site, cx: &Cx) -> Type {
+        match given {
+            Given::Expr(e) => self.expect(e, ty, cx, site),
+            Given::Spread(have, origin) => {
+                if let Err(misfit) = self.solver.fits(have, ty) {
+                    self.misfit(origin, have, ty, misfit, site, cx);
+                    return Type::Error;
+                }
+                have.clone()
+            }
+        }
+    }
+
+    fn bind<'e>(&mut self, sig: &Sig<'a>, piped: Option<&'e Expr>, args: &'e [Arg], cx: &Cx) -> Bound<'e> {
+        let mut bound = Bound { slots: vec![None; sig.params.len()], ..Bound::default() };
+        let mut taken: Vec<(&'e str, Span)> = Vec::new();
+        let mut positional: Option<Span> = None;
+        let first = sig.params.first().filter(|p| !p.rest);
+        if let Some(left) = piped {
+            match first {
+                Some(_) => bound.slots[0] = Some(Given::Expr(left)),
+                None => {
+                    self.infer(left, cx);
+                    self.takes_no_positional(sig, left.span);
+                }
+            }
+            positional = Some(left.span);
+        }
+        for arg in args {
+            match arg {
+                Arg::Positional(e) => {
+                    if let Some(one) = positional {
+                        self.second_positional(sig, e, one, args, piped.is_some());
+                        self.infer(e, &cx.with_row(Some(Row::any())));
+                        continue;
+                    }
+                    positional = Some(e.span);
+                    match first {
+                        Some(_) => bound.slots[0] = Some(Given::Expr(e)),
+                        None => {
+                            self.infer(e, cx);
+                            self.takes_no_positional(sig, e.span);
+                        }
+                    }
+                }
+                Arg::Named(name, e) => {
+                    if let Some((_, before)) = taken.iter().find(|(n, _)| *n == name.text) {
+                        self.report(
+                            Diagnostic::new(E0202, name.span, format!("`{}` is given twice", name.text), "again here")
+                                .also(*before, "first here")
+                                .help("keep one of them"),
+                        );
+                        continue;
+                    }
+                    taken.push((&name.text, name.span));
+                    self.bind_named(sig, &mut bound, name, Given::Expr(e), cx);
+                }
+                Arg::Spread(e, span) => {
+                    let ty = self.infer(e, cx);
+                    match self.solver.resolve(&ty) {
+                        Type::Record(row) => {
+                            bound.open |= row.tail.is_some();
+                            for (field, ty) in row.fields {
+                                if taken.iter().any(|(n, _)| *n == field) {
+                                    continue; // written out in the call itself: that wins
+                                }
+                                let origin = self.field_origin(e, &field, cx).unwrap_or_else(|| e.clone());
+                                let at = origin.span;
+                                self.bind_spread(
+                                    sig,
+                                    &mut bound,
+                                    &field,
+                                    Given::Spread(ty, Rc::new(origin)),
+                                    at,
+                                    *span,
+                                );
+                            }
+                        }
+                        Type::Error | Type::Var(_) => bound.open = true,
+                        other => self.no_record(*span, &other),
+                    }
+                }
+            }
+        }
+        bound
+    }
+
+    fn bind_named<'e>(&mut self, sig: &Sig<'a>, bound: &mut Bound<'e>, name: &'e Name, given: Given<'e>, cx: &Cx) {
+        match self.slot(sig, &name.text) {
+            Slot::Param(i) => {
+                if i == 0
+                    && let Some(Given::Expr(e)) = &bound.slots[0]
+                {
+                    self.report(
+                        Diagnostic::new(E0202, name.span, format!("`{}` is given twice", name.text), "by its name")
+                            .also(e.span, "as the positional or piped value")
+                            .help("keep one of them"),
+                    );
+                    return;
+                }
+                bound.slots[i] = Some(given);
+            }
+            Slot::Where => bound.filter = Some(given),
+            Slot::Seed => bound.seed = Some(given),
+            Slot::Rest => bound.rest.push((&name.text, name.span, given)),
+            Slot::None => {
+                self.unknown_option(sig, &name.text, name.span, None);
+                if let Given::Expr(e) = given {
+                    self.infer(e, &cx.with_row(Some(Row::any())));
+                }
+            }
+        }
+    }
+
+    fn bind_spread<'e>(
+        &mut self,
+        sig: &Sig<'a>,
+        bound: &mut Bound<'e>,
+        field: &str,
+        given: Given<'e>,
+        at: Span,
+        spread: Span,
+    ) {
+        match self.slot(sig, field) {
+            Slot::Param(i) => bound.slots[i] = Some(given),
+            Slot::Where => bound.filter = Some(given),
+            Slot::Seed => bound.seed = Some(given),
+            // Names that are not written in the call are no names of its result.
+            Slot::Rest | Slot::None => self.unknown_option(sig, field, at, Some(spread)),
+        }
+    }
+
+    fn slot(&self, sig: &Sig, name: &str) -> Slot {
+        if let Some(i) = sig.params.iter().position(|p| !p.rest && p.name.text == name) {
+            return Slot::Param(i);
+        }
+        if let Kind::Operator(op) = &sig.kind {
+            if name == "where" && op.spec.takes_where {
+                return Slot::Where;
+            }
+            if name == "seed" && op.spec.class == Class::Sampled {
+                return Slot::Seed;
+            }
+        }
+        if sig.params.iter().any(|p| p.rest) { Slot::Rest } else { Slot::None }
+    }
+
+    fn options_of<'s>(&self, sig: &'s Sig) -> Vec<&'s str> {
+        let mut names: Vec<&str> = sig.params.iter().filter(|p| !p.rest).map(|p| p.name.text.as_str()).collect();
+        if let Kind::Operator(op) = &sig.kind {
+            if op.spec.takes_where {
+                names.push("where");
+            }
+            if op.spec.class == Class::Sampled {
+                names.push("seed");
+            }
+        }
+        names
+    }
+
+    fn unknown_option(&mut self, sig: &Sig, name: &str, span: Span, spread: Option<Span>) {
+        let known = self.options_of(sig);
+        let what = if matches!(sig.kind, Kind::Fn(..)) { "parameter" } else { "option" };
+        let mut d = Diagnostic::new(
+            E0210,
+            span,
+            format!("unknown {what} `{name}` of `{}`", sig.name),
+            format!("no {what} of it"),
+        );
+        if let Some(at) = spread.filter(|s| *s != span) {
+            d = d.also(at, "spread into the call here");
+        }
+        let foreign = prelude::FOREIGN.iter().find(|(n, _)| *n == name);
+        let with = prelude::WITH.iter().find(|(n, _)| *n == name);
+        let near = phrase::nearest(name, known.iter().copied());
+        d = if let Some((_, hint)) = foreign {
+            d.help(*hint)
+        } else if with.is_some() {
+            d.help(format!("it says how to run, not what comes out: write it after the call, `with {{ {name}: … }}`"))
+        } else if let Some(near) = near {
+            let d = d.help(format!("did you mean `{near}`?"));
+            if spread.is_none() { d.fix(span, near) } else { d }
+        } else if known.is_empty() {
+            d.help(format!("`{}` takes no arguments", sig.name))
+        } else {
+            d.help(format!("`{}` takes {}", sig.name, phrase::quoted(&known)))
+        };
+        if let Some(decl) = sig.decl {
+            d = d.also(decl, "declared here");
+        }
+        self.report(d);
+    }
+
+    fn second_positional(&mut self, sig: &Sig, e: &Expr, first: Span, args: &[Arg], piped: bool) {
+        let named = |p: &&ParamDecl| !args.iter().any(|a| matches!(a, Arg::Named(n, _) if n.text == p.name.text));
+        let next = sig.params.iter().skip(1).filter(|p| !p.rest).find(named);
+        let label =
+            if piped { "the piped value is the one positional argument" } else { "the one positional argument" };
+        let d = Diagnostic::new(
+            E0212,
+            e.span,
+            format!("`{}` takes one positional argument; this is a second one", sig.name),
+            "needs a name",
+        )
+        .also(first, label);
+        self.report(match next {
+            Some(p) => {
+                let at = Span { end: e.span.start, ..e.span };
+                d.help(format!("name it: `{}: …`", p.name.text)).fix(at, format!("{}: ", p.name.text))
+            }
+            None => d.help("leave it out; there is no parameter left for it"),
+        });
+    }
+
+    fn takes_no_positional(&mut self, sig: &Sig, span: Span) {
+        let help = match sig.params.first() {
+            Some(p) if p.rest => format!("give each value a name: `{}(first: …, second: …)`", sig.name),
+            _ => format!("write `{}()`", sig.name),
+        };
+        let message = format!("`{}` takes no positional or piped argument", sig.name);
+        self.report(Diagnostic::new(E0212, span, message, "needs a name").help(help));
+    }
+
+    fn missing_arguments(&mut self, sig: &Sig, types: &[Type], bound: &Bound, callee: Span) {
+        if bound.open {
+            return;
+        }
+        let missing: Vec<(usize, &ParamDecl)> = sig
+            .params
+            .iter()
+            .enumerate()
+            .filter(|(i, p)| {
+                !p.rest && p.default.is_none() && bound.slots[*i].is_none() && !matches!(types[*i], Type::Optional(_))
+            })
+            .collect();
+        let Some(&(i, first)) = missing.first() else { return };
+        let names: Vec<&str> = missing.iter().map(|(_, p)| p.name.text.as_str()).collect();
+        let shown = self.show(&types[i]);
+        let help = if i == 0 {
+            format!("pipe it in, `… |> {}(…)`, or give it as the first argument; it is {shown}", sig.name)
+        } else {
+            format!("add `{}: …`; it is {shown}", first.name.text)
+        };
+        let message = format!("`{}` needs {}", sig.name, phrase::quoted(&names));
+        let mut d = Diagnostic::new(E0211, callee, message, "argument missing").help(help);
+        if let Some(decl) = sig.decl {
+            d = d.also(decl, "declared here");
+        }
+        self.report(d);
+    }
+
+    /// A column that is read by default must be there.
+    fn default_columns(&mut self, sig: &Sig, types: &[Type], bound: &Bound, rows: &Cx, callee: Span) {
+        let Some(row) = rows.row.as_ref().map(|r| self.solver.row(r)) else { return };
+        if row.is_any() || bound.open {
+            return;
+        }
+        for (i, param) in sig.params.iter().enumerate() {
+            let Some(Expr { kind: ExprKind::Col(column), .. }) = &param.default else { continue };
+            if bound.slots[i].is_some() || row.get(&column.text).is_some() || !matches!(types[i], Type::Field(_)) {
+                continue;
+            }
+            let columns: Vec<&str> = row.fields.iter().map(|(n, _)| n.as_str()).collect();
+            let name = &param.name.text;
+            let mut d = Diagnostic::new(
+                crate::base::codes::E0301,
+                callee,
+                format!("`{}` reads column `.{}` by default, which is not in this dataset", sig.name, column.text),
+                format!("needs `.{}`", column.text),
+            );
+            d = d.help(format!("say which column to read, `{name}: .…`; the dataset has {}", phrase::quoted(&columns)));
+            self.report(d);
+        }
+    }
+
+    /// The row that `.col` in arguments speaks of: that of the first dataset among them.
+    fn current_row(
+        &mut self,
+        sig: &Sig,
+        types: &[Type],
+        have: &[Option<Type>],
+        bound: &Bound,
+        value_op: bool,
+        cx: &Cx,
+    ) -> Cx {
+        let mut out = cx.clone();
+        out.callee.clone_from(&sig.name);
+        let dataset = types.iter().enumerate().find(|(_, t)| dataset_in(t));
+        if let Some((i, _)) = dataset {
+            let row = match have[i].as_ref().map(|t| self.solver.resolve(t)) {
+                Some(Type::Dataset(row)) => row,
+                _ => Row::any(),
+            };
+            out.row = Some(row);
+            out.from = match &bound.slots[i] {
+                Some(Given::Expr(e)) => Some(Rc::new((*e).clone())),
+                _ => None,
+            };
+        } else if matches!(sig.kind, Kind::Operator(_)) && !(value_op && cx.row.is_some()) {
+            out.row = Some(Row::any());
+            out.from = None;
+        }
+        out
+    }
+
+    /// Records what was called, what it accepts in `with`, and that its seed is known.
+    fn note_call(&mut self, sig: &Sig<'a>, call: &Expr, callee: Span, seeded: bool, open: bool) {
+        let accepted = match &sig.kind {
+            Kind::Operator(op) => {
+                self.operators.insert(call.span, op.name.clone());
+                if op.spec.class == Class::Sampled && !seeded && !open {
+                    self.need_seed(&op.name, callee);
+                }
+                if op.spec.effect == Effect::Value { Accepted::default() } else { Accepted::of(op.spec.with) }
+            }
+            Kind::UserOp => Accepted::of(&["gpus", "at_most", "workers"]),
+            Kind::Fn(module, function) => match self.bodies.get(&(*module, function.name.text.clone())) {
+                Some(Progress::Open) => {
+                    self.report(
+                        Diagnostic::new(
+                            E0218,
+                            callee,
+                            format!("`{}` calls itself", function.name.text),
+                            "called within itself",
+                        )
+                        .also(function.name.span, "declared here")
+                        .help("a function is a template that is written out at each call; it cannot recur"),
+                    );
+                    Accepted::default()
+                }
+                _ => self.body(*module, function),
+            },
+            Kind::Prelude => Accepted::default(),
+        };
+        if let Some(top) = self.accepted.last_mut() {
+            top.add(&accepted);
+        }
+    }
+
+    fn need_seed(&mut self, name: &str, span: Span) {
+        if matches!(self.names[0].values.get("seed"), Some(ItemKind::Param { .. })) {
+            self.mark(0, "seed");
+            return;
+        }
+        self.report(
+            Diagnostic::new(E0208, span, format!("`{name}` draws random numbers and has no seed"), "no seed")
+                .help("declare one for the whole recipe, `param seed: Int = 1`, or give `seed: 1` here"),
+        );
+    }
+}
+
+enum Slot {
+    Param(usize),
+    Where,
+    Seed,
+    Rest,
+    None,
+}
+
+/// Says whether a parameter of this type speaks of the current row.
+pub(super) fn rowwise(ty: &Type) -> bool {
+    match ty {
+        Type::RowFn(_) | Type::Field(_) => true,
+        Type::Optional(t) | Type::List(t) => rowwise(t),
+        Type::Union(ts) | Type::Tuple(ts) => ts.iter().any(rowwise),
+        Type::Record(row) => row.fields.iter().any(|(_, t)| rowwise(t)),
+        _ => false,
+    }
+}
+
+fn dataset_in(ty: &Type) -> bool {
+    match ty {
+        Type::Dataset(_) => true,
+        Type::Optional(t) => dataset_in(t),
+        Type::Union(ts) => !ts.is_empty() && ts.iter().all(dataset_in),
+        _ => false,
+    }
+}
+
+impl Arg {
+    /// The expression of an argument, however it is given.
+    pub(super) fn value(&self) -> &Expr {
+        match self {
+            Arg::Positional(e) | Arg::Named(_, e) | Arg::Spread(e, _) => e,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Checks a whole program: every name, call and row, all problems of all files in one go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::allow;
+use super::infer::Solver;
+use super::modules::{Module, Program};
+use super::names::{self, Names};
+use super::withs::Accepted;
+use crate::base::{Diagnostic, Problems, Span};
+use crate::spec::{Catalogue, Row, Type, prelude};
+use crate::syntax::ast::{Expr, ItemKind, UserOp};
+
+/// What the command line chooses.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--profile`
+    pub profile: Option<String>,
+    /// `-p name=value`, in order.
+    pub params: Vec<(String, String)>,
+}
+
+/// What checking found out.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// The type of each top-level value, by module and name.
+    pub bindings: BTreeMap<(usize, String), Type>,
+    /// The built-in operator behind each call, by the span of the call.
+    pub operators: BTreeMap<Span, String>,
+}
+
+/// Checks `program` against the operators of `catalogue`.
+pub fn check(program: &Program, catalogue: &Catalogue, settings: &Settings) -> (Checked, Problems) {
+    let functions: Vec<UserOp> = prelude::FUNCTIONS.iter().map(|t| crate::syntax::parse_signature(t).0).collect();
+    let schemas: Vec<(&str, UserOp)> = prelude::SCHEMAS
+        .iter()
+        .map(|(name, row)| (*name, crate::syntax::parse_signature(&format!("op schema(row: {row}) -> Str")).0))
+        .collect();
+    let with: Vec<(&str, UserOp)> = prelude::WITH
+        .iter()
+        .map(|(name, ty)| (*name, crate::syntax::parse_signature(&format!("op with(value: {ty}) -> Str")).0))
+        .collect();
+    let mut checker = Checker {
+        program,
+        catalogue,
+        settings,
+        functions: &functions,
+        schemas: &schemas,
+        with: &with,
+        names: Vec::new(),
+        solver: Solver::default(),
+        problems: Problems::default(),
+        lets: BTreeMap::new(),
+        open: Vec::new(),
+        bodies: BTreeMap::new(),
+        closed: BTreeSet::new(),
+        accepted: Vec::new(),
+        used: BTreeSet::new(),
+        types: BTreeMap::new(),
+        operators: BTreeMap::new(),
+    };
+    checker.names = program.modules.iter().map(|m| names::collect(m, &mut checker.problems)).collect();
+    for module in &program.modules {
+        checker.module(module);
+    }
+    checker.settings();
+    checker.unused();
+    let Checker { problems, lets, operators, solver, .. } = checker;
+    let mut bindings = BTreeMap::new();
+    for (key, state) in lets {
+        if let Progress::Done(ty) = state {
+            bindings.insert(key, solver.resolve(&ty));
+        }
+    }
+    let mut out = Problems::default();
+    let mut rest = problems.sorted();
+    for module in &program.modules {
+        let (mine, others) = rest.into_iter().partition(|d: &Diagnostic| d.primary.span.source == module.file.source);
+        rest = others;
+        let mut list = Problems::default();
+        let mine: Vec<Diagnostic> = mine;
+        mine.into_iter().for_each(|d| list.push(d));
+        out.extend(allow::apply(&module.file, list, allow::Stage::Check));
+    }
+    rest.into_iter().for_each(|d| out.push(d));
+    (Checked { bindings, operators }, out)
+}
+
+/// How far the checking of a name has come.
+#[derive(Clone, Debug)]
+pub(super) enum Progress<T> {
+    Open,
+    Done(T),
+}
+
+/// The checker's state. Its methods are spread over the files of this folder by subject.
+pub(super) struct Checker<'a> {
+    pub(super) program: &'a Program,
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) settings: &'a Settings,
+    /// Signatures of the prelude's functions.
+    pub(super) functions: &'a [UserOp],
+    /// Built-in schemas, each as the type of the one parameter of a signature.
+    pub(super) schemas: &'a [(&'a str, UserOp)],
+    /// Options of `with`, likewise.
+    pub(super) with: &'a [(&'a str, UserOp)],
+    pub(super) names: Vec<Names<'a>>,
+    pub(super) solver: Solver,
+    pub(super) problems: Problems,
+    /// Types of top-level values.
+    pub(super) lets: BTreeMap<(usize, String), Progress<Type>>,
+    /// Top-level values being inferred, outermost first.
+    pub(super) open: Vec<(usize, String, Span)>,
+    /// Function bodies, with what `with` options they accept.
+    pub(super) bodies: BTreeMap<(usize, String), Progress<Accepted>>,
+    /// Functions whose result has no columns but those that its type names.
+    pub(super) closed: BTreeSet<(usize, String)>,
+    /// What the bindings being checked accept in `with`, innermost last.
+    pub(super) accepted: Vec<Accepted>,
+    /// Top-level names and imports that something reads.
+    pub(super) used: BTreeSet<(usize, String)>,
+    /// Types of calls and names as they were inferred, for tracing where a column came from.
+    pub(super) types: BTreeMap<Span, Type>,
+    pub(super) operators: BTreeMap<Span, String>,
+}
+
+/// Where an expression stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cx {
+    /// The module whose names are in scope.
+    pub(super) module: usize,
+    /// Parameters, local `let`s and sweep variables, innermost last.
+    pub(super) locals: Vec<(String, Type)>,
+    /// Inside a row function: the columns of the current row.
+    pub(super) row: Option<Row>,
+    /// The expression that the current row comes from, to trace a column that is not there.
+    pub(super) from: Option<Rc<Expr>>,
+    /// What asks for the row.
+    pub(super) callee: String,
+}
+
+impl Cx {
+    pub(super) fn of(module: usize) -> Self {
+        Self { module, ..Self::default() }
+    }
+
+    pub(super) fn with_row(&self, row: Option<Row>) -> Self {
+        Self { row, ..self.clone() }
+    }
+}
+
+/// What a value is wanted for, for messages.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Site {
+    /// Such as "`cutoff` of `train.sft`".
+    pub(super) what: String,
+    /// The operator or function alone.
+    pub(super) callee: String,
+    /// Its declaration, if the user wrote it.
+    pub(super) decl: Option<Span>,
+}
+
+impl Site {
+    pub(super) fn new(what: impl Into<String>, decl: Option<Span>) -> Self {
+        Self { what: what.into(), callee: String::new(), decl }
+    }
+}
+
+impl<'a> Checker<'a> {
+    /// Adds a problem, unless it points at nothing in the user's text.
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        self.problems.push(diagnostic);
+    }
+
+    /// Notes that a top-level name or an import is read.
+    pub(super) fn mark(&mut self, module: usize, name: &str) {
+        self.used.insert((module, name.to_owned()));
+    }
+
+    pub(super) fn in_std(&self, module: usize) -> bool {
+        self.program.modules[module].folder.is_none()
+    }
+
+    fn module(&mut self, module: &'a Module) {
+        for item in &module.file.items {
+            self.item(module.id, &item.kind);
+        }
+    }
+
+    fn item(&mut self, module: usize, item: &'a ItemKind) {
+        let cx = Cx::of(module);
+        match item {
+            ItemKind::Recipe { .. } | ItemKind::Import(_) | ItemKind::Secret { .. } => {}
+            ItemKind::Param { name, .. } => {
+                self.global(module, &name.text, name.span);
+                self.param_value(module, item);
+            }
+            ItemKind::Schema { row, .. } => {
+                self.schema_row(row, module);
+            }
+            ItemKind::Fn(function) => {
+                self.body(module, function);
+            }
+            ItemKind::Op(op) => self.user_op(module, op),
+            ItemKind::Let(binding) | ItemKind::Stage(binding) => {
+                self.global(module, &binding.name.text, binding.name.span);
+            }
+            ItemKind::Expect { cond, .. } => self.gate(cond, "expect", &cx),
+            ItemKind::Warn { cond, .. } => self.gate(cond, "warn", &cx),
+            ItemKind::Output { name, value, .. } => self.output(name, value, &cx),
+            ItemKind::Profile { name, fields, with } => self.profile(module, name, fields, with.as_ref()),
+        }
+    }
+
+    /// Infers an expression's type and remembers it for later looks at its origin.
+    pub(super) fn noted(&mut self, e: &Expr, ty: Type) -> Type {
+        self.types.insert(e.span, ty.clone());
+        ty
+    }
+}

@@ -1,0 +1,641 @@
+//! Expressions: the type of each, and whether it may stand where a type is asked for.
+
+use super::check::{Checker, Cx, Progress, Site};
+use super::infer::Misfit;
+use super::modules::ImportTarget;
+use super::written::{Home, Position, Vars};
+use crate::base::codes::{E0107, E0120, E0201, E0202, E0204, E0207, E0211, E0304, E0306, E0307, E0601, E0602};
+use crate::base::{Diagnostic, Span, phrase};
+use crate::spec::{Row, Type, units};
+use crate::syntax::ast::{Binding, Expr, ExprKind, ItemKind, Name, RecordField};
+
+impl Checker<'_> {
+    /// Returns the type of an expression; problems in it are reported once and give [`Type::Error`].
+    pub(super) fn infer(&mut self, e: &Expr, cx: &Cx) -> Type {
+        match &e.kind {
+            ExprKind::Number(parts, int) => self.number(parts, *int, e.span),
+            ExprKind::Str(text) => self.string(text, cx),
+            ExprKind::Bool(_) => Type::Bool,
+            ExprKind::None => Type::None,
+            ExprKind::Ident(name) => {
+                let ty = self.ident(name, e.span, cx);
+                self.noted(e, ty)
+            }
+            ExprKind::TypeName(name) => match self.schema(name, Home::Module(cx.module)) {
+                Some(row) => Type::Schema(row),
+                None => {
+                    let names = &self.names[cx.module];
+                    let near = phrase::nearest(name, names.schemas.keys().copied()).map(str::to_owned);
+                    let d = Diagnostic::new(E0201, e.span, format!("there is no schema `{name}`"), "unknown schema");
+                    self.report(match near {
+                        Some(near) => d.help(format!("did you mean `{near}`?")).fix(e.span, near),
+                        None => d.help(format!("declare it: `schema {name} {{ id: Str, … }}`")),
+                    });
+                    Type::Error
+                }
+            },
+            ExprKind::Col(name) => self.column(name, e.span, cx),
+            ExprKind::Field(base, name) => {
+                let ty = self.field(base, name, cx);
+                self.noted(e, ty)
+            }
+            ExprKind::Index(base, index) => self.index(base, index, cx),
+            ExprKind::Call { .. } => {
+                let ty = self.call(e, None, cx);
+                self.noted(e, ty)
+            }
+            ExprKind::Pipe { left, call, .. } => {
+                let ty = self.call(call, Some(left), cx);
+                self.noted(e, ty)
+            }
+            ExprKind::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right, cx),
+            ExprKind::Unary { op, value } => self.unary(*op, value, cx),
+            ExprKind::Range(from, to) => self.range(from.as_deref(), to.as_deref(), e.span, cx),
+            ExprKind::If { cond, then, other } => {
+                self.condition(cond, cx);
+                let (a, b) = (self.infer(then, cx), self.infer(other, cx));
+                self.branches(&a, &b, then, other)
+            }
+            ExprKind::Sweep { axes, filter, body } => self.sweep(axes, filter.as_deref(), body, cx),
+            ExprKind::Record(fields) => self.record(fields, cx),
+            ExprKind::List(items) => {
+                let mut element = Type::Var(self.solver.free());
+                for item in items {
+                    let ty = self.infer(item, cx);
+                    element = match self.solver.join(&element, &ty) {
+                        Some(joined) => joined,
+                        None => {
+                            let (one, other) = (self.show(&element), self.show(&ty));
+                            self.report(
+                                Diagnostic::new(
+                                    E0304,
+                                    item.span,
+                                    format!("a list has one type of element, here {one}; this is {other}"),
+                                    format!("a {other}"),
+                                )
+                                .help("make it a record `{ a: …, b: … }` or a tuple `(…, …)`"),
+                            );
+                            Type::Error
+                        }
+                    };
+                }
+                Type::List(Box::new(element))
+            }
+            ExprKind::Tuple(items) => Type::Tuple(items.iter().map(|i| self.infer(i, cx)).collect()),
+            ExprKind::Paren(inner) => self.infer(inner, cx),
+        }
+    }
+
+    /// Checks an expression against the type that its place asks for, which also tells what its literals mean.
+    pub(super) fn expect(&mut self, e: &Expr, want: &Type, cx: &Cx, site: &Site) -> Type {
+        let want = self.solver.resolve(want);
+        match (&e.kind, &want) {
+            (ExprKind::Paren(inner), _) => return self.expect(inner, &want, cx, site),
+            (_, Type::RowFn(inner)) => {
+                let row = cx.row.clone().unwrap_or_else(Row::any);
+                return self.expect(e, inner, &cx.with_row(Some(row)), site);
+            }
+            (ExprKind::Col(name), Type::Field(inner)) => {
+                let have = self.column(name, e.span, cx);
+                if let Err(misfit) = self.solver.fits(&strip(&have), inner) {
+                    self.misfit(e, &have, inner, misfit, site, cx);
+                }
+                return Type::Field(Box::new(have));
+            }
+            (ExprKind::None, Type::Optional(_)) => return Type::None,
+            (_, Type::Optional(inner)) if matches!(**inner, Type::RowFn(_) | Type::Field(_)) => {
+                return self.expect(e, inner, cx, site);
+            }
+            (_, Type::Optional(inner))
+                if !matches!(e.kind, ExprKind::Ident(_) | ExprKind::Field(..) | ExprKind::Col(_)) =>
+            {
+                if matches!(e.kind, ExprKind::List(_) | ExprKind::Record(_) | ExprKind::Str(_) | ExprKind::Number(..)) {
+                    return self.expect(e, inner, cx, site);
+                }
+            }
+            (ExprKind::If { cond, then, other }, _) => {
+                self.condition(cond, cx);
+                let a = self.expect(then, &want, cx, site);
+                let b = self.expect(other, &want, cx, site);
+                return self.solver.join(&a, &b).unwrap_or(want);
+            }
+            (ExprKind::List(items), Type::List(element)) => {
+                for item in items {
+                    self.expect(item, element, cx, site);
+                }
+                return want;
+            }
+            (ExprKind::Record(fields), Type::Record(row))
+                if fields.iter().all(|f| !matches!(f, RecordField::Spread(..))) =>
+            {
+                self.record_as(fields, row, e.span, cx, site);
+                return want;
+            }
+            (ExprKind::Str(text), Type::Prompt) => return self.prompt(text, cx),
+            (ExprKind::Range(from, to), Type::Range(element)) => {
+                for end in [from, to].into_iter().flatten() {
+                    self.expect(end, element, cx, site);
+                }
+                return want;
+            }
+            (_, Type::Union(members)) => return self.expect_union(e, members, cx, site),
+            (ExprKind::Ident(name), Type::Enum(variants)) if self.is_bare_variant(name, variants, cx) => {
+                self.report(
+                    Diagnostic::new(
+                        crate::base::codes::E0213,
+                        e.span,
+                        format!("a variant is written as a string: `\"{name}\"`"),
+                        "no such name",
+                    )
+                    .help(format!("write `\"{name}\"`"))
+                    .fix(e.span, format!("\"{name}\"")),
+                );
+                return Type::Error;
+            }
+            _ => {}
+        }
+        let have = self.infer(e, cx);
+        if let Err(misfit) = self.solver.fits(&have, &want) {
+            self.misfit(e, &have, &want, misfit, site, cx);
+            return Type::Error;
+        }
+        have
+    }
+
+    /// Literals are checked against the one member of the union that they can be.
+    fn expect_union(&mut self, e: &Expr, members: &[Type], cx: &Cx, site: &Site) -> Type {
+        let shape = |t: &Type| match (&e.kind, t) {
+            (_, Type::RowFn(_) | Type::Field(_)) => true,
+            (ExprKind::Record(_), Type::Record(_)) => true,
+            (ExprKind::Range(..), Type::Range(_)) => false,
+            (ExprKind::List(_), Type::List(_)) => true,
+            (ExprKind::Str(_), Type::Enum(_) | Type::Prompt | Type::Str) => true,
+            _ => false,
+        };
+        let fitting: Vec<&Type> = members.iter().filter(|t| shape(t)).collect();
+        let rowwise = members.iter().all(|t| matches!(t, Type::RowFn(_) | Type::Field(_)));
+        match fitting.as_slice() {
+            [only] => return self.expect(e, only, cx, site),
+            _ if rowwise => {
+                let inner = members.iter().map(|t| match t {
+                    Type::RowFn(t) | Type::Field(t) => (**t).clone(),
+                    other => other.clone(),
+                });
+                let want = Type::Union(inner.collect());
+                let row = cx.row.clone().unwrap_or_else(Row::any);
+                return self.expect(e, &want, &cx.with_row(Some(row)), site);
+            }
+            _ => {}
+        }
+        let want = Type::Union(members.to_vec());
+        let have = self.infer(e, cx);
+        if let Err(misfit) = self.solver.fits(&have, &want) {
+            self.misfit(e, &have, &want, misfit, site, cx);
+            return Type::Error;
+        }
+        have
+    }
+
+    fn is_bare_variant(&self, name: &str, variants: &[String], cx: &Cx) -> bool {
+        variants.iter().any(|v| v == name)
+            && !cx.locals.iter().any(|(n, _)| n == name)
+            && !self.names[cx.module].values.contains_key(name)
+    }
+
+    /// Checks the fields of a record literal against those of a type.
+    fn record_as(&mut self, fields: &[RecordField], row: &Row, span: Span, cx: &Cx, site: &Site) {
+        let mut seen: Vec<&Name> = Vec::new();
+        for field in fields {
+            let (name, value) = match field {
+                RecordField::Named(name, value) => (name, value.clone()),
+                RecordField::Pun(name) => (name, Expr { kind: ExprKind::Ident(name.text.clone()), span: name.span }),
+                RecordField::Spread(..) => continue,
+            };
+            self.twice(&seen, name);
+            seen.push(name);
+            match row.get(&name.text) {
+                Some(want) => {
+                    let what = Site { what: format!("`{}` in {}", name.text, site.what), ..site.clone() };
+                    self.expect(&value, want, cx, &what);
+                }
+                None if row.tail.is_some() => {
+                    self.infer(&value, cx);
+                }
+                None => {
+                    let known: Vec<&str> = row.fields.iter().map(|(n, _)| n.as_str()).collect();
+                    self.extra_field(&name.text, name.span, &known, &site.what);
+                    self.infer(&value, &cx.with_row(Some(Row::any())));
+                }
+            }
+        }
+        if row.tail.is_none() {
+            let missing: Vec<&str> = row
+                .fields
+                .iter()
+                .filter(|(n, t)| !matches!(t, Type::Optional(_) | Type::RowFn(_)) && !seen.iter().any(|s| s.text == *n))
+                .map(|(n, _)| n.as_str())
+                .collect();
+            if !missing.is_empty() {
+                let all = phrase::quoted(&missing);
+                self.report(
+                    Diagnostic::new(E0211, span, format!("the record for {} lacks {all}", site.what), "not complete")
+                        .help(format!("add `{}: …`", missing[0])),
+                );
+            }
+        }
+    }
+
+    fn twice(&mut self, seen: &[&Name], name: &Name) {
+        if let Some(first) = seen.iter().find(|n| n.text == name.text) {
+            self.report(
+                Diagnostic::new(E0202, name.span, format!("`{}` stands twice in this record", name.text), "again here")
+                    .also(first.span, "first here")
+                    .help("keep one of them; a later field overrides only one that was spread with `..`"),
+            );
+        }
+    }
+
+    fn record(&mut self, fields: &[RecordField], cx: &Cx) -> Type {
+        let mut row = Row::default();
+        let mut seen: Vec<&Name> = Vec::new();
+        let mut unknown = false;
+        for field in fields {
+            let (name, ty) = match field {
+                RecordField::Named(name, value) => (name, self.infer(value, cx)),
+                RecordField::Pun(name) => {
+                    let e = Expr { kind: ExprKind::Ident(name.text.clone()), span: name.span };
+                    (name, self.infer(&e, cx))
+                }
+                RecordField::Spread(value, span) => {
+                    let ty = self.infer(value, cx);
+                    match self.solver.resolve(&ty) {
+                        Type::Record(more) => {
+                            for (name, ty) in more.fields {
+                                set(&mut row, &name, ty);
+                            }
+                            row.tail = row.tail.or(more.tail);
+                        }
+                        Type::Error => unknown = true,
+                        other => self.no_record(*span, &other),
+                    }
+                    continue;
+                }
+            };
+            self.twice(&seen, name);
+            seen.push(name);
+            set(&mut row, &name.text, ty);
+        }
+        if unknown { Type::Error } else { Type::Record(row) }
+    }
+
+    pub(super) fn no_record(&mut self, span: Span, ty: &Type) {
+        let shown = self.show(ty);
+        self.report(
+            Diagnostic::new(E0107, span, format!("`..` spreads a record; this is {shown}"), "not a record")
+                .help("spread a record such as `{ lr: 1e-5, epochs: 3 }`; a range is named: `keep: ..30deg`"),
+        );
+    }
+
+    fn number(&mut self, parts: &[(f64, Option<String>)], int: bool, span: Span) -> Type {
+        match units::number(parts) {
+            Ok((Some(dim), _)) => Type::Dim(dim),
+            Ok((None, _)) if int => Type::Int,
+            Ok((None, _)) => Type::Float,
+            Err(unit) => {
+                let d = if units::to_base(1.0, &unit).is_some() {
+                    Diagnostic::new(
+                        E0120,
+                        span,
+                        format!("`{unit}` is of another dimension than the rest of the number"),
+                        "mixed units",
+                    )
+                    .help("glue only units of one dimension, as in `2h30m`")
+                } else {
+                    let d = Diagnostic::new(E0120, span, format!("there is no unit `{unit}`"), "unknown unit");
+                    let folded = units::names().find(|n| n.eq_ignore_ascii_case(&unit));
+                    match folded.or_else(|| phrase::nearest(&unit, units::names())) {
+                        Some(near) => d.help(format!("did you mean `{near}`?")),
+                        None => d.help(format!("units are {}", phrase::quoted(&units::names().collect::<Vec<_>>()))),
+                    }
+                };
+                self.report(d);
+                Type::Error
+            }
+        }
+    }
+
+    fn ident(&mut self, name: &str, span: Span, cx: &Cx) -> Type {
+        if let Some((_, ty)) = cx.locals.iter().rev().find(|(n, _)| n == name) {
+            return self.solver.resolve(ty);
+        }
+        let names = &self.names[cx.module];
+        if let Some(item) = names.values.get(name).copied() {
+            self.mark(cx.module, name);
+            if let ItemKind::Fn(_) | ItemKind::Op(_) = item {
+                self.function_as_value(name, item, span);
+                return Type::Error;
+            }
+            return self.global(cx.module, name, span);
+        }
+        if let Some(target) = names.imports.get(name).copied() {
+            self.mark(cx.module, name);
+            let (what, help) = match target {
+                ImportTarget::Operators(module) => {
+                    let first = self.catalogue.operators.iter().find(|op| op.name.starts_with(&format!("{module}.")));
+                    let example = first.map_or("data.jsonl", |op| op.name.as_str());
+                    ("a module of operators", format!("call one of its operators, as in `{example}(…)`"))
+                }
+                ImportTarget::Module(_) => ("a file", format!("name a value of it: `{name}.…`")),
+                ImportTarget::Missing => return Type::Error,
+            };
+            self.report(
+                Diagnostic::new(E0304, span, format!("`{name}` is {what}, not a value"), "used as a value").help(help),
+            );
+            return Type::Error;
+        }
+        self.unknown_name(name, span, false, cx);
+        Type::Error
+    }
+
+    fn function_as_value(&mut self, name: &str, item: &ItemKind, span: Span) {
+        let params = match item {
+            ItemKind::Fn(f) => &f.params,
+            ItemKind::Op(op) => &op.params,
+            _ => return,
+        };
+        let args: Vec<String> = params.iter().map(|p| format!("{0}: .{0}", p.name.text)).collect();
+        let declared = self
+            .names
+            .iter()
+            .find_map(|n| n.values.get(name).filter(|i| std::ptr::eq(**i, item)).map(|_| n.places[name]));
+        let mut d = Diagnostic::new(
+            E0207,
+            span,
+            format!("the function `{name}` is not a value"),
+            "used without a call",
+        )
+        .help(format!("call it; where a row function is asked for, pass an expression: `{name}({})`", args.join(", ")));
+        if let Some(at) = declared {
+            d = d.also(at, "declared here");
+        }
+        self.report(d);
+    }
+
+    /// Returns the type of a top-level value, inferring it now if nothing has asked for it before.
+    pub(super) fn global(&mut self, module: usize, name: &str, span: Span) -> Type {
+        let key = (module, name.to_owned());
+        match self.lets.get(&key) {
+            Some(Progress::Done(ty)) => return ty.clone(),
+            Some(Progress::Open) => {
+                self.names_in_cycle(module, name);
+                return Type::Error;
+            }
+            None => {}
+        }
+        let Some(item) = self.names[module].values.get(name).copied() else { return Type::Error };
+        self.lets.insert(key.clone(), Progress::Open);
+        self.open.push((module, name.to_owned(), self.names[module].places.get(name).copied().unwrap_or(span)));
+        let cx = Cx::of(module);
+        let ty = match item {
+            ItemKind::Let(binding) | ItemKind::Stage(binding) => self.binding(binding, &cx),
+            ItemKind::Param { ty, .. } => {
+                self.written(ty, &mut Vars::new(Home::Module(module), false), Position::Plain)
+            }
+            ItemKind::Secret { .. } => Type::Secret,
+            _ => Type::Error,
+        };
+        self.open.pop();
+        let ty = self.solver.resolve(&ty);
+        self.lets.insert(key, Progress::Done(ty.clone()));
+        ty
+    }
+
+    fn names_in_cycle(&mut self, module: usize, name: &str) {
+        let at = self.open.iter().position(|(m, n, _)| *m == module && n == name).unwrap_or(0);
+        let ring: Vec<(String, Span)> = self.open[at..].iter().map(|(_, n, s)| (n.clone(), *s)).collect();
+        let mut words: Vec<&str> = ring.iter().map(|(n, _)| n.as_str()).collect();
+        words.push(words[0]);
+        let message = match ring.len() {
+            1 => format!("`{name}` is defined by itself"),
+            _ => format!("these names need each other: {}", words.join(" → ")),
+        };
+        let mut d = Diagnostic::new(E0602, ring[0].1, message, format!("needs `{}`", words[1]));
+        for (i, (_, span)) in ring.iter().enumerate().skip(1) {
+            d = d.also(*span, format!("needs `{}`", words[i + 1]));
+        }
+        self.report(d.help(format!("give one of them a value that does not mention `{}`", words[words.len() - 2])));
+    }
+
+    /// Checks `let x: T = e with …` and returns the type of `x`.
+    pub(super) fn binding(&mut self, binding: &Binding, cx: &Cx) -> Type {
+        self.accepted.push(super::withs::Accepted::default());
+        let ty = match &binding.ty {
+            Some(written) => {
+                let want = self.written(written, &mut Vars::new(Home::Module(cx.module), false), Position::Plain);
+                let site = Site::new(format!("`{}`", binding.name.text), Some(written.span));
+                match self.expect(&binding.value, &want, cx, &site) {
+                    Type::Error => Type::Error,
+                    _ => want,
+                }
+            }
+            None => self.infer(&binding.value, cx),
+        };
+        let accepted = self.accepted.pop().unwrap_or_default();
+        if let Some(with) = &binding.with {
+            self.with(with, Some(&accepted), cx);
+        }
+        ty
+    }
+
+    /// Checks the condition of an `if`, or of a sweep: known before anything runs, or per row.
+    pub(super) fn condition(&mut self, cond: &Expr, cx: &Cx) {
+        let ty = self.infer(cond, cx);
+        match self.solver.resolve(&ty) {
+            Type::Bool | Type::Error | Type::Var(_) => {}
+            Type::Metric(_) | Type::Score => self.report(
+                Diagnostic::new(
+                    E0601,
+                    cond.span,
+                    "the graph cannot depend on a value known only after running",
+                    "known only after running",
+                )
+                .help("use `expect` to stop on it, or make the condition a `param`"),
+            ),
+            Type::Optional(_) => self.report(
+                Diagnostic::new(
+                    crate::base::codes::E0308,
+                    cond.span,
+                    "this condition may be absent",
+                    "a Bool that may be absent",
+                )
+                .help("say what absence means: `… ?? false`"),
+            ),
+            other => {
+                let shown = self.show(&other);
+                self.report(
+                    Diagnostic::new(E0304, cond.span, format!("a condition is a Bool; this is {shown}"), "not a Bool")
+                        .help("compare it: `… == …`, `… > …`, `… != none`"),
+                );
+            }
+        }
+    }
+
+    fn branches(&mut self, a: &Type, b: &Type, then: &Expr, other: &Expr) -> Type {
+        match self.solver.join(a, b) {
+            Some(ty) => ty,
+            None => {
+                let (x, y) = (self.show(a), self.show(b));
+                let help = match (self.solver.resolve(a), self.solver.resolve(b)) {
+                    (Type::Record(p), Type::Record(q)) => {
+                        let odd = |p: &Row, q: &Row| -> Vec<String> {
+                            p.fields.iter().filter(|(n, _)| q.get(n).is_none()).map(|(n, _)| n.clone()).collect()
+                        };
+                        let mut odd_ones = odd(&p, &q);
+                        odd_ones.extend(odd(&q, &p));
+                        if odd_ones.is_empty() {
+                            "give each field the same type in both records".to_owned()
+                        } else {
+                            format!(
+                                "give both records the same fields; {} stands in one only",
+                                phrase::quoted(&odd_ones)
+                            )
+                        }
+                    }
+                    _ => "both branches must have one type, for what follows is checked against it whichever is taken"
+                        .to_owned(),
+                };
+                self.report(
+                    Diagnostic::new(E0306, other.span, format!("the branches of this `if` differ: {x} and {y}"), y)
+                        .also(then.span, x)
+                        .help(help),
+                );
+                Type::Error
+            }
+        }
+    }
+
+    fn range(&mut self, from: Option<&Expr>, to: Option<&Expr>, span: Span, cx: &Cx) -> Type {
+        let mut element: Option<Type> = None;
+        for end in [from, to].into_iter().flatten() {
+            let ty = self.infer(end, cx);
+            let ty = self.solver.resolve(&ty);
+            element = Some(match element {
+                None => ty,
+                Some(first) => match self.solver.join(&first, &ty) {
+                    Some(joined) => joined,
+                    None => {
+                        let (a, b) = (self.show(&first), self.show(&ty));
+                        self.report(
+                            Diagnostic::new(
+                                crate::base::codes::E0121,
+                                span,
+                                format!("the ends of this range differ: {a} and {b}"),
+                                "two dimensions",
+                            )
+                            .help("give both ends the same unit, as in `500rows..200_000rows`"),
+                        );
+                        Type::Error
+                    }
+                },
+            });
+        }
+        Type::Range(Box::new(element.unwrap_or(Type::Error)))
+    }
+
+    fn index(&mut self, base: &Expr, index: &Expr, cx: &Cx) -> Type {
+        let ty = self.infer(base, cx);
+        let at = self.infer(index, cx);
+        match self.solver.resolve(&ty) {
+            Type::List(element) => {
+                if let Err(misfit) = self.solver.fits(&at, &Type::Int) {
+                    self.misfit(index, &at, &Type::Int, misfit, &Site::new("the index of a list", None), cx);
+                }
+                *element
+            }
+            Type::Tuple(items) => match &index.kind {
+                ExprKind::Number(parts, true) => {
+                    items.get(parts.first().map_or(0, |p| p.0 as usize)).cloned().unwrap_or(Type::Error)
+                }
+                _ => Type::Error,
+            },
+            Type::Error | Type::Json | Type::Var(_) => Type::Error,
+            other => {
+                let shown = self.show(&other);
+                self.report(
+                    Diagnostic::new(
+                        E0304,
+                        base.span,
+                        format!("only lists and tuples have an index; this is {shown}"),
+                        "no list",
+                    )
+                    .help("fields are read with a point: `.name`"),
+                );
+                Type::Error
+            }
+        }
+    }
+
+    /// The type of `.name`.
+    pub(super) fn column(&mut self, name: &Name, span: Span, cx: &Cx) -> Type {
+        let Some(row) = &cx.row else {
+            self.report(
+                Diagnostic::new(E0307, span, format!("`.{}` stands where there is no row", name.text), "no current row")
+                    .help("a column can be read only in an argument that is worked out for each row, such as `filter.rule(where: …)` or `data.derive(new: …)`"),
+            );
+            return Type::Error;
+        };
+        let row = self.solver.row(row);
+        match row.get(&name.text) {
+            Some(ty) => self.solver.resolve(ty),
+            None if row.is_any() => Type::Error,
+            None => {
+                self.missing_column(name, span, &row, cx);
+                Type::Error
+            }
+        }
+    }
+
+    /// Reports a field that is not one of `known`.
+    pub(super) fn extra_field(&mut self, name: &str, span: Span, known: &[&str], what: &str) {
+        let d =
+            Diagnostic::new(crate::base::codes::E0210, span, format!("{what} has no field `{name}`"), "unknown field");
+        self.report(match phrase::nearest(name, known.iter().copied()) {
+            Some(near) => d.help(format!("did you mean `{near}`?")).fix(span, near),
+            None => d.help(format!("its fields are {}", phrase::quoted(known))),
+        });
+    }
+
+    /// Returns a type as the user would write it.
+    pub(super) fn show(&self, ty: &Type) -> String {
+        match self.solver.resolve(ty) {
+            other => other.to_string(),
+        }
+    }
+
+    /// Reports that a value does not fit; `e` is the value.
+    pub(super) fn misfit(&mut self, e: &Expr, have: &Type, want: &Type, misfit: Misfit, site: &Site, cx: &Cx) {
+        super::misfits::report(self, e, have, want, misfit, site, cx);
+    }
+
+    pub(super) fn not_callable(&mut self, span: Span, what: &str) {
+        self.report(
+            Diagnostic::new(E0204, span, format!("{what} cannot be called"), "not an operator or function")
+                .help("operators are called as `module.name(…)`, functions by their name; a plain value is only named"),
+        );
+    }
+}
+
+fn set(row: &mut Row, name: &str, ty: Type) {
+    match row.fields.iter_mut().find(|(n, _)| n == name) {
+        Some(slot) => slot.1 = ty,
+        None => row.fields.push((name.to_owned(), ty)),
+    }
+}
+
+/// Columns may be absent where only their name is asked for.
+fn strip(ty: &Type) -> Type {
+    match ty {
+        Type::Optional(inner) => (**inner).clone(),
+        other => other.clone(),
+    }
+}

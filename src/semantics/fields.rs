@@ -1,0 +1,549 @@
+//! What stands after a point: fields of records, parts of results, methods of row values, and those of scores and grids.
+
+use super::check::{Checker, Cx, Site};
+use super::modules::ImportTarget;
+use crate::base::codes::{E0201, E0202, E0210, E0211, E0212, E0304, E0308, E0604};
+use crate::base::{Diagnostic, Span, phrase};
+use crate::spec::prelude::{self, Kind, Method};
+use crate::spec::{Dim, GridAxis, Row, Type};
+use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name};
+
+const GRID_METHODS: &[&str] = &["table", "best", "at", "mean", "worst_drop"];
+
+impl Checker<'_> {
+    /// `base.name` without a call.
+    pub(super) fn field(&mut self, base: &Expr, name: &Name, cx: &Cx) -> Type {
+        if let ExprKind::Ident(module) = &base.kind
+            && !cx.locals.iter().any(|(n, _)| n == module)
+            && !self.names[cx.module].values.contains_key(module.as_str())
+            && let Some(target) = self.names[cx.module].imports.get(module.as_str()).copied()
+        {
+            self.mark(cx.module, module);
+            return self.imported_value(module, target, name, base.span, cx);
+        }
+        let ty = self.infer(base, cx);
+        self.field_of(&ty, name, base, cx)
+    }
+
+    fn imported_value(&mut self, alias: &str, target: &ImportTarget, name: &Name, at: Span, cx: &Cx) -> Type {
+        match target {
+            ImportTarget::Missing => Type::Error,
+            ImportTarget::Operators(module) => {
+                let full = format!("{module}.{}", name.text);
+                let whole = at.to(name.span);
+                if self.catalogue.get(&full).is_some() {
+                    self.report(
+                        Diagnostic::new(
+                            crate::base::codes::E0207,
+                            whole,
+                            format!("the operator `{full}` is not a value"),
+                            "used without a call",
+                        )
+                        .help(format!("call it: `{full}(…)`")),
+                    );
+                } else {
+                    // The call path reports unknown operators with suggestions.
+                    let call = Expr {
+                        kind: ExprKind::Call {
+                            callee: Box::new(Expr {
+                                kind: ExprKind::Field(
+                                    Box::new(Expr { kind: ExprKind::Ident(alias.to_owned()), span: at }),
+                                    name.clone(),
+                                ),
+                                span: whole,
+                            }),
+                            args: Vec::new(),
+                            args_span: name.span,
+                        },
+                        span: whole,
+                    };
+                    self.call(&call, None, cx);
+                }
+                Type::Error
+            }
+            ImportTarget::Module(id) => match self.names[*id].values.get(name.text.as_str()).copied() {
+                Some(ItemKind::Fn(_) | ItemKind::Op(_)) => {
+                    self.report(
+                        Diagnostic::new(
+                            crate::base::codes::E0207,
+                            name.span,
+                            format!("the function `{alias}.{}` is not a value", name.text),
+                            "used without a call",
+                        )
+                        .help(format!("call it: `{alias}.{}(…)`", name.text)),
+                    );
+                    Type::Error
+                }
+                Some(_) => {
+                    self.mark(*id, &name.text);
+                    self.global(*id, &name.text, name.span)
+                }
+                None => {
+                    self.not_exported(*id, alias, name);
+                    Type::Error
+                }
+            },
+        }
+    }
+
+    fn field_of(&mut self, ty: &Type, name: &Name, base: &Expr, cx: &Cx) -> Type {
+        let ratio = || Type::Metric(Box::new(Type::Dim(Dim::Ratio)));
+        match self.solver.resolve(ty) {
+            Type::Error | Type::Json | Type::Var(_) => match prelude::method_named(&name.text) {
+                Some(m) if m.args.is_none() => given(m.gives),
+                _ => Type::Error,
+            },
+            Type::Record(row) => match row.get(&name.text) {
+                Some(ty) => ty.clone(),
+                None if row.tail.is_some() => Type::Error,
+                None => {
+                    let known: Vec<&str> = row.fields.iter().map(|(n, _)| n.as_str()).collect();
+                    self.no_member(name, "this record", &known);
+                    Type::Error
+                }
+            },
+            Type::Dataset(row) => match name.text.as_str() {
+                "rows" => Type::Metric(Box::new(Type::Dim(Dim::Rows))),
+                other => {
+                    if row.get(other).is_some() {
+                        self.report(
+                            Diagnostic::new(E0304, name.span, format!("`.{other}` is a column, not one value"), "a column")
+                                .help(format!("columns are read for each row, inside an operator: `… |> data.select(columns: [.{other}])`")),
+                        );
+                    } else {
+                        self.no_member(name, "a dataset", &["rows"]);
+                    }
+                    Type::Error
+                }
+            },
+            Type::Suite | Type::Benchmark => match name.text.as_str() {
+                "items" => Type::Dataset(Row::any()),
+                "names" => Type::List(Box::new(Type::Str)),
+                _ => {
+                    self.no_member(name, "a suite", &["items", "names"]);
+                    Type::Error
+                }
+            },
+            Type::Score => match name.text.as_str() {
+                "value" | "low" | "high" | "unparsed" | "compat" => ratio(),
+                "n" => Type::Metric(Box::new(Type::Dim(Dim::Rows))),
+                "items" => Type::Dataset(Row::any()),
+                _ => {
+                    self.no_member(
+                        name,
+                        "a score",
+                        &["value", "low", "high", "n", "unparsed", "compat", "items", "by"],
+                    );
+                    Type::Error
+                }
+            },
+            Type::Grid(..) => {
+                let help = if GRID_METHODS.contains(&name.text.as_str()) {
+                    format!("call it: `.{}(…)`", name.text)
+                } else {
+                    format!("a grid has {}", phrase::quoted(GRID_METHODS))
+                };
+                self.report(
+                    Diagnostic::new(E0201, name.span, format!("a grid has no field `{}`", name.text), "not there")
+                        .help(help),
+                );
+                Type::Error
+            }
+            Type::Optional(inner) => {
+                if self.method_applies(&inner, name) || matches!(*inner, Type::Record(_) | Type::Score) {
+                    self.absent(base, name);
+                    return Type::Error;
+                }
+                self.field_of(&inner, name, base, cx)
+            }
+            other => match prelude::method_named(&name.text) {
+                Some(m) if m.args.is_none() => self.method_result(m, &other, name),
+                Some(_) => {
+                    self.report(
+                        Diagnostic::new(E0304, name.span, format!("`.{}` is a method", name.text), "needs parentheses")
+                            .help(format!("write `.{}(…)`", name.text)),
+                    );
+                    Type::Error
+                }
+                None => {
+                    self.no_method(name, &other);
+                    Type::Error
+                }
+            },
+        }
+    }
+
+    fn method_applies(&self, ty: &Type, name: &Name) -> bool {
+        prelude::method_named(&name.text).is_some_and(|m| stands_on(m.on, ty))
+    }
+
+    fn absent(&mut self, base: &Expr, name: &Name) {
+        let fallback = match name.text.as_str() {
+            "len" | "any" | "all" | "count" | "strip_labels" => "[]",
+            _ => "\"\"",
+        };
+        self.report(
+            Diagnostic::new(
+                E0308,
+                base.span,
+                format!("this may be absent, so it has no `.{}`", name.text),
+                "may be absent",
+            )
+            .help(format!("say what stands for an absent value: `(… ?? {fallback}).{}`", name.text)),
+        );
+    }
+
+    fn no_member(&mut self, name: &Name, what: &str, known: &[&str]) {
+        let d = Diagnostic::new(E0201, name.span, format!("{what} has no `{}`", name.text), "not there");
+        self.report(match phrase::nearest(&name.text, known.iter().copied()) {
+            Some(near) => d.help(format!("did you mean `.{near}`?")).fix(name.span, near),
+            None => d.help(format!("it has {}", phrase::quoted(known))),
+        });
+    }
+
+    fn no_method(&mut self, name: &Name, ty: &Type) {
+        let shown = self.show(ty);
+        let known: Vec<&str> = prelude::METHODS.iter().filter(|m| stands_on(m.on, ty)).map(|m| m.name).collect();
+        let d = Diagnostic::new(E0201, name.span, format!("{shown} has no `.{}`", name.text), "not there");
+        self.report(match phrase::nearest(&name.text, known.iter().copied()) {
+            Some(near) => d.help(format!("did you mean `.{near}`?")).fix(name.span, near),
+            None if known.is_empty() => d.help(format!("{shown} has no fields; use the value itself")),
+            None => d.help(format!("{shown} has {}", phrase::quoted(&known))),
+        });
+    }
+
+    fn method_result(&mut self, method: &Method, on: &Type, name: &Name) -> Type {
+        if !stands_on(method.on, on) {
+            self.no_method(name, on);
+            return Type::Error;
+        }
+        given(method.gives)
+    }
+
+    /// `base.name(args)`
+    pub(super) fn method(&mut self, base: &Expr, name: &Name, args: &[Arg], cx: &Cx) -> Type {
+        let ty = self.infer(base, cx);
+        match self.solver.resolve(&ty) {
+            Type::Grid(axes, cell) => self.grid_method(&axes, &cell, name, args, cx),
+            Type::Score if name.text == "by" => {
+                self.simple_args(name, &[("group", Kind::Str)], args, cx);
+                Type::Score
+            }
+            Type::Optional(inner) if self.method_applies(&inner, name) => {
+                self.absent(base, name);
+                self.anywhere(args, cx);
+                Type::Error
+            }
+            on => {
+                let known = matches!(on, Type::Error | Type::Json | Type::Var(_));
+                let Some(method) = prelude::method_named(&name.text) else {
+                    if known {
+                        let names: Vec<&str> = prelude::METHODS.iter().map(|m| m.name).collect();
+                        if !matches!(on, Type::Error) || cx.row.is_some() {
+                            self.no_member(name, "a value", &names);
+                        }
+                    } else {
+                        self.no_method(name, &on);
+                    }
+                    self.anywhere(args, cx);
+                    return Type::Error;
+                };
+                let result = if known { given(method.gives) } else { self.method_result(method, &on, name) };
+                match method.args {
+                    Some(params) => self.simple_args(name, params, args, &self.element(&on, cx)),
+                    None => {
+                        self.report(
+                            Diagnostic::new(
+                                E0304,
+                                name.span,
+                                format!("`.{}` is a property", name.text),
+                                "is not called",
+                            )
+                            .help(format!("write `.{}` without parentheses", name.text)),
+                        );
+                    }
+                }
+                result
+            }
+        }
+    }
+
+    /// Inside `.all(…)` the row is the element, where elements are records.
+    fn element(&self, on: &Type, cx: &Cx) -> Cx {
+        match on {
+            Type::List(element) => match self.solver.resolve(element) {
+                Type::Record(row) => Cx { from: None, ..cx.with_row(Some(row)) },
+                _ => cx.clone(),
+            },
+            _ => cx.clone(),
+        }
+    }
+
+    fn anywhere(&mut self, args: &[Arg], cx: &Cx) {
+        let cx = cx.with_row(Some(Row::any()));
+        for arg in args {
+            self.infer(arg.value(), &cx);
+        }
+    }
+
+    fn simple_args(&mut self, name: &Name, params: &[(&str, Kind)], args: &[Arg], cx: &Cx) {
+        let mut seen = 0;
+        for arg in args {
+            let (e, kind) = match arg {
+                Arg::Positional(e) => {
+                    seen += 1;
+                    if seen > params.len().min(1) {
+                        self.report(
+                            Diagnostic::new(
+                                E0212,
+                                e.span,
+                                format!("`.{}` takes {}", name.text, phrase::count(params.len(), "argument")),
+                                "one too many",
+                            )
+                            .help("leave it out"),
+                        );
+                        continue;
+                    }
+                    (e, params[0].1)
+                }
+                Arg::Named(n, e) => match params.iter().find(|(p, _)| *p == n.text) {
+                    Some((_, kind)) => {
+                        seen += 1;
+                        (e, *kind)
+                    }
+                    None => {
+                        let known: Vec<&str> = params.iter().map(|(p, _)| *p).collect();
+                        self.report(
+                            Diagnostic::new(
+                                E0210,
+                                n.span,
+                                format!("`.{}` has no option `{}`", name.text, n.text),
+                                "unknown option",
+                            )
+                            .help(if known.is_empty() {
+                                "it takes none".to_owned()
+                            } else {
+                                format!("it takes {}", phrase::quoted(&known))
+                            }),
+                        );
+                        continue;
+                    }
+                },
+                Arg::Spread(e, _) => (e, Kind::Any),
+            };
+            let site = Site::new(format!("the argument of `.{}`", name.text), None);
+            match asked(kind) {
+                Some(want) => {
+                    self.expect(e, &want, cx, &site);
+                }
+                None => {
+                    self.infer(e, cx);
+                }
+            }
+        }
+        if seen == 0
+            && let Some((param, _)) = params.first()
+        {
+            self.report(
+                Diagnostic::new(E0211, name.span, format!("`.{}` needs `{param}`", name.text), "argument missing")
+                    .help(format!("write `.{}(…)` with its argument", name.text)),
+            );
+        }
+    }
+
+    fn grid_method(&mut self, axes: &[GridAxis], cell: &Type, name: &Name, args: &[Arg], cx: &Cx) -> Type {
+        let metric = |dim| Type::Metric(Box::new(Type::Dim(dim)));
+        let texts = || Type::List(Box::new(Type::Str));
+        let names: Vec<String> = axes.iter().map(|a| a.name.clone()).collect();
+        let axis = Type::Enum(names.clone());
+        let any_label = || {
+            let all: Option<Vec<String>> = axes.first().and_then(|a| a.labels.clone());
+            all.map_or(Type::Str, Type::Text)
+        };
+        let own: Vec<(&str, Type)> = match name.text.as_str() {
+            "table" => vec![
+                ("rows", axis.clone()),
+                ("cols", axis),
+                ("baseline", Type::Str),
+                ("show", texts()),
+                ("adjust", Type::Enum(vec!["holm".into(), "bh".into()])),
+                ("train", Type::Dataset(Row::any())),
+            ],
+            "best" => vec![("by", Type::Str)],
+            "worst_drop" => vec![("from", any_label()), ("to", any_label())],
+            "at" | "mean" => Vec::new(),
+            _ => {
+                self.no_member(name, "a grid", GRID_METHODS);
+                self.anywhere(args, cx);
+                return Type::Error;
+            }
+        };
+        let by_axis = matches!(name.text.as_str(), "at" | "mean" | "best");
+        let mut fixed = 0;
+        let mut seen: Vec<&Name> = Vec::new();
+        for arg in args {
+            let Arg::Named(n, e) = arg else {
+                let first =
+                    own.first().map_or_else(|| names.first().cloned().unwrap_or_default(), |(n, _)| (*n).to_owned());
+                self.report(
+                    Diagnostic::new(
+                        E0212,
+                        arg.value().span,
+                        format!("`.{}` takes named arguments", name.text),
+                        "needs a name",
+                    )
+                    .help(format!("name it: `{first}: …`")),
+                );
+                self.infer(arg.value(), cx);
+                continue;
+            };
+            if let Some(first) = seen.iter().find(|s| s.text == n.text) {
+                self.report(
+                    Diagnostic::new(E0202, n.span, format!("`{}` is given twice", n.text), "again here")
+                        .also(first.span, "first here")
+                        .help("keep one of them"),
+                );
+            }
+            seen.push(n);
+            if let Some(axis) = axes.iter().find(|a| by_axis && a.name == n.text) {
+                fixed += 1;
+                self.label(e, axis, cx);
+            } else if let Some((_, want)) = own.iter().find(|(o, _)| *o == n.text) {
+                if name.text == "worst_drop" && axes.first().is_some_and(|a| a.labels.is_some()) {
+                    self.label(e, &axes[0], cx);
+                } else {
+                    let site = Site::new(format!("`{}` of `.{}`", n.text, name.text), None);
+                    self.expect(e, want, cx, &site);
+                    if n.text == "baseline" {
+                        self.baseline(e, axes);
+                    }
+                }
+            } else {
+                let mut known: Vec<&str> = own.iter().map(|(o, _)| *o).collect();
+                if by_axis {
+                    known.extend(names.iter().map(String::as_str));
+                }
+                let d = Diagnostic::new(
+                    E0210,
+                    n.span,
+                    format!("`.{}` has no option `{}`", name.text, n.text),
+                    "unknown option",
+                );
+                self.report(match phrase::nearest(&n.text, known.iter().copied()) {
+                    Some(near) if n.text.len() > 1 => d.help(format!("did you mean `{near}`?")),
+                    _ => d.help(format!("it takes {}", phrase::quoted(&known))),
+                });
+                self.infer(e, cx);
+            }
+        }
+        let required: &[&str] = match name.text.as_str() {
+            "table" => &["rows", "cols"],
+            "best" => &["by"],
+            "worst_drop" => &["from", "to"],
+            _ => &[],
+        };
+        if let Some(missing) = required.iter().find(|r| !seen.iter().any(|s| s.text == **r)) {
+            self.report(
+                Diagnostic::new(E0211, name.span, format!("`.{}` needs `{missing}`", name.text), "argument missing")
+                    .help(format!("add `{missing}: \"…\"`")),
+            );
+        }
+        match name.text.as_str() {
+            "table" => Type::Table,
+            "worst_drop" => metric(Dim::Points),
+            "mean" => metric(Dim::Ratio),
+            "at" if fixed < axes.len() => {
+                let open: Vec<GridAxis> =
+                    axes.iter().filter(|a| !seen.iter().any(|s| s.text == a.name)).cloned().collect();
+                Type::Grid(open, Box::new(cell.clone()))
+            }
+            _ => self.solver.resolve(cell),
+        }
+    }
+
+    fn label(&mut self, e: &Expr, axis: &GridAxis, cx: &Cx) {
+        let ty = self.infer(e, cx);
+        let (Some(labels), ExprKind::Str(text)) = (&axis.labels, &e.kind) else {
+            if let Err(misfit) = self.solver.fits(&ty, &Type::Str) {
+                self.misfit(
+                    e,
+                    &ty,
+                    &Type::Str,
+                    misfit,
+                    &Site::new(format!("the label of axis `{}`", axis.name), None),
+                    cx,
+                );
+            }
+            return;
+        };
+        if let Some(text) = text.plain()
+            && !labels.contains(&text)
+        {
+            self.no_label(e.span, &text, &axis.name, labels);
+        }
+    }
+
+    fn baseline(&mut self, e: &Expr, axes: &[GridAxis]) {
+        let ExprKind::Str(text) = &e.kind else { return };
+        let Some(text) = text.plain() else { return };
+        let all: Option<Vec<&Vec<String>>> = axes.iter().map(|a| a.labels.as_ref()).collect();
+        let known: Vec<String> = axes.iter().filter_map(|a| a.labels.clone()).flatten().collect();
+        if all.is_some() && !known.contains(&text) {
+            self.no_label(e.span, &text, "rows or columns", &known);
+        }
+    }
+
+    fn no_label(&mut self, span: Span, text: &str, axis: &str, labels: &[String]) {
+        let d = Diagnostic::new(E0604, span, format!("axis `{axis}` has no label `{text}`"), "no such label");
+        self.report(match phrase::nearest(text, labels.iter().map(String::as_str)) {
+            Some(near) => d.help(format!("did you mean \"{near}\"?")).fix(span, format!("\"{near}\"")),
+            None => d.help(format!("its labels are {}", phrase::quoted(labels))),
+        });
+    }
+}
+
+fn stands_on(kind: Kind, ty: &Type) -> bool {
+    let text = matches!(ty, Type::Str | Type::Text(_) | Type::Enum(_) | Type::Prompt);
+    let list = matches!(ty, Type::List(_));
+    let image = matches!(ty, Type::Image | Type::Video);
+    match kind {
+        Kind::Any => true,
+        _ if matches!(ty, Type::Error | Type::Json | Type::Var(_)) => true,
+        Kind::Str | Kind::MaybeStr => text,
+        Kind::List | Kind::Strs => list,
+        Kind::StrOrList => text || list,
+        Kind::Image => image,
+        Kind::StrOrImage => text || image,
+        Kind::Int => *ty == Type::Int,
+        Kind::Bool | Kind::Test => *ty == Type::Bool,
+        Kind::Regex => *ty == Type::Regex,
+        Kind::Record => matches!(ty, Type::Record(_)),
+    }
+}
+
+fn given(kind: Kind) -> Type {
+    match kind {
+        Kind::Str => Type::Str,
+        Kind::Int => Type::Int,
+        Kind::Bool | Kind::Test => Type::Bool,
+        Kind::Strs => Type::List(Box::new(Type::Str)),
+        Kind::MaybeStr => Type::Optional(Box::new(Type::Str)),
+        Kind::Image => Type::Image,
+        Kind::Regex => Type::Regex,
+        Kind::Any | Kind::List | Kind::Record | Kind::StrOrList | Kind::StrOrImage => Type::Error,
+    }
+}
+
+fn asked(kind: Kind) -> Option<Type> {
+    Some(match kind {
+        Kind::Str => Type::Str,
+        Kind::Int => Type::Int,
+        Kind::Bool | Kind::Test => Type::Bool,
+        Kind::Regex => Type::Regex,
+        Kind::Strs => Type::List(Box::new(Type::Str)),
+        Kind::List => Type::List(Box::new(Type::Error)),
+        Kind::Record => Type::Record(Row::any()),
+        Kind::Image => Type::Image,
+        Kind::Any | Kind::MaybeStr | Kind::StrOrList | Kind::StrOrImage => return None,
+    })
+}

@@ -1,0 +1,505 @@
+//! Items other than plain values: function bodies, user operators, params and profiles, gates and outputs.
+
+use super::check::{Checker, Cx, Progress, Site};
+use super::infer::Misfit;
+use super::misfits;
+use super::withs::Accepted;
+use super::written::{Home, Position, Vars};
+use crate::base::codes::{E0120, E0202, E0213, E0214, E0215, E0216, E0301, E0304, E0702};
+use crate::base::{Diagnostic, Span, phrase};
+use crate::spec::{Dim, Row, Type, units};
+use crate::syntax::BUILTIN_SOURCE;
+use crate::syntax::ast::{
+    Binding, Expr, ExprKind, Function, ItemKind, Name, RecordField, TypeArg, TypeExpr, TypeExprKind, UnaryOp, UserOp,
+    With,
+};
+
+/// Words after `runs "…"`.
+const OP_WORDS: &[&str] = &[
+    "deterministic",
+    "numeric",
+    "sampled",
+    "external",
+    "row_subset",
+    "row_map",
+    "row_expand",
+    "reduce",
+    "train",
+    "score",
+];
+
+impl<'a> Checker<'a> {
+    /// Checks the body of a function, once; returns what it accepts in `with`.
+    pub(super) fn body(&mut self, module: usize, function: &'a Function) -> Accepted {
+        let key = (module, function.name.text.clone());
+        match self.bodies.get(&key) {
+            Some(Progress::Done(accepted)) => return accepted.clone(),
+            Some(Progress::Open) => return Accepted::default(),
+            None => {}
+        }
+        self.bodies.insert(key.clone(), Progress::Open);
+        self.accepted.push(Accepted::default());
+        let mut vars = Vars::new(Home::Module(module), true);
+        let mut cx = Cx::of(module);
+        let names: Vec<&Name> =
+            function.params.iter().map(|p| &p.name).chain(function.locals.iter().map(|b| &b.name)).collect();
+        self.local_names(module, &names);
+        for param in &function.params {
+            let ty = self.written(&param.ty, &mut vars, Position::Param);
+            if let Some(default) = &param.default {
+                let site = Site::new(format!("`{}` of `{}`", param.name.text, function.name.text), None);
+                self.expect(default, &ty, &Cx::of(module), &site);
+            }
+            cx.locals.push((param.name.text.clone(), ty));
+        }
+        for local in &function.locals {
+            let ty = self.local(local, &cx);
+            cx.locals.push((local.name.text.clone(), ty));
+        }
+        let want = self.written(&function.result, &mut vars, Position::Result);
+        match self.solver.resolve(&want) {
+            Type::Dataset(row) => self.returned_rows(function, module, &row, &cx),
+            want => {
+                let site = Site::new(format!("the result of `{}`", function.name.text), Some(function.result.span));
+                self.expect(&function.body, &want, &cx, &site);
+            }
+        }
+        let accepted = self.accepted.pop().unwrap_or_default();
+        self.bodies.insert(key, Progress::Done(accepted.clone()));
+        accepted
+    }
+
+    fn local(&mut self, local: &Binding, cx: &Cx) -> Type {
+        if let Some(with) = &local.with {
+            let span = match with {
+                With::Record { span, .. } => *span,
+                With::Name(name) => name.span,
+            };
+            self.report(
+                Diagnostic::new(E0216, span, "a function's body carries no `with`", "inside a function")
+                    .help("put it on the `let` or `stage` that calls the function"),
+            );
+        }
+        match &local.ty {
+            Some(written) => {
+                let want = self.written(written, &mut Vars::new(Home::Module(cx.module), true), Position::Plain);
+                let site = Site::new(format!("`{}`", local.name.text), Some(written.span));
+                self.expect(&local.value, &want, cx, &site);
+                want
+            }
+            None => self.infer(&local.value, cx),
+        }
+    }
+
+    /// A body may compute more columns than its return type names, never fewer.
+    fn returned_rows(&mut self, function: &Function, module: usize, want: &Row, cx: &Cx) {
+        let have = self.infer(&function.body, cx);
+        let name = &function.name.text;
+        let body = match self.solver.resolve(&have) {
+            Type::Dataset(row) => row,
+            Type::Error | Type::Var(_) => return,
+            other => {
+                let want = Type::Dataset(want.clone());
+                let site = Site::new(format!("the result of `{name}`"), Some(function.result.span));
+                self.misfit(&function.body, &other, &want, Misfit::Type, &site, cx);
+                return;
+            }
+        };
+        if let Err(misfit) = self.solver.fits(&have, &Type::Dataset(want.clone())) {
+            if let Misfit::Missing(columns) = &misfit {
+                let steps = self.lineage(&function.body, module);
+                let lost = columns.iter().find_map(|c| {
+                    steps
+                        .windows(2)
+                        .find(|w| w[0].after.get(c).is_none() && w[1].after.get(c).is_some())
+                        .map(|w| (c, &w[0]))
+                });
+                let mut d = Diagnostic::new(
+                    E0301,
+                    function.result.span,
+                    format!("`{name}` promises {}, which its body does not give", phrase::quoted(columns)),
+                    "the result type",
+                )
+                .also(function.body.span, "the body");
+                d = match lost {
+                    Some((column, step)) => d.also(step.span, format!("`.{column}` is dropped here")).help(format!(
+                        "keep {} in the `{}`, or take it out of the result type",
+                        phrase::quoted(columns),
+                        step.name
+                    )),
+                    None => d.help(format!(
+                        "derive it, `data.derive({}: …)`, or take it out of the result type",
+                        columns[0]
+                    )),
+                };
+                self.report(d);
+            } else {
+                let want = Type::Dataset(want.clone());
+                let site = Site::new(format!("the result of `{name}`"), Some(function.result.span));
+                self.misfit(&function.body, &have, &want, misfit, &site, cx);
+            }
+            return;
+        }
+        if want.tail.is_some() && body.tail.is_none() {
+            if implied_tail(&function.result) {
+                self.closed.insert((module, name.clone()));
+            } else {
+                self.report(
+                    Diagnostic::new(
+                        E0301,
+                        function.result.span,
+                        format!("`{name}` promises the other columns of its rows, which its body drops"),
+                        "promises `..` columns",
+                    )
+                    .also(function.body.span, "gives only the columns that it names")
+                    .help("leave the row variable out of the result type, or keep the columns in the body"),
+                );
+            }
+        }
+    }
+
+    pub(super) fn user_op(&mut self, module: usize, op: &UserOp) {
+        let mut vars = Vars::new(Home::Module(module), true);
+        let names: Vec<&Name> = op.params.iter().map(|p| &p.name).collect();
+        self.local_names(module, &names);
+        for param in &op.params {
+            let ty = self.written(&param.ty, &mut vars, Position::Param);
+            if let Some(default) = &param.default {
+                let site = Site::new(format!("`{}` of `{}`", param.name.text, op.name.text), None);
+                self.expect(default, &ty, &Cx::of(module), &site);
+            }
+        }
+        self.written(&op.result, &mut vars, Position::Result);
+        if let Some(files) = &op.files {
+            let want = Type::List(Box::new(Type::Str));
+            self.expect(files, &want, &Cx::of(module), &Site::new(format!("`files` of `{}`", op.name.text), None));
+        }
+        for word in op.words.iter().filter(|w| !OP_WORDS.contains(&w.text.as_str())) {
+            let d = Diagnostic::new(E0213, word.span, format!("`{}` is no class or effect", word.text), "unknown word");
+            self.report(match phrase::nearest(&word.text, OP_WORDS.iter().copied()) {
+                Some(near) => d.help(format!("did you mean `{near}`?")).fix(word.span, near),
+                None => d.help(format!("classes and effects are {}", phrase::quoted(OP_WORDS))),
+            });
+        }
+    }
+
+    pub(super) fn gate(&mut self, cond: &Expr, word: &str, cx: &Cx) {
+        let ty = self.infer(cond, cx);
+        let inner = match self.solver.resolve(&ty) {
+            Type::Metric(inner) => *inner,
+            other => other,
+        };
+        if !matches!(inner, Type::Bool | Type::Error | Type::Var(_)) {
+            let shown = self.show(&inner);
+            self.report(
+                Diagnostic::new(E0304, cond.span, format!("`{word}` takes a truth value; this is {shown}"), shown)
+                    .help(format!("compare it: `{word} … >= …`")),
+            );
+        }
+    }
+
+    pub(super) fn output(&mut self, name: &Name, value: &Expr, cx: &Cx) {
+        let ty = self.infer(value, cx);
+        let ty = self.solver.resolve(&ty);
+        if holds_secret(&ty) {
+            self.report(
+                Diagnostic::new(
+                    E0702,
+                    value.span,
+                    format!("the output `{}` would hold a Secret", name.text),
+                    "holds a secret",
+                )
+                .help("take the secret out of the value; secrets go only into parameters of type Secret"),
+            );
+        } else if !publishable(&ty) {
+            let shown = self.show(&ty);
+            self.report(
+                Diagnostic::new(
+                    E0304,
+                    value.span,
+                    format!("an output is something that was made; this is {shown}"),
+                    shown,
+                )
+                .help("give a dataset, model, score, grid, table, report or file"),
+            );
+        }
+    }
+
+    /// Checks a param's range and default.
+    pub(super) fn param_value(&mut self, module: usize, item: &ItemKind) {
+        let ItemKind::Param { name, within, default, .. } = item else { return };
+        let ty = self.global(module, &name.text, name.span);
+        let cx = Cx::of(module);
+        if let Some(within) = within {
+            let want = match &within.kind {
+                ExprKind::List(_) => Type::List(Box::new(ty.clone())),
+                _ => Type::Range(Box::new(ty.clone())),
+            };
+            self.expect(within, &want, &cx, &Site::new(format!("the range of `{}`", name.text), None));
+        }
+        if let Some(default) = default {
+            let site = Site::new(format!("`{}`", name.text), Some(name.span));
+            self.expect(default, &ty, &cx, &site);
+            if let Some((_, value)) = quantity(default) {
+                self.in_range(item, value, default.span, "the default");
+            }
+        }
+    }
+
+    /// E0214 for a constant outside of a param's range.
+    fn in_range(&mut self, item: &ItemKind, value: f64, span: Span, what: &str) {
+        let ItemKind::Param { name, within: Some(within), .. } = item else { return };
+        let ExprKind::Range(from, to) = &within.kind else { return };
+        let end = |e: &Option<Box<Expr>>| e.as_ref().and_then(|e| quantity(e));
+        let (from, to) = (end(from), end(to));
+        if from.is_none_or(|(_, f)| value >= f) && to.is_none_or(|(_, t)| value <= t) {
+            return;
+        }
+        let dim = from.or(to).and_then(|(d, _)| d);
+        let shown = |v: f64| shown(dim, v);
+        let range = format!(
+            "{}..{}",
+            from.map_or(String::new(), |(_, v)| shown(v)),
+            to.map_or(String::new(), |(_, v)| shown(v))
+        );
+        let nearest = match (from, to) {
+            (Some((_, f)), _) if value < f => f,
+            (_, Some((_, t))) => t,
+            _ => value,
+        };
+        let message = format!("{what} of `{}`, {}, is outside {range}", name.text, shown(value));
+        let mut d = Diagnostic::new(E0214, span, message, "out of range")
+            .help(format!("give a value in {range}, such as {}, or widen the range of the param", shown(nearest)));
+        if span != within.span {
+            d = d.also(within.span, "the range");
+        }
+        self.report(d);
+    }
+
+    pub(super) fn profile(&mut self, module: usize, name: &Name, fields: &[RecordField], with: Option<&With>) {
+        let cx = Cx::of(module);
+        let mut seen: Vec<&Name> = Vec::new();
+        for field in fields {
+            let (param, value) = match field {
+                RecordField::Named(param, value) => (param, value.clone()),
+                RecordField::Pun(param) => {
+                    (param, Expr { kind: ExprKind::Ident(param.text.clone()), span: param.span })
+                }
+                RecordField::Spread(value, _) => {
+                    self.infer(value, &cx);
+                    continue;
+                }
+            };
+            if let Some(first) = seen.iter().find(|s| s.text == param.text) {
+                self.report(
+                    Diagnostic::new(E0202, param.span, format!("`{}` is set twice", param.text), "again here")
+                        .also(first.span, "first here")
+                        .help("keep one of them"),
+                );
+            }
+            seen.push(param);
+            let Some(item @ ItemKind::Param { .. }) = self.names[module].values.get(param.text.as_str()).copied()
+            else {
+                self.no_param(module, &param.text, param.span);
+                self.infer(&value, &cx);
+                continue;
+            };
+            let ty = self.global(module, &param.text, param.span);
+            let site = Site::new(format!("`{}` of profile `{}`", param.text, name.text), None);
+            self.expect(&value, &ty, &cx, &site);
+            if let Some((_, constant)) = quantity(&value) {
+                self.in_range(item, constant, value.span, "the value");
+            }
+        }
+        if let Some(with) = with {
+            self.with(with, None, &cx);
+        }
+    }
+
+    fn no_param(&mut self, module: usize, name: &str, span: Span) {
+        let params: Vec<&str> = self.names[module]
+            .values
+            .iter()
+            .filter(|(_, i)| matches!(i, ItemKind::Param { .. }))
+            .map(|(n, _)| *n)
+            .collect();
+        let d = Diagnostic::new(E0215, span, format!("there is no param `{name}`"), "unknown param");
+        self.report(match phrase::nearest(name, params.iter().copied()) {
+            Some(near) => d.help(format!("did you mean `{near}`?")),
+            None if params.is_empty() => d.help(format!("this recipe has none; declare it: `param {name}: Type = …`")),
+            None => d.help(format!("the params are {}", phrase::quoted(&params))),
+        });
+    }
+
+    /// Checks `--profile` and `-p` against the recipe.
+    pub(super) fn settings(&mut self) {
+        let settings = self.settings;
+        let root = &self.program.modules[0];
+        let top = root.file.items.first().map_or(Span::new(root.file.source, 0, 0), |i| match &i.kind {
+            ItemKind::Recipe { name, .. } => name.span,
+            _ => i.span,
+        });
+        if let Some(wanted) = &settings.profile {
+            let profiles: Vec<&Name> = root
+                .file
+                .items
+                .iter()
+                .filter_map(|i| match &i.kind {
+                    ItemKind::Profile { name, .. } => Some(name),
+                    _ => None,
+                })
+                .collect();
+            if !profiles.iter().any(|p| p.text == *wanted) {
+                let names: Vec<&str> = profiles.iter().map(|p| p.text.as_str()).collect();
+                let span = profiles.first().map_or(top, |p| p.span);
+                let d = Diagnostic::new(
+                    E0215,
+                    span,
+                    format!("there is no profile `{wanted}`"),
+                    "profiles are declared in the recipe",
+                );
+                let d = match phrase::nearest(wanted, names.iter().copied()) {
+                    Some(near) => d.help(format!("did you mean `--profile {near}`?")),
+                    None if names.is_empty() => d.help("this recipe has no profiles; run it without `--profile`"),
+                    None => d.help(format!("the profiles are {}", phrase::quoted(&names))),
+                };
+                self.report(d);
+            }
+        }
+        for (name, text) in &settings.params {
+            match self.names[0].values.get(name.as_str()).copied() {
+                Some(item @ ItemKind::Param { .. }) => self.given_param(item, text),
+                _ => self.no_param(0, name, top),
+            }
+        }
+    }
+
+    /// `-p name=text`
+    fn given_param(&mut self, item: &ItemKind, text: &str) {
+        let ItemKind::Param { name, .. } = item else { return };
+        let ty = self.global(0, &name.text, name.span);
+        let given = format!("`-p {}={text}`", name.text);
+        let inner = match &ty {
+            Type::Optional(inner) => (**inner).clone(),
+            other => other.clone(),
+        };
+        let plain = text.trim().trim_matches('"');
+        if let Type::Enum(variants) = &inner {
+            if !variants.iter().any(|v| v == plain) {
+                let near = phrase::nearest(plain, variants.iter().map(String::as_str));
+                let all: Vec<String> = variants.iter().map(|v| format!("`{v}`")).collect();
+                let help = near.map_or_else(
+                    || format!("it is one of {}", all.join(", ")),
+                    |n| format!("did you mean `{n}`? It is one of {}", all.join(", ")),
+                );
+                let d =
+                    Diagnostic::new(E0213, name.span, format!("{given}: `{plain}` is not a variant"), "declared here");
+                self.report(d.help(help));
+            }
+            return;
+        }
+        if matches!(inner, Type::Str | Type::Error | Type::Json) || (inner != ty && plain == "none") {
+            return;
+        }
+        let parsed = crate::syntax::parse_expr(BUILTIN_SOURCE, text).ok();
+        let number = parsed.as_ref().and_then(quantity);
+        match (&inner, &parsed, number) {
+            (Type::Bool, Some(Expr { kind: ExprKind::Bool(_), .. }), _) => {}
+            (Type::Int, _, Some((None, value))) if value.fract() == 0.0 && !text.contains(['.', 'e']) => {
+                self.in_range(item, value, name.span, &format!("{given}: the value"));
+            }
+            (Type::Float, _, Some((None, value))) => {
+                self.in_range(item, value, name.span, &format!("{given}: the value"))
+            }
+            (Type::Dim(dim), _, Some((Some(found), value))) if *dim == found => {
+                self.in_range(item, value, name.span, &format!("{given}: the value"));
+            }
+            (Type::Dim(dim), Some(e), Some((None, _))) => {
+                let ways = misfits::literal(e).map(|v| misfits::with_units(v, *dim)).unwrap_or_default();
+                let ways: Vec<String> = ways.iter().map(|w| format!("`-p {}={w}`", name.text)).collect();
+                let d = Diagnostic::new(
+                    E0120,
+                    name.span,
+                    format!("{given}: expected {dim:?}, found a plain number"),
+                    "declared here",
+                );
+                self.report(d.help(format!("write {}", ways.join(" or "))));
+            }
+            (Type::Bool | Type::Int | Type::Float | Type::Dim(_), ..) => {
+                let shown = self.show(&inner);
+                let example = match &inner {
+                    Type::Bool => "true".to_owned(),
+                    Type::Int => "3".to_owned(),
+                    Type::Float => "0.5".to_owned(),
+                    Type::Dim(d) => units::spellings(*d).first().map_or("8".to_owned(), |u| format!("8{u}")),
+                    _ => String::new(),
+                };
+                let d =
+                    Diagnostic::new(E0304, name.span, format!("{given}: `{}` is {shown}", name.text), "declared here");
+                self.report(d.help(format!("give {shown}, such as `-p {}={example}`", name.text)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Says whether the rest of a result's row comes from a schema's name and not from a row variable that the author wrote.
+fn implied_tail(result: &TypeExpr) -> bool {
+    match &result.kind {
+        TypeExprKind::Named { args, .. } => {
+            matches!(args.first(), Some(TypeArg::Type(t)) if matches!(t.kind, TypeExprKind::Named { .. }))
+        }
+        _ => false,
+    }
+}
+
+/// Returns a literal quantity in base units.
+fn quantity(e: &Expr) -> Option<(Option<Dim>, f64)> {
+    match &e.kind {
+        ExprKind::Number(parts, _) => units::number(parts).ok(),
+        ExprKind::Paren(inner) => quantity(inner),
+        ExprKind::Unary { op: UnaryOp::Neg, value } => quantity(value).map(|(d, v)| (d, -v)),
+        _ => None,
+    }
+}
+
+fn shown(dim: Option<Dim>, value: f64) -> String {
+    match dim {
+        Some(Dim::Ratio) => format!("{}%", (value * 1e8).round() / 1e6),
+        Some(Dim::Points) => format!("{}pt", (value * 1e8).round() / 1e6),
+        Some(Dim::Duration) => format!("{value}s"),
+        Some(Dim::Bytes) => format!("{value}B"),
+        Some(dim) => format!("{value}{}", units::spellings(dim).first().copied().unwrap_or("")),
+        None => format!("{value}"),
+    }
+}
+
+fn holds_secret(ty: &Type) -> bool {
+    match ty {
+        Type::Secret => true,
+        Type::Optional(t) | Type::List(t) => holds_secret(t),
+        Type::Tuple(ts) => ts.iter().any(holds_secret),
+        Type::Record(row) => row.fields.iter().any(|(_, t)| holds_secret(t)),
+        _ => false,
+    }
+}
+
+fn publishable(ty: &Type) -> bool {
+    match ty {
+        Type::Dataset(_)
+        | Type::Model(_)
+        | Type::Classifier
+        | Type::Benchmark
+        | Type::Suite
+        | Type::Score
+        | Type::Grid(..)
+        | Type::Table
+        | Type::Report
+        | Type::File
+        | Type::Metric(_)
+        | Type::Error
+        | Type::Var(_) => true,
+        Type::Record(row) => row.fields.iter().all(|(_, t)| publishable(t)),
+        _ => false,
+    }
+}

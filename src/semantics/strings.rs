@@ -1,0 +1,110 @@
+//! Strings: what may be interpolated, and prompts with their slots.
+
+use super::check::{Checker, Cx};
+use crate::base::codes::{E0217, E0304, E0308, E0601, E0702};
+use crate::base::{Diagnostic, phrase};
+use crate::spec::{Dim, Type, prelude};
+use crate::syntax::ast::{Expr, ExprKind, ItemKind, Name, StrLit, StrPart};
+
+impl Checker<'_> {
+    /// The type of a string. One with slots that are no names here is a prompt.
+    pub(super) fn string(&mut self, text: &StrLit, cx: &Cx) -> Type {
+        if text.raw {
+            return Type::Regex;
+        }
+        if let Some(plain) = text.plain() {
+            return Type::Text(vec![plain]);
+        }
+        let mut prompt = false;
+        for part in &text.parts {
+            if let StrPart::Name(name) = part {
+                let slot = prelude::SLOTS.contains(&name.text.as_str());
+                prompt |= if slot && !self.is_name(&name.text, cx) { true } else { self.interpolated(name, cx) };
+            }
+        }
+        if prompt { Type::Prompt } else { Type::Str }
+    }
+
+    /// A string where a prompt is asked for: slots are filled for each row and are never names.
+    pub(super) fn prompt(&mut self, text: &StrLit, cx: &Cx) -> Type {
+        for part in &text.parts {
+            let StrPart::Name(name) = part else { continue };
+            if !prelude::SLOTS.contains(&name.text.as_str()) {
+                self.interpolated(name, cx);
+                continue;
+            }
+            if self.is_name(&name.text, cx) {
+                let mut d = Diagnostic::new(
+                    E0217,
+                    name.span,
+                    format!("`{{{}}}` is a slot of the prompt, and there is a value of that name", name.text),
+                    "slot or value?",
+                )
+                .help(format!(
+                    "rename the value, for instance `{}_text`; slots are {}",
+                    name.text,
+                    phrase::quoted(prelude::SLOTS)
+                ));
+                if let Some(&at) = self.names[cx.module].places.get(name.text.as_str()) {
+                    d = d.also(at, "the value");
+                }
+                self.mark(cx.module, &name.text);
+                self.report(d);
+            }
+        }
+        Type::Prompt
+    }
+
+    fn is_name(&self, name: &str, cx: &Cx) -> bool {
+        cx.locals.iter().any(|(n, _)| n == name) || self.names[cx.module].values.contains_key(name)
+    }
+
+    /// Checks one interpolated name; returns whether it brings slots along.
+    fn interpolated(&mut self, name: &Name, cx: &Cx) -> bool {
+        let e = Expr { kind: ExprKind::Ident(name.text.clone()), span: name.span };
+        let ty = self.infer(&e, cx);
+        let d = match self.solver.resolve(&ty) {
+            Type::Prompt => return true,
+            Type::Str
+            | Type::Text(_)
+            | Type::Enum(_)
+            | Type::Int
+            | Type::Dim(Dim::Ratio)
+            | Type::Error
+            | Type::Var(_) => {
+                return false;
+            }
+            Type::Secret => {
+                let d = Diagnostic::new(E0702, name.span, "a Secret cannot become text", "would be written out")
+                    .help("pass it only to a parameter of type Secret, such as `key:`");
+                match self.names[cx.module].values.get(name.text.as_str()) {
+                    Some(ItemKind::Secret { name, .. }) => d.also(name.span, "declared secret here"),
+                    _ => d,
+                }
+            }
+            Type::Metric(_) | Type::Score => Diagnostic::new(
+                E0601,
+                name.span,
+                "a text cannot hold a value known only after running",
+                "known only after running",
+            )
+            .help("show it in a report, or test it with `expect … else \"…\"`"),
+            Type::Optional(_) => {
+                Diagnostic::new(E0308, name.span, format!("`{}` may be absent", name.text), "may be absent")
+                    .help(format!("bind a fallback first: `let {0}_text = {0} ?? \"…\"`", name.text))
+            }
+            other => {
+                let shown = self.show(&other);
+                Diagnostic::new(
+                    E0304,
+                    name.span,
+                    format!("only Str, Int and Ratio can stand in a text; `{}` is {shown}", name.text),
+                    shown,
+                )
+                .help("write the text out, or bind one with `let … = if … then \"…\" else \"…\"`")
+            }
+        };
+        self.report(d);
+        false
+    }
+}

@@ -1,0 +1,325 @@
+//! Types as written to types: names, row variables, and the special types of signatures.
+
+use std::collections::BTreeMap;
+
+use super::check::Checker;
+use crate::base::codes::{E0201, E0202, E0305};
+use crate::base::{Diagnostic, Span, phrase};
+use crate::spec::{Dim, GridAxis, Row, Type};
+use crate::syntax::BUILTIN_SOURCE;
+use crate::syntax::ast::{ItemKind, RowPart, RowType, TypeArg, TypeExpr, TypeExprKind};
+
+/// Whose names a written type uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    /// The signature of a built-in operator.
+    Builtin,
+    /// A file of the program.
+    Module(usize),
+}
+
+/// The variables of one signature while its types are read.
+#[derive(Debug)]
+pub(super) struct Vars {
+    home: Home,
+    /// In the body of a function, its variables stand for themselves.
+    rigid: bool,
+    rows: BTreeMap<String, u32>,
+    /// Row variables of datasets in parameters.
+    given: Vec<u32>,
+}
+
+impl Vars {
+    pub(super) fn new(home: Home, rigid: bool) -> Self {
+        Self { home, rigid, rows: BTreeMap::new(), given: Vec::new() }
+    }
+}
+
+/// Where a written type stands: datasets are open in parameters and take the parameters' row variable in results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    Param,
+    Result,
+    Plain,
+}
+
+const TYPE_NAMES: &[&str] = &[
+    "Int",
+    "Float",
+    "Bool",
+    "Str",
+    "Duration",
+    "Bytes",
+    "Ratio",
+    "Tokens",
+    "Steps",
+    "Rows",
+    "Pixels",
+    "Angle",
+    "Points",
+    "Image",
+    "Video",
+    "Json",
+    "Box",
+    "Point",
+    "Regex",
+    "Prompt",
+    "Secret",
+    "Dataset",
+    "Model",
+    "Classifier",
+    "Benchmark",
+    "Suite",
+    "Score",
+    "Grid",
+    "Table",
+    "Report",
+    "File",
+    "Metric",
+    "Range",
+    "Field",
+];
+
+impl Checker<'_> {
+    /// Reads a written type.
+    pub(super) fn written(&mut self, ty: &TypeExpr, vars: &mut Vars, at: Position) -> Type {
+        match &ty.kind {
+            TypeExprKind::Union(members) => Type::Union(members.iter().map(|m| self.written(m, vars, at)).collect()),
+            TypeExprKind::Optional(inner) => Type::Optional(Box::new(self.written(inner, vars, at))),
+            TypeExprKind::Enum(variants) => Type::Enum(variants.iter().map(|v| v.text.clone()).collect()),
+            TypeExprKind::Tuple(items) => Type::Tuple(items.iter().map(|t| self.written(t, vars, at)).collect()),
+            TypeExprKind::List(inner) => Type::List(Box::new(self.written(inner, vars, at))),
+            TypeExprKind::Row(row) => Type::Record(self.written_row(row, vars)),
+            TypeExprKind::Named { name, args } => self.named(&name.text, name.span, args, vars, at),
+        }
+    }
+
+    fn named(&mut self, name: &str, span: Span, args: &[TypeArg], vars: &mut Vars, at: Position) -> Type {
+        let inner = |this: &mut Self, vars: &mut Vars| match args.first() {
+            Some(TypeArg::Type(t)) => this.written(t, vars, at),
+            Some(TypeArg::Word(_)) | None => Type::Error,
+        };
+        match name {
+            "Int" => Type::Int,
+            "Float" => Type::Float,
+            "Bool" => Type::Bool,
+            "Str" => Type::Str,
+            "Duration" => Type::Dim(Dim::Duration),
+            "Bytes" => Type::Dim(Dim::Bytes),
+            "Ratio" => Type::Dim(Dim::Ratio),
+            "Tokens" => Type::Dim(Dim::Tokens),
+            "Steps" => Type::Dim(Dim::Steps),
+            "Rows" => Type::Dim(Dim::Rows),
+            "Pixels" => Type::Dim(Dim::Pixels),
+            "Angle" => Type::Dim(Dim::Angle),
+            "Points" => Type::Dim(Dim::Points),
+            "Rate" => Type::Dim(Dim::Rate),
+            "Image" => Type::Image,
+            "Video" => Type::Video,
+            "Json" => Type::Json,
+            "Box" => Type::Box,
+            "Point" => Type::Point,
+            "Regex" => Type::Regex,
+            "Prompt" => Type::Prompt,
+            "Secret" => Type::Secret,
+            "Classifier" => Type::Classifier,
+            "Benchmark" => Type::Benchmark,
+            "Suite" => Type::Suite,
+            "Score" => Type::Score,
+            "Table" => Type::Table,
+            "Report" => Type::Report,
+            "File" => Type::File,
+            "Reader" => Type::Reader,
+            "Marker" => Type::Marker,
+            "Total" => Type::Total,
+            "Top" => Type::Top,
+            "Schema" => Type::Schema(Row::any()),
+            "Col" => Type::Field(Box::new(Type::Error)),
+            "Cols" => Type::List(Box::new(Type::Field(Box::new(Type::Error)))),
+            "Where" => Type::RowFn(Box::new(Type::Bool)),
+            "Expr" => Type::RowFn(Box::new(inner(self, vars))),
+            "Field" => Type::Field(Box::new(inner(self, vars))),
+            "Metric" => Type::Metric(Box::new(inner(self, vars))),
+            "Range" => Type::Range(Box::new(inner(self, vars))),
+            "Keep" => Type::Union(vec![Type::Range(Box::new(inner(self, vars))), Type::Top]),
+            "Grid" => {
+                let axes: Vec<GridAxis> = Vec::new();
+                Type::Grid(axes, Box::new(Type::Error))
+            }
+            "Model" => Type::Model(args.first().and_then(|a| match a {
+                TypeArg::Word(family) => Some(family.text.clone()),
+                TypeArg::Type(_) => None,
+            })),
+            "Dataset" => self.dataset(args.first(), vars, at),
+            _ => match self.schema(name, vars.home) {
+                Some(row) => Type::Record(row),
+                None => {
+                    self.unknown_type(name, span, vars.home);
+                    Type::Error
+                }
+            },
+        }
+    }
+
+    fn dataset(&mut self, arg: Option<&TypeArg>, vars: &mut Vars, at: Position) -> Type {
+        let (mut row, closed) = match arg {
+            None | Some(TypeArg::Word(_)) => (Row::default(), true),
+            Some(TypeArg::Type(t)) => match &t.kind {
+                TypeExprKind::Union(members) => {
+                    let members = members.iter().map(|m| self.dataset(Some(&TypeArg::Type(m.clone())), vars, at));
+                    return Type::Union(members.collect());
+                }
+                TypeExprKind::Row(row) => {
+                    let row = self.written_row(row, vars);
+                    let closed = row.tail.is_none();
+                    (row, closed)
+                }
+                TypeExprKind::Named { name, .. } => match self.schema(&name.text, vars.home) {
+                    Some(row) => (row.clone(), row.tail.is_none()),
+                    // A loader's `Dataset[S]`: its columns come from the schema argument.
+                    None if vars.home == Home::Builtin => (Row::any(), false),
+                    None => {
+                        self.unknown_type(&name.text, name.span, vars.home);
+                        (Row::any(), false)
+                    }
+                },
+                _ => (Row::any(), false),
+            },
+        };
+        let named = matches!(arg, Some(TypeArg::Type(TypeExpr { kind: TypeExprKind::Named { .. }, .. })));
+        match at {
+            Position::Param => {
+                if closed {
+                    let tail = if vars.rigid { self.solver.rigid() } else { self.solver.free() };
+                    row.tail = Some(tail);
+                }
+                if let Some(tail) = row.tail.filter(|&t| t != Row::ANY && !vars.given.contains(&t)) {
+                    vars.given.push(tail);
+                }
+            }
+            Position::Result if closed && named && vars.home != Home::Builtin => match vars.given.as_slice() {
+                [] => {}
+                [only] => row.tail = Some(*only),
+                _ => {
+                    if let Some(TypeArg::Type(t)) = arg {
+                        self.report(
+                            Diagnostic::new(
+                                E0305,
+                                t.span,
+                                "it is not clear whose other columns the result keeps",
+                                "two parameters have further columns",
+                            )
+                            .help("name them: `a: Dataset[{ ..S, ..r }]`, `b: Dataset[{ ..T, ..s }]`, and write `..r` or `..s` here"),
+                        );
+                    }
+                    row.tail = Some(Row::ANY);
+                }
+            },
+            Position::Result | Position::Plain => {}
+        }
+        Type::Dataset(row)
+    }
+
+    fn written_row(&mut self, row: &RowType, vars: &mut Vars) -> Row {
+        let mut out = Row::default();
+        for part in &row.parts {
+            match part {
+                RowPart::Field { name, ty, .. } => {
+                    let ty = self.written(ty, vars, Position::Plain);
+                    match out.fields.iter_mut().find(|(n, _)| *n == name.text) {
+                        Some(slot) => {
+                            slot.1 = ty;
+                            self.report(
+                                Diagnostic::new(
+                                    E0202,
+                                    name.span,
+                                    format!("`{}` is declared twice", name.text),
+                                    "declared again here",
+                                )
+                                .help("delete or rename one of them"),
+                            );
+                        }
+                        None => out.fields.push((name.text.clone(), ty)),
+                    }
+                }
+                RowPart::Tail(name) if name.text.starts_with(|c: char| c.is_uppercase()) => {
+                    match self.schema(&name.text, vars.home) {
+                        Some(more) => {
+                            for (field, ty) in more.fields {
+                                if out.get(&field).is_none() {
+                                    out.fields.push((field, ty));
+                                }
+                            }
+                            out.tail = out.tail.or(more.tail);
+                        }
+                        None => self.unknown_type(&name.text, name.span, vars.home),
+                    }
+                }
+                RowPart::Tail(name) if name.text == "any" => out.tail = Some(Row::ANY),
+                RowPart::Tail(name) => {
+                    let var = match vars.rows.get(&name.text) {
+                        Some(&var) => var,
+                        None => {
+                            let var = if vars.rigid { self.solver.rigid() } else { self.solver.free() };
+                            vars.rows.insert(name.text.clone(), var);
+                            var
+                        }
+                    };
+                    out.tail = Some(var);
+                }
+            }
+        }
+        out
+    }
+
+    /// Reads a type of a built-in signature by itself.
+    pub(super) fn signature_type(&mut self, ty: &TypeExpr) -> Type {
+        self.written(ty, &mut Vars::new(Home::Builtin, false), Position::Param)
+    }
+
+    /// Returns the row of a schema: the file's own before the built-in ones.
+    pub(super) fn schema(&mut self, name: &str, home: Home) -> Option<Row> {
+        if let Home::Module(module) = home
+            && let Some(ItemKind::Schema { row, .. }) = self.names[module].schemas.get(name).copied()
+        {
+            return Some(self.schema_row(row, module));
+        }
+        let schemas = self.schemas;
+        let (_, signature) = schemas.iter().find(|(n, _)| *n == name)?;
+        let mut vars = Vars::new(Home::Builtin, false);
+        match self.written(&signature.params.first()?.ty, &mut vars, Position::Plain) {
+            Type::Record(row) => Some(row),
+            _ => None,
+        }
+    }
+
+    /// Reads the row of a declared schema.
+    pub(super) fn schema_row(&mut self, row: &RowType, module: usize) -> Row {
+        // A schema that spreads itself would not end; its own name is then simply unknown.
+        let depth = self.open.iter().filter(|(_, name, _)| name == "schema").count();
+        if depth > 16 {
+            return Row::any();
+        }
+        self.open.push((module, "schema".to_owned(), row.span));
+        let row = self.written_row(row, &mut Vars::new(Home::Module(module), false));
+        self.open.pop();
+        row
+    }
+
+    fn unknown_type(&mut self, name: &str, span: Span, home: Home) {
+        if span.source == BUILTIN_SOURCE {
+            return;
+        }
+        let mut known: Vec<&str> = match home {
+            Home::Module(module) => self.names[module].schemas.keys().copied().collect(),
+            Home::Builtin => Vec::new(),
+        };
+        known.extend(TYPE_NAMES);
+        let d = Diagnostic::new(E0201, span, format!("there is no type `{name}`"), "unknown type");
+        let d = match phrase::nearest(name, known) {
+            Some(near) => d.help(format!("did you mean `{near}`?")).fix(span, near),
+            None => d.help(format!("declare it: `schema {name} {{ id: Str, … }}`")),
+        };
+        self.report(d);
+    }
+}
