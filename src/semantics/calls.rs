@@ -55,7 +55,7 @@ pub(super) struct Bound<'e> {
     filter: Option<Given<'e>>,
     seed: Option<Given<'e>>,
     /// Something of unknown type was spread: nothing is missing for sure.
-    open: bool,
+    pub(super) open: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -304,12 +304,15 @@ impl<'a> Checker<'a> {
         let mut bound = Bound { slots: vec![None; sig.params.len()], ..Bound::default() };
         let mut taken: Vec<(&'e str, Span)> = Vec::new();
         let mut positional: Option<Span> = None;
-        let first = sig.params.first().filter(|p| !p.rest);
+        // A first parameter with a default before `..rest` is an option: everything is named.
+        let variadic = sig.params.iter().any(|p| p.rest);
+        let first = sig.params.first().filter(|p| !p.rest && !(variadic && p.default.is_some()));
         if let Some(left) = piped {
             match first {
                 Some(_) => bound.slots[0] = Some(Given::Expr(left)),
                 None => {
                     self.infer(left, cx);
+                    bound.open = true;
                     self.takes_no_positional(sig, left.span);
                 }
             }
@@ -328,6 +331,7 @@ impl<'a> Checker<'a> {
                         Some(_) => bound.slots[0] = Some(Given::Expr(e)),
                         None => {
                             self.infer(e, cx);
+                            bound.open = true;
                             self.takes_no_positional(sig, e.span);
                         }
                     }
@@ -503,7 +507,9 @@ impl<'a> Checker<'a> {
 
     fn takes_no_positional(&mut self, sig: &Sig, span: Span) {
         let help = match sig.params.first() {
-            Some(p) if p.rest => format!("give each value a name: `{}(first: …, second: …)`", sig.name),
+            Some(_) if sig.params.iter().any(|p| p.rest) => {
+                format!("give each value a name: `{}(first: …, second: …)`", sig.name)
+            }
             _ => format!("write `{}()`", sig.name),
         };
         let message = format!("`{}` takes no positional or piped argument", sig.name);

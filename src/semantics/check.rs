@@ -35,11 +35,11 @@ pub fn check(program: &Program, catalogue: &Catalogue, settings: &Settings) -> (
     let functions: Vec<UserOp> = prelude::FUNCTIONS.iter().map(|t| crate::syntax::parse_signature(t).0).collect();
     let schemas: Vec<(&str, UserOp)> = prelude::SCHEMAS
         .iter()
-        .map(|(name, row)| (*name, crate::syntax::parse_signature(&format!("op schema(row: {row}) -> Str")).0))
+        .map(|(name, row)| (*name, crate::syntax::parse_signature(&format!("op row_type(row: {row}) -> Str")).0))
         .collect();
     let with: Vec<(&str, UserOp)> = prelude::WITH
         .iter()
-        .map(|(name, ty)| (*name, crate::syntax::parse_signature(&format!("op with(value: {ty}) -> Str")).0))
+        .map(|(name, ty)| (*name, crate::syntax::parse_signature(&format!("op with_option(value: {ty}) -> Str")).0))
         .collect();
     let mut checker = Checker {
         program,

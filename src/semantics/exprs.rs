@@ -607,9 +607,7 @@ impl Checker<'_> {
 
     /// Returns a type as the user would write it.
     pub(super) fn show(&self, ty: &Type) -> String {
-        match self.solver.resolve(ty) {
-            other => other.to_string(),
-        }
+        self.solver.resolve(ty).to_string()
     }
 
     /// Reports that a value does not fit; `e` is the value.

@@ -151,7 +151,7 @@ impl Checker<'_> {
             }
             Type::Optional(inner) => {
                 if self.method_applies(&inner, name) || matches!(*inner, Type::Record(_) | Type::Score) {
-                    self.absent(base, name);
+                    self.absent(base, name, &inner);
                     return Type::Error;
                 }
                 self.field_of(&inner, name, base, cx)
@@ -177,11 +177,8 @@ impl Checker<'_> {
         prelude::method_named(&name.text).is_some_and(|m| stands_on(m.on, ty))
     }
 
-    fn absent(&mut self, base: &Expr, name: &Name) {
-        let fallback = match name.text.as_str() {
-            "len" | "any" | "all" | "count" | "strip_labels" => "[]",
-            _ => "\"\"",
-        };
+    fn absent(&mut self, base: &Expr, name: &Name, inner: &Type) {
+        let fallback = if matches!(inner, Type::List(_)) { "[]" } else { "\"\"" };
         self.report(
             Diagnostic::new(
                 E0308,
@@ -230,7 +227,7 @@ impl Checker<'_> {
                 Type::Score
             }
             Type::Optional(inner) if self.method_applies(&inner, name) => {
-                self.absent(base, name);
+                self.absent(base, name, &inner);
                 self.anywhere(args, cx);
                 Type::Error
             }

@@ -64,9 +64,19 @@ impl Solver {
         }
     }
 
-    /// Returns a row with what is known of its tail put in: own fields win over those of the tail. A tail of which nothing is
-    /// known may hold anything.
+    /// Returns a row as its columns can be read: a tail of which nothing is known may hold anything.
     pub(super) fn row(&self, row: &Row) -> Row {
+        let mut out = self.flat(row);
+        if let Some(tail) = out.tail
+            && !matches!(self.slots.get(tail as usize), Some(Slot::Rigid))
+        {
+            out.tail = Some(Row::ANY);
+        }
+        out
+    }
+
+    /// Returns a row with what is known of its tail put in: own fields win over those of the tail.
+    fn flat(&self, row: &Row) -> Row {
         let mut out = Row { fields: row.fields.clone(), tail: row.tail };
         while let Some(tail) = out.tail {
             match self.slots.get(tail as usize) {
@@ -78,11 +88,7 @@ impl Solver {
                     }
                     out.tail = more.tail;
                 }
-                Some(Slot::Rigid) => break,
-                Some(Slot::Free | Slot::Type(_)) | None => {
-                    out.tail = Some(Row::ANY);
-                    break;
-                }
+                Some(Slot::Rigid | Slot::Free | Slot::Type(_)) | None => break,
             }
         }
         for (_, ty) in &mut out.fields {
@@ -111,9 +117,9 @@ impl Solver {
             Type::Grid(axes, t) => Type::Grid(axes.clone(), boxed(t)),
             Type::Tuple(ts) => Type::Tuple(ts.iter().map(|t| self.resolve(t)).collect()),
             Type::Union(ts) => Type::Union(ts.iter().map(|t| self.resolve(t)).collect()),
-            Type::Record(row) => Type::Record(self.row(row)),
-            Type::Dataset(row) => Type::Dataset(self.row(row)),
-            Type::Schema(row) => Type::Schema(self.row(row)),
+            Type::Record(row) => Type::Record(self.flat(row)),
+            Type::Dataset(row) => Type::Dataset(self.flat(row)),
+            Type::Schema(row) => Type::Schema(self.flat(row)),
             _ => ty.clone(),
         }
     }
@@ -247,7 +253,7 @@ impl Solver {
                     Misfit::Secret | Misfit::Missing(_) if record => m,
                     m => Misfit::Column(name.clone(), have.clone(), want.clone(), Box::new(m)),
                 })?,
-                None if have.is_any() || matches!(want, Type::Optional(_)) => {}
+                None if self.row(have).is_any() || matches!(want, Type::Optional(_)) => {}
                 None => missing.push(name.clone()),
             }
         }

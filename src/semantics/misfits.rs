@@ -177,7 +177,12 @@ fn secret(this: &Checker, e: &Expr, site: &Site, cx: &Cx) -> Diagnostic {
 }
 
 fn mismatch(e: &Expr, have: &Type, want: &Type, shown: &str, wanted: &str, site: &Site) -> Diagnostic {
-    let d = Diagnostic::new(E0304, e.span, format!("{} asks for {wanted}; this is {shown}", site.what), shown);
+    let label = match have {
+        Type::Dataset(_) => "a dataset",
+        Type::Record(_) => "a record",
+        _ => shown,
+    };
+    let d = Diagnostic::new(E0304, e.span, format!("{} asks for {wanted}; this is {shown}", site.what), label);
     let help = match (have, want) {
         (Type::Dim(_), Type::Int | Type::Float) => {
             "give a plain number; a quantity divided by one of its own dimension is a Float: `n / 1rows`".to_owned()

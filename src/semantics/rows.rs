@@ -89,6 +89,9 @@ impl Checker<'_> {
             }
             Columns::Concat => {
                 let mut inputs: Vec<(String, Type)> = rest.iter().map(|(n, _, t)| (n.clone(), t.clone())).collect();
+                if inputs.is_empty() && bound.open {
+                    return Type::Dataset(Row::any());
+                }
                 if inputs.is_empty() {
                     self.report(
                         Diagnostic::new(

@@ -150,6 +150,7 @@ impl fmt::Display for Type {
             Type::Enum(variants) => write!(f, "enum {{ {} }}", variants.join(", ")),
             Type::Text(_) => f.write_str("Str"),
             Type::Union(ts) => f.write_str(&list(ts, " | ")),
+            Type::Dataset(row) if row.fields.is_empty() => f.write_str("Dataset"),
             Type::Dataset(row) => write!(f, "Dataset[{row}]"),
             Type::Model(Some(family)) => write!(f, "Model[{family}]"),
             Type::Model(None) => f.write_str("Model"),
