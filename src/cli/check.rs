@@ -13,7 +13,13 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
     let mut problems = Problems::default();
     let catalogue = ops::catalogue();
     for path in &args.recipes {
-        problems.extend(semantics::load(&OsWorld, &catalogue, &mut sources, path).1);
+        let (program, loaded) = semantics::load(&OsWorld, &catalogue, &mut sources, path);
+        // Items that did not parse are missing from the tree: what others say of their names would only follow from that.
+        let parsed = !loaded.clone().sorted().iter().any(|d| d.code.0.starts_with("E01"));
+        problems.extend(loaded);
+        if parsed {
+            problems.extend(semantics::check(&program, &catalogue, &semantics::Settings::default()).1);
+        }
     }
     let problems = problems.sorted();
     match args.format {

@@ -4,8 +4,8 @@ mod augment;
 mod cot;
 #[cfg(feature = "torch")]
 mod numerics;
-mod syntax;
 mod semantics;
+mod syntax;
 mod tidy;
 #[cfg(feature = "torch")]
 mod train;
