@@ -9,7 +9,7 @@ fn main() {
     if let Some(libtorch) = std::env::var_os("LIBTORCH") {
         let lib = std::path::Path::new(&libtorch).join("lib");
         // The old kind of run path: libtorch's own libraries look for theirs through it.
-        for kind in ["bin=rbpipe-engine", "tests"] {
+        for kind in ["bins", "tests"] {
             println!("cargo:rustc-link-arg-{kind}=-Wl,--disable-new-dtags,-rpath,{}", lib.display());
         }
     }

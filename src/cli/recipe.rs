@@ -44,6 +44,11 @@ fn evaluate(args: &RecipeArgs, catalogue: &Catalogue, sources: &mut SourceMap) -
         return (None, problems);
     }
     let choice = &args.choice;
+    let settings = semantics::Settings { profile: choice.profile.clone(), params: choice.params.clone() };
+    problems.extend(semantics::check(&program, catalogue, &settings).1);
+    if problems.has_errors() {
+        return (None, problems);
+    }
     let options =
         plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: choice.with.clone() };
     let (planned, more) = plan::evaluate(&program, catalogue, sources, &world, &options);

@@ -572,10 +572,12 @@ impl<'a> Evaluator<'a> {
             let Val::Value(Value::Str(text)) = &bound.val else { continue };
             let named = matches!(bound.name.as_str(), "path" | "media" | "glob");
             let looks = text.starts_with("./") || text.starts_with("../") || text.starts_with('/');
-            if !named && !looks && !text.starts_with("@root/") {
+            let path = self.resolve(env.module, text);
+            // A config or tokenizer may also be given as text, or be a name of the hub.
+            let beside = matches!(bound.name.as_str(), "config" | "tokenizer") && self.world.exists(&path);
+            if !named && !looks && !beside && !text.starts_with("@root/") {
                 continue;
             }
-            let path = self.resolve(env.module, text);
             if text.starts_with("@root/") {
                 json.insert(bound.name.clone(), Json::String(path.display().to_string()));
             }

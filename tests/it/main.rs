@@ -2,6 +2,7 @@
 
 mod augment;
 mod cot;
+mod engine;
 #[cfg(feature = "torch")]
 mod numerics;
 mod semantics;

@@ -1,0 +1,417 @@
+//! The engine from outside: which nodes ran, what was published, and what a crash, a second process or a damaged file changes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rbpipe::base::Digest;
+use rbpipe::engine::Store;
+use serde_json::Value as Json;
+
+const RECIPE: &str = r#"
+recipe "words"
+import std.{data, filter}
+
+param least: Int in 1..50 = 3
+schema Row { id: Str, text: Str, n: Int }
+
+let rows = data.jsonl("rows.jsonl", as: Row)
+let long = rows |> filter.rule(where: .text.words >= least)
+let small = rows |> filter.rule(where: .n < 1000)
+
+expect long.rows >= 2rows else "nothing left"
+output kept = long |> data.derive(twice: .text + .text) to "out/kept.jsonl"
+output all = small to "out/all.jsonl"
+"#;
+
+/// A folder with a recipe, its rows and a store of its own.
+struct Place {
+    root: tempfile::TempDir,
+    folder: PathBuf,
+}
+
+/// What a run left behind.
+struct Ran {
+    code: i32,
+    events: Vec<Json>,
+    stderr: String,
+    stdout: String,
+}
+
+impl Ran {
+    /// Names of the nodes with an event, sorted.
+    fn nodes(&self, event: &str) -> Vec<String> {
+        let of = self.events.iter().filter(|e| e["event"] == event);
+        let mut out: Vec<String> = of.map(|e| e["node"].as_str().unwrap_or_default().to_owned()).collect();
+        out.sort();
+        out
+    }
+
+    fn executed(&self) -> Vec<String> {
+        self.nodes("node_finished")
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let key = |e: &Json| e["key"].as_str().map(str::to_owned);
+        let mut out: Vec<String> = self
+            .events
+            .iter()
+            .filter(|e| e["event"] == "node_hit" || e["event"] == "node_finished")
+            .filter_map(key)
+            .collect();
+        out.sort();
+        out
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let place = Self { folder: root.path().join("work"), root };
+        fs::create_dir(&place.folder).unwrap();
+        place.write("recipe.rb2", RECIPE);
+        place.write("rows.jsonl", &rows(&["one two three four", "a b c", "x y"]));
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.root.path().join("cache")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rbpipe"));
+        command.args(args).current_dir(&self.folder).env("RBPIPE_CACHE", self.cache());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let events =
+            self.root.path().join(format!("events-{}.jsonl", Digest::of(format!("{args:?}").as_bytes()).short()));
+        let _ = fs::remove_file(&events);
+        let mut all = vec!["run", "recipe.rb2", "--events", events.to_str().unwrap()];
+        all.extend(args);
+        let out = self.command(&all).output().unwrap();
+        let text = fs::read_to_string(&events).unwrap_or_default();
+        Ran {
+            code: out.status.code().unwrap_or(-1),
+            events: text.lines().map(|l| serde_json::from_str(l).unwrap()).collect(),
+            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+            stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+        }
+    }
+
+    fn done(&self) -> Ran {
+        let ran = self.run(&[]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran
+    }
+
+    fn plan(&self) -> BTreeMap<String, String> {
+        let out = self.command(&["plan", "recipe.rb2", "--json"]).output().unwrap();
+        let plan: Json = serde_json::from_slice(&out.stdout).unwrap();
+        let text = |v: &Json| v.as_str().unwrap().to_owned();
+        plan["nodes"].as_array().unwrap().iter().map(|n| (text(&n["name"]), text(&n["state"]))).collect()
+    }
+}
+
+fn rows(texts: &[&str]) -> String {
+    let row = |(i, t): (usize, &&str)| format!("{}\n", serde_json::json!({ "id": format!("r{i}"), "text": t, "n": i }));
+    texts.iter().enumerate().map(row).collect()
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() { out.extend(files_below(&entry.path())) } else { out.push(entry.path()) }
+    }
+    out.sort();
+    out
+}
+
+#[test]
+fn a_second_run_executes_nothing_and_rewrites_nothing() {
+    let place = Place::new();
+    let first = place.done();
+    assert_eq!(first.executed(), ["kept", "long", "rows", "small"]);
+    assert_eq!(place.read("out/kept.jsonl").lines().count(), 2);
+    let written = fs::metadata(place.path("out/kept.jsonl")).unwrap().modified().unwrap();
+    let second = place.done();
+    assert!(second.executed().is_empty());
+    assert_eq!(first.keys(), second.keys());
+    assert_eq!(fs::metadata(place.path("out/kept.jsonl")).unwrap().modified().unwrap(), written);
+    assert_eq!(place.run(&["--no-exec"]).code, 0);
+}
+
+#[test]
+fn names_layout_comments_order_and_place_are_in_no_key() {
+    let mut place = Place::new();
+    place.done();
+    let other = RECIPE
+        .replace("long", "lengthy")
+        .replace(
+            "let small = rows |> filter.rule(where: .n < 1000)",
+            "# a comment\nlet small =\n  filter.rule(rows,\n    where: .n<1_000)",
+        )
+        .replace("data.jsonl(\"rows.jsonl\", as: Row)", "data.jsonl(as: Row, path: \"./rows.jsonl\", bad: \"fail\")")
+        .replace("\"words\"", "\"another name\"");
+    place.write("recipe.rb2", &other);
+    let moved = place.root.path().join("elsewhere");
+    fs::rename(&place.folder, &moved).unwrap();
+    place.folder = moved;
+    assert!(place.done().executed().is_empty());
+}
+
+#[test]
+fn a_changed_argument_reruns_what_depends_on_it() {
+    let place = Place::new();
+    place.done();
+    let ran = place.run(&["-p", "least=2"]);
+    assert_eq!((ran.code, ran.executed()), (0, vec!["kept".to_owned(), "long".to_owned()]));
+    assert_eq!(place.read("out/kept.jsonl").lines().count(), 3);
+    assert!(place.done().executed().is_empty(), "the first result is still there");
+}
+
+#[test]
+fn equal_bytes_end_the_wave_of_reruns() {
+    let place = Place::new();
+    place.done();
+    // The third row is dropped by `long` before and after.
+    place.write("rows.jsonl", &rows(&["one two three four", "a b c", "z"]));
+    assert_eq!(place.done().executed(), ["long", "rows", "small"]);
+}
+
+#[test]
+fn the_plan_says_what_the_run_does() {
+    let place = Place::new();
+    assert!(place.plan().values().all(|s| s == "run" || s == "maybe"));
+    for change in ["", "3", "2"] {
+        if !change.is_empty() {
+            place.write("recipe.rb2", &RECIPE.replace("= 3", &format!("= {change}")));
+        }
+        let plan = place.plan();
+        let executed = place.done().executed();
+        for (node, state) in plan.iter().filter(|(n, _)| !n.starts_with("expect")) {
+            match state.as_str() {
+                "hit" => assert!(!executed.contains(node), "{node} was to be a hit"),
+                "run" => assert!(executed.contains(node), "{node} was to run"),
+                _ => {}
+            }
+        }
+    }
+    assert!(place.plan().values().all(|s| s == "hit"));
+}
+
+#[test]
+fn a_failed_expectation_holds_back_what_reads_its_artifact() {
+    let place = Place::new();
+    let ran = place.run(&["-p", "least=4"]);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert_eq!(ran.nodes("expect_failed").len(), 1);
+    assert_eq!(ran.nodes("node_skipped"), ["kept"]);
+    assert!(ran.stderr.contains("nothing left"));
+    assert!(!place.path("out/kept.jsonl").exists());
+    assert!(place.path("out/all.jsonl").exists(), "what is independent of it is published");
+}
+
+#[test]
+fn a_failed_node_leaves_independent_branches_alone() {
+    let place = Place::new();
+    place.write("recipe.rb2", &RECIPE.replace(
+        "output all = small",
+        "let bad = data.jsonl(\"bad.jsonl\", as: Row)\noutput worse = bad |> filter.rule(where: .n > 0) to \"out/worse.jsonl\"\noutput all = small",
+    ));
+    place.write("bad.jsonl", "{\"id\": \"a\", \"text\": \"t\", \"n\": \"no number\"}\n");
+    let ran = place.run(&[]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_eq!(ran.nodes("node_failed"), ["bad"]);
+    assert_eq!(ran.nodes("node_skipped"), ["worse"]);
+    assert!(place.path("out/kept.jsonl").exists());
+    assert!(!ran.stderr.contains("backtrace"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_missing_is_reported_before_anything_runs() {
+    let place = Place::new();
+    fs::remove_file(place.path("rows.jsonl")).unwrap();
+    let ran = place.run(&[]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.events.is_empty());
+    assert!(ran.stderr.contains("E0501") && ran.stderr.contains("rows.jsonl"), "{}", ran.stderr);
+    assert!(ran.stdout.is_empty());
+    for wrong in [["-p", "least=99"], ["-p", "lest=2"], ["--profile", "big"]] {
+        assert_eq!(place.run(&wrong).code, 1, "{wrong:?}");
+    }
+    assert_eq!(place.run(&["--to", "nothing"]).code, 2);
+}
+
+#[test]
+fn no_exec_refuses_what_is_not_recorded() {
+    let place = Place::new();
+    let ran = place.run(&["--no-exec"]);
+    assert_eq!((ran.code, ran.executed().len()), (5, 0), "{}", ran.stderr);
+}
+
+#[test]
+fn to_runs_only_what_a_name_needs() {
+    let place = Place::new();
+    let ran = place.run(&["--to", "small"]);
+    assert_eq!((ran.code, ran.executed()), (0, vec!["rows".to_owned(), "small".to_owned()]));
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn outputs_of_others_are_left_alone_and_own_ones_are_mended() {
+    let place = Place::new();
+    place.write("out/all.jsonl", "mine\n");
+    let ran = place.run(&[]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.stderr.contains("E0508"), "{}", ran.stderr);
+    assert_eq!(place.read("out/all.jsonl"), "mine\n");
+    assert_eq!(place.run(&["--force"]).code, 0);
+    let good = place.read("out/all.jsonl");
+    place.write("out/all.jsonl", "edited by hand\n");
+    assert!(place.done().executed().is_empty());
+    assert_eq!(place.read("out/all.jsonl"), good);
+    fs::remove_file(place.path("out/all.jsonl")).unwrap();
+    place.done();
+    assert_eq!(place.read("out/all.jsonl"), good);
+}
+
+#[test]
+fn two_processes_on_one_store_make_each_result_once() {
+    let place = Place::new();
+    let texts: Vec<String> = (0..20_000).map(|i| format!("some words of row {i}")).collect();
+    place.write("rows.jsonl", &rows(&texts.iter().map(String::as_str).collect::<Vec<_>>()));
+    let start = |i: usize| -> (PathBuf, Child) {
+        let events = place.root.path().join(format!("events-{i}.jsonl"));
+        let args = ["run", "recipe.rb2", "--to", "long", "--to", "small", "--events", events.to_str().unwrap()];
+        (events.clone(), place.command(&args).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let started: Vec<_> = (0..3).map(start).collect();
+    let mut executed = Vec::new();
+    for (events, mut child) in started {
+        assert!(child.wait().unwrap().success());
+        let text = fs::read_to_string(events).unwrap();
+        let all = text.lines().map(|l| serde_json::from_str::<Json>(l).unwrap());
+        executed.extend(all.filter(|e| e["event"] == "node_finished").map(|e| e["node"].as_str().unwrap().to_owned()));
+    }
+    executed.sort();
+    assert_eq!(executed, ["long", "rows", "small"]);
+}
+
+#[test]
+fn a_run_that_was_killed_is_taken_up_where_it_was() {
+    let place = Place::new();
+    let texts: Vec<String> = (0..60_000).map(|i| format!("some words of row {i}")).collect();
+    place.write("rows.jsonl", &rows(&texts.iter().map(String::as_str).collect::<Vec<_>>()));
+    for after in [1, 5, 20, 60, 150, 400, 900] {
+        let mut child = place.command(&["run", "recipe.rb2"]).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(after));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let whole = |name: &str| {
+            !place.path(name).exists()
+                || place.read(name).lines().count() == if name.ends_with("all.jsonl") { 1000 } else { 60_000 }
+        };
+        assert!(whole("out/kept.jsonl") && whole("out/all.jsonl"), "half an output after {after} ms");
+    }
+    place.done();
+    let (kept, all) = (place.read("out/kept.jsonl"), place.read("out/all.jsonl"));
+    let fresh = Place::new();
+    fresh.write("rows.jsonl", &place.read("rows.jsonl"));
+    fresh.done();
+    assert_eq!((kept, all), (fresh.read("out/kept.jsonl"), fresh.read("out/all.jsonl")));
+    assert!(files_below(&place.cache().join("tmp")).is_empty(), "the next run cleans up after a killed one");
+}
+
+#[test]
+fn a_damaged_record_or_journal_costs_work_and_never_a_wrong_result() {
+    let place = Place::new();
+    place.done();
+    let good = place.read("out/kept.jsonl");
+    let store = place.cache();
+    let records = files_below(&store.join("records"));
+    assert_eq!(records.len(), 4);
+    for file in records.iter().take(2) {
+        let whole = fs::read(file).unwrap();
+        for cut in [0, 1, whole.len() / 3, whole.len() / 2, whole.len() - 2, whole.len() - 1] {
+            fs::write(file, &whole[..cut]).unwrap();
+            assert_eq!(place.done().executed().len(), 1, "cut at {cut}");
+        }
+        let mut flipped = whole.clone();
+        let at = flipped.len() / 2;
+        flipped[at] ^= 1;
+        fs::write(file, &flipped).unwrap();
+        assert_eq!(place.done().executed().len(), 1);
+    }
+    let journal = files_below(&store.join("runs")).remove(0);
+    let whole = fs::read(&journal).unwrap();
+    for cut in (0..whole.len()).step_by(whole.len() / 12) {
+        fs::write(&journal, &whole[..cut]).unwrap();
+        assert!(rbpipe::engine::journal::read(&journal).len() <= whole.iter().filter(|b| **b == b'\n').count());
+    }
+    fs::write(&journal, [b"junk\xff\n".as_slice(), &whole].concat()).unwrap();
+    assert!(rbpipe::engine::journal::read(&journal).is_empty());
+    assert!(place.done().executed().is_empty());
+    assert_eq!(place.read("out/kept.jsonl"), good);
+}
+
+#[test]
+fn lost_or_cut_blobs_are_made_anew() {
+    let place = Place::new();
+    place.done();
+    let good = place.read("out/all.jsonl");
+    fs::remove_dir_all(place.path("out")).unwrap();
+    for (i, blob) in files_below(&place.cache().join("blobs")).into_iter().enumerate() {
+        let cut = fs::read(&blob).unwrap();
+        fs::remove_file(&blob).unwrap();
+        if i % 2 == 0 {
+            fs::write(&blob, &cut[..cut.len() / 2]).unwrap();
+        }
+    }
+    assert_eq!(place.done().executed().len(), 4);
+    assert_eq!(place.read("out/all.jsonl"), good);
+    assert!(place.command(&["cache", "verify"]).output().unwrap().status.success());
+}
+
+#[test]
+fn a_valid_blob_is_not_rewritten_and_garbage_in_its_place_is() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let blob = store.put(b"some bytes").unwrap();
+    let inode = fs::metadata(store.path(blob.digest)).unwrap().ino();
+    store.put(b"some bytes").unwrap();
+    assert_eq!(fs::metadata(store.path(blob.digest)).unwrap().ino(), inode);
+    fs::remove_file(store.path(blob.digest)).unwrap();
+    fs::write(store.path(blob.digest), b"some bytez").unwrap();
+    store.put(b"some bytes").unwrap();
+    assert_eq!(store.read(blob.digest).unwrap(), b"some bytes");
+}
+
+#[test]
+fn why_names_the_field_that_changed() {
+    let place = Place::new();
+    place.done();
+    let out = place.command(&["why", "recipe.rb2", "long", "-p", "least=2"]).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("run: arg `where` changed"), "{text}");
+    let shown = place.command(&["show", "recipe.rb2", "long", "--json"]).output().unwrap();
+    let shown: Json = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((shown["rows"].as_u64(), shown["kind"].as_str()), (Some(2), Some("dataset")));
+    assert!(Path::new(shown["path"].as_str().unwrap()).join("part-00000.parquet").is_file());
+}
