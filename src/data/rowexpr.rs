@@ -470,7 +470,7 @@ fn field_type(ty: &DataType, name: &str) -> Option<DataType> {
 }
 
 /// Returns the type of a value; `Null` for `none` and what holds nothing else.
-pub(super) fn type_of(cell: &Cell<'_>) -> DataType {
+pub fn type_of(cell: &Cell<'_>) -> DataType {
     match cell {
         Cell::None | Cell::Range(_) => DataType::Null,
         Cell::Bool(_) => DataType::Boolean,

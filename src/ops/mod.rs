@@ -1,8 +1,10 @@
 //! THE catalogue: every built-in operator, in documentation order, one line each.
 
 pub mod augment;
+pub mod bounds;
 pub mod cot;
 pub mod data;
+pub mod dedup;
 pub mod eval;
 pub mod filter;
 pub mod model;
@@ -15,18 +17,42 @@ use crate::spec::Catalogue;
 /// All built-in operators.
 pub static BUILTINS: &[&Builtin] = &[
     &data::jsonl::JSONL,
+    &data::csv::CSV,
+    &data::parquet::PARQUET,
+    &data::arrow::ARROW,
     &data::visual_genome::VISUAL_GENOME,
     &data::lvis::LVIS,
     &data::episodes::EPISODES,
     &data::concat::CONCAT,
+    &data::blend::BLEND,
     &data::select::SELECT,
     &data::drop::DROP,
     &data::rename::RENAME,
     &data::derive::DERIVE,
+    &data::top::TOP,
+    &data::quantile::QUANTILE,
+    &data::sample::SAMPLE,
+    &data::shuffle::SHUFFLE,
+    &data::sort::SORT,
+    &data::split::SPLIT,
+    &data::as_sft::AS_SFT,
+    &data::layout::LAYOUT,
+    &data::profile::PROFILE,
+    &data::disjoint::DISJOINT,
+    &data::disjoint::OVERLAP,
     &data::count::COUNT,
     &filter::rule::RULE,
+    &filter::format::FORMAT,
+    &filter::length::LENGTH,
+    &filter::words::WORDS,
+    &filter::conflict::CONFLICT,
+    &filter::image::IMAGE,
     &filter::perplexity::PERPLEXITY,
     &filter::reward::REWARD,
+    &dedup::exact::EXACT,
+    &dedup::simhash::SIMHASH,
+    &dedup::minhash::MINHASH,
+    &dedup::image::IMAGE,
     &augment::geometry::GEOMETRY,
     &augment::color::COLOR,
     &augment::pad::PAD,

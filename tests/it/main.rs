@@ -1,12 +1,15 @@
 //! All integration tests in one binary.
 
 mod augment;
+mod bench;
 mod cot;
 mod engine;
+mod data;
 #[cfg(feature = "torch")]
 mod numerics;
 mod semantics;
 mod syntax;
+mod tabletop;
 mod tidy;
 #[cfg(feature = "torch")]
 mod train;

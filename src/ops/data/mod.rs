@@ -1,20 +1,81 @@
 //! Operators of module `data`.
 
 mod annotated;
+pub mod arrow;
+pub mod as_sft;
+pub mod blend;
 pub mod concat;
 pub mod count;
+pub mod csv;
 pub mod derive;
+pub mod disjoint;
 pub mod drop;
 pub mod episodes;
 pub mod jsonl;
+pub mod layout;
 pub mod lvis;
+pub mod parquet;
+pub mod profile;
+pub mod quantile;
 pub mod rename;
+pub mod sample;
 pub mod select;
+pub mod shuffle;
+pub mod sort;
+pub mod split;
 mod source;
+pub mod top;
 pub mod visual_genome;
 
-use crate::base::OpError;
+use serde::Deserialize;
+
+use crate::base::{Digest, OpError};
+use crate::data::draw::{Draw, row_keys};
 use crate::data::table::Table;
+
+/// A number of rows, or a share of them: `{"rows": 80}` or `{"ratio": 0.05}`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Amount {
+    Rows(usize),
+    Ratio(f64),
+}
+
+impl Amount {
+    /// Returns how many rows of `total` it means; a share is rounded to the nearest.
+    fn of(self, total: usize) -> usize {
+        match self {
+            Amount::Rows(n) => n,
+            Amount::Ratio(share) => (share * total as f64).round().max(0.0) as usize,
+        }
+    }
+}
+
+/// Divides `total` by weights: whole parts first, then one more for the largest remainders, ties to the earlier.
+fn shares(total: usize, weights: &[f64]) -> Vec<usize> {
+    let sum: f64 = weights.iter().sum();
+    if sum <= 0.0 {
+        return vec![0; weights.len()];
+    }
+    let exact: Vec<f64> = weights.iter().map(|w| total as f64 * w / sum).collect();
+    let mut parts: Vec<usize> = exact.iter().map(|e| e.floor() as usize).collect();
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_by(|&a, &b| exact[b].fract().total_cmp(&exact[a].fract()));
+    let left = total.saturating_sub(parts.iter().sum());
+    order.into_iter().take(left).for_each(|k| parts[k] += 1);
+    parts
+}
+
+/// Returns the rows of a table in an order drawn from `stream`: each row draws a number by its content, so the order of arrival does not matter.
+fn shuffled(table: &Table, stream: Digest) -> Result<Vec<u32>, OpError> {
+    let columns = table.columns();
+    let names: Vec<&str> = columns.iter().map(|(n, _)| n.as_str()).collect();
+    let keys = row_keys(table, &names)?;
+    let drawn: Vec<f64> = keys.iter().map(|key| Draw::new(stream, *key).unit()).collect();
+    let mut order: Vec<u32> = (0..table.rows() as u32).collect();
+    order.sort_by(|&a, &b| drawn[a as usize].total_cmp(&drawn[b as usize]));
+    Ok(order)
+}
 
 /// Joins tables on the columns that all of them have, in the first one's order, leaving out `except`.
 fn shared(tables: &[Table], except: Option<&str>) -> Result<Table, OpError> {

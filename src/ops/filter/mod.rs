@@ -1,7 +1,12 @@
 //! Operators of module `filter`.
 
+pub mod conflict;
+pub mod format;
+pub mod image;
+pub mod length;
 pub mod perplexity;
 pub mod reward;
 pub mod rule;
 #[cfg(feature = "torch")]
 mod scored;
+pub mod words;

@@ -1,0 +1,82 @@
+//! Rows of separated values with a header line.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::jsonl;
+use super::load::RawRow;
+use super::schema;
+use crate::base::OpError;
+use crate::spec::{Dim, Type};
+
+/// Reads the rows of a file; columns that `schema` does not name are passed over. Fields are read by the column's type: numbers and Bools as written, lists,
+/// records and Json as JSON, an empty field of an optional column as `none`. Columns of `base64` hold the bytes of pictures.
+///
+/// # Errors
+/// `E0501` when the file is missing, `E0612` when the separator is no single byte.
+pub fn rows(
+    path: &Path,
+    name: &str,
+    schema: &[(String, Type)],
+    separator: &str,
+    base64: &[String],
+) -> Result<Vec<RawRow>, OpError> {
+    let separator = match separator.as_bytes() {
+        [b] => *b,
+        _ => return Err(OpError::new("E0612", format!("separator {separator:?} is not one character"))),
+    };
+    let bytes = jsonl::read(path)?;
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(bytes);
+    let header = match reader.byte_headers() {
+        Ok(header) => header.clone(),
+        Err(e) => return Ok(vec![RawRow { place: format!("{name}:1"), value: Err(format!("no header: {e}")) }]),
+    };
+    let at: BTreeMap<&[u8], usize> = header.iter().enumerate().map(|(i, h)| (h, i)).collect();
+    let mut rows = Vec::new();
+    for record in reader.byte_records() {
+        let (line, value) = match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                let mut fields = Map::new();
+                let fault = schema.iter().find_map(|(column, ty)| {
+                    let bytes = record.get(*at.get(column.as_bytes())?)?;
+                    match field(bytes, ty, base64.contains(column)) {
+                        Ok(value) => {
+                            fields.insert(column.clone(), value);
+                            None
+                        }
+                        Err(why) => Some(format!("column `{column}`: {why}")),
+                    }
+                });
+                (line, fault.map_or(Ok(Json::Object(fields)), Err))
+            }
+            Err(e) => (e.position().map_or(0, csv::Position::line), Err(e.to_string())),
+        };
+        rows.push(RawRow { place: format!("{name}:{line}"), value });
+    }
+    Ok(rows)
+}
+
+fn field(bytes: &[u8], ty: &Type, base64: bool) -> Result<Json, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| format!("byte {} is no UTF-8", e.valid_up_to() + 1))?;
+    let parse = |what: &str| serde_json::from_str(text.trim()).map_err(|_| format!("expected {what}, found {text:?}"));
+    match ty {
+        Type::Optional(_) if text.is_empty() => Ok(Json::Null),
+        Type::Optional(inner) => field(bytes, inner, base64),
+        Type::Image | Type::Video if base64 => Ok(json!({ "bytes": text })),
+        Type::Bool => match text.trim() {
+            "true" | "True" | "TRUE" => Ok(Json::Bool(true)),
+            "false" | "False" | "FALSE" => Ok(Json::Bool(false)),
+            _ => Err(format!("expected true or false, found {text:?}")),
+        },
+        Type::Int | Type::Dim(Dim::Tokens | Dim::Steps | Dim::Rows | Dim::Pixels | Dim::Bytes) => parse("Int"),
+        Type::Float | Type::Dim(_) => parse("Float"),
+        Type::List(_) | Type::Tuple(_) | Type::Record(_) | Type::Box | Type::Point | Type::Json => {
+            parse(&format!("{} as JSON", schema::text(&schema::arrow(ty))))
+        }
+        _ => Ok(Json::from(text)),
+    }
+}

@@ -1,0 +1,254 @@
+//! Near-duplicate texts: candidates by MinHash and banding, confirmed by the exact Jaccard similarity of their word shingles.
+
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
+
+use super::clusters::{Links, Rule, Sets, groups};
+use super::text::Words;
+
+/// What counts as near.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Jaccard similarity from which two texts are duplicates, 0..1.
+    pub similar: f64,
+    /// Words per shingle.
+    pub shingle: usize,
+    /// Bands of the signature; two texts that agree on one whole band are candidates.
+    pub bands: usize,
+    /// Hash values per band.
+    pub rows: usize,
+    /// Confirm candidates exactly. Without it every candidate is a duplicate.
+    pub verify: bool,
+    /// For [`Rule::Components`] pairs that are joined already are not looked at again.
+    pub rule: Rule,
+}
+
+/// Groups up to this size are compared pair by pair when candidates are confirmed anyway: cheaper than a signature, and misses nothing.
+const SMALL: usize = 48;
+/// Lanes of a signature that are computed together, in registers.
+const LANES: usize = 32;
+
+/// Finds near-duplicates among texts of the same group. A text without words has no duplicates.
+///
+/// With `verify`, a pair is linked exactly if it is a candidate and `|A ∩ B| / |A ∪ B| ≥ similar` over the sets of shingles. The chance that a pair of
+/// similarity `s` becomes a candidate is `1 − (1 − s^rows)^bands`. The result does not depend on the number of threads.
+///
+/// # Source
+/// Broder 1997, "On the resemblance and containment of documents"; banding: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4.
+pub fn links(texts: &[String], group: &[u32], options: &Options) -> Links {
+    let identity: Vec<Option<u128>> = texts
+        .par_iter()
+        .zip(group)
+        .with_min_len(64)
+        .map_init(Words::default, |words, (text, group)| {
+            words.read(text);
+            let normal = words.normal();
+            (!normal.is_empty()).then(|| xxh3_128_with_seed(normal, u64::from(*group)))
+        })
+        .collect();
+    let mut links = Links::by_key(&identity);
+    let distinct = (0..texts.len() as u32).filter(|&r| links.represents(r) && identity[r as usize].is_some());
+    let groups = groups(group, distinct);
+    let (small, large): (Vec<_>, Vec<_>) = groups.into_iter().partition(|g| options.verify && g.len() <= SMALL);
+    let compare = Compare { texts, options, sets: texts.iter().map(|_| OnceLock::new()).collect() };
+    let mut joined = Sets::new(texts.len());
+    compare.all(&small, &mut joined, &mut links.edges);
+    let members: Vec<u32> = large.into_iter().flatten().collect();
+    let keys = signatures(texts, group, &members, options);
+    for band in 0..options.bands {
+        let mut order: Vec<(u64, u32)> =
+            members.iter().enumerate().map(|(i, &row)| (keys[i * options.bands + band], row)).collect();
+        order.par_sort_unstable();
+        let buckets: Vec<Vec<u32>> = order
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter(|c| c.len() > 1)
+            .map(|c| c.iter().map(|m| m.1).collect())
+            .collect();
+        compare.all(&buckets, &mut joined, &mut links.edges);
+    }
+    links.edges.par_sort_unstable();
+    links.edges.dedup();
+    links
+}
+
+/// Compares texts by their sets of shingles, made when first needed.
+struct Compare<'a> {
+    texts: &'a [String],
+    options: &'a Options,
+    sets: Vec<OnceLock<Box<[u64]>>>,
+}
+
+impl Compare<'_> {
+    /// Compares all pairs within each bucket, in parallel; no row is in two buckets.
+    fn all(&self, buckets: &[Vec<u32>], joined: &mut Sets, edges: &mut Vec<(u32, u32)>) {
+        let known: &Sets = joined;
+        let found: Vec<(u32, u32)> = buckets.par_iter().flat_map_iter(|bucket| self.bucket(bucket, known)).collect();
+        found.iter().for_each(|&(a, b)| joined.union(a, b));
+        edges.extend(found);
+    }
+
+    fn bucket(&self, bucket: &[u32], known: &Sets) -> Vec<(u32, u32)> {
+        let skip = self.options.rule == Rule::Components;
+        let roots: Vec<u32> = if skip { bucket.iter().map(|&r| known.root(r)).collect() } else { Vec::new() };
+        if skip && roots.iter().all(|&r| r == roots[0]) {
+            return Vec::new();
+        }
+        // Positions with one root are joined from the start.
+        let mut local = Sets::new(bucket.len());
+        for i in 1..roots.len() {
+            if let Some(j) = roots[..i].iter().position(|r| *r == roots[i]) {
+                local.union(i as u32, j as u32);
+            }
+        }
+        let mut found = Vec::new();
+        for i in 0..bucket.len() {
+            for j in i + 1..bucket.len() {
+                if skip && local.find(i as u32) == local.find(j as u32) {
+                    continue;
+                }
+                let (a, b) = (bucket[i].min(bucket[j]), bucket[i].max(bucket[j]));
+                if !self.options.verify || self.near(a, b) {
+                    local.union(i as u32, j as u32);
+                    found.push((a, b));
+                }
+            }
+        }
+        found
+    }
+
+    fn near(&self, a: u32, b: u32) -> bool {
+        let (a, b) = (self.set(a), self.set(b));
+        let (small, large) = (a.len().min(b.len()), a.len().max(b.len()));
+        if (small as f64) < self.options.similar * large as f64 {
+            return false;
+        }
+        let common = common(a, b);
+        common as f64 >= self.options.similar * (a.len() + b.len() - common) as f64
+    }
+
+    fn set(&self, row: u32) -> &[u64] {
+        self.sets[row as usize].get_or_init(|| shingle_set(&self.texts[row as usize], self.options.shingle))
+    }
+}
+
+/// Returns the sorted set of shingle hashes of a text.
+fn shingle_set(text: &str, shingle: usize) -> Box<[u64]> {
+    let mut words = Words::default();
+    words.read(text);
+    let mut set = Vec::new();
+    words.shingles(shingle, |s| set.push(xxh3_64(s)));
+    set.sort_unstable();
+    set.dedup();
+    set.into_boxed_slice()
+}
+
+/// Returns the exact Jaccard similarity of two texts over word shingles; 0 if neither has a word.
+pub fn jaccard(a: &str, b: &str, shingle: usize) -> f64 {
+    let (a, b) = (shingle_set(a, shingle), shingle_set(b, shingle));
+    let common = common(&a, &b);
+    if a.len() + b.len() == 0 { 0.0 } else { common as f64 / (a.len() + b.len() - common) as f64 }
+}
+
+/// Counts what two sorted sets share; free of unpredictable branches.
+fn common(a: &[u64], b: &[u64]) -> usize {
+    let (mut i, mut j, mut common) = (0, 0, 0);
+    while i < a.len() && j < b.len() {
+        let (x, y) = (a[i], b[j]);
+        common += usize::from(x == y);
+        i += usize::from(x <= y);
+        j += usize::from(y <= x);
+    }
+    common
+}
+
+/// Returns the band keys of some rows, `bands` each. The group is part of the key, so that groups never meet.
+fn signatures(texts: &[String], group: &[u32], members: &[u32], options: &Options) -> Vec<u64> {
+    let hashes = options.bands * options.rows;
+    let lanes = hashes.next_multiple_of(LANES);
+    let family = Family::new(lanes);
+    let mut keys = vec![0u64; members.len() * options.bands];
+    keys.par_chunks_mut(options.bands.max(1)).zip(members).with_min_len(16).for_each_init(
+        || (Words::default(), Vec::new(), vec![0u32; lanes], Vec::new()),
+        |(words, shingles, signature, bytes), (keys, &row)| {
+            words.read(&texts[row as usize]);
+            shingles.clear();
+            words.shingles(options.shingle, |s| {
+                let h = xxh3_64(s);
+                shingles.push((h >> 32) as u32 ^ h as u32);
+            });
+            family.minimise(shingles, signature);
+            for (band, (key, part)) in keys.iter_mut().zip(signature.chunks(options.rows.max(1))).enumerate() {
+                bytes.clear();
+                bytes.extend(part.iter().flat_map(|v| v.to_le_bytes()));
+                bytes.extend(group[row as usize].to_le_bytes());
+                *key = xxh3_64_with_seed(bytes, band as u64);
+            }
+        },
+    );
+    keys
+}
+
+/// A family of hash functions `x → a·x + b` modulo 2³², over hashes that are uniform already.
+struct Family {
+    a: Vec<u32>,
+    b: Vec<u32>,
+}
+
+impl Family {
+    /// Draws `lanes` functions from SplitMix64 with a fixed seed: signatures are the same everywhere.
+    fn new(lanes: usize) -> Self {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut next = || {
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        };
+        let (a, b) = (0..lanes).map(|_| ((next() >> 32) as u32 | 1, (next() >> 32) as u32)).unzip();
+        Self { a, b }
+    }
+
+    /// Writes the minimum of each function over all hashes.
+    fn minimise(&self, hashes: &[u32], out: &mut [u32]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: the processor has AVX-512F.
+                return unsafe { minimise_avx512(&self.a, &self.b, hashes, out) };
+            }
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has AVX2.
+                return unsafe { minimise_avx2(&self.a, &self.b, hashes, out) };
+            }
+        }
+        minimise(&self.a, &self.b, hashes, out);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn minimise_avx512(a: &[u32], b: &[u32], hashes: &[u32], out: &mut [u32]) {
+    minimise(a, b, hashes, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn minimise_avx2(a: &[u32], b: &[u32], hashes: &[u32], out: &mut [u32]) {
+    minimise(a, b, hashes, out);
+}
+
+/// One body for all instruction sets: the compiler vectorises it for the caller's. Each block of lanes stays in registers over all hashes.
+#[inline(always)]
+fn minimise(a: &[u32], b: &[u32], hashes: &[u32], out: &mut [u32]) {
+    for ((a, b), out) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)).zip(out.chunks_exact_mut(LANES)) {
+        let mut least = [u32::MAX; LANES];
+        for &x in hashes {
+            for lane in 0..LANES {
+                least[lane] = least[lane].min(x.wrapping_mul(a[lane]).wrapping_add(b[lane]));
+            }
+        }
+        out.copy_from_slice(&least);
+    }
+}

@@ -1,0 +1,35 @@
+//! `data.arrow`: rows of Arrow files.
+
+use super::source;
+use crate::base::OpError;
+use crate::data::columnar;
+use crate::engine::{Builtin, Context, Outputs};
+use crate::spec::{Columns, Effect, OpSpec};
+
+/// The operator.
+pub static ARROW: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Reads rows of Arrow files as `datasets` writes them; pictures as records of `bytes` and `path`.
+op data.arrow(
+  ## A file or a glob, relative to the recipe.
+  path: Str,
+  ## The columns to read, and no others.
+  as: Schema,
+  ## Where paths of pictures start: a folder or a zip. Default: the folder of the file.
+  media: Str? = none,
+  ## What happens to a row that does not fit: stop, leave it out, or leave it out and name it.
+  bad: enum { fail, skip, quarantine } = "fail",
+) -> Dataset[{ ..r }]"#,
+        effect: Effect::Source,
+        columns: Columns::FromSchema,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: source::Args = cx.args()?;
+    let schema = args.schema.types()?;
+    source::load(cx, &args, |path, name| columnar::arrow(path, name, &schema))
+}

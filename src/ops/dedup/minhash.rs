@@ -1,0 +1,70 @@
+//! `dedup.minhash`: rows whose texts share most of their word shingles.
+
+use super::{Scope, signature};
+use crate::base::OpError;
+use crate::data::minhash::{self, Options};
+use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows::pooled;
+use crate::spec::OpSpec;
+
+/// The operator.
+pub static MINHASH: Builtin = Builtin {
+    spec: OpSpec {
+        signature: signature!(
+            r#"
+## Drops near-duplicate rows by the exact Jaccard similarity of their word shingles; candidates by MinHash and banding.
+## Source: Broder 1997, "On the resemblance and containment of documents".
+op dedup.minhash(
+  d: Dataset[{ ..r }],
+  ## Columns compared, joined with a newline.
+  on: Cols,
+  ## Jaccard similarity from which two rows are duplicates.
+  similar: Ratio = 70%,
+  ## Words per shingle, lower-cased; a text with fewer words is one shingle.
+  shingle: Int = 3,
+  ## Bands of the signature. A pair of similarity s becomes a candidate with probability 1 - (1 - s^rows)^bands: at the defaults 99.98 % for 70 %.
+  bands: Int = 32,
+  ## Hash values per band.
+  rows: Int = 4,
+  ## Confirm each candidate by its exact similarity. Without it, texts below `similar` are merged too.
+  verify: Bool = true,"#
+        ),
+        takes_where: true,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+#[derive(serde::Deserialize)]
+struct Args {
+    on: Vec<String>,
+    similar: f64,
+    shingle: usize,
+    bands: usize,
+    rows: usize,
+    verify: bool,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    if args.bands == 0 || args.rows == 0 || args.shingle == 0 {
+        let message =
+            format!("bands {}, rows {} and shingle {} must be 1 or more", args.bands, args.rows, args.shingle);
+        return Err(OpError::new("E0612", message));
+    }
+    let scope = Scope::new(cx)?;
+    let texts = scope.texts(&args.on)?;
+    let options = Options {
+        similar: args.similar,
+        shingle: args.shingle,
+        bands: args.bands,
+        rows: args.rows,
+        verify: args.verify,
+        rule: scope.common.rule,
+    };
+    let links = pooled(cx.threads, || minhash::links(&texts, &scope.group, &options))?;
+    scope.finish(cx, &links, &args.on, |a, b| {
+        let similarity = 100.0 * minhash::jaccard(&texts[a], &texts[b], args.shingle);
+        format!("near-duplicate (Jaccard {similarity:.0} %) of")
+    })
+}

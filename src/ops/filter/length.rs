@@ -1,0 +1,62 @@
+//! `filter.length`: texts of a certain length, in tokens or characters.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+use rayon::prelude::*;
+use tokenizers::Tokenizer;
+
+use crate::base::OpError;
+use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::bounds::Bounds;
+use crate::ops::rows::{self, pooled};
+use crate::spec::OpSpec;
+
+/// The operator.
+pub static LENGTH: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Keeps rows whose text is neither too short nor too long.
+op filter.length(
+  d: Dataset[{ ..r }],
+  ## Columns counted, joined with a newline.
+  of: Cols,
+  ## The model whose tokens are counted, without special tokens; without it, characters.
+  by: Model? = none,
+  ## The lengths that stay.
+  keep: Range[Tokens] | Range[Int],
+) -> Dataset[{ tokens: Tokens, ..r }]"#,
+        takes_where: true,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+#[derive(serde::Deserialize)]
+struct Args {
+    of: Vec<String>,
+    keep: Bounds,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    let d = cx.table("d")?;
+    let scope = rows::in_scope(cx, &d)?;
+    let texts = d.texts(&args.of)?;
+    let lengths: Vec<usize> = match cx.inputs.get("by") {
+        None => texts.iter().map(|t| t.chars().count()).collect(),
+        Some(model) => {
+            let path = cx.file(model, "tokenizer.json")?;
+            let broken = |e: tokenizers::Error| OpError::new("E0503", format!("tokenizer.json of `by`: {e}"));
+            let tokenizer = Tokenizer::from_file(path).map_err(broken)?;
+            let count = |text: &String| tokenizer.encode_fast(text.as_str(), false).map(|e| e.len()).map_err(broken);
+            pooled(cx.threads, || texts.par_iter().with_min_len(64).map(count).collect::<Result<_, _>>())??
+        }
+    };
+    let unit = if cx.inputs.contains_key("by") { "tokens" } else { "characters" };
+    let why = |n: usize| (!args.keep.contain(n as f64)).then(|| format!("{n} {unit}, outside {}", args.keep));
+    let reasons: Vec<Option<String>> =
+        lengths.iter().zip(&scope).map(|(n, scoped)| if *scoped { why(*n) } else { None }).collect();
+    let tokens: ArrayRef = Arc::new(Int64Array::from_iter_values(lengths.iter().map(|n| *n as i64)));
+    Ok(Context::rows(rows::drop_rows(cx, &d.with_column("tokens", tokens)?, &reasons)?))
+}
