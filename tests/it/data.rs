@@ -9,7 +9,8 @@ use crate::bench::{Bench, rows};
 
 fn picture(width: u32, height: u32, format: image::ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let picture = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 7) as u8, (y * 5) as u8, (x * y) as u8]));
+    let picture =
+        image::RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 7) as u8, (y * 5) as u8, (x * y) as u8]));
     picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
@@ -35,9 +36,15 @@ fn loader_names_bad_rows() {
         (br#"{"id":null,"n":1,"tier":"low","pic":"ok.jpg"}"#, "column `id`: expected Str, found null"),
         (br#"{"id":"a","n":1.5,"tier":"low","pic":"ok.jpg"}"#, "column `n`: expected Int, found number 1.5"),
         (br#"{"id":"a","n":99999999999999999999,"tier":"low","pic":"ok.jpg"}"#, "column `n`: expected Int"),
-        (br#"{"id":"a","n":1,"tier":"mid","pic":"ok.jpg"}"#, "column `tier`: expected one of low, high, found string \"mid\""),
+        (
+            br#"{"id":"a","n":1,"tier":"mid","pic":"ok.jpg"}"#,
+            "column `tier`: expected one of low, high, found string \"mid\"",
+        ),
         (br#"{"id":"a","n":1,"tier":"low","pic":"gone.jpg"}"#, "column `pic`: `gone.jpg` is missing"),
-        (br#"{"id":"a","n":1,"tier":"low","pic":"cut.jpg"}"#, "column `pic`: `cut.jpg` is damaged: the JPEG is cut off"),
+        (
+            br#"{"id":"a","n":1,"tier":"low","pic":"cut.jpg"}"#,
+            "column `pic`: `cut.jpg` is damaged: the JPEG is cut off",
+        ),
         (br#"{"id":"a","n":1,"tier":"low","pic":"empty.jpg"}"#, "column `pic`: `empty.jpg` is empty"),
         (br#"{"id":"a","n":1,"tier":"low","pic":"text.jpg"}"#, "`text.jpg` is no picture or video of a known kind"),
         (br#"{"id":"a","n":1,"tier":"low","pic":"damaged.png"}"#, "`damaged.png` is damaged"),
@@ -56,7 +63,11 @@ fn loader_names_bad_rows() {
         let args = |policy: &str| json!({ "path": "rows.jsonl", "as": schema, "media": null, "bad": policy });
         let error = bench.run("data.jsonl", args("fail"), &[]).err().unwrap_or_else(|| panic!("{expected}: accepted"));
         assert_eq!(error.code, "E0610", "{expected}");
-        assert!(error.message.contains("rows.jsonl:1") && error.message.contains(expected), "{expected}\n{}", error.message);
+        assert!(
+            error.message.contains("rows.jsonl:1") && error.message.contains(expected),
+            "{expected}\n{}",
+            error.message
+        );
         let made = bench.run("data.jsonl", args("quarantine"), &[]).unwrap();
         assert_eq!(made.fates.len(), 1);
         assert!(made.fates[0].why.contains(expected) && made.fates[0].what == "quarantined", "{:?}", made.fates);
@@ -163,11 +174,26 @@ fn row_expressions() {
         (call(col("q"), "inline_options", &[]), json!(["the first", "the second"])),
         (call(lit("Pick.\n(A) a. b\n(B) c"), "inline_options", &[]), json!(["a. b", "c"])),
         (call(lit("No options here"), "inline_options", &[]), json!([])),
-        (call(json!({ "list": [lit("A. left"), lit("(B) right"), lit("up")] }), "strip_labels", &[]), json!(["left", "right", "up"])),
+        (
+            call(json!({ "list": [lit("A. left"), lit("(B) right"), lit("up")] }), "strip_labels", &[]),
+            json!(["left", "right", "up"]),
+        ),
         (call(lit("Is it red? Answer yes or no."), "drop_last_instruction", &[]), json!("Is it red?")),
-        (call(lit("Point at it. Your answer should be formatted as a list of tuples, i.e. [(x1, y1), ...]. The coordinates should be between 0 and 1."), "drop_last_instruction", &[]), json!("Point at it.")),
+        (
+            call(
+                lit(
+                    "Point at it. Your answer should be formatted as a list of tuples, i.e. [(x1, y1), ...]. The coordinates should be between 0 and 1.",
+                ),
+                "drop_last_instruction",
+                &[],
+            ),
+            json!("Point at it."),
+        ),
         (call(lit("Answer yes or no."), "drop_last_instruction", &[]), json!("Answer yes or no.")),
-        (json!({ "record": [["a", col("n")], ["b", json!({ "list": [col("s")] })]] }), json!({ "a": 6, "b": ["  A man, a plan. "] })),
+        (
+            json!({ "record": [["a", col("n")], ["b", json!({ "list": [col("s")] })]] }),
+            json!({ "a": 6, "b": ["  A man, a plan. "] }),
+        ),
     ];
     for (expr, expected) in cases {
         let parsed: RowExpr = serde_json::from_value(expr.clone()).expect("a row expression");
@@ -208,7 +234,11 @@ fn columns_move() {
     assert_eq!(names(&run("data.rename", json!({ "columns": { "x": "y", "y": "x" } })).unwrap()), ["id", "y", "x"]);
     assert_eq!(run("data.rename", json!({ "columns": { "x": "y" } })).err().unwrap().code, "E0303");
     assert_eq!(run("data.drop", json!({ "columns": ["nope"] })).err().unwrap().code, "E0301");
-    let made = run("data.derive", json!({ "columns": { "x": binary("*", col("x"), lit(2)), "w": binary("+", col("x"), lit(0.5)) } })).unwrap();
+    let made = run(
+        "data.derive",
+        json!({ "columns": { "x": binary("*", col("x"), lit(2)), "w": binary("+", col("x"), lit(0.5)) } }),
+    )
+    .unwrap();
     assert_eq!(made.column("x"), [2, 4]);
     assert_eq!(made.column("w"), [1.5, 2.5]);
     let made = run("filter.rule", json!({ "where": binary(">", col("x"), lit(1)) })).unwrap();
@@ -252,7 +282,12 @@ fn rows_are_chosen() {
     let low = run("data.quantile", json!({ "by": "x", "keep": { "from": null, "to": 0.25 } }));
     assert!(low.table().rows() == 25 && low.column("x").iter().all(|x| x.as_i64() < Some(25)));
     let sorted = run("data.sort", json!({ "by": ["tier", "x"] }));
-    let keys: Vec<(String, i64)> = sorted.column("tier").iter().zip(sorted.column("x")).map(|(t, x)| (t.to_string(), x.as_i64().unwrap())).collect();
+    let keys: Vec<(String, i64)> = sorted
+        .column("tier")
+        .iter()
+        .zip(sorted.column("x"))
+        .map(|(t, x)| (t.to_string(), x.as_i64().unwrap()))
+        .collect();
     assert!(keys.is_sorted() && keys.len() == 100);
     let plain = json!({ "n": { "rows": 40 }, "by": null, "weights": null, "equal": false });
     let first = run("data.sample", plain.clone());
@@ -263,7 +298,9 @@ fn rows_are_chosen() {
     again.reverse();
     assert_eq!(again, first.ids());
     let count = |made: &crate::bench::Made, tier: &str| made.column("tier").iter().filter(|t| *t == tier).count();
-    let by = |weights: Json, equal: bool| run("data.sample", json!({ "n": { "ratio": 0.12 }, "by": "tier", "weights": weights, "equal": equal }));
+    let by = |weights: Json, equal: bool| {
+        run("data.sample", json!({ "n": { "ratio": 0.12 }, "by": "tier", "weights": weights, "equal": equal }))
+    };
     let weighted = by(json!({ "safe": 0.5, "high": 0.5 }), false);
     assert_eq!((count(&weighted, "safe"), count(&weighted, "low"), count(&weighted, "high")), (6, 0, 6));
     let equal = by(Json::Null, true);
@@ -309,7 +346,9 @@ fn blend_holds_shares_everywhere() {
     assert!(twos.chunks_exact(2).all(|pair| pair[0] != pair[1]), "each round reads every row once: {twos:?}");
     assert_eq!(bench.run("data.blend", args(Json::Null), &[("of[0]", &a), ("of[1]", &b)]).unwrap().table().rows(), 52);
     let wrong = json!({ "of": [{ "$input": "of[0]" }, { "$input": "of[1]" }], "weights": [0.7, 0.7], "rows": null });
-    assert!(bench.run("data.blend", wrong, &[("of[0]", &a), ("of[1]", &b)]).err().unwrap().message.contains("140.00 %"));
+    assert!(
+        bench.run("data.blend", wrong, &[("of[0]", &a), ("of[1]", &b)]).err().unwrap().message.contains("140.00 %")
+    );
 }
 
 #[test]
@@ -317,7 +356,11 @@ fn format_knows_its_forms() {
     let bench = Bench::new();
     let cases: &[(&str, &[&str], &[&str])] = &[
         ("letter", &["A", "Z"], &["a", "(A)", "A.", "AB", "A. red", " A"]),
-        ("points", &["[(0.5, 0.25)]", "[(0,1), (0.1, 0.2)]"], &["(0.5, 0.5)", "[(0.5, 1.5)]", "[(12, 40)]", "[0.1, 0.2]", "[(0.1)]", "[(x, y)]", "[(0.1, 0.2),]"]),
+        (
+            "points",
+            &["[(0.5, 0.25)]", "[(0,1), (0.1, 0.2)]"],
+            &["(0.5, 0.5)", "[(0.5, 1.5)]", "[(12, 40)]", "[0.1, 0.2]", "[(0.1)]", "[(x, y)]", "[(0.1, 0.2),]"],
+        ),
         ("box", &["[0.1, 0.2, 0.5, 0.6]"], &["[0.5, 0.2, 0.1, 0.6]", "[1, 2, 3]", "[0, 0, 2, 2]"]),
         ("number", &["3", "-2", "0.75"], &["three", "3.", "1,000", "NaN"]),
         ("yes_no", &["yes", "No"], &["yes.", "maybe"]),
@@ -325,7 +368,8 @@ fn format_knows_its_forms() {
         ("json", &["{\"a\": 1}", "[]"], &["{", "1", "\"text\""]),
     ];
     for (form, good, bad) in cases {
-        let all: Vec<Json> = good.iter().chain(*bad).enumerate().map(|(i, t)| json!({ "id": i.to_string(), "t": t })).collect();
+        let all: Vec<Json> =
+            good.iter().chain(*bad).enumerate().map(|(i, t)| json!({ "id": i.to_string(), "t": t })).collect();
         let args = json!({ "of": "t", "demand": { *form: lit(true) }, "schema": null, "pattern": null, "empty": "drop", "where": lit(true) });
         let made = bench.run("filter.format", args, &[("d", &rows(Json::Array(all)))]).unwrap();
         let expected: Vec<String> = (0..good.len()).map(|i| i.to_string()).collect();
@@ -348,8 +392,12 @@ fn filters_and_dedups() {
         all.as_object_mut().unwrap().extend(args.as_object().unwrap().clone());
         bench.run(op, all, &[("d", &d)]).unwrap()
     };
-    let conflict = run("filter.conflict", json!({ "question": ["q"], "answer": "a", "keep": "majority", "normalise": true }));
-    assert_eq!((conflict.ids(), conflict.column("votes")), (vec!["a".to_owned(), "b".into()], vec![json!(2), json!(2)]));
+    let conflict =
+        run("filter.conflict", json!({ "question": ["q"], "answer": "a", "keep": "majority", "normalise": true }));
+    assert_eq!(
+        (conflict.ids(), conflict.column("votes")),
+        (vec!["a".to_owned(), "b".into()], vec![json!(2), json!(2)])
+    );
     let none = run("filter.conflict", json!({ "question": ["q"], "answer": "a", "keep": "none", "normalise": true }));
     assert_eq!(none.table().rows(), 0);
     let exact = |more: Json| {
@@ -367,7 +415,10 @@ fn filters_and_dedups() {
     assert_eq!(exact(json!({ "normalise": false })).table().rows(), 5);
     assert_eq!(exact(json!({ "on": ["q"], "within": ["a"] })).ids(), ["a", "c", "d", "e"]);
     assert_eq!(exact(json!({ "where": binary("!=", col("id"), lit("b")) })).table().rows(), 5);
-    let near = run("dedup.minhash", json!({ "on": ["q"], "similar": 0.5, "shingle": 2, "bands": 32, "rows": 4, "verify": true }));
+    let near = run(
+        "dedup.minhash",
+        json!({ "on": ["q"], "similar": 0.5, "shingle": 2, "bands": 32, "rows": 4, "verify": true }),
+    );
     assert_eq!(near.ids(), ["a", "d"]);
     assert_eq!(near.column("copies"), [3, 2]);
     let near = run("dedup.simhash", json!({ "on": ["q"], "distance": 0, "shingle": 2 }));
@@ -375,7 +426,10 @@ fn filters_and_dedups() {
     let words = run("filter.words", json!({ "of": ["q"], "keep": { "from": 8, "to": null } }));
     assert_eq!(words.ids(), ["b", "d", "e"]);
     let length = run("filter.length", json!({ "of": ["a"], "keep": { "from": null, "to": 1 } }));
-    assert_eq!((length.ids(), length.column("tokens")), (vec!["a".to_owned(), "c".into(), "e".into()], vec![json!(1); 3]));
+    assert_eq!(
+        (length.ids(), length.column("tokens")),
+        (vec!["a".to_owned(), "c".into(), "e".into()], vec![json!(1); 3])
+    );
 }
 
 /// A and C are each near B, but not near each other.
@@ -397,7 +451,12 @@ fn minhash_and_simhash_against_all_pairs() {
     use rbpipe::data::{minhash, simhash};
     let word = |i: usize| format!("w{}", i * 2_654_435_761 % 997);
     let texts: Vec<String> = (0..600)
-        .map(|i| (0..40).map(|k| if k == i % 7 * 5 { word(i + 7000) } else { word(i / 6 * 50 + k) }).collect::<Vec<_>>().join(" "))
+        .map(|i| {
+            (0..40)
+                .map(|k| if k == i % 7 * 5 { word(i + 7000) } else { word(i / 6 * 50 + k) })
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
         .collect();
     let options = minhash::Options { similar: 0.7, shingle: 3, bands: 32, rows: 4, verify: true, rule: Rule::Star };
     let found = minhash::links(&texts, &vec![0; texts.len()], &options);
@@ -467,15 +526,25 @@ fn csv_parquet_and_arrow() {
 fn leaks_are_found() {
     let bench = Bench::new();
     let long = "one two three four five six seven eight nine ten eleven twelve thirteen";
-    let d = rows(json!([{ "id": "a", "t": format!("Look: {long} fourteen") }, { "id": "b", "t": "How many lemons are there in the picture? Say it." },
-        { "id": "c", "t": "yes" }]));
-    let from = rows(json!([{ "id": "x", "q": format!("{long}.") }, { "id": "y", "q": "how many lemons are there in the picture" }, { "id": "z", "q": "yes" }]));
+    let d = rows(
+        json!([{ "id": "a", "t": format!("Look: {long} fourteen") }, { "id": "b", "t": "How many lemons are there in the picture? Say it." },
+        { "id": "c", "t": "yes" }]),
+    );
+    let from = rows(
+        json!([{ "id": "x", "q": format!("{long}.") }, { "id": "y", "q": "how many lemons are there in the picture" }, { "id": "z", "q": "yes" }]),
+    );
     let run = |on: &[&str], which: &str, from: &rbpipe::data::table::Table| {
         let args = json!({ "on": on, "match": which, "distance": 4 });
-        let met = bench.run("data.disjoint", args.clone(), &[("d", &d), ("from", from)]).unwrap().meta[""]["value"] == true;
+        let met =
+            bench.run("data.disjoint", args.clone(), &[("d", &d), ("from", from)]).unwrap().meta[""]["value"] == true;
         let pairs = bench.run("data.overlap", args, &[("d", &d), ("from", from)]).unwrap();
         assert_eq!(met, pairs.table().rows() == 0);
-        pairs.column("row").iter().zip(pairs.column("other")).map(|(a, b)| format!("{}{}", a.as_str().unwrap(), b.as_str().unwrap())).collect::<Vec<_>>()
+        pairs
+            .column("row")
+            .iter()
+            .zip(pairs.column("other"))
+            .map(|(a, b)| format!("{}{}", a.as_str().unwrap(), b.as_str().unwrap()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(run(&["13gram"], "any", &from), ["ax", "by"]);
     assert_eq!(run(&["exact"], "any", &from), [""; 0]);
@@ -489,11 +558,17 @@ fn layouts_and_profile() {
     let d = rows(json!([{ "id": "a", "instruction": "Look.", "input": "Where?", "output": "left", "images": [1, 2] }]));
     let to = |to: &str| bench.run("data.layout", json!({ "to": to }), &[("d", &d)]).unwrap();
     assert_eq!(to("alpaca").column("instruction"), ["<image><image>Look."]);
-    assert_eq!(to("messages").column("messages")[0], json!([{ "role": "user", "content": "<image><image>Look.\nWhere?" }, { "role": "assistant", "content": "left" }]));
+    assert_eq!(
+        to("messages").column("messages")[0],
+        json!([{ "role": "user", "content": "<image><image>Look.\nWhere?" }, { "role": "assistant", "content": "left" }])
+    );
     assert_eq!(to("sharegpt").column("conversations")[0][1], json!({ "from": "gpt", "value": "left" }));
     let pair = rows(json!([{ "prompt": "P", "chosen": "good", "rejected": "bad" }]));
     let dpo = bench.run("data.layout", json!({ "to": "dpo" }), &[("d", &pair)]).unwrap();
-    assert_eq!((dpo.column("conversations")[0][0]["value"].as_str(), dpo.column("chosen")[0]["value"].as_str()), (Some("P"), Some("good")));
+    assert_eq!(
+        (dpo.column("conversations")[0][0]["value"].as_str(), dpo.column("chosen")[0]["value"].as_str()),
+        (Some("P"), Some("good"))
+    );
     let sft = bench.run("data.as_sft", json!({ "answer": "rejected" }), &[("pairs", &pair)]).unwrap();
     assert_eq!((sft.column("instruction"), sft.column("output")), (vec![json!("P")], vec![json!("bad")]));
     let report = bench.run("data.profile", json!({ "by": ["source", "id"] }), &[("d", &d)]).unwrap();

@@ -3,8 +3,8 @@
 mod augment;
 mod bench;
 mod cot;
-mod engine;
 mod data;
+mod engine;
 #[cfg(feature = "torch")]
 mod numerics;
 mod semantics;

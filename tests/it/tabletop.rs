@@ -122,7 +122,11 @@ fn planted_defects_are_found() {
     let mut report: Vec<(String, f64, f64)> = vec![
         ("empty, by filter.rule".into(), share(defect("empty"), &|id| by("filter.rule", id)), 1.0),
         ("bad_format, by filter.format".into(), share(defect("bad_format"), &|id| by("filter.format", id)), 0.99),
-        ("wrong against a majority, by filter.conflict".into(), share(truth.ids(|id| truth.of(id, "op") == "majority/same_text"), &|id| by("filter.conflict", id)), 1.0),
+        (
+            "wrong against a majority, by filter.conflict".into(),
+            share(truth.ids(|id| truth.of(id, "op") == "majority/same_text"), &|id| by("filter.conflict", id)),
+            1.0,
+        ),
     ];
     // Of a duplicate and what it was made from, at most one may stay.
     for (name, least) in [("exact_dup", 1.0), ("near_dup", 0.9), ("image_dup", 0.95)] {
@@ -142,7 +146,11 @@ fn planted_defects_are_found() {
     let unharmed = |id: &str| !filtered(id);
     report.push(("clean rows that both filters keep".into(), share(defect("clean"), &unharmed), 1.0));
     let traps = truth.ids(|id| truth.of(id, "op") == "new_question_on_duplicate_image");
-    report.push(("new questions on a copied picture that stay".into(), share(traps, &|id| !dropped.contains_key(id)), 0.95));
+    report.push((
+        "new questions on a copied picture that stay".into(),
+        share(traps, &|id| !dropped.contains_key(id)),
+        0.95,
+    ));
     let all = report.iter().map(|(what, got, least)| format!("{got:7.4} of {least:4.2}  {what}\n")).collect::<String>();
     println!("{all}");
     for (op, made) in &steps {
@@ -170,7 +178,12 @@ fn pictures_look_the_same(bench: &Bench, raw: &Table) {
     let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
     looks.values().for_each(|cluster| *sizes.entry(*cluster).or_default() += 1);
     let joined: usize = sizes.values().map(|n| n - 1).sum();
-    println!("{} pictures, {} copies, {found} found, {joined} joined, largest cluster {:?}", looks.len(), copies.len(), sizes.values().max());
+    println!(
+        "{} pictures, {} copies, {found} found, {joined} joined, largest cluster {:?}",
+        looks.len(),
+        copies.len(),
+        sizes.values().max()
+    );
     assert!(found as f64 >= 0.95 * copies.len() as f64 && found as f64 >= 0.95 * joined as f64);
 }
 

@@ -45,7 +45,12 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             };
             let questions = with_placeholders(&d, d.texts(&["instruction".to_owned()])?)?;
             d.column("output")?;
-            put(&put(&d, "instruction", &texts(&questions), &DataType::Utf8)?, "input", &texts(&input), &DataType::Utf8)?
+            put(
+                &put(&d, "instruction", &texts(&questions), &DataType::Utf8)?,
+                "input",
+                &texts(&input),
+                &DataType::Utf8,
+            )?
         }
         "sharegpt" => turns(&d, "conversations", ("from", "value"), ("human", Some("gpt")))?,
         "messages" => turns(&d, "messages", ("role", "content"), ("user", Some("assistant")))?,

@@ -22,8 +22,8 @@ pub mod sample;
 pub mod select;
 pub mod shuffle;
 pub mod sort;
-pub mod split;
 mod source;
+pub mod split;
 pub mod top;
 pub mod visual_genome;
 
