@@ -176,7 +176,7 @@ const CASES: &[Case] = &[
     ("let a = raw |> data.top(by: .id)", &[("E0211:7:16", &["needs `n`", "add `n: …`; it is Rows"])]),
     ("let a = filter.rule(where: true)", &[("E0211:7:9", &["pipe it in"])]),
     ("let a = raw |> data.disjoint(raw)", &[("E0212:7:30", &["name it: `from: …`"]), ("E0211:7:16", &["from"])]),
-    ("let a = data.concat(raw)", &[("E0212:7:21", &["`label`"])]),
+    ("let a = data.concat(raw)", &[("E0212:7:21", &["`data.concat(first: …"])]),
     ("let a = raw |> data.top(by: .id, n: 5rows, order: \"ascending\")", &[("E0213:7:51", &["\"desc\", \"asc\""])]),
     ("let a = raw |> data.top(by: .id, n: 5rows, order: asc)", &[("E0213:7:51", &["write `\"asc\"`"])]),
     ("let a = raw |> filter.rule(where: .risk == \"hihg\")", &[("E0213:7:44", &["did you mean \"high\"?"])]),
@@ -255,7 +255,7 @@ const CASES: &[Case] = &[
     ("fn clean(d: Dataset[Sample]) -> Dataset[Sample] = d |> data.derive(ask: .instruction + (.input ?? \"\")) |> dedup.minhash(on: [.ask], within: [.images])\nlet a = data.concat(one: raw, two: raw) |> clean() |> filter.rule(where: .source == \"one\" and .images.len in 1..3)", &[]),
     ("fn by(d: Dataset[{ ..r }], col: Field[Str, r]) -> Dataset[{ ..r }] = d |> dedup.minhash(on: [col])\nlet a = raw |> by(col: .output)\nlet b = raw |> by(col: .outptu)", &[("E0301:9:24", &["`.output`"])]),
     ("fn high(risk: Str) -> Bool = risk == \"high\"\nlet a = raw |> filter.rule(where: high(risk: .risk))\nlet b = raw |> filter.rule(where: high)", &[("E0207:9:35", &["`high(risk: .risk)`"])]),
-    ("param seed: Int = 1\nlet a = base |> train.sft(data: data.blend(of: [raw, pairs |> data.as_sft()], weights: [50%, 50%]), amplify: { gain: 2.0, on: .risk == \"high\" })", &[("E0301:8:127", &[".risk"])]),
+    ("param seed: Int = 1\nlet a = base |> train.sft(data: data.blend(of: [raw, pairs |> data.as_sft()], weights: [50%, 50%]), amplify: { gain: 2.0, on: .risk == \"high\" })", &[]),
     // ---- lints
     ("let unused = 1\noutput o = raw", &[("W0201:7:5", &["delete it"])]),
     ("# allow W0201: kept for the notebook\nlet unused = 1\noutput o = raw", &[]),
