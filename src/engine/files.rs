@@ -80,7 +80,7 @@ impl FileIndex {
         let metadata = std::fs::metadata(path)?;
         let time = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
         let stamp = Stamp { size: metadata.len(), time, inode: metadata.ino() };
-        let name = path.to_string_lossy().into_owned();
+        let name = std::path::absolute(path)?.to_string_lossy().into_owned();
         let guard = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(entry) = guard.0.get(&name)
             && entry.stamp == stamp

@@ -67,6 +67,8 @@ pub fn publish(
     provenance: Json,
     force: bool,
 ) -> Result<Done, OpError> {
+    let target = std::path::absolute(target)?;
+    let target = target.as_path();
     let digest = artifact.digest();
     let note = sidecar(target);
     let before: Option<Sidecar> = std::fs::read(&note).ok().and_then(|b| serde_json::from_slice(&b).ok());

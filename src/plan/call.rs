@@ -587,7 +587,8 @@ impl<'a> Evaluator<'a> {
         // Without `media:` the rows' pictures are looked for beside the file.
         let beside = op.signature.params.iter().any(|p| p.name.text == "media") && !out.iter().any(|p| p.media);
         if beside && let Some(file) = out.iter().find(|p| p.arg == "path" || p.arg == "glob") {
-            let folder = file.path.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+            let parent = file.path.parent().filter(|p| !p.as_os_str().is_empty());
+            let folder = parent.map_or_else(|| std::path::PathBuf::from("."), std::path::Path::to_path_buf);
             out.push(PathArg { arg: "media".into(), path: folder, media: true, span: file.span });
         }
         if pictures == Some(false) {

@@ -619,7 +619,9 @@ impl<'a> Evaluator<'a> {
 
     /// Returns the folder that a module's relative paths start from.
     pub(super) fn folder(&self, module: usize) -> PathBuf {
-        self.program.modules.get(module).and_then(|m| m.folder.clone()).unwrap_or_default()
+        let folder = self.program.modules.get(module).and_then(|m| m.folder.clone()).unwrap_or_default();
+        // A recipe named without a folder stands in the working directory, which has no empty name.
+        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
     }
 
     /// Returns a schema's columns.
