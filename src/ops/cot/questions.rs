@@ -1,0 +1,102 @@
+//! `cot.questions`: questions with exact answers, made from annotated scenes.
+
+use std::borrow::Cow;
+
+use arrow::datatypes::DataType;
+
+use crate::base::OpError;
+use crate::data::cell::{self, Cell};
+use crate::data::draw::{Draw, row_keys};
+use crate::data::inquiry::{self, Ask};
+use crate::data::picture::Picture;
+use crate::data::scene;
+use crate::data::schema::list_of;
+use crate::data::table::{Table, image_type};
+use crate::engine::{Builtin, Context, Outputs};
+use crate::spec::{Class, Effect, OpSpec};
+
+/// The operator.
+pub static QUESTIONS: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Makes questions with exact answers from annotated scenes: what a model can be pre-trained on before anybody has written a question.
+##
+## "point": a point on a named object. "what": the object at a point. "side", "depth": left or right, in front of or behind another
+## object. "touch": whether two objects stand right beside each other. "count": the number of a kind, zero included. "mark": whether
+## there is a hazard mark. Only objects whose name is the only one of its kind in the picture are asked for by name.
+## `.cells` says for every cell of a grid over the picture what is there, one text a cell, row by row: the object that covers most
+## of it, or "table", with the cell's column as a letter and its row as a digit.
+op cot.questions(
+  scenes: Dataset[{
+    image: Image, objects: [{ label: Str, box: Box, attributes: [Str] }],
+    relations: [{ subject: Int, predicate: Str, object: Int }], ..r
+  }],
+  ## Kinds of question.
+  ask: [enum { point, what, side, depth, touch, count, mark }] = ["point", "what", "side", "depth", "touch", "count", "mark"],
+  ## Questions drawn for each scene, at most; kinds take turns.
+  per_scene: Int = 8,
+  ## Cells along each side of the grid of `.cells`.
+  grid: Int = 8,
+) -> Dataset[{ id: Str, kind: Str, instruction: Str, input: Str, output: Str, images: [Image], cells: [Str] }]"#,
+        class: Class::Sampled,
+        effect: Effect::RowExpand,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+#[derive(serde::Deserialize)]
+struct Args {
+    ask: Vec<Ask>,
+    per_scene: usize,
+    grid: usize,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let mut args: Args = cx.args()?;
+    args.ask.sort_unstable();
+    args.ask.dedup();
+    let table = cx.table("scenes")?;
+    let scenes = scene::read(&table)?;
+    let keys = row_keys(&table, &["image", "objects", "relations"])?;
+    if scenes.len() != table.rows() {
+        return Err(OpError::new("E0302", format!("{} scenes have no picture", table.rows() - scenes.len()))
+            .help("drop them first: `filter.rule(where: .image != none)`"));
+    }
+    let mut columns: [Vec<Cell<'static>>; 7] = Default::default();
+    for (scene, key) in scenes.iter().zip(keys) {
+        let mut draw = Draw::new(cx.stream, key);
+        let picture = scene.image.cell();
+        let cells: Vec<Cell<'static>> = inquiry::cells(scene, args.grid).into_iter().map(text).collect();
+        for (n, q) in inquiry::questions(scene, &args.ask, args.per_scene, &mut draw).into_iter().enumerate() {
+            let row = [
+                text(format!("{}-{n}", &scene.image.digest[..12.min(scene.image.digest.len())])),
+                text(q.ask.name().to_owned()),
+                text(q.question),
+                text(String::new()),
+                text(q.answer),
+                Cell::List(vec![picture.clone()]),
+                Cell::List(cells.clone()),
+            ];
+            columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+        }
+    }
+    let rows = columns[0].len();
+    cx.counts.insert("scenes".into(), scenes.len() as u64);
+    cx.counts.insert("questions".into(), rows as u64);
+    let names = ["id", "kind", "instruction", "input", "output", "images", "cells"];
+    let arrays = names.iter().zip(&columns).map(|(name, cells)| {
+        let ty = match *name {
+            "images" => list_of(image_type()),
+            "cells" => list_of(DataType::Utf8),
+            _ => DataType::Utf8,
+        };
+        let array = cell::column(cells, &ty).map_err(|m| OpError::new("E0612", format!("`.{name}`: {}", m.message)))?;
+        Ok(((*name).to_owned(), array))
+    });
+    Ok(Context::rows(Table::new(arrays.collect::<Result<_, OpError>>()?, rows)?))
+}
+
+fn text(s: String) -> Cell<'static> {
+    Cell::Str(Cow::Owned(s))
+}
