@@ -10,6 +10,7 @@ pub mod csv;
 pub mod draw;
 pub mod episode;
 pub mod geometry;
+pub mod inquiry;
 pub mod jsonl;
 pub mod knn;
 pub mod leak;

@@ -36,6 +36,8 @@ pub struct Object {
     pub label: String,
     /// Its adjectives: "red".
     pub attributes: Vec<String>,
+    /// Left, top, width and height in pixels.
+    pub bbox: [f64; 4],
 }
 
 /// A relation between two objects of a scene, by position.
@@ -50,6 +52,11 @@ pub struct Relation {
 }
 
 impl Object {
+    /// Says whether it is a hazard mark: something that annotations call a hazard.
+    pub fn is_mark(&self) -> bool {
+        self.label.contains("hazard") || self.attributes.iter().any(|a| a == "hazard")
+    }
+
     /// Returns its name: a colour goes before the noun unless the noun holds it or it is no colour of the noun's own ("hazard").
     pub fn name(&self) -> String {
         let spoken = self.attributes.iter().filter(|a| !self.label.contains(a.as_str()) && a.as_str() != "hazard");
@@ -90,6 +97,7 @@ pub fn read(table: &Table) -> Result<Vec<Scene>, OpError> {
                 Object {
                     label: text(o, "label"),
                     attributes: attributes.iter().map(|a| a.text().into_owned()).collect(),
+                    bbox: rectangle(o),
                 }
             })
             .collect();
@@ -105,6 +113,12 @@ pub fn read(table: &Table) -> Result<Vec<Scene>, OpError> {
         scenes.push(Scene { image, objects, relations });
     }
     Ok(scenes)
+}
+
+/// Returns the box of an object, all zero when it has none.
+fn rectangle(object: &Cell<'_>) -> [f64; 4] {
+    let sides = object.field("box").map_or(&[][..], items);
+    std::array::from_fn(|i| sides.get(i).and_then(Cell::as_f64).unwrap_or(0.0))
 }
 
 fn items<'c, 'a>(cell: &'c Cell<'a>) -> &'c [Cell<'a>] {

@@ -59,6 +59,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &cot::structured::STRUCTURED,
     &cot::plan::PLAN,
     &cot::fail_fix::FAIL_FIX,
+    &cot::questions::QUESTIONS,
     &model::hf::HF,
     &model::wheel::WHEEL,
     &model::reward::REWARD,

@@ -2,4 +2,5 @@
 
 pub mod fail_fix;
 pub mod plan;
+pub mod questions;
 pub mod structured;

@@ -8,7 +8,6 @@ use crate::base::OpError;
 use crate::data::cell::{self, Cell};
 use crate::data::draw::{Draw, row_keys};
 use crate::data::inquiry::{self, Ask};
-use crate::data::picture::Picture;
 use crate::data::scene;
 use crate::data::schema::list_of;
 use crate::data::table::{Table, image_type};
