@@ -156,9 +156,8 @@ type Outcome = Result<(Finished, Made), OpError>;
 
 /// How a job's result came about.
 enum Finished {
-    Executed {
-        seconds: f64,
-    },
+    /// It was executed; the lease is held until it is recorded.
+    Executed { seconds: f64, lease: Lease },
     /// Another run made it in the meantime.
     Found(Box<Record>, Results),
 }
@@ -286,12 +285,16 @@ impl<'a> Run<'a> {
         }
         match outcome {
             Ok((Finished::Found(record, results), _)) => self.hit(id, &record, results),
-            Ok((Finished::Executed { seconds }, made)) => match self.keep(id, seconds, made) {
-                Ok(()) => {
-                    self.states.set(id, NodeState::Done);
+            Ok((Finished::Executed { seconds, lease }, made)) => {
+                let kept = self.keep(id, seconds, made);
+                drop(lease);
+                match kept {
+                    Ok(()) => {
+                        self.states.set(id, NodeState::Done);
+                    }
+                    Err(e) => self.failed(id, &e),
                 }
-                Err(e) => self.failed(id, &e),
-            },
+            }
             Err(e) => self.failed(id, &e),
         }
     }
@@ -441,7 +444,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn run(&self) -> Outcome {
-        let Some(_lease) = lease(self.setup, self.identity.key)? else {
+        let Some(held) = lease(self.setup, self.identity.key)? else {
             return Err(OpError::new("E0612", "stopped on request").class("preempted"));
         };
         // Whoever had the lease before may have made it.
@@ -457,7 +460,8 @@ impl Job<'_> {
             match self.attempt() {
                 Ok(made) => {
                     self.same_inputs()?;
-                    return Ok((Finished::Executed { seconds: started.elapsed().as_secs_f64() }, made));
+                    let seconds = started.elapsed().as_secs_f64();
+                    return Ok((Finished::Executed { seconds, lease: held }, made));
                 }
                 Err(e) if attempt < retries && matches!(e.class, "flaky" | "oom") && !self.stopped() => {
                     attempt += 1;
