@@ -93,7 +93,12 @@ pub fn strip_label(text: &str) -> &str {
 pub fn drop_last_instruction(text: &str) -> &str {
     static ASKS: LazyLock<Regex> = LazyLock::new(|| {
         let forms = [
-            r"(?:please\s+)?(?:answer|respond|reply|select|choose|pick|provide|give|output|return|format|write)\b.*\b(?:letters?|options?|choices?|numbers?|words?|phrases?|yes|true|only|directly|formatted|points?|coordinates?|lists?|tuples?|json|format|integers?|box|boxes)\b.*",
+            concat!(
+                r"(?:please\s+)?(?:answer|respond|reply|select|choose|pick|provide|give|output|return|format|write)\b.*",
+                r"\b(?:letters?|options?|choices?|numbers?|words?|phrases?|yes|true|only|directly|formatted|points?)\b.*|",
+                r"(?:please\s+)?(?:answer|respond|reply|select|choose|pick|provide|give|output|return|format|write)\b.*",
+                r"\b(?:coordinates?|lists?|tuples?|json|format|integers?|box|boxes)\b.*",
+            ),
             r"(?:your|the)\s+(?:final\s+)?(?:answers?|response|reply|output|coordinates?|points?)\s+(?:should|must)\b.*",
         ];
         Regex::new(&format!(r"(?is)^(?:{})$", forms.join("|"))).expect("a constant")

@@ -11,8 +11,9 @@ use crate::spec::OpSpec;
 pub static QUANTILE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Keeps the rows whose value lies between two quantiles, in their order: `20%..` drops the lowest fifth. The row at place i of n stands at (i - 1/2) / n, so that
-## `..50%` and `50%..` share no row of an even number; ties are placed in row order. A row without a value is dropped.
+## Keeps the rows whose value lies between two quantiles, in their order: `20%..` drops the lowest fifth.
+## The row at place i of n stands at (i - 1/2) / n, so that `..50%` and `50%..` share no row of an even number;
+## ties are placed in row order. A row without a value is dropped.
 op data.quantile(
   d: Dataset[{ ..r }],
   ## The value.
