@@ -11,6 +11,7 @@ pub mod data;
 pub mod engine;
 #[cfg(feature = "torch")]
 pub mod model;
+pub mod eval;
 pub mod ops;
 pub mod plan;
 pub mod semantics;

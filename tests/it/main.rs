@@ -8,6 +8,7 @@ mod engine;
 #[cfg(feature = "torch")]
 mod numerics;
 mod semantics;
+mod eval;
 mod syntax;
 mod tabletop;
 mod tidy;

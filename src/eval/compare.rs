@@ -1,0 +1,328 @@
+//! Compares scores, and lays a sweep's scores out as a table.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::score::Stored;
+use super::stats::{benjamini_hochberg, detectable, holm};
+use super::total::{Difference, Total, Unit, total};
+use crate::base::OpError;
+
+/// Compares two scores on the items that both hold, with equal questions; `None` where there are none.
+///
+/// # Errors
+/// E0612 when the two were totalled in different ways.
+pub fn paired(from: &Stored, to: &Stored) -> Result<Option<Difference>, OpError> {
+    let known: BTreeMap<&str, usize> = from.units.iter().enumerate().map(|(i, u)| (u.id.as_str(), i)).collect();
+    let mut a: Vec<Unit> = Vec::new();
+    let mut b: Vec<Unit> = Vec::new();
+    for (j, unit) in to.units.iter().enumerate() {
+        if let Some(&i) = known.get(unit.id.as_str()) {
+            if from.items[i] == to.items[j] {
+                a.push(from.units[i].clone());
+                b.push(unit.clone());
+            }
+        }
+    }
+    if a.is_empty() {
+        return Ok(None);
+    }
+    if from.meta["headline"] != to.meta["headline"] {
+        return Err(OpError::new("E0612", "the two scores have different headline totals, so they cannot be compared"));
+    }
+    let total: Total = total(&to.meta["headline"])?;
+    total.difference(&a, &b).map(Some)
+}
+
+/// One cell of a sweep: labels, one per axis, and the score, or why there is none.
+pub struct Cell {
+    /// One per axis.
+    pub labels: Vec<String>,
+    /// The score.
+    pub score: Result<Stored, String>,
+}
+
+/// How a table is laid out.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Layout {
+    /// Axis names.
+    pub axes: Vec<String>,
+    /// Labels of each axis, in order.
+    pub labels: Vec<Vec<String>>,
+    /// The axis that becomes rows; default the last of two, else the first.
+    #[serde(default)]
+    pub rows: Option<String>,
+    /// The axis that becomes columns.
+    #[serde(default)]
+    pub cols: Option<String>,
+    /// The label of the column axis that others are compared with.
+    #[serde(default)]
+    pub baseline: Option<String>,
+    /// `ci`, `delta`, `n`, `unparsed`, `overlap`; `None` is all.
+    #[serde(default)]
+    pub show: Option<Vec<String>>,
+    /// `holm` or `bh`.
+    #[serde(default)]
+    pub adjust: Option<String>,
+}
+
+/// A table of scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreTable {
+    /// Column labels.
+    pub columns: Vec<String>,
+    /// Rows in order.
+    pub rows: Vec<ScoreRow>,
+    /// Means over the rows that have no hole, by column.
+    pub means: Vec<Option<Mean>>,
+    /// Rows that the means leave out.
+    pub left_out: Vec<String>,
+    /// The column that others are compared with.
+    pub baseline: Option<String>,
+    /// How p-values were adjusted.
+    pub adjust: String,
+    /// What is shown.
+    pub show: Vec<String>,
+}
+
+/// A row of a table of scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRow {
+    /// Its label.
+    pub label: String,
+    /// One per column.
+    pub cells: Vec<ScoreCell>,
+    /// Questions.
+    pub n: Option<u64>,
+    /// What guessing scores.
+    pub chance: Option<f64>,
+    /// What the best constant answer scores.
+    pub majority: Option<f64>,
+    /// The smallest difference that a paired test would find.
+    pub detectable: Option<f64>,
+}
+
+/// A cell of a table of scores.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScoreCell {
+    /// The score, 0…1.
+    pub value: Option<f64>,
+    /// Its standard error.
+    pub se: f64,
+    /// Interval, if there is one.
+    pub low: Option<f64>,
+    /// Interval, if there is one.
+    pub high: Option<f64>,
+    /// Share of replies without a value.
+    pub unparsed: Option<f64>,
+    /// The score under the compat profile.
+    pub compat: Option<f64>,
+    /// Against the baseline.
+    pub delta: Option<Difference>,
+    /// The adjusted p-value.
+    pub adjusted: Option<f64>,
+    /// Why there is no score.
+    pub hole: Option<String>,
+}
+
+/// A mean over rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mean {
+    /// The mean.
+    pub value: f64,
+    /// Its standard error: `sqrt(Σ SE²)/K`.
+    pub se: f64,
+    /// Against the baseline's mean: value, low, high.
+    pub delta: Option<(f64, f64, f64)>,
+}
+
+impl Layout {
+    /// Returns the positions of the row axis and of the other axes, checked against the names.
+    ///
+    /// # Errors
+    /// E0604 for an axis or label that is not there.
+    fn places(&self) -> Result<(usize, Vec<usize>), OpError> {
+        let find = |name: &str| {
+            self.axes.iter().position(|a| a == name).ok_or_else(|| {
+                OpError::new("E0604", format!("the grid has no axis `{name}`; its axes are {}", self.axes.join(", ")))
+            })
+        };
+        let cols = self.cols.as_deref().map(find).transpose()?;
+        let rows = match self.rows.as_deref() {
+            Some(name) => find(name)?,
+            None => (0..self.axes.len()).rev().find(|i| Some(*i) != cols).unwrap_or(0),
+        };
+        let others = (0..self.axes.len()).filter(|i| *i != rows).collect();
+        Ok((rows, others))
+    }
+}
+
+/// Lays scores out as a table with intervals, paired differences to the baseline and adjusted p-values.
+pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
+    let (row_axis, others) = layout.places()?;
+    let columns = combinations(layout, &others);
+    let names: Vec<String> =
+        columns.iter().map(|c| if c.is_empty() { "score".to_owned() } else { c.join(", ") }).collect();
+    let baseline = match &layout.baseline {
+        Some(label) => Some(columns.iter().position(|c| c.contains(label)).ok_or_else(|| {
+            OpError::new("E0604", format!("no column is called `{label}`; there are {}", names.join(", ")))
+        })?),
+        None => None,
+    };
+    let find = |row: &str, column: &[String]| {
+        cells.iter().find(|cell| {
+            cell.labels.get(row_axis).is_some_and(|l| l == row)
+                && others.iter().zip(column).all(|(axis, label)| cell.labels.get(*axis) == Some(label))
+        })
+    };
+    let mut rows = Vec::new();
+    for label in layout.labels.get(row_axis).into_iter().flatten() {
+        let found: Vec<Option<&Cell>> = columns.iter().map(|c| find(label, c)).collect();
+        let base = baseline.and_then(|b| found[b]).and_then(|c| c.score.as_ref().ok());
+        let mut made = Vec::new();
+        for (i, cell) in found.iter().enumerate() {
+            let compare = base.filter(|_| baseline != Some(i));
+            made.push(match cell.map(|c| &c.score) {
+                None => ScoreCell { hole: Some("not in the sweep".into()), ..ScoreCell::default() },
+                Some(Err(why)) => ScoreCell { hole: Some(why.clone()), ..ScoreCell::default() },
+                Some(Ok(score)) => filled(score, compare)?,
+            });
+        }
+        let first = found.iter().flatten().find_map(|c| c.score.as_ref().ok());
+        let fact = |key: &str| first.and_then(|s| s.meta[key].as_f64());
+        let n = first.and_then(|s| s.meta["n"].as_u64());
+        let p = base.or(first).and_then(|s| s.meta["value"].as_f64());
+        rows.push(ScoreRow {
+            label: label.clone(),
+            cells: made,
+            n,
+            chance: fact("chance"),
+            majority: fact("majority"),
+            detectable: n.zip(p).map(|(n, p)| detectable(p.clamp(0.05, 0.95), 0.5, n as f64)),
+        });
+    }
+    adjust(&mut rows, layout.adjust.as_deref());
+    let whole = |row: &ScoreRow| row.cells.iter().all(|c| c.value.is_some());
+    let left_out = rows.iter().filter(|r| !whole(r)).map(|r| r.label.clone()).collect();
+    let complete: Vec<&ScoreRow> = rows.iter().filter(|r| whole(r)).collect();
+    let means = (0..columns.len()).map(|i| mean(&complete, i, baseline)).collect();
+    let all = || ["ci", "delta", "n", "unparsed"].map(str::to_owned).to_vec();
+    Ok(ScoreTable {
+        columns: names,
+        means,
+        left_out,
+        baseline: layout.baseline.clone(),
+        adjust: layout.adjust.clone().unwrap_or_else(|| "holm".into()),
+        show: layout.show.clone().unwrap_or_else(all),
+        rows,
+    })
+}
+
+/// Returns the largest fall of the score from one label of an axis to another over all other labels, as a difference of
+/// ratios, and where it is; an improvement everywhere gives a negative fall.
+pub fn worst_drop(layout: &Layout, cells: &[Cell], from: &str, to: &str) -> Result<(f64, String), OpError> {
+    let axis = layout
+        .labels
+        .iter()
+        .position(|l| l.iter().any(|x| x == from))
+        .ok_or_else(|| OpError::new("E0604", format!("no axis of the grid has the label `{from}`")))?;
+    if !layout.labels[axis].iter().any(|x| x == to) {
+        return Err(OpError::new("E0604", format!("the axis `{}` has no label `{to}`", layout.axes[axis])));
+    }
+    let rest = |cell: &Cell| -> Vec<String> {
+        cell.labels.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, l)| l.clone()).collect()
+    };
+    let value = |cell: &Cell| cell.score.as_ref().ok().and_then(|s| s.meta["value"].as_f64());
+    let mut worst: Option<(f64, String)> = None;
+    for first in cells.iter().filter(|c| c.labels.get(axis).is_some_and(|l| l == from)) {
+        let second = cells.iter().find(|c| c.labels.get(axis).is_some_and(|l| l == to) && rest(c) == rest(first));
+        if let (Some(a), Some(b)) = (value(first), second.and_then(value)) {
+            if worst.as_ref().is_none_or(|(most, _)| a - b > *most) {
+                worst = Some((a - b, rest(first).join(", ")));
+            }
+        }
+    }
+    worst.ok_or_else(|| OpError::new("E0612", format!("no cell has a score for both `{from}` and `{to}`")))
+}
+
+/// Returns the label of an axis with the best mean score, and that mean; labels with a hole are left out.
+pub fn best(layout: &Layout, cells: &[Cell], by: &str) -> Result<(String, f64), OpError> {
+    let axis = layout.axes.iter().position(|a| a == by).ok_or_else(|| {
+        OpError::new("E0604", format!("the grid has no axis `{by}`; its axes are {}", layout.axes.join(", ")))
+    })?;
+    let mut best: Option<(String, f64)> = None;
+    for label in &layout.labels[axis] {
+        let scores: Option<Vec<f64>> = cells
+            .iter()
+            .filter(|c| c.labels.get(axis) == Some(label))
+            .map(|c| c.score.as_ref().ok().and_then(|s| s.meta["value"].as_f64()))
+            .collect();
+        if let Some(scores) = scores.filter(|s| !s.is_empty()) {
+            let mean = super::stats::mean(&scores);
+            if best.as_ref().is_none_or(|(_, most)| mean > *most) {
+                best = Some((label.clone(), mean));
+            }
+        }
+    }
+    best.ok_or_else(|| OpError::new("E0612", "every label has a cell without a score"))
+}
+
+/// Returns the facts of a comparison for an artifact.
+pub fn facts(difference: &Difference) -> Json {
+    json!({
+        "value": difference.value, "low": difference.low, "high": difference.high, "se": difference.se, "p": difference.p,
+        "test": difference.test, "n": difference.n, "wins": difference.wins, "losses": difference.losses,
+    })
+}
+
+fn combinations(layout: &Layout, axes: &[usize]) -> Vec<Vec<String>> {
+    let mut out: Vec<Vec<String>> = vec![Vec::new()];
+    for &axis in axes {
+        let labels = layout.labels.get(axis).map_or(&[][..], Vec::as_slice);
+        out = out.iter().flat_map(|c| labels.iter().map(move |l| [c.clone(), vec![l.clone()]].concat())).collect();
+    }
+    out
+}
+
+fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
+    let fact = |key: &str| score.meta[key].as_f64();
+    let interval = score.meta["interval"].as_str().is_some_and(|i| i != "few clusters");
+    Ok(ScoreCell {
+        value: fact("value"),
+        se: fact("se").unwrap_or(0.0),
+        low: fact("low").filter(|_| interval),
+        high: fact("high").filter(|_| interval),
+        unparsed: fact("unparsed"),
+        compat: fact("compat"),
+        delta: base.map(|b| paired(b, score)).transpose()?.flatten(),
+        adjusted: None,
+        hole: if fact("value").is_none() { Some("no value".into()) } else { None },
+    })
+}
+
+/// Adjusts p-values over the family that the table shows: every compared cell.
+fn adjust(rows: &mut [ScoreRow], how: Option<&str>) {
+    let p: Vec<f64> = rows.iter().flat_map(|r| &r.cells).filter_map(|c| c.delta.as_ref().map(|d| d.p)).collect();
+    let adjusted = if how == Some("bh") { benjamini_hochberg(&p) } else { holm(&p) };
+    let compared = rows.iter_mut().flat_map(|r| &mut r.cells).filter(|c| c.delta.is_some());
+    compared.zip(adjusted).for_each(|(cell, p)| cell.adjusted = Some(p));
+}
+
+fn mean(rows: &[&ScoreRow], column: usize, baseline: Option<usize>) -> Option<Mean> {
+    let cells: Vec<&ScoreCell> = rows.iter().map(|r| &r.cells[column]).collect();
+    let k = cells.len() as f64;
+    if cells.is_empty() {
+        return None;
+    }
+    let value = cells.iter().filter_map(|c| c.value).sum::<f64>() / k;
+    let se = cells.iter().map(|c| c.se * c.se).sum::<f64>().sqrt() / k;
+    let deltas: Option<Vec<&Difference>> = cells.iter().map(|c| c.delta.as_ref()).collect();
+    let delta = deltas.filter(|_| baseline.is_some()).map(|d| {
+        let value = d.iter().map(|d| d.value).sum::<f64>() / k;
+        let half = 1.96 * d.iter().map(|d| d.se * d.se).sum::<f64>().sqrt() / k;
+        (value, value - half, value + half)
+    });
+    Some(Mean { value, se, delta })
+}

@@ -1,0 +1,171 @@
+//! Coordinate spaces: a property of the model, never of the benchmark.
+
+use serde::{Deserialize, Serialize};
+
+use super::read_points::{Frame, Points, Shape};
+
+/// What the numbers of a point mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Space {
+    /// Fractions of width and height.
+    Unit,
+    /// Thousandths of width and height.
+    Norm1000,
+    /// Pixels of the picture as the model saw it.
+    PixelInput,
+    /// Pixels of the picture as it is stored.
+    PixelOriginal,
+    /// Decided once per run from the first replies, see [`decide`].
+    Auto,
+}
+
+/// How a model writes coordinates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coords {
+    /// What the numbers mean.
+    pub space: Space,
+    /// The first number is y.
+    #[serde(default)]
+    pub yx: bool,
+    /// Least and most pixels of a picture after resizing, for [`Space::PixelInput`].
+    #[serde(default = "default_pixels")]
+    pub pixels: (u64, u64),
+}
+
+fn default_pixels() -> (u64, u64) {
+    (3136, 12_845_056)
+}
+
+impl Default for Coords {
+    fn default() -> Self {
+        Self { space: Space::Unit, yx: false, pixels: default_pixels() }
+    }
+}
+
+impl Coords {
+    /// Returns the sentence that tells a model how to write coordinates: what fills `{coord_hint}`.
+    pub fn hint(&self, width: u32, height: u32) -> String {
+        match self.space {
+            Space::Unit | Space::Auto => "Both between 0 and 1.".to_owned(),
+            Space::Norm1000 => "Both between 0 and 1000.".to_owned(),
+            Space::PixelOriginal => format!("In pixels of the {width} x {height} picture."),
+            Space::PixelInput => {
+                let (h, w) = smart_resize(height, width, self.pixels.0, self.pixels.1).unwrap_or((height, width));
+                format!("In pixels of the {w} x {h} picture.")
+            }
+        }
+    }
+
+    /// Converts one pair of numbers to pixels of the stored picture, not yet rounded.
+    fn scale(&self, (a, b): (f64, f64), frame: Frame, width: u32, height: u32) -> (f64, f64) {
+        let (w, h) = (f64::from(width), f64::from(height));
+        let (x, y) = if self.yx && frame == Frame::Model { (b, a) } else { (a, b) };
+        match (frame, self.space) {
+            (Frame::Pixels, _) => (x, y),
+            (Frame::Percent, _) => (x / 100.0 * w, y / 100.0 * h),
+            (Frame::Model, Space::Unit | Space::Auto) => (x * w, y * h),
+            (Frame::Model, Space::Norm1000) => (x / 1000.0 * w, y / 1000.0 * h),
+            (Frame::Model, Space::PixelOriginal) => (x, y),
+            (Frame::Model, Space::PixelInput) => {
+                let (hi, wi) = smart_resize(height, width, self.pixels.0, self.pixels.1).unwrap_or((height, width));
+                (x * w / f64::from(wi), y * h / f64::from(hi))
+            }
+        }
+    }
+
+    /// Converts points to pixels of a picture, rounded down.
+    ///
+    /// A unit coordinate of exactly 1 is the last pixel; everything else outside stays outside and will be a miss.
+    pub fn pixels(&self, points: &Points, width: u32, height: u32) -> Vec<(i64, i64)> {
+        let mut out = Vec::new();
+        for shape in &points.shapes {
+            match *shape {
+                Shape::Point(x, y) => {
+                    let (mut px, mut py) = self.scale((x, y), points.frame, width, height);
+                    if points.frame == Frame::Model && matches!(self.space, Space::Unit | Space::Auto) {
+                        px = if px == f64::from(width) { px - 1.0 } else { px };
+                        py = if py == f64::from(height) { py - 1.0 } else { py };
+                    }
+                    out.push((px.floor() as i64, py.floor() as i64));
+                }
+                Shape::Box(x1, y1, x2, y2) => {
+                    let (a, b) = self.scale((x1, y1), points.frame, width, height);
+                    let (c, d) = self.scale((x2, y2), points.frame, width, height);
+                    let span = |from: f64, to: f64, most: u32| {
+                        (from.floor() as i64).clamp(0, i64::from(most))..(to.floor() as i64).clamp(0, i64::from(most))
+                    };
+                    for y in span(b.min(d), b.max(d), height) {
+                        out.extend(span(a.min(c), a.max(c), width).map(|x| (x, y)));
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// Converts points to fractions of a picture's width and height; a box gives its centre.
+    pub fn fractions(&self, points: &Points, width: u32, height: u32) -> Vec<(f64, f64)> {
+        let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
+        let centre = |shape: &Shape| match *shape {
+            Shape::Point(x, y) => (x, y),
+            Shape::Box(a, b, c, d) => ((a + c) / 2.0, (b + d) / 2.0),
+        };
+        let scaled = points.shapes.iter().map(|s| self.scale(centre(s), points.frame, width, height));
+        scaled.map(|(x, y)| (x / w, y / h)).collect()
+    }
+}
+
+/// Decides what [`Space::Auto`] means for a run from the points of its first replies; `None` without any point.
+///
+/// Any value above 1000 means pixels; all at most 1 with decimals mean fractions; JSON points of at most 1000 mean
+/// thousandths, other whole numbers pixels.
+pub fn decide<'a>(replies: impl Iterator<Item = &'a Points>) -> Option<Space> {
+    let mut most: f64 = f64::NEG_INFINITY;
+    let mut json = true;
+    for points in replies.filter(|p| p.frame == Frame::Model).take(20) {
+        json &= points.json;
+        for shape in &points.shapes {
+            most = match *shape {
+                Shape::Point(x, y) => most.max(x).max(y),
+                Shape::Box(a, b, c, d) => most.max(a).max(b).max(c).max(d),
+            };
+        }
+    }
+    if most == f64::NEG_INFINITY {
+        None
+    } else if most <= 1.0 {
+        Some(Space::Unit)
+    } else if most <= 1000.0 && json {
+        Some(Space::Norm1000)
+    } else {
+        Some(Space::PixelOriginal)
+    }
+}
+
+/// Returns the size `(height, width)` at which Qwen2.5-VL sees a picture; `None` when a side is more than 200 times the other.
+///
+/// # Units
+/// pixels; both results are multiples of 28.
+///
+/// # Source
+/// `smart_resize` of Qwen2.5-VL's processor with factor 28; ties round to even.
+pub fn smart_resize(height: u32, width: u32, least: u64, most: u64) -> Option<(u32, u32)> {
+    const FACTOR: f64 = 28.0;
+    let (h, w) = (f64::from(height), f64::from(width));
+    if h == 0.0 || w == 0.0 || h.max(w) / h.min(w) > 200.0 {
+        return None;
+    }
+    let round = |x: f64| ((x / FACTOR).round_ties_even() * FACTOR).max(FACTOR);
+    let (mut hi, mut wi) = (round(h), round(w));
+    if hi * wi > most as f64 {
+        let beta = (h * w / most as f64).sqrt();
+        hi = ((h / beta / FACTOR).floor() * FACTOR).max(FACTOR);
+        wi = ((w / beta / FACTOR).floor() * FACTOR).max(FACTOR);
+    } else if hi * wi < least as f64 {
+        let beta = (least as f64 / (h * w)).sqrt();
+        hi = (h * beta / FACTOR).ceil() * FACTOR;
+        wi = (w * beta / FACTOR).ceil() * FACTOR;
+    }
+    Some((hi as u32, wi as u32))
+}

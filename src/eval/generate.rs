@@ -1,0 +1,71 @@
+//! What a model is asked and what it replies: the seam between scoring and whoever runs the model.
+
+use serde::{Deserialize, Serialize};
+
+use super::item::Picture;
+use crate::base::OpError;
+
+/// A piece of a user's message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// Text.
+    Text(String),
+    /// A picture.
+    Image(Picture),
+}
+
+/// One request: a system text and the user's message.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Prompt {
+    /// The system text, if not the template's own.
+    pub system: Option<String>,
+    /// The message, in order.
+    pub parts: Vec<Part>,
+}
+
+impl Prompt {
+    /// Returns the message for people: pictures read `<image>`.
+    pub fn show(&self) -> String {
+        let parts = self.parts.iter().map(|p| match p {
+            Part::Text(text) => text.as_str(),
+            Part::Image(_) => "<image>",
+        });
+        parts.collect()
+    }
+}
+
+/// How replies are drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decoding {
+    /// Tokens after which a reply is cut.
+    pub max_tokens: u32,
+    /// 0 is greedy.
+    pub temperature: f64,
+    /// Nucleus.
+    pub top_p: f64,
+    /// For temperatures above 0.
+    pub seed: u64,
+    /// Texts that end a reply.
+    #[serde(default)]
+    pub stop: Vec<String>,
+}
+
+/// What a model replied.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Reply {
+    /// The text, unchanged.
+    pub text: String,
+    /// It was cut at `max_tokens`.
+    pub truncated: bool,
+    /// Tokens made.
+    pub tokens: u32,
+    /// Which half of a fused model spoke, and the like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Something that answers prompts.
+pub trait Generate {
+    /// Answers all prompts, in order.
+    fn generate(&mut self, prompts: &[Prompt], decoding: &Decoding) -> Result<Vec<Reply>, OpError>;
+}

@@ -1,0 +1,30 @@
+//! Evaluation without tensors: reading replies, marking them, totals with intervals, comparisons.
+//!
+//! A reply travels `strip → reader → marker → total`; every step records what it did, so that leniency can be audited.
+
+pub mod baseline;
+pub mod benchmark;
+pub mod compare;
+pub mod coords;
+pub mod generate;
+pub mod item;
+pub mod marker;
+pub mod mask;
+pub mod normalise;
+pub mod polygon;
+pub mod prompt;
+pub mod read_choice;
+pub mod read_number;
+pub mod read_points;
+pub mod read_text;
+pub mod read_yes_no;
+pub mod reader;
+pub mod score;
+pub mod similarity;
+pub mod stats;
+pub mod strip;
+pub mod total;
+
+pub use benchmark::{Benchmark, Declaration};
+pub use generate::{Decoding, Generate, Part, Prompt, Reply};
+pub use item::{Item, ItemKind, Picture};

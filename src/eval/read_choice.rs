@@ -1,0 +1,191 @@
+//! Reads an option letter out of a reply.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::strip::{pattern, strip};
+
+static LABELLED: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?x) (?: (?i:\b(?:answer|correct\s+option|correct\s+choice|option\s+is|choice\s+is)\b) | 答案 | 选择 )
+        [\s:：=*_`"'(\[{\\]* (?: (?i:is|would\s+be)\b | 是 | 为 )? [\s:：=*_`"'(\[{\\]* (?: (?i:option|choice)\b )? [\s:：*_`"'(\[{]*
+        ([A-Z]) (\s+[a-z])? (?:[^A-Za-z0-9]|$)"#,
+    )
+});
+static LABELLED_LOWER: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#"(?i)(?:\b(?:answer|option|choice)\b|答案)\s*[*_]*\s*[:：]\s*[*_`"'(\[]*([a-z])[)\]*_`"'.。]*\s*$"#)
+});
+static BOXED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\\boxed\s*\{\s*(?:\\text\s*\{\s*)?\(?\s*([A-Za-z])\s*[)}.]|`+\s*\(?([A-Z])\)?\.?\s*`+"));
+static LONE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[\s\W_]*([A-Za-z])[\s\W_]*$"));
+static LINE_START: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*[*_]*[(\[]?([A-Z])[.)\]:][*_]*\s+\S"));
+static STANDALONE: LazyLock<Regex> = LazyLock::new(|| pattern(r"[A-Za-z0-9']+"));
+static BACKTICKS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"``\s*([A-Za-z])\b[^`]*``|`\s*([A-Za-z])\b[^`]*`|\{\s*([A-Za-z])\s*\}"));
+
+/// Returns the option letter that a reply names, and the rule that found it; never a letter that the item does not have,
+/// never a guess.
+///
+/// Rules in order: `single`, `labelled`, `boxed`, `lone_line`, `line_start`, `standalone`, `option_text`.
+pub fn choice(reply: &str, options: &[String]) -> Option<(char, &'static str)> {
+    let text = strip(reply);
+    let legal = |c: char| legal_letter(c, options.len());
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    if text.chars().count() == 1 {
+        if let Some(c) = text.chars().next().and_then(legal) {
+            return Some((c, "single"));
+        }
+    }
+    for line in lines.iter().rev().take(3) {
+        if let Some(c) = labelled(line).and_then(legal) {
+            return Some((c, "labelled"));
+        }
+    }
+    let boxed = BOXED.captures_iter(&text).last();
+    if let Some(c) = boxed.and_then(|m| first_group(&m)).and_then(legal) {
+        return Some((c, "boxed"));
+    }
+    if let Some(c) =
+        agreed(lines.iter().filter_map(|l| LONE.captures(l)).filter_map(|m| first_group(&m)).filter_map(legal))
+    {
+        return Some((c, "lone_line"));
+    }
+    let starts = lines.iter().filter_map(|l| LINE_START.captures(l)).filter_map(|m| first_group(&m));
+    if let Some(c) = agreed(starts.filter_map(legal)) {
+        return Some((c, "line_start"));
+    }
+    for part in [lines.last().copied().unwrap_or(""), text.as_str()] {
+        if let Some(c) = agreed(standalone(part).into_iter().filter_map(legal)) {
+            return Some((c, "standalone"));
+        }
+    }
+    option_text(&text, options).map(|c| (c, "option_text"))
+}
+
+/// Returns the letter of a reply that was asked to stand between backticks: double, then single backticks, then braces, then
+/// the first stand-alone A–F that no word follows; then the rules of [`choice`].
+pub fn choice_backtick(reply: &str, options: &[String]) -> Option<(char, &'static str)> {
+    let text = strip(reply);
+    for group in 1..=3 {
+        let found = BACKTICKS.captures_iter(&text).find_map(|m| m.get(group).and_then(|g| g.as_str().chars().next()));
+        if let Some(c) = found.and_then(|c| legal_letter(c, options.len())) {
+            return Some((c, "backtick"));
+        }
+    }
+    let lone = standalone(&text).into_iter().find(|c| ('A'..='F').contains(c));
+    match lone.and_then(|c| legal_letter(c, options.len())) {
+        Some(c) => Some((c, "standalone")),
+        None => choice(reply, options),
+    }
+}
+
+/// Returns what FlagEvalMM's letter extractor makes of a reply, its faults included; `None` stands for its empty string.
+///
+/// # Source
+/// Behaviour of FlagEvalMM at `fef27ec`: the letters of two instruction tags (`I N S T /`) are deleted one by one, and
+/// everything before the last occurrence of the first keyword goes.
+pub fn choice_flagevalmm(reply: &str) -> Option<char> {
+    const KEYWORDS: &[&str] = &[
+        "boxed",
+        "Answer:",
+        "Answer is",
+        "answer is",
+        "option is",
+        "Correct option",
+        "correct option",
+        "Answer",
+        "answer",
+        "故选",
+        "选择",
+        "正确选项是",
+        "答案选",
+        "答案是",
+        "答案为",
+        "因此",
+        "答案",
+    ];
+    let mut chars = reply.chars();
+    if let (Some(c), None) = (chars.next(), chars.next()) {
+        return c.to_uppercase().next();
+    }
+    let text = reply.replace("The", "").replace("If", "").replace(['I', 'N', 'S', 'T', '/'], "");
+    let mut rest = text.trim();
+    let mut head = rest.chars();
+    if let (Some(c), Some('.')) = (head.next(), head.next()) {
+        if c.is_ascii_uppercase() {
+            return Some(c);
+        }
+    }
+    if let Some((at, keyword)) = KEYWORDS.iter().find_map(|k| rest.rfind(k).map(|at| (at, k))) {
+        rest = &rest[at + keyword.len()..];
+    }
+    rest.chars().find(char::is_ascii_uppercase)
+}
+
+fn labelled(line: &str) -> Option<char> {
+    let upper = LABELLED.captures_iter(line).filter(|m| !(m.get(2).is_some() && matches!(&m[1], "A" | "I"))).last();
+    let found = upper.and_then(|m| m[1].chars().next());
+    found.or_else(|| LABELLED_LOWER.captures(line).and_then(|m| m[1].chars().next()))
+}
+
+fn first_group(found: &regex::Captures) -> Option<char> {
+    found.iter().skip(1).flatten().next().and_then(|g| g.as_str().chars().next())
+}
+
+fn legal_letter(c: char, options: usize) -> Option<char> {
+    let c = c.to_ascii_uppercase();
+    (c.is_ascii_uppercase() && (c as usize - 'A' as usize) < options).then_some(c)
+}
+
+/// The one letter that all agree on.
+fn agreed(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    let first = letters.next()?;
+    letters.all(|c| c == first).then_some(first)
+}
+
+/// Capital letters that are words of their own; "A cup" and the pronoun "I" are none.
+fn standalone(text: &str) -> Vec<char> {
+    let mut out = Vec::new();
+    for word in STANDALONE.find_iter(text) {
+        let mut chars = word.as_str().chars();
+        let (Some(c), None) = (chars.next(), chars.next()) else { continue };
+        let after = &text[word.end()..];
+        let article = matches!(c, 'A' | 'I')
+            && after.starts_with(' ')
+            && after[1..].starts_with(|n: char| n.is_ascii_lowercase());
+        if c.is_ascii_uppercase() && !article {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The only option whose text the reply holds; a text inside a longer matching one does not count.
+fn option_text(text: &str, options: &[String]) -> Option<char> {
+    let folded = text.to_lowercase();
+    let texts: Vec<String> = options.iter().map(|o| o.trim().trim_end_matches('.').to_lowercase()).collect();
+    if texts.iter().all(|t| t.chars().count() <= 1 && t.chars().all(char::is_alphabetic)) {
+        return None; // The texts are letters: nothing that an earlier rule has not seen.
+    }
+    if folded.chars().count() > 2 * texts.iter().map(|t| t.chars().count() + 1).sum::<usize>() {
+        return None;
+    }
+    let held: Vec<usize> = (0..texts.len()).filter(|&i| holds_words(&folded, &texts[i])).collect();
+    let mut widest = held
+        .iter()
+        .filter(|&&i| !held.iter().any(|&j| j != i && texts[j] != texts[i] && holds_words(&texts[j], &texts[i])));
+    match (widest.next(), widest.next()) {
+        (Some(&i), None) => char::from_u32('A' as u32 + i as u32),
+        _ => None,
+    }
+}
+
+fn holds_words(text: &str, part: &str) -> bool {
+    !part.is_empty()
+        && text.match_indices(part).any(|(at, _)| {
+            let before = text[..at].chars().next_back();
+            let after = text[at + part.len()..].chars().next();
+            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+        })
+}

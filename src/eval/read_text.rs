@@ -1,0 +1,49 @@
+//! Reads a short text answer out of a reply, and brings texts into one form.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::normalise::{flagevalmm_string, number_word};
+use super::similarity::ratio;
+use super::strip::{pattern, strip};
+
+static LABEL: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)^[\s*_]*(?:the\s+)?(?:final\s+)?(?:answer|答案)[\s*_]*(?:is\b|是|为)?[\s*_]*[:：]?[\s*_]*")
+});
+
+/// Returns the labelled line of a reply, else the whole reply, in the form of [`plain`].
+pub fn text(reply: &str, number_words: bool, case: bool) -> Option<(String, &'static str)> {
+    let whole = strip(reply);
+    let labelled =
+        whole.lines().rev().find_map(|l| LABEL.find(l).map(|m| &l[m.end()..])).filter(|t| !t.trim().is_empty());
+    let (found, rule) = labelled.map_or((whole.as_str(), "whole"), |t| (t, "labelled"));
+    let found = plain(found, number_words, case);
+    (!found.is_empty()).then_some((found, rule))
+}
+
+/// Returns a text trimmed, without a final stop and quotes, case-folded unless `case`, with number words zero…ten as digits.
+pub fn plain(text: &str, number_words: bool, case: bool) -> String {
+    let trimmed = text.trim().trim_matches(['"', '\'', '`', '*']).trim_end_matches(['.', '。']).trim();
+    let text = if case { trimmed.to_owned() } else { trimmed.to_lowercase() };
+    if !number_words {
+        return text;
+    }
+    let words: Vec<String> = text
+        .split_whitespace()
+        .map(|w| number_word(w).filter(|n| *n <= 10.0).map_or_else(|| w.to_owned(), |n| format!("{n}")))
+        .collect();
+    words.join(" ")
+}
+
+/// Returns the lines that FlagEvalMM compares: those after `</think>`, each normalised, joined again with newlines.
+pub fn text_flagevalmm(reply: &str) -> String {
+    let rest = reply.rsplit("</think>").next().unwrap_or(reply);
+    rest.trim().lines().map(flagevalmm_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the best similarity between any line of `lines` and the key, both as FlagEvalMM normalises them.
+pub fn best_line(lines: &str, key: &str) -> f64 {
+    let key = flagevalmm_string(key);
+    lines.lines().map(|line| ratio(line, &key)).fold(0.0, f64::max)
+}

@@ -1,0 +1,297 @@
+//! Scores replies: each is read twice (robust and compat), marked, totalled, and kept with everything that led to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use serde_json::{Value as Json, json};
+
+use super::benchmark::{Benchmark, Rule, items_dataset, put_items};
+use super::coords::{Coords, Space, decide};
+use super::generate::Reply;
+use super::item::{self, Columns, Item, ItemKind};
+use super::marker::Masks;
+use super::reader::{Parsed, overlay, read_first};
+use super::total::{Estimate, Unit, total};
+use crate::base::OpError;
+use crate::data::blobs::Blobs;
+use crate::engine::artifact::{Artifact, Kind};
+use crate::engine::{Store, dataset};
+
+/// A reply to one item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Which item of the benchmark.
+    pub item: usize,
+    /// Which repeat, from 0.
+    pub epoch: u32,
+    /// What was sent, for people.
+    pub prompt: String,
+    /// What came back; `None` when nothing did.
+    pub reply: Option<Reply>,
+}
+
+/// A reply with what was made of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// The reply.
+    pub answer: Answer,
+    /// `ok`, `truncated`, `empty` or `failed`.
+    pub outcome: &'static str,
+    /// The value read, as text; `None` is unparsed.
+    pub parsed: Option<String>,
+    /// The rule that found it.
+    pub rule: &'static str,
+    /// 0…1; a reply that says nothing scores 0.
+    pub score: f64,
+    /// The same under the compat profile; only for the first rotation.
+    pub compat: Option<f64>,
+    /// Points as fractions of the picture.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// All replies of a model to a benchmark, scored.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    /// One per reply.
+    pub rows: Vec<Scored>,
+    /// The headline score.
+    pub headline: Estimate,
+    /// Further totals by name.
+    pub also: Vec<(String, Estimate)>,
+    /// The headline under the compat profile, if one is declared.
+    pub compat: Option<Estimate>,
+    /// Micro scores by group and value.
+    pub groups: BTreeMap<String, BTreeMap<String, Estimate>>,
+    /// How coordinates were read.
+    pub coords: Coords,
+}
+
+/// Scores the answers to a benchmark. Failures and unparsed replies score 0 and stay in the denominator.
+pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dyn Blobs) -> Result<Scores, OpError> {
+    let mut rules: BTreeMap<ItemKind, (Rule, Option<Rule>)> = BTreeMap::new();
+    for item in &bench.items {
+        if !rules.contains_key(&item.kind) {
+            rules.insert(item.kind, (bench.declare.rule(item.kind)?, bench.declare.compat_rule(item.kind)?));
+        }
+    }
+    let read: Vec<Option<(Parsed, &'static str)>> = answers
+        .iter()
+        .map(|a| {
+            let item = &bench.items[a.item];
+            a.reply.as_ref().and_then(|r| read_first(&rules[&item.kind].0.readers, &r.text, item))
+        })
+        .collect();
+    let mut coords = coords;
+    if coords.space == Space::Auto {
+        let points = read.iter().flatten().filter_map(|(value, _)| match value {
+            Parsed::Points(points) => Some(points),
+            _ => None,
+        });
+        coords.space = decide(points).unwrap_or(Space::Unit);
+    }
+    let masks = Masks::new(blobs);
+    let mut rows = Vec::with_capacity(answers.len());
+    for (answer, read) in answers.into_iter().zip(read) {
+        let item = &bench.items[answer.item];
+        let (robust, compat) = &rules[&item.kind];
+        let outcome = match &answer.reply {
+            None => "failed",
+            Some(r) if r.truncated => "truncated",
+            Some(r) if r.text.trim().is_empty() => "empty",
+            Some(_) => "ok",
+        };
+        let score = match &read {
+            Some((value, _)) => robust.marker.mark(value, item, &coords, &masks)?,
+            None => 0.0,
+        };
+        let compat = match (&answer.reply, item.rotation) {
+            (_, 1..) => None,
+            (None, _) => Some(0.0),
+            (Some(reply), _) => Some(match compat {
+                None => score,
+                Some(rule) => match read_first(&rule.readers, &reply.text, item) {
+                    Some((value, _)) => rule.marker.mark(&value, item, &coords, &masks)?,
+                    None => 0.0,
+                },
+            }),
+        };
+        let points = match &read {
+            Some((Parsed::Points(points), _)) => overlay(points, item, &coords),
+            _ => Vec::new(),
+        };
+        let rule = read.as_ref().map_or("", |(_, rule)| rule);
+        let parsed = read.map(|(value, _)| value.show());
+        rows.push(Scored { answer, outcome, parsed, rule, score, compat, points });
+    }
+    summarise(bench, rows, coords)
+}
+
+fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords) -> Result<Scores, OpError> {
+    let triples = rows.iter().map(|r| (&bench.items[r.answer.item], r.answer.epoch, r.score));
+    let units = units(triples);
+    let headline = bench.declare.headline()?.estimate(&units)?;
+    let mut also = Vec::new();
+    for json in &bench.declare.also {
+        let more = total(json)?;
+        also.push((more.name(), more.estimate(&units)?));
+    }
+    let compat = if bench.declare.compat.is_empty() {
+        None
+    } else {
+        let triples = rows.iter().filter_map(|r| r.compat.map(|c| (&bench.items[r.answer.item], r.answer.epoch, c)));
+        Some(bench.declare.compat_total()?.estimate(&self::units(triples))?)
+    };
+    let mut groups: BTreeMap<String, BTreeMap<String, Estimate>> = BTreeMap::new();
+    let micro = total(&json!({ "verb": "total.micro", "args": {} }))?;
+    let names: Vec<String> = units.first().map(|u| u.groups.keys().cloned().collect()).unwrap_or_default();
+    for name in names {
+        let mut members: BTreeMap<String, Vec<Unit>> = BTreeMap::new();
+        for unit in &units {
+            if let Some(value) = unit.groups.get(&name) {
+                members.entry(value.clone()).or_default().push(unit.clone());
+            }
+        }
+        if members.len() > 1 && members.len() <= 200 {
+            let scored = members.into_iter().map(|(value, units)| Ok((value, micro.estimate(&units)?)));
+            groups.insert(name, scored.collect::<Result<_, OpError>>()?);
+        }
+    }
+    Ok(Scores { rows, headline, also, compat, groups, coords })
+}
+
+/// Gathers the scores of rotations and repeats by item; items in order of first appearance.
+pub fn units<'a>(scores: impl Iterator<Item = (&'a Item, u32, f64)>) -> Vec<Unit> {
+    let mut order: Vec<Unit> = Vec::new();
+    let mut sums: Vec<BTreeMap<u32, (f64, f64)>> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for (item, _, score) in scores {
+        let at = *places.entry(&item.id).or_insert_with(|| {
+            let mut groups: BTreeMap<String, String> = item.groups.iter().cloned().collect();
+            groups.entry("kind".into()).or_insert_with(|| item.kind.name().into());
+            order.push(Unit {
+                id: item.id.clone(),
+                rotations: Vec::new(),
+                chance: item.chance,
+                cluster: item.cluster.clone().unwrap_or_else(|| item.id.clone()),
+                groups,
+                pair: item.pair.clone(),
+            });
+            sums.push(BTreeMap::new());
+            order.len() - 1
+        });
+        let cell = sums[at].entry(item.rotation).or_insert((0.0, 0.0));
+        cell.0 += score;
+        cell.1 += 1.0;
+    }
+    for (unit, sums) in order.iter_mut().zip(sums) {
+        unit.rotations = sums.into_values().map(|(sum, n)| sum / n).collect();
+    }
+    order
+}
+
+/// Stores scores as an artifact. `facts` are further facts about the run (model, decoding); part of the artifact's identity.
+pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> Result<Artifact, OpError> {
+    let items: Vec<Item> = scores.rows.iter().map(|r| bench.items[r.answer.item].clone()).collect();
+    let mut table = item::to_table(&items)?;
+    let text = |f: &dyn Fn(&Scored) -> Option<String>| -> ArrayRef {
+        Arc::new(scores.rows.iter().map(f).collect::<StringArray>())
+    };
+    let number = |f: &dyn Fn(&Scored) -> Option<f64>| -> ArrayRef {
+        Arc::new(scores.rows.iter().map(f).collect::<Float64Array>())
+    };
+    let integer = |f: &dyn Fn(&Scored) -> Option<i64>| -> ArrayRef {
+        Arc::new(scores.rows.iter().map(f).collect::<Int64Array>())
+    };
+    let points = |r: &Scored| (!r.points.is_empty()).then(|| json!(r.points).to_string());
+    let reply = |r: &Scored| r.answer.reply.as_ref().map(|a| a.text.clone());
+    let note = |r: &Scored| r.answer.reply.as_ref().and_then(|a| a.note.clone());
+    let tokens = |r: &Scored| r.answer.reply.as_ref().map(|a| i64::from(a.tokens));
+    for (name, column) in [
+        ("epoch", integer(&|r| Some(i64::from(r.answer.epoch)))),
+        ("prompt", text(&|r| Some(r.answer.prompt.clone()))),
+        ("reply", text(&reply)),
+        ("tokens", integer(&tokens)),
+        ("note", text(&note)),
+        ("outcome", text(&|r| Some(r.outcome.into()))),
+        ("parsed", text(&|r| r.parsed.clone())),
+        ("rule", text(&|r| Some(r.rule.into()))),
+        ("score", number(&|r| Some(r.score))),
+        ("compat", number(&|r| r.compat)),
+        ("points", text(&points)),
+    ] {
+        table = table.with_column(name, column)?;
+    }
+    let mut files = BTreeMap::new();
+    let items = put_items(&dataset::save(store, &table)?, &mut files);
+    let n = scores.rows.len().max(1) as f64;
+    let share = |f: &dyn Fn(&&Scored) -> bool| scores.rows.iter().filter(f).count() as f64 / n;
+    let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in &scores.rows {
+        *rules.entry(if row.parsed.is_some() { row.rule } else { "unparsed" }).or_default() += 1;
+    }
+    let head = &scores.headline;
+    let mut meta = json!({
+        "value": head.value,
+        "low": head.low.unwrap_or(0.0),
+        "high": head.high.unwrap_or(1.0),
+        "se": head.se,
+        "interval": head.interval,
+        "clusters": head.clusters,
+        "n": head.n,
+        "requests": scores.rows.len(),
+        "unparsed": share(&|r| r.parsed.is_none()),
+        "truncated": share(&|r| r.outcome == "truncated"),
+        "failed": share(&|r| r.outcome == "failed"),
+        "chance": bench.chance,
+        "majority": bench.majority,
+        "coord_space": scores.coords.space,
+        "headline": bench.declare.headline,
+        "also": scores.also.iter().map(|(name, e)| json!({ "name": name, "value": e.value, "se": e.se, "low": e.low, "high": e.high })).collect::<Vec<_>>(),
+        "groups": scores.groups,
+        "rules": rules,
+        "items": items,
+    });
+    if let Some(compat) = &scores.compat {
+        meta["compat"] = json!(compat.value);
+    }
+    if let (Some(meta), Some(facts)) = (meta.as_object_mut(), facts.as_object()) {
+        meta.extend(facts.clone());
+    }
+    Ok(Artifact { kind: Kind::Score, meta, files })
+}
+
+/// A score read back from the store.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its facts.
+    pub meta: Json,
+    /// Questions with their scores; empty for numbers that were published elsewhere.
+    pub units: Vec<Unit>,
+    /// Digest of each unit's question, options and key, so that only equal items are compared.
+    pub items: Vec<String>,
+}
+
+/// Reads a score artifact.
+pub fn load(store: &Store, artifact: &Artifact) -> Result<Stored, OpError> {
+    let meta = artifact.meta.clone();
+    if meta.get("items").is_none_or(Json::is_null) {
+        return Ok(Stored { meta, units: Vec::new(), items: Vec::new() });
+    }
+    let table = dataset::load(store, &items_dataset(artifact))?;
+    let questions = item::from_table(&table)?;
+    let columns = Columns { table: &table };
+    let mut triples = Vec::with_capacity(questions.len());
+    for (row, question) in questions.iter().enumerate() {
+        let epoch = columns.integer("epoch", row)?.unwrap_or(0) as u32;
+        triples.push((question, epoch, columns.number("score", row)?.unwrap_or(0.0)));
+    }
+    let units = units(triples.into_iter());
+    let first: BTreeMap<&str, &Item> = questions.iter().rev().map(|q| (q.id.as_str(), q)).collect();
+    let items = units.iter().map(|u| first.get(u.id.as_str()).map_or_else(String::new, |q| identity(q))).collect();
+    Ok(Stored { meta, units, items })
+}
+
+fn identity(item: &Item) -> String {
+    json!([item.question, item.options, item.key, item.images.iter().map(|p| p.digest).collect::<Vec<_>>()]).to_string()
+}

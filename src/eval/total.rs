@@ -1,0 +1,404 @@
+//! `total.*`: how item scores become one number, with its standard error and interval.
+//!
+//! Every aggregator is a weighted sum of means over groups of items ("leaves"), so errors, intervals and paired differences of
+//! all of them come from the same few lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::stats::{bootstrap, clustered_error, mcnemar, mean, sign_flip, standard_error, t95, wilson};
+use crate::base::OpError;
+
+/// A `total.*` value.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "verb", content = "args")]
+#[allow(missing_docs)]
+pub enum Total {
+    #[serde(rename = "total.micro")]
+    Micro {},
+    #[serde(rename = "total.nested")]
+    Nested { by: Vec<String> },
+    #[serde(rename = "total.pairs")]
+    Pairs { by: String },
+    #[serde(rename = "total.all_rotations")]
+    AllRotations {},
+    #[serde(rename = "total.chance_adjusted")]
+    ChanceAdjusted { inner: Box<Total> },
+    #[serde(rename = "total.weighted")]
+    Weighted { of: BTreeMap<String, f64> },
+}
+
+/// One item with the scores of its rotations and repeats.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Unit {
+    /// The item.
+    pub id: String,
+    /// Mean over repeats, by rotation.
+    pub rotations: Vec<f64>,
+    /// What guessing scores.
+    pub chance: f64,
+    /// Items that are not independent of it share this.
+    pub cluster: String,
+    /// Groups by name; `kind` is among them.
+    pub groups: BTreeMap<String, String>,
+    /// Its twin's id, or a name that twins share.
+    pub pair: Option<String>,
+}
+
+impl Unit {
+    /// Returns the item's score: the mean over rotations.
+    pub fn score(&self) -> f64 {
+        mean(&self.rotations)
+    }
+}
+
+/// An estimate of a mean score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The score, 0…1 (a chance-adjusted one may be negative).
+    pub value: f64,
+    /// Its standard error.
+    pub se: f64,
+    /// Lower end of the 95 % interval; none with fewer than 10 clusters.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// How the interval was made: `wilson`, `bootstrap`, `few clusters`.
+    pub interval: String,
+    /// Items.
+    pub n: usize,
+    /// Independent clusters of items.
+    pub clusters: usize,
+}
+
+/// The difference of two models on the same items.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Second minus first.
+    pub value: f64,
+    /// Its standard error.
+    pub se: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Two-sided p-value, not adjusted.
+    pub p: f64,
+    /// `mcnemar` or `sign flip`.
+    pub test: String,
+    /// Items that both answered.
+    pub n: usize,
+    /// Items on which the second did better, and worse.
+    pub wins: usize,
+    /// Items on which the second did worse.
+    pub losses: usize,
+}
+
+impl Total {
+    /// Returns a short name: `micro`, `nested(dim, source)`.
+    pub fn name(&self) -> String {
+        match self {
+            Total::Micro {} => "micro".into(),
+            Total::Nested { by } => format!("nested({})", by.join(", ")),
+            Total::Pairs { .. } => "pairs".into(),
+            Total::AllRotations {} => "all_rotations".into(),
+            Total::ChanceAdjusted { inner } => format!("chance_adjusted({})", inner.name()),
+            Total::Weighted { .. } => "weighted".into(),
+        }
+    }
+
+    /// Returns the groups that it reads.
+    pub fn groups(&self) -> Vec<&str> {
+        match self {
+            Total::Nested { by } => by.iter().map(String::as_str).collect(),
+            Total::ChanceAdjusted { inner } => inner.groups(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Estimates the score of some items.
+    ///
+    /// # Errors
+    /// E0302 when an item lacks a group that is averaged over, or no item has a pair.
+    pub fn estimate(&self, units: &[Unit]) -> Result<Estimate, OpError> {
+        if let Total::ChanceAdjusted { inner } = self {
+            let plain = inner.estimate(units)?;
+            let (values, leaves) = inner.parts(units)?;
+            let chances: Vec<f64> = units.iter().map(|u| u.chance).collect();
+            let chance = if values.len() == chances.len() { weighted_mean(&chances, &leaves) } else { mean(&chances) };
+            let room = (1.0 - chance).max(1e-9);
+            let adjust = |v: f64| (v - chance) / room;
+            return Ok(Estimate {
+                value: adjust(plain.value),
+                se: plain.se / room,
+                low: plain.low.map(adjust),
+                high: plain.high.map(adjust),
+                ..plain
+            });
+        }
+        let (values, leaves) = self.parts(units)?;
+        let (clusters, count) = self.clusters(units, values.len());
+        Ok(estimate(&values, &leaves, &clusters, count))
+    }
+
+    /// Compares two models on the same items, in the same order; `b` minus `a`.
+    pub fn difference(&self, a: &[Unit], b: &[Unit]) -> Result<Difference, OpError> {
+        if let Total::ChanceAdjusted { inner } = self {
+            return inner.difference(a, b);
+        }
+        let (first, leaves) = self.parts(a)?;
+        let (second, _) = self.parts(b)?;
+        if first.len() != second.len() {
+            return Err(OpError::new("E0612", "the two scores hold different items"));
+        }
+        let (clusters, count) = self.clusters(a, first.len());
+        Ok(difference(&first, &second, &leaves, &clusters, count))
+    }
+
+    /// Returns the value of each unit of analysis (an item, or a pair), and the leaves: weight and members.
+    fn parts(&self, units: &[Unit]) -> Result<(Vec<f64>, Leaves), OpError> {
+        let all = |n: usize| vec![(1.0, (0..n).collect())];
+        Ok(match self {
+            Total::Micro {} => (units.iter().map(Unit::score).collect(), all(units.len())),
+            Total::AllRotations {} => {
+                let right =
+                    |u: &Unit| f64::from(u8::from(!u.rotations.is_empty() && u.rotations.iter().all(|s| *s >= 1.0)));
+                (units.iter().map(right).collect(), all(units.len()))
+            }
+            Total::Pairs { .. } => {
+                let pairs = pairs(units);
+                if pairs.is_empty() {
+                    return Err(OpError::new("E0302", "no item has a pair, so `total.pairs` has nothing to count"));
+                }
+                let both = pairs.iter().map(|p| f64::from(u8::from(p.iter().all(|&i| units[i].score() >= 1.0))));
+                (both.collect(), all(pairs.len()))
+            }
+            Total::Nested { by } => {
+                let mut leaves = Vec::new();
+                split(units, (0..units.len()).collect(), by, 1.0, &mut leaves)?;
+                (units.iter().map(Unit::score).collect(), leaves)
+            }
+            Total::Weighted { of } => {
+                let sum: f64 = of.values().sum();
+                let mut leaves = Vec::new();
+                for (value, weight) in of {
+                    let members: Vec<usize> =
+                        (0..units.len()).filter(|&i| units[i].groups.values().any(|v| v == value)).collect();
+                    if members.is_empty() {
+                        return Err(OpError::new(
+                            "E0302",
+                            format!("`total.weighted` names `{value}`, a group that no item is in"),
+                        ));
+                    }
+                    leaves.push((weight / sum, members));
+                }
+                (units.iter().map(Unit::score).collect(), leaves)
+            }
+            Total::ChanceAdjusted { inner } => inner.parts(units)?,
+        })
+    }
+
+    /// Numbers the clusters of the units of analysis.
+    fn clusters(&self, units: &[Unit], values: usize) -> (Vec<usize>, usize) {
+        if matches!(self, Total::Pairs { .. }) {
+            return ((0..values).collect(), values);
+        }
+        let names: BTreeSet<&str> = units.iter().map(|u| u.cluster.as_str()).collect();
+        let numbers: BTreeMap<&str, usize> = names.into_iter().enumerate().map(|(i, n)| (n, i)).collect();
+        (units.iter().map(|u| numbers[u.cluster.as_str()]).collect(), numbers.len())
+    }
+}
+
+/// Weight and members of each group of items.
+type Leaves = Vec<(f64, Vec<usize>)>;
+
+/// Reads an aggregator from its JSON form.
+pub fn total(json: &Json) -> Result<Total, OpError> {
+    let verb = json["verb"].as_str().unwrap_or("?");
+    serde_json::from_value(json.clone())
+        .map_err(|e| OpError::new("E0612", format!("`{verb}` cannot be used here: {e}")))
+}
+
+/// Returns the twins as pairs of indices.
+pub fn pairs(units: &[Unit]) -> Vec<[usize; 2]> {
+    let by_id: BTreeMap<&str, usize> = units.iter().enumerate().map(|(i, u)| (u.id.as_str(), i)).collect();
+    let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut out = BTreeSet::new();
+    for (i, unit) in units.iter().enumerate() {
+        let Some(pair) = unit.pair.as_deref() else { continue };
+        match by_id.get(pair) {
+            Some(&j) if j != i => {
+                out.insert([i.min(j), i.max(j)]);
+            }
+            _ => by_name.entry(pair).or_default().push(i),
+        }
+    }
+    out.extend(by_name.into_values().filter(|m| m.len() == 2).map(|m| [m[0], m[1]]));
+    out.into_iter().collect()
+}
+
+fn split(units: &[Unit], members: Vec<usize>, by: &[String], weight: f64, out: &mut Leaves) -> Result<(), OpError> {
+    let Some((name, rest)) = by.split_first() else {
+        out.push((weight, members));
+        return Ok(());
+    };
+    let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for i in members {
+        let value = units[i].groups.get(name).ok_or_else(|| {
+            OpError::new(
+                "E0302",
+                format!("item `{}` is in no group `{name}`, which the total averages over", units[i].id),
+            )
+            .help(format!("name it in `bench.sample(groups: {{ {name}: … }})`"))
+        })?;
+        groups.entry(value).or_default().push(i);
+    }
+    let share = weight / groups.len().max(1) as f64;
+    for members in groups.into_values() {
+        split(units, members, rest, share, out)?;
+    }
+    Ok(())
+}
+
+fn weighted_mean(values: &[f64], leaves: &Leaves) -> f64 {
+    leaves.iter().map(|(w, members)| w * mean(&members.iter().map(|&i| values[i]).collect::<Vec<_>>())).sum()
+}
+
+/// Says whether some cluster has items in two leaves.
+fn spans(leaves: &Leaves, clusters: &[usize], count: usize) -> bool {
+    let mut home = vec![usize::MAX; count];
+    leaves.iter().enumerate().any(|(l, (_, members))| {
+        members.iter().any(|&i| {
+            let slot = &mut home[clusters[i]];
+            let strange = *slot != usize::MAX && *slot != l;
+            *slot = l;
+            strange
+        })
+    })
+}
+
+fn error(values: &[f64], leaves: &Leaves, clusters: &[usize], count: usize) -> f64 {
+    if spans(leaves, clusters, count) {
+        // One residual per cluster over all its leaves: the same estimator, with covariance between leaves.
+        let mut sums = vec![0.0; count];
+        for (weight, members) in leaves {
+            let scores: Vec<f64> = members.iter().map(|&i| values[i]).collect();
+            let centre = mean(&scores);
+            for &i in members {
+                sums[clusters[i]] += weight * (values[i] - centre) / members.len() as f64;
+            }
+        }
+        return (sums.iter().map(|r| r * r).sum::<f64>() * count as f64 / (count as f64 - 1.0).max(1.0)).sqrt();
+    }
+    let variance: f64 = leaves
+        .iter()
+        .map(|(weight, members)| {
+            let scores: Vec<f64> = members.iter().map(|&i| values[i]).collect();
+            let mut local: BTreeMap<usize, usize> = BTreeMap::new();
+            let own: Vec<usize> = members
+                .iter()
+                .map(|&i| {
+                    let next = local.len();
+                    *local.entry(clusters[i]).or_insert(next)
+                })
+                .collect();
+            let se = if local.len() == members.len() {
+                standard_error(&scores)
+            } else {
+                clustered_error(&scores, &own, true)
+            };
+            (weight * se).powi(2)
+        })
+        .sum();
+    variance.sqrt()
+}
+
+fn estimate(values: &[f64], leaves: &Leaves, clusters: &[usize], count: usize) -> Estimate {
+    let value = weighted_mean(values, leaves);
+    let n: usize = leaves.iter().map(|(_, m)| m.len()).sum();
+    let se = error(values, leaves, clusters, count);
+    let binary = values.iter().all(|v| *v == 0.0 || *v == 1.0);
+    let constant = values.windows(2).all(|w| w[0] == w[1]);
+    let (low, high, interval) = if binary && (constant || (count == n && leaves.len() == 1)) {
+        let (low, high) = wilson(value * count as f64, count as f64);
+        (Some(low), Some(high), "wilson")
+    } else if count < 10 {
+        (None, None, "few clusters")
+    } else {
+        let (low, high) = resample(values, leaves, clusters, count, value);
+        (Some(low), Some(high), "bootstrap")
+    };
+    Estimate { value, se, low, high, interval: interval.to_owned(), n, clusters: count }
+}
+
+/// Bootstrap over clusters, within leaves where no cluster spans two.
+fn resample(values: &[f64], leaves: &Leaves, clusters: &[usize], count: usize, value: f64) -> (f64, f64) {
+    let leaf_count = leaves.len();
+    // Per cluster and leaf: sum of scores and number of items.
+    let mut sums: Vec<Vec<(usize, f64, f64)>> = vec![Vec::new(); count];
+    for (l, (_, members)) in leaves.iter().enumerate() {
+        for &i in members {
+            let cells = &mut sums[clusters[i]];
+            match cells.iter_mut().find(|c| c.0 == l) {
+                Some(cell) => {
+                    cell.1 += values[i];
+                    cell.2 += 1.0;
+                }
+                None => cells.push((l, values[i], 1.0)),
+            }
+        }
+    }
+    let used: Vec<usize> = (0..count).filter(|&c| !sums[c].is_empty()).collect();
+    let strata: Vec<Vec<usize>> = if spans(leaves, clusters, count) {
+        vec![used]
+    } else {
+        (0..leaf_count).map(|l| used.iter().copied().filter(|&c| sums[c][0].0 == l).collect()).collect()
+    };
+    let (low, high) = bootstrap(&strata, count, |weights| {
+        let mut totals = vec![(0.0, 0.0); leaf_count];
+        for (c, cells) in sums.iter().enumerate() {
+            if weights[c] > 0.0 {
+                for (l, sum, n) in cells {
+                    totals[*l].0 += weights[c] * sum;
+                    totals[*l].1 += weights[c] * n;
+                }
+            }
+        }
+        // A leaf that was not drawn at all keeps out of the mean.
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for ((w, _), (s, n)) in leaves.iter().zip(&totals) {
+            if *n > 0.0 {
+                sum += w * s / n;
+                weight += w;
+            }
+        }
+        if weight > 0.0 { sum / weight } else { value }
+    });
+    (low.min(value), high.max(value))
+}
+
+fn difference(a: &[f64], b: &[f64], leaves: &Leaves, clusters: &[usize], count: usize) -> Difference {
+    let d: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
+    let value = weighted_mean(&d, leaves);
+    let se = error(&d, leaves, clusters, count);
+    let half = if se == 0.0 { 0.0 } else { t95(count as f64 - 1.0) * se };
+    let wins = d.iter().filter(|d| **d > 0.0).count();
+    let losses = d.iter().filter(|d| **d < 0.0).count();
+    let binary = a.iter().chain(b).all(|v| *v == 0.0 || *v == 1.0);
+    let n: usize = leaves.iter().map(|(_, m)| m.len()).sum();
+    let (p, test) = if binary && leaves.len() == 1 && count == n {
+        (mcnemar(wins as u64, losses as u64), "mcnemar")
+    } else {
+        let mut sums = vec![0.0; count];
+        for (weight, members) in leaves {
+            for &i in members {
+                sums[clusters[i]] += weight * d[i] / members.len() as f64;
+            }
+        }
+        (sign_flip(&sums), "sign flip")
+    };
+    let clip = |v: f64| v.clamp(-1.0, 1.0);
+    Difference { value, se, low: clip(value - half), high: clip(value + half), p, test: test.into(), n, wins, losses }
+}

@@ -1,0 +1,4 @@
+//! Evaluation: golden vectors of readers, marks and statistics, worked by hand or taken from published behaviour.
+
+mod readers;
+mod statistics;

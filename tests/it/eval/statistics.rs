@@ -1,0 +1,147 @@
+//! Golden values of intervals, tests and corrections.
+
+use std::collections::BTreeMap;
+
+use rbpipe::eval::stats::{benjamini_hochberg, clustered_error, holm, mcnemar, sign_flip, standard_error, t95, wilson};
+use rbpipe::eval::total::{Total, Unit, total};
+use serde_json::json;
+
+fn close(a: f64, b: f64, within: f64) {
+    assert!((a - b).abs() <= within, "{a} is not {b}");
+}
+
+#[test]
+fn wilson_intervals() {
+    for (right, n, low, high) in [
+        (114.0, 150.0, 0.6857, 0.8213),
+        (12.0, 100.0, 0.0700, 0.1981),
+        (61.0, 100.0, 0.5120, 0.6998),
+        (0.0, 77.0, 0.0, 0.0475),
+        (77.0, 77.0, 0.9525, 1.0),
+    ] {
+        let (a, b) = wilson(right, n);
+        close(a, low, 5e-5);
+        close(b, high, 5e-5);
+    }
+}
+
+#[test]
+fn mcnemar_exact() {
+    for (b, c, p) in [(10, 22, 0.050_102), (5, 8, 0.581_055), (0, 6, 0.031_25), (3, 3, 1.0), (12, 30, 0.007_916)] {
+        close(mcnemar(b, c), p, 5e-7);
+    }
+    close(mcnemar(2000, 2000), 1.0, 1e-9);
+}
+
+#[test]
+fn corrections() {
+    let p = [0.01, 0.04, 0.03, 0.005];
+    for (got, want) in holm(&p).into_iter().zip([0.03, 0.06, 0.06, 0.02]) {
+        close(got, want, 1e-12);
+    }
+    for (got, want) in benjamini_hochberg(&p).into_iter().zip([0.02, 0.04, 0.04, 0.02]) {
+        close(got, want, 1e-12);
+    }
+}
+
+#[test]
+fn errors_of_means() {
+    let scores = [1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+    let clusters = [0, 0, 0, 1, 1, 2, 3, 3];
+    close(standard_error(&scores), 0.188_982, 5e-7);
+    close(clustered_error(&scores, &clusters, false), 0.265_165, 5e-7);
+    close(clustered_error(&scores, &clusters, true), 0.306_186, 5e-7);
+}
+
+#[test]
+fn quantiles_of_t() {
+    for (df, t) in [(1.0, 12.7062), (5.0, 2.5706), (9.0, 2.2622), (30.0, 2.0423), (1000.0, 1.9623)] {
+        close(t95(df), t, 1e-4);
+    }
+}
+
+#[test]
+fn sign_flips_are_exact_for_few() {
+    close(sign_flip(&[1.0, 1.0, 1.0, 1.0, 1.0]), 2.0 / 32.0, 1e-12);
+    close(sign_flip(&[1.0, -1.0]), 1.0, 1e-12);
+    assert!(sign_flip(&[1.0; 40]) < 0.001);
+}
+
+fn units(scores: &[f64], groups: &[&str], clusters: &[usize]) -> Vec<Unit> {
+    let unit = |i: usize| Unit {
+        id: i.to_string(),
+        rotations: vec![scores[i]],
+        chance: 0.5,
+        cluster: clusters[i].to_string(),
+        groups: BTreeMap::from([("g".to_owned(), groups[i].to_owned())]),
+        pair: None,
+    };
+    (0..scores.len()).map(unit).collect()
+}
+
+fn micro() -> Total {
+    total(&json!({ "verb": "total.micro", "args": {} })).unwrap()
+}
+
+#[test]
+fn paired_difference() {
+    let each: Vec<usize> = (0..10).collect();
+    let a = units(&[1., 0., 0., 1., 0., 0., 1., 1., 0., 1.], &["x"; 10], &each);
+    let b = units(&[1., 1., 0., 1., 0., 1., 1., 0., 1., 1.], &["x"; 10], &each);
+    let d = micro().difference(&a, &b).unwrap();
+    close(d.value, 0.2, 1e-12);
+    close(d.se, 0.2, 1e-12);
+    close(d.high, 0.2 + 0.2 * t95(9.0), 1e-9);
+    assert_eq!((d.wins, d.losses, d.test.as_str()), (3, 1, "mcnemar"));
+}
+
+#[test]
+fn nested_means_weigh_groups_alike() {
+    let each: Vec<usize> = (0..5).collect();
+    let u = units(&[1., 1., 1., 0., 0.], &["a", "a", "a", "b", "b"], &each);
+    let nested = total(&json!({ "verb": "total.nested", "args": { "by": ["g"] } })).unwrap();
+    close(nested.estimate(&u).unwrap().value, 0.5, 1e-12);
+    close(micro().estimate(&u).unwrap().value, 0.6, 1e-12);
+    let adjusted =
+        total(&json!({ "verb": "total.chance_adjusted", "args": { "inner": { "verb": "total.micro", "args": {} } } }));
+    close(adjusted.unwrap().estimate(&u).unwrap().value, 0.2, 1e-12);
+    let lacking = total(&json!({ "verb": "total.nested", "args": { "by": ["h"] } })).unwrap().estimate(&u);
+    assert!(lacking.unwrap_err().message.contains("group `h`"));
+}
+
+#[test]
+fn twins_and_rotations() {
+    let mut u = units(&[1., 1., 1., 0.], &["a"; 4], &[0, 1, 2, 3]);
+    u[0].pair = Some("1".into());
+    u[1].pair = Some("0".into());
+    u[2].pair = Some("3".into());
+    u[3].pair = Some("2".into());
+    let pairs = total(&json!({ "verb": "total.pairs", "args": { "by": "pair" } })).unwrap();
+    close(pairs.estimate(&u).unwrap().value, 0.5, 1e-12);
+    u[0].rotations = vec![1.0, 0.0];
+    let all = total(&json!({ "verb": "total.all_rotations", "args": {} })).unwrap();
+    close(all.estimate(&u).unwrap().value, 0.5, 1e-12);
+    close(micro().estimate(&u).unwrap().value, 2.5 / 4.0, 1e-12);
+}
+
+/// The interval covers the truth about as often as it says: 400 simulated runs of 120 items in 40 clusters.
+#[test]
+fn intervals_cover() {
+    let mut state = 7u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / f64::from(1u32 << 24)
+    };
+    let clusters: Vec<usize> = (0..120).map(|i| i / 3).collect();
+    let mut covered = 0;
+    for _ in 0..400 {
+        let mut scores = Vec::new();
+        for _ in 0..40 {
+            let p = if random() < 0.5 { 0.3 } else { 0.7 };
+            scores.extend((0..3).map(|_| f64::from(u8::from(random() < p))));
+        }
+        let e = micro().estimate(&units(&scores, &["x"; 120], &clusters)).unwrap();
+        covered += usize::from(e.low.unwrap() <= 0.5 && e.high.unwrap() >= 0.5);
+    }
+    assert!((360..=394).contains(&covered), "{covered} of 400");
+}
