@@ -6,6 +6,7 @@ pub mod baseline;
 pub mod benchmark;
 pub mod compare;
 pub mod coords;
+pub mod examples;
 pub mod generate;
 pub mod item;
 pub mod marker;
@@ -23,6 +24,7 @@ pub mod score;
 pub mod similarity;
 pub mod stats;
 pub mod strip;
+pub mod table_text;
 pub mod total;
 
 pub use benchmark::{Benchmark, Declaration};

@@ -3,10 +3,13 @@
 pub mod augment;
 pub mod bounds;
 pub mod cot;
+pub mod bench;
 pub mod data;
 pub mod dedup;
 pub mod eval;
 pub mod filter;
+pub mod fuse;
+pub mod grid;
 pub mod model;
 pub mod rows;
 pub mod train;
@@ -72,9 +75,30 @@ pub static BUILTINS: &[&Builtin] = &[
     &train::tokenizer::TOKENIZER,
     &eval::loss::LOSS,
     &eval::preference::PREFERENCE,
+    &fuse::two_tier::TWO_TIER,
+    &eval::run::RUN,
+    &eval::rescore::SCORE,
+    &eval::published::PUBLISHED,
+    &eval::compare::COMPARE,
+    &eval::compare::ITEMS,
+    &grid::TABLE,
+    &grid::WORST_DROP,
+    &grid::BEST,
+    &bench::source::HF,
+    &bench::source::JSON,
+    &bench::source::TSV,
+    &bench::source::DIR,
+    &bench::sample::SAMPLE,
+    &bench::ask::ASK,
+    &bench::ask::READ,
+    &bench::ask::MARK,
+    &bench::total::TOTAL,
+    &bench::add::COMPAT,
+    &bench::add::EXAMPLES,
+    &bench::suite::ITEMS,
 ];
 
 /// Returns the catalogue of all built-in operators.
 pub fn catalogue() -> Catalogue {
-    Catalogue::new(&BUILTINS.iter().map(|b| &b.spec).collect::<Vec<_>>())
+    Catalogue::new(&BUILTINS.iter().chain(&bench::values::VALUES).map(|b| &b.spec).collect::<Vec<_>>())
 }

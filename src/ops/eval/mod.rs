@@ -2,3 +2,12 @@
 
 pub mod loss;
 pub mod preference;
+//! Operators of modules `eval` and `score`.
+
+pub mod asked;
+pub mod compare;
+#[cfg(feature = "torch")]
+pub mod local;
+pub mod published;
+pub mod rescore;
+pub mod run;

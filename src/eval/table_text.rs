@@ -1,0 +1,187 @@
+//! A table of scores as Markdown, CSV and HTML.
+
+use super::compare::{Mean, ScoreCell, ScoreRow, ScoreTable};
+
+/// Returns a table as Markdown, ready to be pasted.
+pub fn markdown(table: &ScoreTable) -> String {
+    let grid = texts(table);
+    let mut out = String::new();
+    for (i, row) in grid.iter().enumerate() {
+        out.push_str(&format!("| {} |\n", row.iter().map(|c| c.replace('|', "\\|")).collect::<Vec<_>>().join(" | ")));
+        if i == 0 {
+            out.push_str(&format!("|---|{}\n", "---:|".repeat(row.len() - 1)));
+        }
+    }
+    out.push('\n');
+    out.push_str(&legend(table));
+    out.push('\n');
+    out
+}
+
+/// Returns a table as CSV: one line per cell, numbers in full.
+pub fn csv(table: &ScoreTable) -> String {
+    let mut out = String::from("row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,compat,chance,majority,hole\n");
+    let quote = |text: &str| if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() };
+    let number = |n: Option<f64>| n.map_or(String::new(), |n| format!("{n}"));
+    for row in &table.rows {
+        for (column, cell) in table.columns.iter().zip(&row.cells) {
+            let delta = cell.delta.as_ref();
+            let fields = [
+                quote(&row.label),
+                quote(column),
+                number(cell.value),
+                format!("{}", cell.se),
+                number(cell.low),
+                number(cell.high),
+                number(delta.map(|d| d.value)),
+                number(delta.map(|d| d.low)),
+                number(delta.map(|d| d.high)),
+                number(cell.adjusted),
+                row.n.map_or(String::new(), |n| n.to_string()),
+                number(cell.unparsed),
+                number(cell.compat),
+                number(row.chance),
+                number(row.majority),
+                quote(cell.hole.as_deref().unwrap_or("")),
+            ];
+            out.push_str(&fields.join(","));
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// Returns a table as a small HTML page.
+pub fn html(table: &ScoreTable) -> String {
+    let grid = texts(table);
+    let mut body = String::new();
+    for (i, row) in grid.iter().enumerate() {
+        let tag = if i == 0 { "th" } else { "td" };
+        let cells: String = row.iter().map(|c| format!("<{tag}>{}</{tag}>", escape(c))).collect();
+        body.push_str(&format!("<tr>{cells}</tr>\n"));
+    }
+    format!(
+        "<!doctype html><meta charset=\"utf-8\"><title>Scores</title>\
+         <style>body{{font:14px system-ui;margin:2rem;color-scheme:light dark}}table{{border-collapse:collapse}}\
+         td,th{{padding:.35rem .7rem;border-bottom:1px solid #8884;text-align:right;font-variant-numeric:tabular-nums}}\
+         td:first-child,th:first-child{{text-align:left}}</style>\n<table>\n{body}</table>\n<p>{}</p>\n",
+        escape(&legend(table))
+    )
+}
+
+/// Returns text with the characters that HTML gives a meaning replaced.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Returns a cell as people read it: `46.0 ±2.1 ▲+5.0 [+2.4, +7.6] **`.
+pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
+    let shows = |what: &str| show.iter().any(|s| s == what);
+    let Some(value) = cell.value else {
+        return format!("– ({})", cell.hole.as_deref().unwrap_or("not run"));
+    };
+    let mut out = format!("{:.1}", 100.0 * value);
+    if shows("ci") {
+        match (cell.low, cell.high) {
+            (Some(low), Some(high)) => out.push_str(&format!(" ±{:.1}", 50.0 * (high - low))),
+            _ => out.push_str(" (few clusters)"),
+        }
+    }
+    if let Some(delta) = cell.delta.as_ref().filter(|_| shows("delta")) {
+        out.push_str(&format!(
+            " {}{:+.1} [{:+.1}, {:+.1}]{}",
+            arrow(delta.value),
+            100.0 * delta.value,
+            100.0 * delta.low,
+            100.0 * delta.high,
+            stars(cell.adjusted)
+        ));
+    }
+    if let Some(unparsed) = cell.unparsed.filter(|u| shows("unparsed") && *u >= 0.005) {
+        out.push_str(&format!(" · {:.0}% unparsed", 100.0 * unparsed));
+    }
+    out
+}
+
+/// Returns the mark of an adjusted p-value.
+pub fn stars(p: Option<f64>) -> &'static str {
+    match p {
+        Some(p) if p < 0.001 => " ***",
+        Some(p) if p < 0.01 => " **",
+        Some(p) if p < 0.05 => " *",
+        _ => "",
+    }
+}
+
+fn arrow(delta: f64) -> &'static str {
+    if delta > 0.0 {
+        "▲"
+    } else if delta < 0.0 {
+        "▼"
+    } else {
+        "="
+    }
+}
+
+/// All cells as text: a header, the rows, the means.
+fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
+    let shows = |what: &str| table.show.iter().any(|s| s == what);
+    let ratio = |r: Option<f64>| r.map_or("–".to_owned(), |r| format!("{:.1}", 100.0 * r));
+    let mut header = vec![String::new()];
+    header.extend(table.columns.iter().cloned());
+    if shows("n") {
+        header.push("n".into());
+    }
+    header.extend(["chance".to_owned(), "majority".to_owned()]);
+    let mut out = vec![header];
+    for ScoreRow { label, cells, n, chance, majority, .. } in &table.rows {
+        let mut row = vec![label.clone()];
+        row.extend(cells.iter().map(|c| cell_text(c, &table.show)));
+        if shows("n") {
+            row.push(n.map_or("–".into(), |n| n.to_string()));
+        }
+        row.extend([ratio(*chance), ratio(*majority)]);
+        out.push(row);
+    }
+    if table.rows.len() > 1 {
+        let mut row = vec!["mean".to_owned()];
+        row.extend(table.means.iter().map(|m| m.as_ref().map_or("–".into(), |m| mean_text(m, &table.show))));
+        if shows("n") {
+            row.push(String::new());
+        }
+        let whole: Vec<&ScoreRow> = table.rows.iter().filter(|r| !table.left_out.contains(&r.label)).collect();
+        let mean = |of: &dyn Fn(&ScoreRow) -> Option<f64>| -> Option<f64> {
+            let values: Option<Vec<f64>> = whole.iter().map(|r| of(r)).collect();
+            values.filter(|v| !v.is_empty()).map(|v| super::stats::mean(&v))
+        };
+        row.extend([ratio(mean(&|r| r.chance)), ratio(mean(&|r| r.majority))]);
+        out.push(row);
+    }
+    out
+}
+
+fn mean_text(mean: &Mean, show: &[String]) -> String {
+    let mut out = format!("{:.1}", 100.0 * mean.value);
+    if show.iter().any(|s| s == "ci") {
+        out.push_str(&format!(" ±{:.1}", 196.0 * mean.se));
+    }
+    if let Some((value, low, high)) = mean.delta.filter(|_| show.iter().any(|s| s == "delta")) {
+        out.push_str(&format!(" {}{:+.1} [{:+.1}, {:+.1}]", arrow(value), 100.0 * value, 100.0 * low, 100.0 * high));
+    }
+    out
+}
+
+fn legend(table: &ScoreTable) -> String {
+    let mut out = String::from("Scores in percent, ± half of the 95 % interval.");
+    if let Some(baseline) = &table.baseline {
+        let adjust = if table.adjust == "bh" { "Benjamini–Hochberg" } else { "Holm" };
+        out.push_str(&format!(
+            " ▲▼: paired difference to {baseline} with its 95 % interval; * p < 0.05, ** < 0.01, *** < 0.001 after {adjust}."
+        ));
+    }
+    out.push_str(" chance: guessing among the options; majority: the best answer that never looks.");
+    if !table.left_out.is_empty() {
+        out.push_str(&format!(" The mean leaves out rows with a hole: {}.", table.left_out.join(", ")));
+    }
+    out
+}

@@ -1,0 +1,321 @@
+//! `bench.json`, `bench.tsv`, `bench.dir`, `bench.hf`: the rows of a benchmark as its authors published them.
+//!
+//! Nobody declares a schema here, so the types of columns follow from the values; a column of mixed types becomes text. Texts
+//! that name a picture which is there are read and kept in the metadata, so that `bench.sample` can use them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::{DataType, Field, Fields};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+
+use crate::base::OpError;
+use crate::data::cell::{self, Cell};
+use crate::data::media::{Media, Medium, examine};
+use crate::data::rowexpr::unify;
+use crate::data::schema::list_of;
+use crate::data::table::Table;
+use crate::data::{jsonl, load::RawRow};
+use crate::engine::context::Output;
+use crate::engine::{Builtin, Context, Outputs, dataset};
+use crate::spec::{Columns, Effect, OpSpec};
+
+const FROM_FILE: OpSpec = OpSpec { effect: Effect::Source, columns: Columns::FromFile, ..OpSpec::BASE };
+
+/// Rows of a JSON file.
+pub static JSON: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Reads a benchmark's rows from JSON lines or a JSON array.
+op bench.json(
+  ## A file or a glob.
+  path: Str,
+  ## Where paths of pictures start: a folder or a zip. Default: the folder of the file.
+  media: Str? = none,
+  ## How many rows there must be.
+  rows: Rows? = none,
+  ## A word on the licence, for the report.
+  licence_note: Str? = none,
+) -> Dataset[{ ..any }]"#,
+        ..FROM_FILE
+    },
+    run: Some(run_json),
+};
+
+/// Rows of a table with tabs, pictures in a column as base64.
+pub static TSV: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Reads a benchmark's rows from a file with tabs and a header line; pictures lie in one column as base64.
+op bench.tsv(path: Str, image_column: Str = "image", media: Str? = none, rows: Rows? = none) -> Dataset[{ ..any }]"#,
+        ..FROM_FILE
+    },
+    run: Some(run_tsv),
+};
+
+/// All JSON files of a folder.
+pub static DIR: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Reads a benchmark's rows from all `.jsonl` and `.json` files of a folder, in sorted order; pictures lie in that folder.
+op bench.dir(path: Str, rows: Rows? = none) -> Dataset[{ ..any }]"#,
+        ..FROM_FILE
+    },
+    run: Some(run_dir),
+};
+
+/// A repository of the hub, from a local mirror.
+pub static HF: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Reads one split of a Hugging Face dataset from a local mirror: a folder `REPO/SPLIT.jsonl` (or `REPO/CONFIG/SPLIT.jsonl`)
+## with its media, below `RBPIPE_HF_MIRROR`.
+op bench.hf(
+  ## `owner/name`
+  repo: Str,
+  ## `*` reads every configuration.
+  config: Str = "default",
+  ## One split, or several.
+  split: Str | [Str] = "test",
+  rows: Rows? = none,
+  ## Archives to unpack.
+  media: Str? = none,
+) -> Dataset[{ ..any }]"#,
+        ..FROM_FILE
+    },
+    run: Some(run_hf),
+};
+
+#[derive(Deserialize)]
+struct Args {
+    path: String,
+    #[serde(default)]
+    media: Option<String>,
+    #[serde(default)]
+    rows: Option<u64>,
+    #[serde(default = "image")]
+    image_column: String,
+}
+
+fn image() -> String {
+    "image".into()
+}
+
+fn run_json(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    if args.path.starts_with("hf:") {
+        return Err(absent(args.path.trim_start_matches("hf:")));
+    }
+    let files = jsonl::files(&cx.folder, &args.path)?;
+    let media = match &args.media {
+        Some(media) => cx.folder.join(media),
+        None => files[0].parent().map_or_else(|| cx.folder.clone(), Path::to_owned),
+    };
+    read(cx, &files, &media, args.rows)
+}
+
+fn run_dir(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    let files = jsonl::files(&cx.folder, &format!("{}/*.{{json,jsonl}}", args.path.trim_end_matches('/')))?;
+    let media = cx.folder.join(&args.path);
+    read(cx, &files, &media, args.rows)
+}
+
+fn run_hf(cx: &mut Context) -> Result<Outputs, OpError> {
+    #[derive(Deserialize)]
+    struct Hub {
+        repo: String,
+        config: String,
+        split: Json,
+        rows: Option<u64>,
+    }
+    let args: Hub = cx.args()?;
+    let root = std::env::var_os("RBPIPE_HF_MIRROR").map(PathBuf::from).ok_or_else(|| absent(&args.repo))?.join(&args.repo);
+    let splits: Vec<String> = match &args.split {
+        Json::Array(all) => all.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect(),
+        one => one.as_str().map(str::to_owned).into_iter().collect(),
+    };
+    let mut files = Vec::new();
+    for split in &splits {
+        let pattern = match args.config.as_str() {
+            "*" => format!("*/{split}.jsonl"),
+            "default" if root.join(format!("{split}.jsonl")).is_file() => format!("{split}.jsonl"),
+            config => format!("{config}/{split}.jsonl"),
+        };
+        files.extend(jsonl::files(&root, &pattern).map_err(|_| absent(&args.repo))?);
+    }
+    read(cx, &files, &root, args.rows)
+}
+
+fn run_tsv(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    let mut rows = Vec::new();
+    let mut pictures = Map::new();
+    for file in jsonl::files(&cx.folder, &args.path)? {
+        let bytes = jsonl::read(&file)?;
+        let name = short(cx, &file);
+        let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(bytes.as_slice());
+        let bad = |e: csv::Error| OpError::new("E0610", format!("{name}: {e}"));
+        let header = reader.headers().map_err(bad)?.clone();
+        for (line, record) in reader.records().enumerate() {
+            let record = record.map_err(bad)?;
+            let mut row = Map::new();
+            for (key, value) in header.iter().zip(record.iter()) {
+                let value = if key == args.image_column && value.len() > 64 {
+                    let found = super::row::base64(value, cx.store)
+                        .map_err(|why| OpError::new("E0610", format!("{name}:{}: the picture {why}", line + 2)))?;
+                    let path = format!("{}.picture", found.digest);
+                    pictures.insert(path.clone(), facts(&found));
+                    path
+                } else {
+                    value.to_owned()
+                };
+                row.insert(key.to_owned(), Json::String(value));
+            }
+            rows.push(RawRow { place: format!("{name}:{}", line + 2), value: Ok(Json::Object(row)) });
+        }
+    }
+    finish(cx, rows, pictures, args.rows)
+}
+
+fn absent(repo: &str) -> OpError {
+    OpError::new("E0501", format!("`{repo}` is not on this machine, and downloading from the hub is not there yet"))
+        .help("put it below a folder as `OWNER/NAME/SPLIT.jsonl` with its pictures and set RBPIPE_HF_MIRROR to that folder")
+}
+
+fn short(cx: &Context, file: &Path) -> String {
+    file.strip_prefix(&cx.folder).unwrap_or(file).to_string_lossy().into_owned()
+}
+
+fn read(cx: &mut Context, files: &[PathBuf], media: &Path, expected: Option<u64>) -> Result<Outputs, OpError> {
+    let mut rows = Vec::new();
+    for file in files {
+        rows.extend(jsonl::rows(file, &short(cx, file))?);
+    }
+    let mut names = BTreeSet::new();
+    for row in &rows {
+        if let Ok(value) = &row.value {
+            collect(value, &mut names);
+        }
+    }
+    let media = Media::open(media)?;
+    let mut pictures = Map::new();
+    let mut unused = 0u64;
+    for (name, found) in media.load_all(&names, cx.store) {
+        match found {
+            Ok(found) => {
+                pictures.insert(name, facts(&found));
+            }
+            Err(_) => unused += 1, // Whether it is needed only `bench.sample` knows; it names the item then.
+        }
+    }
+    cx.counts.insert("pictures".into(), pictures.len() as u64);
+    cx.counts.insert("names without a picture".into(), unused);
+    finish(cx, rows, pictures, expected)
+}
+
+fn finish(cx: &mut Context, rows: Vec<RawRow>, pictures: Map<String, Json>, expected: Option<u64>) -> Result<Outputs, OpError> {
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row.value {
+            Ok(Json::Object(fields)) => values.push(fields),
+            Ok(_) => return Err(OpError::new("E0610", format!("{}: expected an object", row.place))),
+            Err(why) => return Err(OpError::new("E0610", format!("{}: {why}", row.place))),
+        }
+    }
+    if let Some(n) = expected.filter(|n| *n != values.len() as u64) {
+        return Err(OpError::new("E0805", format!("the benchmark has {} rows, `rows:` says {n}", values.len()))
+            .help("another version of the benchmark? Correct `rows:` only if you mean this one"));
+    }
+    let table = table(&values)?;
+    cx.counts.insert("read".into(), values.len() as u64);
+    let mut artifact = dataset::save(cx.store, &table)?;
+    artifact.meta["pictures"] = Json::Object(pictures);
+    Ok(vec![(String::new(), Output::Artifact(artifact))])
+}
+
+fn facts(found: &Medium) -> Json {
+    json!({ "digest": found.digest, "media": found.media, "size": found.size })
+}
+
+/// Collects texts that look like the name of a picture or video.
+fn collect(value: &Json, names: &mut BTreeSet<String>) {
+    const ENDINGS: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "mp4", "webm", "avi"];
+    match value {
+        Json::String(text) if text.len() < 400 => {
+            let ending = text.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
+            if ENDINGS.contains(&ending.as_str()) && !text.contains('\n') {
+                names.insert(text.clone());
+            }
+        }
+        Json::Array(items) => items.iter().for_each(|i| collect(i, names)),
+        Json::Object(fields) => fields.values().for_each(|v| collect(v, names)),
+        _ => {}
+    }
+}
+
+/// Makes a table of objects, columns in order of first appearance.
+fn table(rows: &[Map<String, Json>]) -> Result<Table, OpError> {
+    let mut names: Vec<&String> = Vec::new();
+    for row in rows {
+        for name in row.keys() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    let mut columns = Vec::with_capacity(names.len());
+    for name in names {
+        let values: Vec<&Json> = rows.iter().map(|r| r.get(name).unwrap_or(&Json::Null)).collect();
+        let ty = values.iter().map(|v| type_of(v)).try_fold(DataType::Null, |a, b| unify(&a, &b?));
+        let (ty, cells): (DataType, Vec<Cell>) = match ty {
+            Some(ty) => (settle(&ty), values.iter().map(|v| Cell::of_json(v)).collect()),
+            None => (DataType::Utf8, values.iter().map(|v| as_text(v)).collect()),
+        };
+        let array = cell::column(&cells, &ty)
+            .map_err(|m| OpError::new("E0610", format!("column `{name}`, row {}: {}", m.row, m.message)))?;
+        columns.push((name.clone(), array));
+    }
+    Table::new(columns, rows.len())
+}
+
+fn as_text(value: &Json) -> Cell<'static> {
+    match value {
+        Json::Null => Cell::None,
+        Json::String(text) => Cell::Str(text.clone().into()),
+        other => Cell::Str(other.to_string().into()),
+    }
+}
+
+/// The type of a value; `None` where its own parts do not agree.
+fn type_of(value: &Json) -> Option<DataType> {
+    Some(match value {
+        Json::Null => DataType::Null,
+        Json::Bool(_) => DataType::Boolean,
+        Json::Number(n) => if n.is_i64() { DataType::Int64 } else { DataType::Float64 },
+        Json::String(_) => DataType::Utf8,
+        Json::Array(items) => list_of(items.iter().try_fold(DataType::Null, |a, v| unify(&a, &type_of(v)?))?),
+        Json::Object(fields) => {
+            let fields: Option<Vec<Field>> = fields.iter().map(|(k, v)| Some(Field::new(k, type_of(v)?, true))).collect();
+            DataType::Struct(Fields::from(fields?))
+        }
+    })
+}
+
+/// Replaces what was never seen by text.
+fn settle(ty: &DataType) -> DataType {
+    match ty {
+        DataType::Null => DataType::Utf8,
+        DataType::List(item) => list_of(settle(item.data_type())),
+        DataType::Struct(fields) => DataType::Struct(
+            fields.iter().map(|f| Field::new(f.name(), settle(f.data_type()), true)).collect::<Vec<_>>().into(),
+        ),
+        other => other.clone(),
+    }
+}
+
+/// Reads bytes as a picture, for columns that hold pictures themselves.
+pub(super) fn picture(bytes: &[u8], store: &crate::engine::Store) -> Result<Medium, String> {
+    examine(bytes, store)
+}

@@ -1,0 +1,3 @@
+//! Operators of module `fuse`.
+
+pub mod two_tier;

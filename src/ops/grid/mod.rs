@@ -1,0 +1,149 @@
+//! Operators over the grid of a sweep: `grid.table`, `grid.worst_drop`, `grid.best`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use crate::base::OpError;
+use crate::engine::artifact::{Artifact, Kind};
+use crate::engine::context::Output;
+use crate::engine::{Builtin, Context, Outputs};
+use crate::eval::compare::{Cell, Layout, best, table, worst_drop};
+use crate::eval::{score, table_text};
+use crate::spec::{Effect, OpSpec};
+
+/// Scores as a table.
+pub static TABLE: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Lays the scores of a sweep out as a table: interval, paired difference to a baseline with adjusted p-value, means, what
+## guessing and the best constant answer score. Cells that failed stay empty and say why.
+op grid.table(
+  g: Grid,
+  ## The axis that becomes rows.
+  rows: Str? = none,
+  ## The axis that becomes columns.
+  cols: Str? = none,
+  ## The label that the others are compared with.
+  baseline: Str? = none,
+  show: [Str] = ["ci", "delta", "n", "unparsed"],
+  ## Correction of the p-values for the number of comparisons.
+  adjust: enum { holm, bh } = "holm",
+) -> Table"#,
+        effect: Effect::Reduce,
+        ..OpSpec::BASE
+    },
+    run: Some(run_table),
+};
+
+/// The largest fall.
+pub static WORST_DROP: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## The largest fall of the score from one label to another over the other axes; negative when every score rose.
+op grid.worst_drop(g: Grid, from: Str, to: Str) -> Metric[Points]"#,
+        effect: Effect::Reduce,
+        ..OpSpec::BASE
+    },
+    run: Some(run_worst_drop),
+};
+
+/// The best label.
+pub static BEST: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## The best mean score over the labels of an axis; which label it is stands beside it.
+op grid.best(g: Grid, by: Str) -> Metric[Ratio]"#,
+        effect: Effect::Reduce,
+        ..OpSpec::BASE
+    },
+    run: Some(run_best),
+};
+
+fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
+    let (mut layout, cells) = grid(cx, "g")?;
+    #[derive(Deserialize)]
+    struct Args {
+        rows: Option<String>,
+        cols: Option<String>,
+        baseline: Option<String>,
+        show: Vec<String>,
+        adjust: String,
+    }
+    let args: Args = cx.args()?;
+    layout.rows = args.rows;
+    layout.cols = args.cols;
+    layout.baseline = args.baseline;
+    layout.show = Some(args.show);
+    layout.adjust = Some(args.adjust);
+    let table = table(&layout, &cells)?;
+    let holes = table.rows.iter().flat_map(|r| &r.cells).filter(|c| c.hole.is_some()).count();
+    cx.counts.insert("cells".into(), (table.rows.len() * table.columns.len()) as u64);
+    cx.counts.insert("holes".into(), holes as u64);
+    let json = serde_json::to_value(&table)?;
+    let mut files = BTreeMap::new();
+    files.insert("table.md".to_owned(), cx.put(table_text::markdown(&table).as_bytes())?);
+    files.insert("table.csv".to_owned(), cx.put(table_text::csv(&table).as_bytes())?);
+    files.insert("table.html".to_owned(), cx.put(table_text::html(&table).as_bytes())?);
+    files.insert("table.json".to_owned(), cx.put(serde_json::to_string_pretty(&json)?.as_bytes())?);
+    let artifact = Artifact { kind: Kind::Table, meta: json!({ "table": json, "holes": holes }), files };
+    Ok(vec![(String::new(), Output::Artifact(artifact))])
+}
+
+fn run_worst_drop(cx: &mut Context) -> Result<Outputs, OpError> {
+    #[derive(Deserialize)]
+    struct Args {
+        from: String,
+        to: String,
+    }
+    let args: Args = cx.args()?;
+    let (layout, cells) = grid(cx, "g")?;
+    let (value, at) = worst_drop(&layout, &cells, &args.from, &args.to)?;
+    Ok(metric(json!({ "value": value, "at": at })))
+}
+
+fn run_best(cx: &mut Context) -> Result<Outputs, OpError> {
+    #[derive(Deserialize)]
+    struct Args {
+        by: String,
+    }
+    let args: Args = cx.args()?;
+    let (layout, cells) = grid(cx, "g")?;
+    let (label, value) = best(&layout, &cells, &args.by)?;
+    Ok(metric(json!({ "value": value, "label": label })))
+}
+
+fn metric(meta: Json) -> Outputs {
+    vec![(String::new(), Output::Artifact(Artifact { kind: Kind::Metric, meta, files: BTreeMap::new() }))]
+}
+
+/// Reads the grid in an argument: its layout and its cells, those that failed as holes.
+pub(in crate::ops) fn grid(cx: &Context, name: &str) -> Result<(Layout, Vec<Cell>), OpError> {
+    let json = &cx.args[name];
+    let axes: Vec<String> = serde_json::from_value(json["axes"].clone())
+        .map_err(|_| OpError::new("E0304", format!("`{name}` is no grid of a sweep")))?;
+    let labels = axes.iter().map(|axis| Ok(serde_json::from_value(json["labels"][axis].clone())?));
+    let labels = labels.collect::<Result<Vec<Vec<String>>, OpError>>()?;
+    let mut cells = Vec::new();
+    for key in combinations(&labels) {
+        let place = key.join("|");
+        let Some(cell) = json["cells"].get(&place) else { continue };
+        let slot = cell["$input"].as_str().map_or_else(|| format!("{name}.cells.{place}"), str::to_owned);
+        let score = match cx.inputs.get(&slot) {
+            Some(artifact) => Ok(score::load(cx.store, artifact)?),
+            None => Err("failed".to_owned()),
+        };
+        cells.push(Cell { labels: key, score });
+    }
+    let layout = Layout { axes, labels, rows: None, cols: None, baseline: None, show: None, adjust: None };
+    Ok((layout, cells))
+}
+
+fn combinations(labels: &[Vec<String>]) -> Vec<Vec<String>> {
+    let mut out: Vec<Vec<String>> = vec![Vec::new()];
+    for axis in labels {
+        out = out.iter().flat_map(|c| axis.iter().map(move |l| [c.clone(), vec![l.clone()]].concat())).collect();
+    }
+    out
+}
