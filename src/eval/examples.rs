@@ -28,8 +28,9 @@ pub fn check_examples(declare: &Declaration) -> Result<(), OpError> {
     }
     for (at, json) in declare.examples.iter().enumerate() {
         let example: Example = serde_json::from_value(json.clone())?;
-        let kind = ItemKind::parse(&example.kind)
-            .ok_or_else(|| OpError::new("E0213", format!("example {}: `{}` is no kind of item", at + 1, example.kind)))?;
+        let kind = ItemKind::parse(&example.kind).ok_or_else(|| {
+            OpError::new("E0213", format!("example {}: `{}` is no kind of item", at + 1, example.kind))
+        })?;
         let letters = || ["A", "B", "C", "D"].map(str::to_owned).to_vec();
         let item = Item {
             id: format!("example {}", at + 1),
@@ -56,7 +57,8 @@ pub fn check_examples(declare: &Declaration) -> Result<(), OpError> {
         };
         let shown = read.as_ref().map_or("nothing".to_owned(), |(v, rule)| format!("{} by rule `{rule}`", v.show()));
         if (got - example.score).abs() > 1e-9 {
-            let message = format!("example {}: {:?} scores {got}, not {}; read: {shown}", at + 1, example.reply, example.score);
+            let message =
+                format!("example {}: {:?} scores {got}, not {}; read: {shown}", at + 1, example.reply, example.score);
             return Err(OpError::new("E0803", message));
         }
         if example.parsed.is_some_and(|parsed| parsed != read.is_some()) {

@@ -20,8 +20,12 @@ pub fn markdown(table: &ScoreTable) -> String {
 
 /// Returns a table as CSV: one line per cell, numbers in full.
 pub fn csv(table: &ScoreTable) -> String {
-    let mut out = String::from("row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,compat,chance,majority,hole\n");
-    let quote = |text: &str| if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() };
+    let mut out = String::from(
+        "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,compat,chance,majority,hole\n",
+    );
+    let quote = |text: &str| {
+        if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+    };
     let number = |n: Option<f64>| n.map_or(String::new(), |n| format!("{n}"));
     for row in &table.rows {
         for (column, cell) in table.columns.iter().zip(&row.cells) {

@@ -4,6 +4,7 @@ pub mod augment;
 pub mod bounds;
 pub mod cot;
 pub mod bench;
+pub mod cot;
 pub mod data;
 pub mod dedup;
 pub mod eval;
@@ -11,6 +12,7 @@ pub mod filter;
 pub mod fuse;
 pub mod grid;
 pub mod model;
+pub mod report;
 pub mod rows;
 pub mod train;
 
@@ -96,6 +98,8 @@ pub static BUILTINS: &[&Builtin] = &[
     &bench::add::COMPAT,
     &bench::add::EXAMPLES,
     &bench::suite::ITEMS,
+    &report::page::PAGE,
+    &report::card::CARD,
 ];
 
 /// Returns the catalogue of all built-in operators.

@@ -71,7 +71,8 @@ fn ask(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     declare(cx, &args, |declare| {
         for (kind, text) in &args.by {
-            let text = text.as_str().ok_or_else(|| OpError::new("E0304", format!("the text for `{kind}` is no text")))?;
+            let text =
+                text.as_str().ok_or_else(|| OpError::new("E0304", format!("the text for `{kind}` is no text")))?;
             declare.ask.insert(kind.clone(), text.to_owned());
         }
         declare.system.clone_from(&args.system);
@@ -98,7 +99,11 @@ fn mark(cx: &mut Context) -> Result<Outputs, OpError> {
 }
 
 /// Passes the items on with a changed declaration.
-fn declare(cx: &Context, args: &Args, change: impl FnOnce(&mut Declaration) -> Result<(), OpError>) -> Result<Outputs, OpError> {
+fn declare(
+    cx: &Context,
+    args: &Args,
+    change: impl FnOnce(&mut Declaration) -> Result<(), OpError>,
+) -> Result<Outputs, OpError> {
     check_kinds(args.by.keys())?;
     let mut artifact = cx.input("d")?.clone();
     if artifact.meta.get("benchmark").is_none() {

@@ -97,13 +97,17 @@ impl<'a> Rows<'a> {
             "media.path" => {
                 let parts = self.texts(argument(name, args, None)?, "/")?;
                 let ending = self.texts(argument(name, args, Some("ext"))?, "")?;
-                let path = |(p, e): (Option<String>, Option<String>)| format!("{}.{}", p.unwrap_or_default(), e.unwrap_or_default());
+                let path = |(p, e): (Option<String>, Option<String>)| {
+                    format!("{}.{}", p.unwrap_or_default(), e.unwrap_or_default())
+                };
                 Ok(parts.into_iter().zip(ending).map(|pair| vec![self.named(&path(pair))]).collect())
             }
             "media.base64" => {
                 let texts = self.texts(argument(name, args, None)?, "")?;
                 let decode = |text: Option<String>| match text {
-                    Some(text) => vec![base64(&text, self.store).and_then(|m| of_medium(&m).ok_or_else(|| "is a video".into()))],
+                    Some(text) => {
+                        vec![base64(&text, self.store).and_then(|m| of_medium(&m).ok_or_else(|| "is a video".into()))]
+                    }
                     None => Vec::new(),
                 };
                 Ok(texts.into_iter().map(decode).collect())
@@ -196,14 +200,18 @@ pub fn sampled(n: usize, wanted: usize, pick: &str) -> Result<Vec<usize>, OpErro
 }
 
 fn no_video(path: &str) -> OpError {
-    OpError::new("E0612", format!("`{path}` is no picture: reading frames out of video files is not there yet"))
-        .help("list the frames as pictures in the benchmark's rows and use `media.frames(.frames, …)` or the list itself")
+    OpError::new("E0612", format!("`{path}` is no picture: reading frames out of video files is not there yet")).help(
+        "list the frames as pictures in the benchmark's rows and use `media.frames(.frames, …)` or the list itself",
+    )
 }
 
 fn argument<'e>(of: &str, args: &'e [(Option<String>, RowExpr)], name: Option<&str>) -> Result<&'e RowExpr, OpError> {
     let found = args.iter().find(|(n, _)| n.as_deref() == name);
     found.map(|(_, e)| e).ok_or_else(|| {
-        OpError::new("E0211", format!("`{of}` needs {}", name.map_or("its first argument".into(), |n| format!("`{n}:`"))))
+        OpError::new(
+            "E0211",
+            format!("`{of}` needs {}", name.map_or("its first argument".into(), |n| format!("`{n}:`"))),
+        )
     })
 }
 

@@ -111,13 +111,20 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut skipped = 0u64;
     for row in 0..n {
-        let id = ids[row].clone().filter(|i| !i.is_empty()).ok_or_else(|| OpError::new("E0302", format!("row {row} has no id")))?;
+        let id = ids[row]
+            .clone()
+            .filter(|i| !i.is_empty())
+            .ok_or_else(|| OpError::new("E0302", format!("row {row} has no id")))?;
         if let Some(first) = seen.insert(id.clone(), row) {
             return Err(OpError::new("E0302", format!("rows {first} and {row} have the same id `{id}`")));
         }
         let kind = kinds[row].clone().unwrap_or_default();
-        let kind = ItemKind::parse(&kind)
-            .ok_or_else(|| OpError::new("E0213", format!("item `{id}`: `{kind}` is no kind; write choice, number, yes_no, text, point or judge")))?;
+        let kind = ItemKind::parse(&kind).ok_or_else(|| {
+            OpError::new(
+                "E0213",
+                format!("item `{id}`: `{kind}` is no kind; write choice, number, yes_no, text, point or judge"),
+            )
+        })?;
         let lost = images[row].iter().chain(&masks[row]).find_map(|f| f.as_ref().err());
         if let Some(path) = lost {
             if args.missing_media == "error" {
@@ -168,7 +175,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     cx.counts.insert("skipped".into(), skipped);
     let items = permuted(items, &args.permute)?;
     let mut artifact = dataset::save(cx.store, &item::to_table(&items)?)?;
-    artifact.meta["benchmark"] = serde_json::to_value(Declaration { option_style: "A. text".into(), ..Declaration::default() })?;
+    artifact.meta["benchmark"] =
+        serde_json::to_value(Declaration { option_style: "A. text".into(), ..Declaration::default() })?;
     artifact.meta["skipped"] = Json::from(skipped);
     if args.allow_train_split {
         artifact.meta["train_split"] = Json::from(true);
@@ -196,7 +204,10 @@ fn groups(rows: &Rows, expr: Option<&RowExpr>, n: usize) -> Result<Vec<Vec<(Stri
         }
         Some(RowExpr::Lit(Json::Object(map))) => {
             for row in &mut out {
-                *row = map.iter().map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect();
+                *row = map
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
+                    .collect();
             }
         }
         Some(_) => return Err(OpError::new("E0304", "`groups` is a record: `{ name: .column }`")),
@@ -232,8 +243,11 @@ fn refuse(illegal: &[String], hidden: usize, n: usize) -> Result<(), OpError> {
         return Ok(());
     }
     if hidden * 2 > n {
-        return Err(OpError::new("E0804", format!("the answers of {hidden} of {n} items are hidden, so they cannot be scored here"))
-            .help("use a split whose answers are published, such as `split: \"val\"`"));
+        return Err(OpError::new(
+            "E0804",
+            format!("the answers of {hidden} of {n} items are hidden, so they cannot be scored here"),
+        )
+        .help("use a split whose answers are published, such as `split: \"val\"`"));
     }
     let first = illegal.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     Err(OpError::new("E0802", format!("{} of {n} keys are no legal answer: {first}", illegal.len()))
@@ -251,7 +265,10 @@ fn permuted(items: Vec<Item>, how: &str) -> Result<Vec<Item>, OpError> {
             continue;
         }
         if item.options_in_question {
-            return Err(OpError::new("E0302", format!("item `{}` prints its options in the question, so they cannot be permuted", item.id)));
+            return Err(OpError::new(
+                "E0302",
+                format!("item `{}` prints its options in the question, so they cannot be permuted", item.id),
+            ));
         }
         let n = item.options.len();
         if how == "seeded" {

@@ -131,7 +131,8 @@ fn run_hf(cx: &mut Context) -> Result<Outputs, OpError> {
         rows: Option<u64>,
     }
     let args: Hub = cx.args()?;
-    let root = std::env::var_os("RBPIPE_HF_MIRROR").map(PathBuf::from).ok_or_else(|| absent(&args.repo))?.join(&args.repo);
+    let root =
+        std::env::var_os("RBPIPE_HF_MIRROR").map(PathBuf::from).ok_or_else(|| absent(&args.repo))?.join(&args.repo);
     let splits: Vec<String> = match &args.split {
         Json::Array(all) => all.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect(),
         one => one.as_str().map(str::to_owned).into_iter().collect(),
@@ -215,7 +216,12 @@ fn read(cx: &mut Context, files: &[PathBuf], media: &Path, expected: Option<u64>
     finish(cx, rows, pictures, expected)
 }
 
-fn finish(cx: &mut Context, rows: Vec<RawRow>, pictures: Map<String, Json>, expected: Option<u64>) -> Result<Outputs, OpError> {
+fn finish(
+    cx: &mut Context,
+    rows: Vec<RawRow>,
+    pictures: Map<String, Json>,
+    expected: Option<u64>,
+) -> Result<Outputs, OpError> {
     let mut values = Vec::with_capacity(rows.len());
     for row in rows {
         match row.value {
@@ -270,7 +276,7 @@ fn table(rows: &[Map<String, Json>]) -> Result<Table, OpError> {
         let values: Vec<&Json> = rows.iter().map(|r| r.get(name).unwrap_or(&Json::Null)).collect();
         let ty = values.iter().map(|v| type_of(v)).try_fold(DataType::Null, |a, b| unify(&a, &b?));
         let (ty, cells): (DataType, Vec<Cell>) = match ty {
-            Some(ty) => (settle(&ty), values.iter().map(|v| Cell::of_json(v)).collect()),
+            Some(ty) => (if ty == DataType::Null { ty } else { settle(&ty) }, values.iter().map(|v| Cell::of_json(v)).collect()),
             None => (DataType::Utf8, values.iter().map(|v| as_text(v)).collect()),
         };
         let array = cell::column(&cells, &ty)
@@ -293,17 +299,24 @@ fn type_of(value: &Json) -> Option<DataType> {
     Some(match value {
         Json::Null => DataType::Null,
         Json::Bool(_) => DataType::Boolean,
-        Json::Number(n) => if n.is_i64() { DataType::Int64 } else { DataType::Float64 },
+        Json::Number(n) => {
+            if n.is_i64() {
+                DataType::Int64
+            } else {
+                DataType::Float64
+            }
+        }
         Json::String(_) => DataType::Utf8,
         Json::Array(items) => list_of(items.iter().try_fold(DataType::Null, |a, v| unify(&a, &type_of(v)?))?),
         Json::Object(fields) => {
-            let fields: Option<Vec<Field>> = fields.iter().map(|(k, v)| Some(Field::new(k, type_of(v)?, true))).collect();
+            let fields: Option<Vec<Field>> =
+                fields.iter().map(|(k, v)| Some(Field::new(k, type_of(v)?, true))).collect();
             DataType::Struct(Fields::from(fields?))
         }
     })
 }
 
-/// Replaces what was never seen by text.
+/// Replaces what was never seen by text; a column without any value keeps no type, so that it fits whatever replaces `none`.
 fn settle(ty: &DataType) -> DataType {
     match ty {
         DataType::Null => DataType::Utf8,

@@ -46,8 +46,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         declare.rule(*kind)?;
         if !declare.ask.contains_key(kind.name()) {
             let name = kind.name();
-            return Err(OpError::new("E0801", format!("there are `{name}` items, but `bench.ask` says nothing about them"))
-                .help(format!("add `{name}: …` to `bench.ask`")));
+            return Err(OpError::new(
+                "E0801",
+                format!("there are `{name}` items, but `bench.ask` says nothing about them"),
+            )
+            .help(format!("add `{name}: …` to `bench.ask`")));
         }
     }
     let mut bench = Benchmark { items, declare, chance: 0.0, majority: 0.0 };
@@ -74,4 +77,3 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     cx.counts.insert("items".into(), bench.questions() as u64);
     Ok(vec![(String::new(), Output::Artifact(Artifact { kind: Kind::Benchmark, meta, files }))])
 }
-

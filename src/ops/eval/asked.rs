@@ -49,8 +49,11 @@ pub fn ask(
         bench.items.iter().filter(|i| i.images.len() > max_images).map(|i| i.id.as_str()).collect();
     if !crowded.is_empty() {
         let first = crowded.iter().take(3).copied().collect::<Vec<_>>().join(", ");
-        return Err(OpError::new("E0302", format!("{} items show more than {max_images} pictures: {first}", crowded.len()))
-            .help("raise `max_images:`"));
+        return Err(OpError::new(
+            "E0302",
+            format!("{} items show more than {max_images} pictures: {first}", crowded.len()),
+        )
+        .help("raise `max_images:`"));
     }
     let mut wanted: Vec<(usize, u32)> = Vec::new();
     let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
@@ -69,7 +72,8 @@ pub fn ask(
         let prompts: Vec<Prompt> =
             chunk.iter().map(|(i, _)| prompt(&bench.items[*i], &bench.declare, coords)).collect::<Result<_, _>>()?;
         let first_epoch = chunk.first().map_or(0, |c| u64::from(c.1));
-        let drawn = Decoding { seed: decoding.seed.wrapping_add(answers.len() as u64 + first_epoch), ..decoding.clone() };
+        let drawn =
+            Decoding { seed: decoding.seed.wrapping_add(answers.len() as u64 + first_epoch), ..decoding.clone() };
         let replies = model.generate(&prompts, &drawn)?;
         if replies.len() != prompts.len() {
             return Err(OpError::new("E0612", format!("{} replies to {} prompts", replies.len(), prompts.len())));

@@ -46,7 +46,14 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let percent = |v: f64| format!("{:+.1}", 100.0 * v);
     let text = format!(
         "{} points, 95 % interval [{}, {}], p = {:.4} ({}), {} items, {} won, {} lost",
-        percent(d.value), percent(d.low), percent(d.high), d.p, d.test, d.n, d.wins, d.losses
+        percent(d.value),
+        percent(d.low),
+        percent(d.high),
+        d.p,
+        d.test,
+        d.n,
+        d.wins,
+        d.losses
     );
     let page = format!("<!doctype html><meta charset=\"utf-8\"><title>Comparison</title><p>{}</p>\n", escape(&text));
     let mut files = BTreeMap::new();
@@ -59,7 +66,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
 fn items(cx: &mut Context) -> Result<Outputs, OpError> {
     let score = cx.input("s")?;
     if score.meta["items"].is_null() {
-        return Err(OpError::new("E0612", "this score has no items: it was published elsewhere or is no score of a benchmark"));
+        return Err(OpError::new(
+            "E0612",
+            "this score has no items: it was published elsewhere or is no score of a benchmark",
+        ));
     }
     Ok(vec![(String::new(), Output::Artifact(items_dataset(score)))])
 }

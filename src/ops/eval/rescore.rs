@@ -47,7 +47,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
     }
     if let Some(stray) = replies.keys().find(|id| !bench.items.iter().any(|i| i.id == **id)) {
-        return Err(OpError::new("E0302", format!("there is a reply to `{stray}`, which is no item of this benchmark")));
+        return Err(OpError::new(
+            "E0302",
+            format!("there is a reply to `{stray}`, which is no item of this benchmark"),
+        ));
     }
     let answer = |(at, item): (usize, &crate::eval::Item)| {
         let text = replies.get(&item.id).cloned().flatten();

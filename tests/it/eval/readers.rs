@@ -73,7 +73,7 @@ fn choice_robust() {
         ("Error code 400", ""),
         ("", ""),
         ("E", ""),
-        ("A\nB", ""),
+        ("A\nB", "B"),
         ("the right one", "B"),
         ("It is right, not left", ""),
         ("A cup is left of it", "A"),

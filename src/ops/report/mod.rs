@@ -1,0 +1,5 @@
+//! Operators of module `report`.
+
+pub mod card;
+pub mod page;
+mod payload;

@@ -1,0 +1,77 @@
+//! `report.page`: one HTML file that needs nothing else.
+
+use std::collections::BTreeMap;
+
+use minijinja::{Environment, context};
+use serde_json::{Value as Json, json};
+
+use super::payload::payload;
+use crate::base::OpError;
+use crate::engine::artifact::{Artifact, Kind};
+use crate::engine::context::Output;
+use crate::engine::{Builtin, Context, Outputs};
+use crate::spec::{Effect, OpSpec};
+
+/// The operator.
+pub static PAGE: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## One HTML file about a sweep: the table, groups, answers, training curves and every sample with its pictures. It needs no
+## network and works from the disk.
+op report.page(
+  scores: Grid,
+  ## The rows that were trained on.
+  data: Dataset[{ ..r }]? = none,
+  ## Models by name; their training logs are drawn.
+  models: { ..any }? = none,
+  ## The model that others are compared with; default `base`.
+  baseline: Str? = none,
+  title: Str = "Evaluation",
+  theme: enum { auto, light, dark } = "auto",
+) -> Report"#,
+        effect: Effect::Reduce,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+#[derive(serde::Deserialize)]
+struct Args {
+    baseline: Option<String>,
+    title: String,
+    theme: String,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    let payload = payload(cx, args.baseline.as_deref(), &args.theme)?;
+    let html = render(&args.title, &payload)?;
+    let mut files = BTreeMap::new();
+    files.insert("report.html".to_owned(), cx.put(html.as_bytes())?);
+    files.insert("report.json".to_owned(), cx.put(serde_json::to_string(&payload["table"])?.as_bytes())?);
+    let samples: usize =
+        payload["samples"].as_object().map_or(0, |s| s.values().filter_map(Json::as_array).map(Vec::len).sum());
+    cx.counts.insert("samples".into(), samples as u64);
+    let meta = json!({ "title": args.title, "models": payload["models"], "benchmarks": payload["benches"], "samples": samples });
+    Ok(vec![(String::new(), Output::Artifact(Artifact { kind: Kind::Report, meta, files }))])
+}
+
+/// Fills the template. What models wrote reaches the page only as JSON in which no tag can open.
+pub fn render(title: &str, payload: &Json) -> Result<String, OpError> {
+    let mut env = Environment::new();
+    let failed = |e: minijinja::Error| OpError::new("E0612", format!("the report's template: {e}"));
+    env.add_template("page.html", include_str!("page.html")).map_err(failed)?;
+    let list = |key: &str| payload[key].as_array().map_or(0, Vec::len);
+    let subtitle = format!("{} models · {} benchmarks", list("models"), list("benches"));
+    let text = serde_json::to_string(payload)?
+        .replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029");
+    env.get_template("page.html")
+        .and_then(|t| {
+            t.render(context! {
+                title, subtitle, payload => text, has_training => list("training") > 0, has_funnel => list("funnel") > 0,
+            })
+        })
+        .map_err(failed)
+}

@@ -1,0 +1,265 @@
+//! What the report page shows, as JSON: tables, groups, histograms, curves, samples with small pictures.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+
+use base64::Engine as _;
+use rayon::prelude::*;
+use serde_json::{Map, Value as Json, json};
+
+use crate::base::{Digest, OpError};
+use crate::engine::artifact::{Artifact, Kind};
+use crate::engine::{Context, dataset};
+use crate::eval::benchmark::items_dataset;
+use crate::eval::compare::{Layout, table};
+use crate::eval::item::{self, Columns, Item, Picture};
+use crate::eval::polygon;
+use crate::ops::grid::grid;
+
+/// Longer side of a picture in the page, in pixels.
+const THUMB: u32 = 160;
+/// Pictures in a page at most.
+const MOST_PICTURES: usize = 900;
+/// Characters of a reply or prompt at most.
+const MOST_TEXT: usize = 2000;
+
+/// Returns the page's data for the scores in argument `scores`, and the table of scores.
+pub(super) fn payload(cx: &Context, baseline: Option<&str>, theme: &str) -> Result<Json, OpError> {
+    let (mut layout, cells) = grid(cx, "scores")?;
+    let (models_axis, benches_axis) = axes(&layout);
+    if layout.axes.len() > 1 {
+        layout.rows = Some(layout.axes[benches_axis].clone());
+        layout.cols = Some(layout.axes[models_axis].clone());
+    }
+    let models = if layout.axes.len() > 1 { layout.labels[models_axis].clone() } else { vec!["score".to_owned()] };
+    let benches = layout.labels[benches_axis].clone();
+    let base = baseline.map(str::to_owned).or_else(|| models.iter().find(|m| *m == "base").cloned());
+    layout.baseline = base.filter(|b| models.contains(b) && models.len() > 1);
+    let scores = table(&layout, &cells)?;
+
+    let mut out = Collected::default();
+    for cell in &cells {
+        let model = if layout.axes.len() > 1 { cell.labels[models_axis].clone() } else { "score".to_owned() };
+        let bench = cell.labels[benches_axis].clone();
+        let slot = cx.args["scores"]["cells"][cell.labels.join("|")]["$input"].as_str().unwrap_or_default();
+        let Some(artifact) = cx.inputs.get(slot) else { continue };
+        if artifact.kind != Kind::Score {
+            continue;
+        }
+        out.cell(cx, &bench, &model, artifact)?;
+    }
+    let pictures = thumbs(cx, &out.pictures);
+    let samples: Map<String, Json> = out
+        .samples
+        .into_iter()
+        .map(|(bench, items)| (bench, Json::Array(items.into_values().map(|s| s.1).collect())))
+        .collect();
+    Ok(json!({
+        "theme": theme,
+        "table": scores,
+        "models": models,
+        "benches": benches,
+        "groups": out.groups,
+        "formats": out.formats,
+        "histograms": out.histograms,
+        "samples": samples,
+        "pictures": pictures,
+        "training": training(cx),
+        "funnel": funnel(cx)?,
+    }))
+}
+
+/// The positions of the axis of models and of that of benchmarks.
+fn axes(layout: &Layout) -> (usize, usize) {
+    let named = |names: &[&str]| layout.axes.iter().position(|a| names.contains(&a.as_str()));
+    let models = named(&["m", "model", "models"]).unwrap_or(0);
+    let benches = named(&["b", "bench", "benchmark"]).filter(|b| *b != models);
+    (models, benches.unwrap_or_else(|| (0..layout.axes.len()).find(|i| *i != models).unwrap_or(0)))
+}
+
+#[derive(Default)]
+struct Collected {
+    groups: BTreeMap<String, BTreeMap<String, Json>>,
+    formats: BTreeMap<String, BTreeMap<String, Json>>,
+    histograms: BTreeMap<String, Map<String, Json>>,
+    /// By benchmark, then id and rotation: the order of the benchmark, and the sample.
+    samples: BTreeMap<String, BTreeMap<usize, (String, Json)>>,
+    pictures: BTreeSet<Digest>,
+}
+
+impl Collected {
+    fn cell(&mut self, cx: &Context, bench: &str, model: &str, artifact: &Artifact) -> Result<(), OpError> {
+        self.groups.entry(bench.to_owned()).or_default().insert(model.to_owned(), artifact.meta["groups"].clone());
+        if artifact.meta["items"].is_null() {
+            return Ok(());
+        }
+        let rows = dataset::load(cx.store, &items_dataset(artifact))?;
+        let items = item::from_table(&rows)?;
+        let columns = Columns { table: &rows };
+        let mut answers: BTreeMap<String, u64> = BTreeMap::new();
+        let mut keys: BTreeMap<String, u64> = BTreeMap::new();
+        let (mut readable, mut sum) = (0.0, 0.0);
+        for (row, item) in items.iter().enumerate() {
+            let parsed = columns.text("parsed", row)?;
+            let score = columns.number("score", row)?.unwrap_or(0.0);
+            let answer = match &parsed {
+                None => String::new(),
+                Some(p) if item.key.is_empty() => {
+                    if p.is_empty() {
+                        String::new()
+                    } else {
+                        "a point".to_owned()
+                    }
+                }
+                Some(p) => p.clone(),
+            };
+            *answers.entry(answer).or_default() += 1;
+            if !item.key.is_empty() {
+                *keys.entry(item.key.clone()).or_default() += 1;
+            }
+            if parsed.is_some() {
+                readable += 1.0;
+                sum += score;
+            }
+            if columns.integer("epoch", row)?.unwrap_or(0) == 0 {
+                let reply = json!({
+                    "t": columns.text("reply", row)?.map(|t| cut(&t)),
+                    "v": parsed,
+                    "u": columns.text("rule", row)?.filter(|u| !u.is_empty()),
+                    "s": score,
+                    "c": columns.number("compat", row)?,
+                    "o": columns.text("outcome", row)?,
+                    "n": columns.text("note", row)?,
+                    "x": columns.text("points", row)?.and_then(|p| serde_json::from_str::<Json>(&p).ok()),
+                });
+                self.sample(bench, model, row, item, columns.text("prompt", row)?, reply);
+            }
+        }
+        let n = items.len().max(1) as f64;
+        let skill = if readable > 0.0 { Some(sum / readable) } else { None };
+        let format = json!({ "format": readable / n, "skill": skill });
+        self.formats.entry(bench.to_owned()).or_default().insert(model.to_owned(), format);
+        let histogram = self.histograms.entry(bench.to_owned()).or_default();
+        if !keys.is_empty() {
+            histogram.entry("key").or_insert_with(|| ranked(&keys));
+        }
+        histogram.insert(model.to_owned(), ranked(&answers));
+        Ok(())
+    }
+
+    fn sample(&mut self, bench: &str, model: &str, row: usize, item: &Item, prompt: Option<String>, reply: Json) {
+        self.pictures.extend(item.images.iter().chain(&item.mask).map(|p| p.digest));
+        let samples = self.samples.entry(bench.to_owned()).or_default();
+        let name = format!(
+            "{}{}",
+            item.id,
+            if item.rotation > 0 { format!(" rotated {}", item.rotation) } else { String::new() }
+        );
+        // Models answer the same items in the same order; one that answered fewer still finds its place by name.
+        let place = match samples.get(&row) {
+            Some((known, _)) if *known != name => {
+                samples.iter().find(|(_, s)| s.0 == name).map_or(samples.len() + row, |(at, _)| *at)
+            }
+            _ => row,
+        };
+        let entry = samples.entry(place).or_insert_with(|| {
+            let digest = |p: &Picture| p.digest.short();
+            let sample = json!({
+                "i": name,
+                "q": cut(&item.question),
+                "o": item.options,
+                "k": item.key,
+                "g": item.groups.iter().cloned().collect::<BTreeMap<_, _>>(),
+                "p": item.images.iter().map(digest).collect::<Vec<_>>(),
+                "m": item.mask.as_ref().map(digest),
+                "a": item.polygon.as_deref().and_then(polygon::parse),
+                "t": prompt.map(|p| cut(&p)),
+                "r": {},
+            });
+            (name, sample)
+        });
+        entry.1["r"][model] = reply;
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MOST_TEXT) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// Counts, most frequent first.
+fn ranked(counts: &BTreeMap<String, u64>) -> Json {
+    let mut list: Vec<(&String, &u64)> = counts.iter().collect();
+    list.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    Json::Object(list.into_iter().map(|(k, n)| (k.clone(), json!(n))).collect())
+}
+
+/// Small pictures as data URIs by short digest; those that cannot be decoded are left out.
+fn thumbs(cx: &Context, pictures: &BTreeSet<Digest>) -> Map<String, Json> {
+    let wanted: Vec<Digest> = pictures.iter().copied().take(MOST_PICTURES).collect();
+    let store = cx.store;
+    let made: Vec<Option<String>> =
+        wanted.par_iter().map(|d| store.read(*d).ok().and_then(|bytes| thumb(&bytes))).collect();
+    let pairs = wanted.iter().zip(made);
+    pairs.filter_map(|(digest, uri)| uri.map(|uri| (digest.short(), Json::String(uri)))).collect()
+}
+
+fn thumb(bytes: &[u8]) -> Option<String> {
+    let picture = image::load_from_memory(bytes).ok()?;
+    let grey = matches!(picture.color(), image::ColorType::L8 | image::ColorType::L16);
+    let small = if picture.width().max(picture.height()) > THUMB { picture.thumbnail(THUMB, THUMB) } else { picture };
+    let mut out = Vec::new();
+    let media = if grey {
+        small.to_luma8().write_to(&mut Cursor::new(&mut out), image::ImageFormat::Png).ok()?;
+        "image/png"
+    } else {
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut out, 68).encode_image(&small.to_rgb8()).ok()?;
+        "image/jpeg"
+    };
+    Some(format!("data:{media};base64,{}", base64::engine::general_purpose::STANDARD.encode(out)))
+}
+
+/// The training curves of the models in argument `models`, from their logs.
+fn training(cx: &Context) -> Vec<Json> {
+    let mut out = Vec::new();
+    for (name, artifact) in cx.inputs.iter().filter_map(|(slot, a)| slot.strip_prefix("models.").map(|n| (n, a))) {
+        let Some(file) = artifact.files.get("training/log.jsonl") else { continue };
+        let Ok(bytes) = cx.store.read(file.digest) else { continue };
+        let lines: Vec<Json> =
+            String::from_utf8_lossy(&bytes).lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+        let series = |keys: &[&str]| -> Vec<(f64, f64)> {
+            let step = |l: &Json| ["step", "current_steps"].iter().find_map(|k| l[*k].as_f64());
+            let value = |l: &Json| keys.iter().find_map(|k| l[*k].as_f64());
+            thin(lines.iter().filter_map(|l| Some((step(l)?, value(l)?))).collect())
+        };
+        let accuracy = series(&["rewards/accuracies", "accuracy"]);
+        out.push(
+            json!({ "name": name, "loss": series(&["loss"]), "eval": series(&["eval_loss"]), "accuracy": accuracy }),
+        );
+    }
+    out
+}
+
+/// At most 400 points.
+fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    let every = points.len().div_ceil(400).max(1);
+    points.into_iter().step_by(every).collect()
+}
+
+/// How the rows in argument `data` are made up.
+fn funnel(cx: &Context) -> Result<Vec<Json>, OpError> {
+    let Some(data) = cx.inputs.get("data") else { return Ok(Vec::new()) };
+    let rows = dataset::load(cx.store, data)?;
+    let mut out = vec![json!({ "name": "rows", "rows": rows.rows() })];
+    for name in ["source", "risk", "pad", "transform"] {
+        let Ok(texts) = rows.strings(name) else { continue };
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        texts.iter().for_each(|t| *counts.entry(t.filter(|t| !t.is_empty()).unwrap_or("none")).or_default() += 1);
+        if counts.len() <= 12 {
+            out.extend(counts.into_iter().map(|(value, n)| json!({ "name": format!("{name}: {value}"), "rows": n })));
+        }
+    }
+    Ok(out)
+}
