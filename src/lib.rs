@@ -9,9 +9,9 @@ pub mod base;
 pub mod cli;
 pub mod data;
 pub mod engine;
+pub mod eval;
 #[cfg(feature = "torch")]
 pub mod model;
-pub mod eval;
 pub mod ops;
 pub mod plan;
 pub mod semantics;

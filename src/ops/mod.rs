@@ -1,9 +1,8 @@
 //! THE catalogue: every built-in operator, in documentation order, one line each.
 
 pub mod augment;
-pub mod bounds;
-pub mod cot;
 pub mod bench;
+pub mod bounds;
 pub mod cot;
 pub mod data;
 pub mod dedup;

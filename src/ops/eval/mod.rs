@@ -1,13 +1,11 @@
-//! Operators that score models.
-
-pub mod loss;
-pub mod preference;
 //! Operators of modules `eval` and `score`.
 
 pub mod asked;
 pub mod compare;
 #[cfg(feature = "torch")]
 pub mod local;
+pub mod loss;
+pub mod preference;
 pub mod published;
 pub mod rescore;
 pub mod run;
