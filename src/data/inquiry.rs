@@ -111,7 +111,9 @@ fn of_kind(scene: &Scene, ask: Ask, draw: &mut Draw) -> Vec<Inquiry> {
         }
         Ask::Side => related(scene, &things, &[("left of", "left"), ("right of", "right")], draw)
             .into_iter()
-            .map(|(a, b, word)| make(format!("Is the {} left or right of the {}?", names[a], names[b]), word.to_owned()))
+            .map(|(a, b, word)| {
+                make(format!("Is the {} left or right of the {}?", names[a], names[b]), word.to_owned())
+            })
             .collect(),
         Ask::Depth => related(scene, &things, &[("in front of", "in front"), ("behind", "behind")], draw)
             .into_iter()
@@ -165,11 +167,13 @@ fn related(
 /// Returns pairs that stand right beside each other, and as many that stand well apart.
 fn touching(scene: &Scene, things: &[usize], draw: &mut Draw) -> Vec<(usize, usize, bool)> {
     let beside = |a: usize, b: usize| {
-        scene
-            .relations
-            .iter()
-            .any(|r| r.predicate != "left of" && r.predicate != "right of" && r.predicate != "in front of"
-                && r.predicate != "behind" && ((r.subject, r.object) == (a, b) || (r.subject, r.object) == (b, a)))
+        scene.relations.iter().any(|r| {
+            r.predicate != "left of"
+                && r.predicate != "right of"
+                && r.predicate != "in front of"
+                && r.predicate != "behind"
+                && ((r.subject, r.object) == (a, b) || (r.subject, r.object) == (b, a))
+        })
     };
     let (mut near, mut apart) = (Vec::new(), Vec::new());
     for (n, &a) in things.iter().enumerate() {

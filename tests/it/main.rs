@@ -5,10 +5,10 @@ mod bench;
 mod cot;
 mod data;
 mod engine;
+mod eval;
 #[cfg(feature = "torch")]
 mod numerics;
 mod semantics;
-mod eval;
 mod syntax;
 mod tabletop;
 mod tidy;

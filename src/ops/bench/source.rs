@@ -276,7 +276,9 @@ fn table(rows: &[Map<String, Json>]) -> Result<Table, OpError> {
         let values: Vec<&Json> = rows.iter().map(|r| r.get(name).unwrap_or(&Json::Null)).collect();
         let ty = values.iter().map(|v| type_of(v)).try_fold(DataType::Null, |a, b| unify(&a, &b?));
         let (ty, cells): (DataType, Vec<Cell>) = match ty {
-            Some(ty) => (if ty == DataType::Null { ty } else { settle(&ty) }, values.iter().map(|v| Cell::of_json(v)).collect()),
+            Some(ty) => {
+                (if ty == DataType::Null { ty } else { settle(&ty) }, values.iter().map(|v| Cell::of_json(v)).collect())
+            }
             None => (DataType::Utf8, values.iter().map(|v| as_text(v)).collect()),
         };
         let array = cell::column(&cells, &ty)
