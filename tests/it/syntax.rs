@@ -173,3 +173,13 @@ fn formatting_has_one_layout() {
     }
     assert!(syntax::format("let a = (").is_err());
 }
+
+#[test]
+fn signatures_take_any_word_as_a_name() {
+    let text = "\n## Does it.\nop with.schema(\n  ## The rows.\n  d: Dataset[{ ..r }],\n  to: (Float, Float) = (0.9, 0.999),\n  ..rest: Expr[Str],\n) -> { train: Model, ..r }";
+    let (op, doc) = syntax::parse_signature(text);
+    assert_eq!((op.name.text.as_str(), doc.as_str(), op.params.len()), ("with.schema", "Does it.", 3));
+    assert_eq!(op.params[0].doc.as_deref(), Some("The rows."));
+    assert!(op.params[2].rest && op.params[1].default.is_some() && op.runs.is_none());
+    assert_eq!(problems(text), ["E0103 3:4"], "a file takes no such name");
+}
