@@ -10,6 +10,7 @@ pub mod eval;
 pub mod filter;
 pub mod fuse;
 pub mod grid;
+pub mod judge;
 pub mod model;
 pub mod report;
 pub mod rows;
@@ -64,6 +65,11 @@ pub static BUILTINS: &[&Builtin] = &[
     &cot::plan::PLAN,
     &cot::fail_fix::FAIL_FIX,
     &cot::questions::QUESTIONS,
+    &judge::agree::AGREE,
+    &judge::prefer::PREFER,
+    &judge::score::SCORE,
+    &judge::rank::RANK,
+    &judge::agreement::AGREEMENT,
     &model::hf::HF,
     &model::wheel::WHEEL,
     &model::reward::REWARD,

@@ -1,0 +1,279 @@
+//! Judges against a real server on this machine that speaks the protocol and fails as servers do.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use image::{Rgb, RgbImage};
+use rbpipe::data::table::Table;
+use rbpipe::engine::context::Output;
+use rbpipe::ops::judge::{agree::AGREE, agreement::AGREEMENT, prefer::PREFER, rank::RANK, score::SCORE};
+use serde_json::{Value as Json, json};
+
+use crate::workbench::{Workbench, column, texts};
+
+/// What the server does with a request.
+#[derive(Clone)]
+enum Act {
+    /// 200 with this answer.
+    Say(Json),
+    /// 200 with this text as the answer.
+    Text(&'static str),
+    /// This status, headers and body.
+    Fail(u16, &'static str, &'static str),
+    /// Cuts the connection in the middle of the body.
+    Cut,
+}
+
+/// A chat server: `act` sees the number of the request and its body.
+struct Server {
+    url: String,
+    seen: Arc<Mutex<Vec<(String, Json)>>>,
+}
+
+impl Server {
+    fn new(act: impl Fn(usize, &Json) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, act) = (Arc::clone(&seen), Arc::new(act));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (log, act) = (Arc::clone(&log), Arc::clone(&act));
+                std::thread::spawn(move || serve(stream, &log, act.as_ref()));
+            }
+        });
+        Self { url, seen }
+    }
+
+    fn requests(&self) -> Vec<(String, Json)> {
+        self.seen.lock().expect("a log").clone()
+    }
+}
+
+fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, Json)>>, act: &dyn Fn(usize, &Json) -> Act) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
+    let mut head = String::new();
+    while reader.read_line(&mut head).is_ok_and(|n| n > 2) {}
+    let length = head
+        .lines()
+        .find_map(|l| l.to_lowercase().strip_prefix("content-length:").and_then(|n| n.trim().parse().ok()))
+        .unwrap_or(0);
+    let mut body = vec![0; length];
+    if reader.read_exact(&mut body).is_err() {
+        return;
+    }
+    let body: Json = serde_json::from_slice(&body).expect("a JSON request");
+    let number = {
+        let mut log = log.lock().expect("a log");
+        log.push((head, body.clone()));
+        log.len() - 1
+    };
+    let reply = |content: &str| {
+        json!({ "choices": [{ "message": { "role": "assistant", "content": content }, "finish_reason": "stop" }], "usage": { "total_tokens": 100 } })
+            .to_string()
+    };
+    let (status, headers, body, sent) = match act(number, &body) {
+        Act::Say(answer) => (200, "", reply(&answer.to_string()), usize::MAX),
+        Act::Text(text) => (200, "", reply(text), usize::MAX),
+        Act::Fail(status, headers, body) => (status, headers, body.to_owned(), usize::MAX),
+        Act::Cut => (200, "", reply("{}"), 20),
+    };
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n", body.len());
+    let _ = stream.write_all(head.as_bytes());
+    let _ = stream.write_all(&body.as_bytes()[..body.len().min(sent)]);
+}
+
+fn rows(bench: &Workbench, count: usize) -> Table {
+    RgbImage::from_pixel(8, 8, Rgb([9, 9, 9])).save(bench.folder().join("p.png")).expect("a picture");
+    let rows: Vec<Json> = (0..count)
+        .map(|i| json!({ "id": format!("r{i}"), "prompt": format!("question {i}"), "chosen": "good", "rejected": "bad", "images": ["p.png"], "plans": ["one", "two", "three"] }))
+        .collect();
+    let columns = [
+        ("id", "Str"),
+        ("prompt", "Str"),
+        ("chosen", "Str"),
+        ("rejected", "Str"),
+        ("images", "[Image]"),
+        ("plans", "[Str]"),
+    ];
+    bench.table(&columns, &rows, None)
+}
+
+fn common(url: &str, more: Json) -> Json {
+    let mut args =
+        json!({ "by": "test-model", "key": { "secret": "judge_key" }, "url": url, "images": "images", "prompt": null });
+    if let (Json::Object(args), Json::Object(more)) = (&mut args, more) {
+        args.extend(more);
+    }
+    args
+}
+
+fn score_args(url: &str) -> Json {
+    common(
+        url,
+        json!({ "on": ["chosen"], "rubric": "6 is best", "scale": { "from": 1, "to": 6 }, "keep": { "from": 3.0, "to": null } }),
+    )
+}
+
+fn bench() -> Workbench {
+    let mut bench = Workbench::new();
+    bench.secrets.insert("judge_key".into(), "s3cret-text".into());
+    bench.with = json!({ "at_most": 4, "retries": 4 });
+    bench
+}
+
+fn text_of(body: &Json) -> String {
+    body["messages"][1]["content"].as_array().and_then(|p| p.last()).map(|p| p["text"].to_string()).unwrap_or_default()
+}
+
+#[test]
+fn passing_failures_are_retried_and_answers_remembered() {
+    let bench = bench();
+    let server = Server::new(|n, _| match n {
+        0 => Act::Fail(429, "retry-after: 0\r\n", r#"{"error":{"message":"slow down"}}"#),
+        1 => Act::Fail(500, "", "oops"),
+        2 => Act::Cut,
+        3 => Act::Text("no JSON at all"),
+        4 => Act::Text("```json\n{\"reason\": \"fine\", \"score\": 9}\n```"),
+        n => Act::Say(json!({ "reason": "fine", "score": 2 + n % 2 * 3 })),
+    });
+    let d = rows(&bench, 12);
+    let made = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).expect("score");
+    assert_eq!(made.counts["kept"] + made.counts["dropped"], 12, "{:?} {:?}", made.counts, made.fates);
+    assert!(column(&made.table, "judged").iter().all(|s| s == 5.0));
+    let asked = server.requests();
+    let (head, body) = &asked[0];
+    assert!(head.starts_with("POST /v1/chat/completions ") && head.contains("Bearer s3cret-text"));
+    assert_eq!((&body["model"], &body["temperature"]), (&json!("test-model"), &json!(0)));
+    assert!(
+        body["messages"][1]["content"][0]["image_url"]["url"]
+            .as_str()
+            .is_some_and(|u| u.starts_with("data:image/png;base64,"))
+    );
+    let fields: Vec<&String> =
+        body["response_format"]["json_schema"]["schema"]["properties"].as_object().expect("fields").keys().collect();
+    assert_eq!(fields, ["reason", "score"], "the reason comes before the verdict");
+    // Again: nothing is asked, nothing changes.
+    let again = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).expect("score");
+    assert_eq!(again.table, made.table);
+    assert_eq!((again.counts["remembered"], again.counts["tokens"], server.requests().len()), (12, 0, asked.len()));
+}
+
+#[test]
+fn failures_that_do_not_pass_are_told() {
+    let malformed = r#"{"object":"error","message":"no such field","code":400}"#;
+    // server, with, error class, words in the message
+    let cases: [(Act, Json, &str, &str); 4] = [
+        (Act::Fail(401, "", r#"{"error":{"message":"bad key s3cret-text"}}"#), json!({}), "bug", "refused"),
+        (Act::Fail(404, "", r#"{"detail":"no such model"}"#), json!({}), "bug", "no such model"),
+        (Act::Fail(400, "", malformed), json!({}), "bug", "no such field"),
+        (Act::Say(json!({ "reason": "r", "score": 4 })), json!({ "spend": 1500 }), "budget", "tokens"),
+    ];
+    for (act, with, class, words) in cases {
+        let mut bench = bench();
+        bench.with = with;
+        let server = Server::new(move |_, _| act.clone());
+        let d = rows(&bench, 20);
+        let error = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).err().expect(words);
+        assert_eq!(error.class, class, "{error:?}");
+        assert!(error.message.contains(words), "{error:?}");
+        assert!(!error.message.contains("s3cret-text"), "{error:?}");
+    }
+    let bench = Workbench::new();
+    let missing = bench.run(&SCORE, score_args("http://127.0.0.1:1"), &[("d", &rows(&bench, 1))]).err();
+    assert_eq!(missing.map(|e| e.code), Some("E0701"));
+}
+
+#[test]
+fn a_budget_stops_and_a_larger_one_goes_on() {
+    let mut bench = bench();
+    bench.with = json!({ "at_most": 1, "spend": 2500 });
+    let server = Server::new(|_, _| Act::Say(json!({ "reason": "r", "score": 4 })));
+    let d = rows(&bench, 30);
+    let error = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).err().expect("a budget");
+    assert_eq!(error.class, "budget");
+    let first = server.requests().len();
+    assert!((5..25).contains(&first), "{first}");
+    bench.with = json!({ "at_most": 1, "spend": 9000 });
+    let made = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).expect("score");
+    assert_eq!((made.table.rows(), server.requests().len()), (30, 30), "none is asked twice");
+}
+
+#[test]
+fn one_bad_answer_sets_its_row_aside() {
+    let bench = bench();
+    let server = Server::new(|_, body| {
+        if text_of(body).contains("question 3") {
+            Act::Text("nonsense")
+        } else {
+            Act::Say(json!({ "reason": "r", "consistent": 5, "concise": 4 }))
+        }
+    });
+    let args = common(&server.url, json!({ "on": ["prompt", "chosen"], "keep": { "from": 0.7, "to": null } }));
+    let made = bench.run(&AGREE, args, &[("d", &rows(&bench, 6))]).expect("agree");
+    assert_eq!(texts(&made.table, "id"), ["r0", "r1", "r2", "r4", "r5"]);
+    assert!(column(&made.table, "agree").iter().all(|a| a == 0.75));
+    assert_eq!(made.counts["judge_failed"], 1);
+    assert_eq!(made.fates[0].what, "quarantined");
+}
+
+#[test]
+fn preference_is_asked_in_both_orders() {
+    let bench = bench();
+    // Right about question 0, fond of the first place in question 1, wrong about the rest.
+    let server = Server::new(|_, body| {
+        let text = text_of(body);
+        let good_first = text.find("good") < text.find("bad");
+        let verdict = match () {
+            () if text.contains("question 0") => {
+                if good_first {
+                    "a"
+                } else {
+                    "b"
+                }
+            }
+            () if text.contains("question 1") => "a",
+            () => {
+                if good_first {
+                    "b"
+                } else {
+                    "a"
+                }
+            }
+        };
+        Act::Say(json!({ "reason": "r", "verdict": verdict }))
+    });
+    let args = |least: f64| {
+        common(
+            &server.url,
+            json!({ "better": "chosen", "worse": "rejected", "both_orders": true, "keep": { "from": least, "to": null } }),
+        )
+    };
+    let d = rows(&bench, 3);
+    let made = bench.run(&PREFER, args(1.0), &[("pairs", &d)]).expect("prefer");
+    assert_eq!((texts(&made.table, "id"), made.counts["flips"]), (vec!["r0".to_owned()], 1));
+    let made = bench.run(&PREFER, args(0.5), &[("pairs", &d)]).expect("prefer");
+    assert_eq!(column(&made.table, "preferred"), [json!(1.0), json!(0.5)]);
+}
+
+#[test]
+fn ranks_make_pairs_and_verdicts_agree() {
+    let bench = bench();
+    let server = Server::new(|_, _| Act::Say(json!({ "reason": "r", "best": 1, "worst": 3 })));
+    let made = bench
+        .run(&RANK, common(&server.url, json!({ "candidates": "plans" })), &[("d", &rows(&bench, 2))])
+        .expect("rank");
+    assert_eq!(made.table.rows(), 2);
+    assert!(texts(&made.table, "chosen").iter().zip(texts(&made.table, "rejected")).all(|(a, b)| *a != b));
+
+    let verdicts = [("a", "a", 20), ("a", "b", 5), ("b", "a", 10), ("b", "b", 15)];
+    let rows: Vec<Json> = verdicts.iter().flat_map(|(x, y, n)| vec![json!({ "x": x, "y": y }); *n]).collect();
+    let d = bench.table(&[("x", "Str"), ("y", "Str")], &rows, None);
+    let (made, ..) = bench.outputs(&AGREEMENT, json!({ "a": "x", "b": "y" }), &[("d", &d)]).expect("agreement");
+    let [(_, Output::Artifact(report))] = made.as_slice() else { panic!("expected a report") };
+    // By hand: equal 0.7, by chance 0.5 * 0.6 + 0.5 * 0.4 = 0.5, kappa 0.4.
+    assert!((report.meta["kappa"].as_f64().expect("kappa") - 0.4).abs() < 1e-12);
+    assert!((report.meta["bias"]["a"].as_f64().expect("bias") + 0.1).abs() < 1e-12);
+    assert!(report.files.contains_key("report.html"));
+}
