@@ -3,7 +3,11 @@
 //! The reference is transformers 4.57.6 and torch 2.13.0 on a CPU in f32; `tests/goldens/dev/README.md` says what each file holds.
 
 mod compare;
+mod embed;
 mod forward;
+mod generate;
+mod pixels;
+mod text;
 mod train;
 
 use std::path::Path;
@@ -27,5 +31,9 @@ pub fn verify(dir: &Path) -> Result<Vec<Row>, OpError> {
     let mut rows = Rows::default();
     rows.section("forward", || forward::check(dir, Device::Cpu));
     rows.section("train", || train::check(dir, Device::Cpu));
+    rows.section("text", || text::check(dir));
+    rows.section("pixels", || pixels::check(dir));
+    rows.section("generate", || generate::check(dir, Device::Cpu));
+    rows.section("embed", || embed::check(dir));
     Ok(rows.done())
 }

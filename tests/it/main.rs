@@ -6,6 +6,7 @@ mod cot;
 mod data;
 mod engine;
 mod eval;
+mod judge;
 #[cfg(feature = "torch")]
 mod numerics;
 mod semantics;
