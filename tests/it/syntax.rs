@@ -181,5 +181,5 @@ fn signatures_take_any_word_as_a_name() {
     assert_eq!((op.name.text.as_str(), doc.as_str(), op.params.len()), ("with.schema", "Does it.", 3));
     assert_eq!(op.params[0].doc.as_deref(), Some("The rows."));
     assert!(op.params[2].rest && op.params[1].default.is_some() && op.runs.is_none());
-    assert_eq!(problems(text), ["E0103 3:4"], "a file takes no such name");
+    assert_eq!(problems(text), ["E0101 3:4"], "a file takes no such name");
 }

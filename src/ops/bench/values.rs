@@ -57,14 +57,17 @@ static NUMBER_COMPAT: Builtin = value(
     "## The number that FlagEvalMM's extractor finds: the first unsigned decimal.\nop read.number_flagevalmm() -> Reader",
 );
 static YES_NO: Builtin = value(
-    "## Yes or no, by one of four rules.\nop read.yes_no(mode: enum { labelled_then_only_one, starts_with, last_line_starts_with, only_one } = \"labelled_then_only_one\") -> Reader",
+    "## Yes or no, by one of four rules.\nop read.yes_no(mode: enum { labelled_then_only_one, starts_with, last_line_starts_with, only_one \
+    } = \"labelled_then_only_one\") -> Reader",
 );
 static TEXT: Builtin = value(
-    "## A few words: the labelled line, else the whole reply; trimmed, case-folded unless `case`.\nop read.text(number_words: Bool = false, case: Bool = false) -> Reader",
+    "## A few words: the labelled line, else the whole reply; trimmed, case-folded unless `case`.\nop read.text(number_words: Bool = false, \
+    case: Bool = false) -> Reader",
 );
 static TEXT_COMPAT: Builtin = value("## The lines that FlagEvalMM compares.\nop read.text_flagevalmm() -> Reader");
 static POINTS: Builtin = value(
-    "## Points in any of the usual forms: JSON, tags, pairs; their space is the model's.\nop read.points(box: enum { center, expand } = \"center\", take: enum { all, first } = \"all\") -> Reader",
+    "## Points in any of the usual forms: JSON, tags, pairs; their space is the model's.\nop read.points(box: enum { center, expand } = \
+    \"center\", take: enum { all, first } = \"all\") -> Reader",
 );
 static POINTS_COMPAT: Builtin = value(
     "## The points that FlagEvalMM's parser finds: plain pairs on the last line.\nop read.points_flagevalmm() -> Reader",
@@ -83,10 +86,12 @@ static NEAR: Builtin = value(
 static MRA: Builtin = value("## Mean relative accuracy over ten thresholds.\nop mark.mra() -> Marker");
 static MARK_YES_NO: Builtin = value("## 1 for the key's word.\nop mark.yes_no() -> Marker");
 static MASK: Builtin = value(
-    "## The mask's value under the points.\nop mark.mask(take: enum { mean, any, first } = \"mean\", threshold: Float? = 0.5, via: enum { jpeg }? = none) -> Marker",
+    "## The mask's value under the points.\nop mark.mask(take: enum { mean, any, first } = \"mean\", threshold: Float? = 0.5, via: enum { \
+    jpeg }? = none) -> Marker",
 );
 static POLYGON: Builtin = value(
-    "## 1 for points inside the polygon.\nop mark.polygon(take: enum { mean, any, first } = \"mean\", rule: enum { even_odd, even_odd_v1, hull } = \"even_odd\") -> Marker",
+    "## 1 for points inside the polygon.\nop mark.polygon(take: enum { mean, any, first } = \"mean\", rule: enum { even_odd, even_odd_v1, \
+    hull } = \"even_odd\") -> Marker",
 );
 static PASS: Builtin = value(
     "## 1 when another mark reaches `at`, or exceeds it when `strict`.\nop mark.pass(inner: Marker, at: Float, strict: Bool = false) -> Marker",
@@ -107,7 +112,8 @@ static WEIGHTED: Builtin =
     value("## The weighted mean over groups: value of a group to weight.\nop total.weighted(of: { ..any }) -> Total");
 
 static FRAMES: Builtin = value(
-    "## Some frames of a list of frames, in time order.\nop media.frames(video: Expr, count: Expr[Int], pick: Expr[Str] = \"linspace\", within: Expr? = none) -> [Image]",
+    "## Some frames of a list of frames, in time order.\nop media.frames(video: Expr, count: Expr[Int], pick: Expr[Str] = \"linspace\", \
+    within: Expr? = none) -> [Image]",
 );
 static OFFSETS: Builtin = value(
     "## Pictures placed in the question at character offsets.\nop media.at_offsets(images: Expr, chars: Expr) -> [Image]",

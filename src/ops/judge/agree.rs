@@ -59,7 +59,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut questions = Vec::with_capacity(d.rows());
     for (row, pictures) in pictures.into_iter().enumerate() {
         let own = format!(
-            "{}\nDo these parts agree with each other and with the pictures, and is nothing said twice? First the reason, then `consistent` and `concise`, each from 1 (not at all) to 5 (fully).",
+            "{}\nDo these parts agree with each other and with the pictures, and is nothing said twice? First the reason, then `consistent` \
+            and `concise`, each from 1 (not at all) to 5 (fully).",
             shown(&d, &args.on, row)?
         );
         questions.push(Question {

@@ -66,7 +66,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         .collect();
     let number = |v: Option<f64>| v.map_or_else(|| "not defined".to_owned(), |v| format!("{v:.3}"));
     let page = format!(
-        "<!doctype html><meta charset=\"utf-8\"><title>Agreement</title><style>body{{font:15px sans-serif;margin:2em}}td,th{{padding:.3em .7em;text-align:right}}</style>\
+        "<!doctype html><meta charset=\"utf-8\"><title>Agreement</title><style>body{{font:15px sans-serif;margin:2em}}\
+        td,th{{padding:.3em .7em;text-align:right}}</style>\
          <h1>{a} against {b}</h1><p>{n} rows · equal {observed:.3} · Cohen's kappa {} ± {}</p>\
          <table><tr><th>{a} \\ {b}</th>{head}<th>bias</th></tr>{body}</table>",
         number(kappa),
