@@ -16,8 +16,8 @@ lane "format" cargo fmt --check
 lane "light build" cargo build --release --bins
 lane "light tests" cargo test --release
 lane "rbpipe needs no libtorch" bash -c '! readelf -d target/release/rbpipe | grep -i torch'
-lane "recipes type-check" target/release/rbpipe check recipes/final.rb2
+lane "recipes type-check" target/release/rbpipe check recipes/clean.rb2 recipes/lib/tabletop.rb2
+lane "recipe runs" target/release/rbpipe run recipes/clean.rb2
+lane "second run executes nothing" target/release/rbpipe run recipes/clean.rb2 --no-exec
 lane "engine build" target/release/rbpipe engine install
-LIBTORCH="${LIBTORCH:-$(target/release/rbpipe engine info --libtorch)}"; export LIBTORCH
-lane "full tests" cargo test --release --features torch
 lane "goldens" target/release/rbpipe engine verify tests/goldens/dev
