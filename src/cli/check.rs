@@ -12,13 +12,15 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
     let mut sources = SourceMap::default();
     let mut problems = Problems::default();
     let catalogue = ops::catalogue();
+    let choice = &args.choice;
+    let settings = semantics::Settings { profile: choice.profile.clone(), params: choice.params.clone() };
     for path in &args.recipes {
         let (program, loaded) = semantics::load(&OsWorld, &catalogue, &mut sources, path);
         // Items that did not parse are missing from the tree: what others say of their names would only follow from that.
         let parsed = !loaded.clone().sorted().iter().any(|d| d.code.0.starts_with("E01"));
         problems.extend(loaded);
         if parsed {
-            problems.extend(semantics::check(&program, &catalogue, &semantics::Settings::default()).1);
+            problems.extend(semantics::check(&program, &catalogue, &settings).1);
         }
     }
     let problems = problems.sorted();

@@ -128,6 +128,11 @@ impl Context<'_> {
             let target = root.join(path);
             std::fs::create_dir_all(target.parent().unwrap_or(Path::new("")))?;
             let source = self.store.path(file.digest);
+            // A link that is there already would make the copy below write into the blob that it reads.
+            match std::fs::remove_file(&target) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+                _ => {}
+            }
             if std::fs::hard_link(&source, &target).is_err() {
                 std::fs::copy(&source, &target)?;
             }

@@ -416,3 +416,22 @@ fn why_names_the_field_that_changed() {
     assert_eq!((shown["rows"].as_u64(), shown["kind"].as_str()), (Some(2), Some("dataset")));
     assert!(Path::new(shown["path"].as_str().unwrap()).join("part-00000.parquet").is_file());
 }
+
+/// Lays its input out as a folder twice, then reads it from the store.
+static TWICE: rbpipe::engine::Builtin = rbpipe::engine::Builtin {
+    spec: rbpipe::spec::OpSpec::BASE,
+    run: Some(|cx| {
+        let input = cx.input("d")?.clone();
+        cx.folder_of(&input, "same")?;
+        cx.folder_of(&input, "same")?;
+        Ok(rbpipe::engine::Context::rows(cx.table("d")?))
+    }),
+};
+
+#[test]
+fn a_folder_laid_out_twice_leaves_the_store_whole() {
+    let bench = crate::workbench::Workbench::new();
+    let table = bench.table(&[("text", "Str")], &[serde_json::json!({ "text": "a row" })], None);
+    let made = bench.run(&TWICE, serde_json::json!({}), &[("d", &table)]).expect("the blobs are as they were");
+    assert_eq!(made.table, table);
+}
