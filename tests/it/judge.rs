@@ -112,7 +112,7 @@ fn common(url: &str, more: Json) -> Json {
 fn score_args(url: &str) -> Json {
     common(
         url,
-        json!({ "on": ["chosen"], "rubric": "6 is best", "scale": { "from": 1, "to": 6 }, "keep": { "from": 3.0, "to": null } }),
+        json!({ "on": ["prompt", "chosen"], "rubric": "6 is best", "scale": { "from": 1, "to": 6 }, "keep": { "from": 3.0, "to": null } }),
     )
 }
 
@@ -125,6 +125,39 @@ fn bench() -> Workbench {
 
 fn text_of(body: &Json) -> String {
     body["messages"][1]["content"].as_array().and_then(|p| p.last()).map(|p| p["text"].to_string()).unwrap_or_default()
+}
+
+#[test]
+fn passing_failures_are_retried_and_answers_remembered() {
+    let bench = bench();
+    let server = Server::new(|n, _| match n {
+        0 => Act::Fail(429, "retry-after: 0\r\n", r#"{"error":{"message":"slow down"}}"#),
+        1 => Act::Fail(500, "", "oops"),
+        2 => Act::Cut,
+        3 => Act::Text("no JSON at all"),
+        4 => Act::Text("```json\n{\"reason\": \"fine\", \"score\": 9}\n```"),
+        n => Act::Say(json!({ "reason": "fine", "score": 2 + n % 2 * 3 })),
+    });
+    let d = rows(&bench, 12);
+    let made = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).expect("score");
+    assert_eq!(made.counts["kept"] + made.counts["dropped"], 12, "{:?} {:?}", made.counts, made.fates);
+    assert!(column(&made.table, "judged").iter().all(|s| s == 5.0));
+    let asked = server.requests();
+    let (head, body) = &asked[0];
+    assert!(head.starts_with("POST /v1/chat/completions ") && head.contains("Bearer s3cret-text"));
+    assert_eq!((&body["model"], &body["temperature"]), (&json!("test-model"), &json!(0)));
+    assert!(
+        body["messages"][1]["content"][0]["image_url"]["url"]
+            .as_str()
+            .is_some_and(|u| u.starts_with("data:image/png;base64,"))
+    );
+    let fields: Vec<&String> =
+        body["response_format"]["json_schema"]["schema"]["properties"].as_object().expect("fields").keys().collect();
+    assert_eq!(fields, ["reason", "score"], "the reason comes before the verdict");
+    // Again: nothing is asked, nothing changes.
+    let again = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).expect("score");
+    assert_eq!(again.table, made.table);
+    assert_eq!((again.counts["remembered"], again.counts["tokens"], server.requests().len()), (12, 0, asked.len()));
 }
 
 #[test]
@@ -153,6 +186,21 @@ fn failures_that_do_not_pass_are_told() {
 }
 
 #[test]
+fn a_budget_stops_and_a_larger_one_goes_on() {
+    let mut bench = bench();
+    bench.with = json!({ "at_most": 1, "spend": 2500 });
+    let server = Server::new(|_, _| Act::Say(json!({ "reason": "r", "score": 4 })));
+    let d = rows(&bench, 30);
+    let error = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).err().expect("a budget");
+    assert_eq!(error.class, "budget");
+    let first = server.requests().len();
+    assert!((5..25).contains(&first), "{first}");
+    bench.with = json!({ "at_most": 1, "spend": 9000 });
+    let made = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).expect("score");
+    assert_eq!((made.table.rows(), server.requests().len()), (30, 30), "none is asked twice");
+}
+
+#[test]
 fn one_bad_answer_sets_its_row_aside() {
     let bench = bench();
     let server = Server::new(|_, body| {
@@ -168,6 +216,28 @@ fn one_bad_answer_sets_its_row_aside() {
     assert!(column(&made.table, "agree").iter().all(|a| a == 0.75));
     assert_eq!(made.counts["judge_failed"], 1);
     assert_eq!(made.fates[0].what, "quarantined");
+}
+
+#[test]
+fn equal_questions_are_asked_once() {
+    let bench = bench();
+    let server = Server::new(|n, _| Act::Say(json!({ "reason": "r", "score": 1 + n % 6 })));
+    let mut args = score_args(&server.url);
+    args["on"] = json!(["chosen"]);
+    args["keep"] = Json::Null;
+    let made = bench.run(&SCORE, args, &[("d", &rows(&bench, 9))]).expect("score");
+    assert_eq!((made.counts["asked"], server.requests().len()), (1, 1));
+    assert_eq!(column(&made.table, "judged"), vec![json!(1.0); 9]);
+}
+
+#[test]
+fn a_dead_server_is_no_empty_result() {
+    let mut bench = bench();
+    bench.with = json!({ "at_most": 4, "retries": 0 });
+    let error =
+        bench.run(&SCORE, score_args("http://127.0.0.1:9"), &[("d", &rows(&bench, 3))]).err().expect("an error");
+    assert_eq!(error.class, "flaky");
+    assert!(error.message.contains("none of 3 questions"), "{error:?}");
 }
 
 #[test]

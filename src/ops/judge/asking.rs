@@ -1,5 +1,6 @@
 //! Many questions to a chat server: bounded concurrency, retries, a token budget, and a memo that makes a resumed run start where it stopped.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,8 @@ pub enum Outcome<T> {
 pub struct Asked<T> {
     /// One for each question, in order.
     pub outcomes: Vec<Outcome<T>>,
+    /// Different questions among them.
+    pub asked: u64,
     /// Questions answered from the memo.
     pub remembered: u64,
     /// Tokens spent by this run.
@@ -56,17 +59,29 @@ const MALFORMED: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(300);
 const RETRY_FOR: Duration = Duration::from_secs(900);
 
-/// Asks all questions. `read` checks an answer; one that it refuses is asked for once more in fewer words, then counts as failed.
+/// Asks all questions, equal ones once: two equal rows never get two verdicts. `read` checks an answer; one that it refuses is asked for once more in
+/// fewer words, then counts as failed.
 ///
 /// # Errors
 /// Class `budget` when the next question does not fit into `spend` (answers so far are kept); `bug` when the server refuses the key, knows no such model
-/// or finds every request malformed; `flaky` when too many questions fail.
-pub fn ask_all<T: Send>(
+/// or finds every request malformed; `flaky` when too many questions fail, or all of them.
+pub fn ask_all<T: Send + Clone>(
     endpoint: &Endpoint,
     questions: &[Question],
     manner: &Manner<'_>,
     read: impl Fn(&Json) -> Result<T, String> + Sync,
 ) -> Result<Asked<T>, OpError> {
+    let mut distinct: Vec<&Question> = Vec::new();
+    let mut known: BTreeMap<Digest, usize> = BTreeMap::new();
+    let place: Vec<usize> = questions
+        .iter()
+        .map(|question| {
+            *known.entry(question.key(endpoint)).or_insert_with(|| {
+                distinct.push(question);
+                distinct.len() - 1
+            })
+        })
+        .collect();
     let desk = Desk {
         endpoint,
         manner,
@@ -84,14 +99,14 @@ pub fn ask_all<T: Send>(
         halt: Mutex::new(None),
     };
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Option<Outcome<T>>>> = Mutex::new(questions.iter().map(|_| None).collect());
+    let done: Mutex<Vec<Option<Outcome<T>>>> = Mutex::new(distinct.iter().map(|_| None).collect());
     let tally = Mutex::new((0_usize, 0_usize, 0_usize));
     std::thread::scope(|scope| {
-        for _ in 0..manner.at_most.clamp(1, questions.len().max(1)) {
+        for _ in 0..manner.at_most.clamp(1, distinct.len().max(1)) {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(question) = questions.get(at).filter(|_| !desk.stopped()) else { break };
+                    let Some(question) = distinct.get(at).filter(|_| !desk.stopped()) else { break };
                     let Some((outcome, malformed)) = desk.answer(question, &read) else { break };
                     let failed = matches!(outcome, Outcome::Failed(_));
                     let mut tally = held(&tally);
@@ -109,7 +124,7 @@ pub fn ask_all<T: Send>(
                             desk.stop(OpError::new("E0612", share).class("flaky"));
                         }
                     }
-                    (manner.progress)(tally.0 as u64, questions.len() as u64);
+                    (manner.progress)(tally.0 as u64, distinct.len() as u64);
                     held(&done)[at] = Some(outcome);
                 }
             });
@@ -120,8 +135,16 @@ pub fn ask_all<T: Send>(
     }
     let outcomes: Option<Vec<_>> = done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
     let outcomes = outcomes.ok_or_else(|| OpError::new("E0612", "stopped").class("preempted"))?;
+    if let (true, Some(Outcome::Failed(why))) =
+        (outcomes.iter().all(|o| matches!(o, Outcome::Failed(_))), outcomes.last())
+    {
+        let all = format!("none of {} questions was answered, the last: {why}", outcomes.len());
+        return Err(OpError::new("E0612", all).class("flaky"));
+    }
+    let asked = outcomes.len() as u64;
+    let outcomes = place.into_iter().map(|at| outcomes[at].clone()).collect();
     let (tokens, remembered) = (desk.tokens.into_inner(), desk.remembered.into_inner());
-    Ok(Asked { outcomes, remembered, tokens })
+    Ok(Asked { outcomes, asked, remembered, tokens })
 }
 
 struct Desk<'a> {

@@ -122,7 +122,7 @@ impl Judge {
     }
 
     /// Asks all questions as `with` says.
-    fn ask<T: Send>(
+    fn ask<T: Send + Clone>(
         &self,
         cx: &mut Context,
         questions: &[Question],
@@ -141,9 +141,9 @@ impl Judge {
             cancelled: cx.cancelled,
             progress: &progress,
         };
-        let Asked { outcomes, remembered, tokens } = ask_all(&endpoint, questions, &manner, read)?;
+        let Asked { outcomes, asked, remembered, tokens } = ask_all(&endpoint, questions, &manner, read)?;
         cx.counts.extend([
-            ("asked".to_owned(), questions.len() as u64),
+            ("asked".to_owned(), asked),
             ("remembered".to_owned(), remembered),
             ("tokens".to_owned(), tokens),
         ]);
