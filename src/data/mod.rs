@@ -19,6 +19,7 @@ pub mod media;
 pub mod mention;
 pub mod minhash;
 pub mod mistake;
+pub mod originals;
 pub mod pad;
 pub mod phash;
 pub mod picture;

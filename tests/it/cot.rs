@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rbpipe::data::answer::{Form, steps};
 use rbpipe::data::draw::{Draw, RowKey};
 use rbpipe::data::mistake::{Edit, wrong};
+use rbpipe::data::originals::originals;
 use rbpipe::data::rle;
 use rbpipe::ops::cot::{fail_fix::FAIL_FIX, plan::PLAN, structured::STRUCTURED};
 use rbpipe::ops::data::{episodes::EPISODES, lvis::LVIS, visual_genome::VISUAL_GENOME};
@@ -32,7 +33,7 @@ fn annotations(bench: &Workbench, op: &rbpipe::engine::Builtin, file: &str) -> M
 fn structured(more: &[(&str, Json)]) -> Json {
     let mut args = json!({
         "steps": ["see", "do", "expect"], "from": ["instruction", "output"], "as_text": false, "images": "images",
-        "ask": "Think first: reply as JSON.",
+        "ask": "Think first: reply as JSON.", "image_distance": 4,
     });
     for (name, value) in more {
         args[*name] = value.clone();
@@ -157,6 +158,33 @@ fn thoughts_show_what_the_question_is_about() {
     assert!(texts(&lines.table, "output")[0].ends_with("\nExpect: soda can"));
     let wrong = bench.run(&STRUCTURED, structured(&[("steps", json!(["feel"]))]), &[("d", &d), ("scenes", &scenes)]);
     assert_eq!(wrong.err().map(|e| e.code), Some("E0213"));
+}
+
+#[test]
+fn copies_keep_their_scene_and_strangers_get_none() {
+    let bench = Workbench::new();
+    let scenes = annotations(&bench, &VISUAL_GENOME, "scene_graphs.json").table;
+    let copies = rows("truth/duplicate_images.jsonl");
+    let picture = |path: &Json| json!({ "images": [path] });
+    let columns = [("images", "[Image]")];
+    let digests = |rows: &[Json]| -> BTreeSet<String> {
+        let table = bench.table(&columns, rows, Some(&tabletop()));
+        let first = |cell: &Json| cell[0]["digest"].as_str().expect("a digest").to_owned();
+        column(&table, "images").iter().map(first).collect()
+    };
+    let known: BTreeSet<String> =
+        column(&scenes, "image").iter().map(|image| image["digest"].as_str().expect("a digest").to_owned()).collect();
+    let found = |rows: &[Json]| originals(&digests(rows), &known, 4, &bench.store).expect("hashes");
+
+    let one = |row: &Json, key: &str| digests(&[picture(&row[key])]).into_iter().next().expect("a picture");
+    let all: Vec<Json> = copies.iter().map(|c| picture(&c["image"])).collect();
+    let origins = found(&all);
+    let expected: BTreeMap<String, String> = copies.iter().map(|c| (one(c, "image"), one(c, "of"))).collect();
+    let wrong = origins.iter().filter(|(copy, of)| expected[*copy] != **of).count();
+    assert_eq!((origins.len(), wrong), (150, 0), "every copy is found, none is taken for another scene");
+
+    let frames: Vec<Json> = (0..60).map(|e| picture(&json!(format!("images/episodes/ep{e:04}_0.jpg")))).collect();
+    assert_eq!(found(&frames), BTreeMap::new(), "frames of episodes are other scenes");
 }
 
 #[test]

@@ -9,10 +9,11 @@ use crate::base::OpError;
 use crate::data::answer::{self, Form};
 use crate::data::cell::{self, Cell};
 use crate::data::mention::Vocabulary;
+use crate::data::originals::originals;
 use crate::data::picture::Picture;
 use crate::data::scene::{self, Scene};
 use crate::data::table::Table;
-use crate::engine::{Builtin, Context, Outputs};
+use crate::engine::{Builtin, Context, Outputs, Store};
 use crate::ops::rows;
 use crate::spec::OpSpec;
 
@@ -26,8 +27,8 @@ pub static STRUCTURED: Builtin = Builtin {
 ## speaks of none) with how they stand to each other, at most eight objects and three relations each. `do`: the steps that lead to the answer,
 ## `["find the red cube", "compare its place with the lemon", "answer yes"]`; for a plan its own steps. `expect`: the answer as it was.
 ##
-## A picture is known by the digest of its origin, so augmented ones keep their scene.
-## Rows without a scene are dropped and counted.
+## A picture is known by the digest of its origin, so augmented ones keep their scene; a copy encoded anew is found by its perceptual
+## hash and then its pixels. Rows without a scene are dropped and counted.
 op cot.structured(
   d: Dataset[{ output: Str, ..r }],
   ## Scenes as `data.visual_genome` and `data.lvis` make them.
@@ -46,6 +47,8 @@ op cot.structured(
   ask: Str = "Think first: reply as JSON with the keys see, do and expect.",
   ## The pictures, one or a list.
   images: Col = .images,
+  ## Hamming distance of 64-bit perceptual hashes up to which a picture may be a copy of a scene's.
+  image_distance: Int = 4,
 ) -> Dataset[{ output: Str, cot: Json, ..r }]"#,
         ..OpSpec::BASE
     },
@@ -59,6 +62,7 @@ struct Args {
     as_text: bool,
     ask: String,
     images: String,
+    image_distance: u32,
 }
 
 const MAX_OBJECTS: usize = 8;
@@ -69,10 +73,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     if let Some(unknown) = args.steps.iter().find(|s| !["see", "do", "expect"].contains(&s.as_str())) {
         return Err(OpError::new("E0213", format!("`steps` has `{unknown}`, expected `see`, `do` or `expect`")));
     }
+    let store = cx.store;
     let d = cx.table("d")?;
     let scenes = scene::read(&cx.table("scenes")?)?;
     let vocabulary = Vocabulary::of(&scenes);
-    let found = scenes_of(&d, &args.images, &scenes)?;
+    let found = rows::pooled(cx.threads, || scenes_of(store, &d, &args, &scenes))??;
     let outputs = d.cells("output")?;
     let questions = d.texts(&question_columns(&d, &args.from))?;
     let from_answer = args.from.iter().any(|c| c == "output");
@@ -136,10 +141,23 @@ fn asked<'d>(d: &'d Table, ask: &str) -> Result<Vec<(&'static str, Vec<Cell<'d>>
 }
 
 /// Returns the scene of each row's first picture that has one.
-fn scenes_of<'s>(d: &Table, images: &str, scenes: &'s [Scene]) -> Result<Vec<Option<&'s Scene>>, OpError> {
+fn scenes_of<'s>(
+    store: &Store,
+    d: &Table,
+    args: &Args,
+    scenes: &'s [Scene],
+) -> Result<Vec<Option<&'s Scene>>, OpError> {
     let by_digest: BTreeMap<&str, &Scene> = scenes.iter().rev().map(|s| (s.image.origin.as_str(), s)).collect();
-    let scene = |p: &Picture| by_digest.get(p.origin.as_str()).copied();
-    Ok(d.cells(images)?.iter().map(|cell| Picture::all(cell).iter().find_map(scene)).collect())
+    let pictures: Vec<Vec<Picture>> = d.cells(&args.images)?.iter().map(Picture::all).collect();
+    let named = |p: &Picture| by_digest.contains_key(p.origin.as_str());
+    let strange = pictures.iter().filter(|row| !row.iter().any(named)).flatten().map(|p| p.origin.clone()).collect();
+    let known = by_digest.keys().map(|d| (*d).to_owned()).collect();
+    let copies = originals(&strange, &known, args.image_distance, store)?;
+    let scene = |p: &Picture| {
+        let origin = copies.get(&p.origin).unwrap_or(&p.origin);
+        by_digest.get(origin.as_str()).copied()
+    };
+    Ok(pictures.iter().map(|row| row.iter().find_map(scene)).collect())
 }
 
 fn think(scene: &Scene, about: &[usize], question: &str, answer: &str, steps: &[String]) -> Json {
