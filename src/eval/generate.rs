@@ -21,6 +21,8 @@ pub struct Prompt {
     pub system: Option<String>,
     /// The message, in order.
     pub parts: Vec<Part>,
+    /// The replies that can be right, where they are few: option letters, yes and no. Only a fused model looks at them.
+    pub options: Vec<String>,
 }
 
 impl Prompt {
@@ -31,6 +33,17 @@ impl Prompt {
             Part::Image(_) => "<image>",
         });
         parts.collect()
+    }
+
+    /// Returns the pictures, in order.
+    pub fn pictures(&self) -> Vec<&Picture> {
+        let mut out = Vec::new();
+        for part in &self.parts {
+            if let Part::Image(picture) = part {
+                out.push(picture);
+            }
+        }
+        out
     }
 }
 
@@ -66,6 +79,6 @@ pub struct Reply {
 
 /// Something that answers prompts.
 pub trait Generate {
-    /// Answers all prompts, in order.
-    fn generate(&mut self, prompts: &[Prompt], decoding: &Decoding) -> Result<Vec<Reply>, OpError>;
+    /// Answers all prompts, in order; a reason where no reply could be had.
+    fn generate(&mut self, prompts: &[Prompt], decoding: &Decoding) -> Result<Vec<Result<Reply, String>>, OpError>;
 }

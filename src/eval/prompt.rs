@@ -3,7 +3,7 @@
 use super::benchmark::Declaration;
 use super::coords::Coords;
 use super::generate::{Part, Prompt};
-use super::item::{Item, Picture};
+use super::item::{Item, ItemKind, Picture};
 use super::reader::picture_size;
 use crate::base::OpError;
 
@@ -33,7 +33,12 @@ pub fn prompt(item: &Item, declare: &Declaration, coords: &Coords) -> Result<Pro
     } else {
         text = marks + &text;
     }
-    Ok(Prompt { system: declare.system.clone(), parts: cut(&text, &item.images) })
+    let options = match item.kind {
+        ItemKind::Choice => (0..item.options.len().min(26)).map(|i| char::from(b'A' + i as u8).to_string()).collect(),
+        ItemKind::YesNo => vec!["yes".to_owned(), "no".to_owned()],
+        _ => Vec::new(),
+    };
+    Ok(Prompt { system: declare.system.clone(), parts: cut(&text, &item.images), options })
 }
 
 /// Returns the options as the model sees them, one a line.

@@ -27,8 +27,8 @@ pub struct Answer {
     pub epoch: u32,
     /// What was sent, for people.
     pub prompt: String,
-    /// What came back; `None` when nothing did.
-    pub reply: Option<Reply>,
+    /// What came back, or why nothing did.
+    pub reply: Result<Reply, String>,
 }
 
 /// A reply with what was made of it.
@@ -79,7 +79,7 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
         .iter()
         .map(|a| {
             let item = &bench.items[a.item];
-            a.reply.as_ref().and_then(|r| read_first(&rules[&item.kind].0.readers, &r.text, item))
+            a.reply.as_ref().ok().and_then(|r| read_first(&rules[&item.kind].0.readers, &r.text, item))
         })
         .collect();
     let mut coords = coords;
@@ -96,10 +96,10 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
         let item = &bench.items[answer.item];
         let (robust, compat) = &rules[&item.kind];
         let outcome = match &answer.reply {
-            None => "failed",
-            Some(r) if r.truncated => "truncated",
-            Some(r) if r.text.trim().is_empty() => "empty",
-            Some(_) => "ok",
+            Err(_) => "failed",
+            Ok(r) if r.truncated => "truncated",
+            Ok(r) if r.text.trim().is_empty() => "empty",
+            Ok(_) => "ok",
         };
         let score = match &read {
             Some((value, _)) => robust.marker.mark(value, item, &coords, &masks)?,
@@ -107,8 +107,8 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
         };
         let compat = match (&answer.reply, item.rotation) {
             (_, 1..) => None,
-            (None, _) => Some(0.0),
-            (Some(reply), _) => Some(match compat {
+            (Err(_), _) => Some(0.0),
+            (Ok(reply), _) => Some(match compat {
                 None => score,
                 Some(rule) => match read_first(&rule.readers, &reply.text, item) {
                     Some((value, _)) => rule.marker.mark(&value, item, &coords, &masks)?,
@@ -204,9 +204,9 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
         Arc::new(scores.rows.iter().map(f).collect::<Int64Array>())
     };
     let points = |r: &Scored| (!r.points.is_empty()).then(|| json!(r.points).to_string());
-    let reply = |r: &Scored| r.answer.reply.as_ref().map(|a| a.text.clone());
-    let note = |r: &Scored| r.answer.reply.as_ref().and_then(|a| a.note.clone());
-    let tokens = |r: &Scored| r.answer.reply.as_ref().map(|a| i64::from(a.tokens));
+    let reply = |r: &Scored| r.answer.reply.as_ref().ok().map(|a| a.text.clone());
+    let note = |r: &Scored| r.answer.reply.as_ref().map_or_else(|why| Some(why.clone()), |a| a.note.clone());
+    let tokens = |r: &Scored| r.answer.reply.as_ref().ok().map(|a| i64::from(a.tokens));
     for (name, column) in [
         ("epoch", integer(&|r| Some(i64::from(r.answer.epoch)))),
         ("prompt", text(&|r| Some(r.answer.prompt.clone()))),

@@ -79,7 +79,7 @@ pub fn ask(
             return Err(OpError::new("E0612", format!("{} replies to {} prompts", replies.len(), prompts.len())));
         }
         for (((item, epoch), prompt), reply) in chunk.iter().zip(&prompts).zip(replies) {
-            answers.push(Answer { item: *item, epoch: *epoch, prompt: prompt.show(), reply: Some(reply) });
+            answers.push(Answer { item: *item, epoch: *epoch, prompt: prompt.show(), reply });
         }
         cx.progress(answers.len() as u64, wanted.len() as u64, "replies");
     }

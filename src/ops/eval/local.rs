@@ -1,15 +1,266 @@
-//! Models in the engine's own process, as `eval.run` hears them.
+//! Models in the engine's own process, as `eval.run` hears them: one model, or two that decide together.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::base::OpError;
-use crate::engine::{Artifact, Context};
-use crate::eval::Generate;
+use arrow::array::{ArrayRef, Float64Array, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field, Fields};
+use tch::{Device, Kind};
 
-/// Opens a model folder.
+use crate::base::{Digest, OpError};
+use crate::data::cell::Cell;
+use crate::data::rowexpr::Program;
+use crate::data::table::Table;
+use crate::engine::{Artifact, Context, Store};
+use crate::eval::{Decoding, Generate, Picture, Prompt, Reply};
+use crate::model::collate::{IGNORE, Sample};
+use crate::model::{QwenVl, Tokenizer, generate, guard, score_options, set_threads};
+use crate::ops::fuse::two_tier::Fusion;
+use crate::train::encoder::{Encoder, Limits};
+use crate::train::rows::{Medium, TextRow};
+
+/// Prompts generated side by side.
+const BATCH: usize = 16;
+
+/// Opens a model folder; one with `fusion.json` is a fused model.
 ///
 /// # Errors
-/// E0612 as long as this build cannot generate.
-pub fn open(_: &Context, _: &Artifact, _: &Path, _: (Option<u64>, Option<u64>)) -> Result<Box<dyn Generate>, OpError> {
-    Err(OpError::new("E0612", "generating replies in this process is not there yet"))
+/// As [`QwenVl::load`]; E0503 when `fusion.json` cannot be read.
+pub fn open(
+    cx: &Context,
+    model: &Artifact,
+    folder: &Path,
+    pixels: (Option<u64>, Option<u64>),
+) -> Result<Box<dyn Generate>, OpError> {
+    set_threads(cx.threads);
+    let local = |name: &str| Local::open(&folder.join(name), pixels, cx.store.clone());
+    let Some(file) = model.files.get("fusion.json") else { return Ok(Box::new(local("")?)) };
+    let fusion: Fusion = serde_json::from_slice(&cx.store.read(file.digest)?)
+        .map_err(|e| OpError::new("E0503", format!("fusion.json: {e}")))?;
+    let router = if fusion.router == "classifier" { Some(local("classifier")?) } else { None };
+    Ok(Box::new(Fused { base: local("base")?, expert: local("expert")?, router, fusion, tiers: BTreeMap::new() }))
+}
+
+/// One model.
+struct Local {
+    model: QwenVl,
+    encoder: Encoder,
+    tokenizer: Tokenizer,
+    store: Store,
+}
+
+impl Local {
+    fn open(folder: &Path, pixels: (Option<u64>, Option<u64>), store: Store) -> Result<Self, OpError> {
+        let model = QwenVl::load(folder, Device::Cpu, Kind::Float)?;
+        let encoder = Encoder::open(folder, &model.config, Limits { pixels, ..Limits::default() })?;
+        Ok(Self { encoder, tokenizer: Tokenizer::load(folder)?, model, store })
+    }
+
+    /// Returns the ids of each message up to where the reply begins, as training encodes them, or why there are none.
+    fn encode(&self, messages: &[(Option<&str>, &str, Vec<&Picture>)]) -> Result<Vec<Result<Sample, String>>, OpError> {
+        let row = |(i, (system, text, pictures)): (usize, &(Option<&str>, &str, Vec<&Picture>))| TextRow {
+            name: i.to_string(),
+            system: system.map(str::to_owned),
+            prompt: (*text).to_owned(),
+            replies: vec![String::new()],
+            images: pictures.iter().map(|p| Medium { digest: p.digest.hex(), media: p.media.clone() }).collect(),
+            videos: Vec::new(),
+            cells: None,
+        };
+        let rows: Vec<TextRow> = messages.iter().enumerate().map(row).collect();
+        let (encoded, gallery, lost) = self.encoder.encode(&rows, &self.store, &|_| {})?;
+        let mut out: Vec<Result<Sample, String>> = vec![Err("not encoded".to_owned()); rows.len()];
+        for (row, why) in lost {
+            out[row] = Err(why);
+        }
+        for row in encoded {
+            for mut sample in gallery.samples(&row.examples.iter().collect::<Vec<_>>()) {
+                // The empty reply's end mark carries the only labels: the prompt is what stands before it.
+                let prompt = sample.labels.iter().position(|l| *l != IGNORE).unwrap_or(sample.ids.len());
+                sample.ids.truncate(prompt);
+                sample.labels.truncate(prompt);
+                out[row.row] = Ok(sample);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Returns the probability of each option among the options as the whole reply; `None` where the message was lost.
+    fn likelihoods(
+        &self,
+        messages: &[(Option<&str>, &str, Vec<&Picture>)],
+        options: &[&[String]],
+    ) -> Result<Vec<Option<Vec<f64>>>, OpError> {
+        let end = self.tokenizer.id("<|im_end|>");
+        let mut out = Vec::with_capacity(messages.len());
+        for (sample, options) in self.encode(messages)?.into_iter().zip(options) {
+            let Ok(sample) = sample else {
+                out.push(None);
+                continue;
+            };
+            let mut ids = Vec::with_capacity(options.len());
+            for option in *options {
+                ids.push(self.tokenizer.ids(option)?.into_iter().chain(end).collect::<Vec<i64>>());
+            }
+            let scored = guard("option likelihoods", || score_options(&self.model, &sample, &ids))??;
+            out.push(Some(softmax(&scored.iter().map(|l| l.sum()).collect::<Vec<_>>())));
+        }
+        Ok(out)
+    }
+}
+
+impl Generate for Local {
+    fn generate(&mut self, prompts: &[Prompt], decoding: &Decoding) -> Result<Vec<Result<Reply, String>>, OpError> {
+        let texts: Vec<String> = prompts.iter().map(Prompt::show).collect();
+        let samples = self.encode(&messages(prompts, &texts))?;
+        let (places, ready): (Vec<usize>, Vec<Sample>) =
+            samples.iter().enumerate().filter_map(|(i, s)| s.as_ref().ok().map(|s| (i, s.clone()))).unzip();
+        let options = crate::model::Decoding {
+            max_tokens: decoding.max_tokens as usize,
+            temperature: decoding.temperature,
+            top_p: decoding.top_p,
+            top_k: 0,
+            seed: decoding.seed,
+            stops: self.tokenizer.stops.clone(),
+            pad_id: self.tokenizer.pad_id,
+            batch: BATCH,
+        };
+        let made = guard("generation", || generate(&self.model, &ready, &options, |_| {}))??;
+        let mut out: Vec<Result<Reply, String>> = samples.into_iter().map(|s| s.map(|_| Reply::default())).collect();
+        for (place, reply) in places.into_iter().zip(made) {
+            let mut text = self.tokenizer.text(&reply.ids, true)?;
+            let stop = decoding.stop.iter().filter(|s| !s.is_empty()).filter_map(|s| text.find(s.as_str())).min();
+            if let Some(at) = stop {
+                text.truncate(at);
+            }
+            let truncated = !reply.stopped && stop.is_none();
+            out[place] = Ok(Reply { text, truncated, tokens: reply.ids.len() as u32, note: None });
+        }
+        Ok(out)
+    }
+}
+
+/// Two models: the base answers, and where the classifier's tier asks for it both weigh the options.
+struct Fused {
+    base: Local,
+    expert: Local,
+    /// The classifier's model where it is a third one.
+    router: Option<Local>,
+    fusion: Fusion,
+    /// The tier of pictures that were asked about before, with its probability.
+    tiers: BTreeMap<Vec<Digest>, Option<(String, f64)>>,
+}
+
+impl Generate for Fused {
+    fn generate(&mut self, prompts: &[Prompt], decoding: &Decoding) -> Result<Vec<Result<Reply, String>>, OpError> {
+        let mut replies = self.base.generate(prompts, decoding)?;
+        let heard = self.routed(prompts)?;
+        let chosen: Vec<usize> = heard.iter().map(|(i, _)| *i).filter(|i| replies[*i].is_ok()).collect();
+        if chosen.is_empty() {
+            return Ok(replies);
+        }
+        let asked: Vec<Prompt> = chosen.iter().map(|i| prompts[*i].clone()).collect();
+        let texts: Vec<String> = asked.iter().map(Prompt::show).collect();
+        let options: Vec<&[String]> = asked.iter().map(|p| p.options.as_slice()).collect();
+        let base = self.base.likelihoods(&messages(&asked, &texts), &options)?;
+        let expert = self.expert.likelihoods(&messages(&asked, &texts), &options)?;
+        let tiers: BTreeMap<usize, String> = heard.into_iter().collect();
+        for ((i, prompt), (base, expert)) in chosen.iter().zip(&asked).zip(base.iter().zip(&expert)) {
+            let (Some(base), Some(expert), Ok(reply)) = (base, expert, &mut replies[*i]) else { continue };
+            let best = self.best(&prompt.options, base, expert, &reply.text)?;
+            let note = format!("{} {}: both heard, the base said {:?}", self.fusion.column, tiers[i], reply.text);
+            reply.note = Some(note);
+            if reply.text.trim() != prompt.options[best] {
+                reply.text.clone_from(&prompt.options[best]);
+            }
+            reply.truncated = false;
+        }
+        Ok(replies)
+    }
+}
+
+impl Fused {
+    /// Returns the prompts with options for which `when` holds, and the tier of each.
+    fn routed(&mut self, prompts: &[Prompt]) -> Result<Vec<(usize, String)>, OpError> {
+        let asked: Vec<usize> = (0..prompts.len()).filter(|i| prompts[*i].options.len() > 1).collect();
+        let key = |i: usize| prompts[i].pictures().iter().map(|p| p.digest).collect::<Vec<Digest>>();
+        let fresh: BTreeMap<Vec<Digest>, usize> =
+            asked.iter().map(|i| (key(*i), *i)).filter(|(k, _)| !self.tiers.contains_key(k)).collect();
+        let router = match self.fusion.router.as_str() {
+            "expert" => &self.expert,
+            _ => self.router.as_ref().unwrap_or(&self.base),
+        };
+        let text = self.fusion.prompt.trim();
+        let messages: Vec<_> = fresh.values().map(|i| (None, text, prompts[*i].pictures())).collect();
+        let options: Vec<&[String]> = vec![self.fusion.into.as_slice(); messages.len()];
+        let probabilities = router.likelihoods(&messages, &options)?;
+        for (key, probabilities) in fresh.into_keys().zip(probabilities) {
+            let best = probabilities.and_then(|p| {
+                let at = largest(&p)?;
+                Some((self.fusion.into[at].clone(), p[at]))
+            });
+            self.tiers.insert(key, best);
+        }
+        let known: Vec<(usize, &(String, f64))> = asked
+            .into_iter()
+            .filter_map(|i| self.tiers.get(&key(i)).and_then(Option::as_ref).map(|t| (i, t)))
+            .collect();
+        let column = &self.fusion.column;
+        let names: StringArray = known.iter().map(|(_, t)| Some(t.0.as_str())).collect();
+        let sure: Float64Array = known.iter().map(|(_, t)| Some(t.1)).collect();
+        let columns: Vec<(String, ArrayRef)> =
+            vec![(column.clone(), Arc::new(names)), (format!("{column}_p"), Arc::new(sure))];
+        let table = Table::new(columns, known.len())?;
+        let holds = Program::new(&self.fusion.when, &table)?.mask(&table)?;
+        let kept = known.iter().zip(holds).filter(|(_, holds)| *holds);
+        Ok(kept.map(|((i, tier), _)| (*i, tier.0.clone())).collect())
+    }
+
+    /// Returns the option with the highest score.
+    fn best(&self, options: &[String], base: &[f64], expert: &[f64], said: &str) -> Result<usize, OpError> {
+        let columns: Vec<(String, ArrayRef)> = vec![
+            ("base".to_owned(), opinion(options, base, said)?),
+            ("expert".to_owned(), opinion(options, expert, "")?),
+        ];
+        let table = Table::new(columns, options.len())?;
+        let program = Program::new(&self.fusion.score, &table)?;
+        let scores = program.cells(&table)?.iter().map(|c: &Cell| c.as_f64()).collect::<Option<Vec<f64>>>();
+        let scores = scores.ok_or_else(|| OpError::new("E0304", "`score` of a fused model is not a number"))?;
+        Ok(largest(&scores).unwrap_or(0))
+    }
+}
+
+/// What a model thinks of each option, as a column of records.
+fn opinion(options: &[String], probabilities: &[f64], said: &str) -> Result<ArrayRef, OpError> {
+    let most = probabilities.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let fields = Fields::from(vec![
+        Field::new("reply", DataType::Utf8, true),
+        Field::new("option", DataType::Utf8, true),
+        Field::new("confidence", DataType::Float64, true),
+        Field::new("correction", DataType::Float64, true),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(vec![said; options.len()])),
+        Arc::new(options.iter().map(|o| Some(o.as_str())).collect::<StringArray>()),
+        Arc::new(Float64Array::from(probabilities.to_vec())),
+        Arc::new(probabilities.iter().map(|p| Some(p / most)).collect::<Float64Array>()),
+    ];
+    Ok(Arc::new(StructArray::try_new(fields, columns, None)?))
+}
+
+fn messages<'a>(prompts: &'a [Prompt], texts: &'a [String]) -> Vec<(Option<&'a str>, &'a str, Vec<&'a Picture>)> {
+    prompts.iter().zip(texts).map(|(p, text)| (p.system.as_deref(), text.as_str(), p.pictures())).collect()
+}
+
+fn softmax(logps: &[f64]) -> Vec<f64> {
+    let most = logps.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logps.iter().map(|l| (l - most).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
+}
+
+/// The place of the largest number; the first of equals.
+fn largest(values: &[f64]) -> Option<usize> {
+    (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b]).then(b.cmp(a)))
 }

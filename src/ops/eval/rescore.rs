@@ -54,7 +54,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     }
     let answer = |(at, item): (usize, &crate::eval::Item)| {
         let text = replies.get(&item.id).cloned().flatten();
-        let reply = text.map(|text| Reply { text, ..Reply::default() });
+        let reply =
+            text.map(|text| Reply { text, ..Reply::default() }).ok_or_else(|| "there is no reply to it".to_owned());
         Answer { item: at, epoch: 0, prompt: String::new(), reply }
     };
     let first = bench.items.iter().enumerate().filter(|(_, i)| i.rotation == 0);
