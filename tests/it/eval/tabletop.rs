@@ -27,12 +27,13 @@ impl Room {
 
     fn with_context<T>(&self, args: Json, inputs: &[(&str, &Artifact)], f: impl FnOnce(&mut Context) -> T) -> T {
         let cancelled = AtomicBool::new(false);
+        let scratch = tempfile::tempdir_in(self.folder.path()).unwrap(); // Emptied after each operator, as the engine does.
         let mut cx = Context {
             args,
             inputs: inputs.iter().map(|(slot, a)| ((*slot).to_owned(), (*a).clone())).collect(),
             with: json!({}),
             store: &self.store,
-            scratch: self.folder.path().join("scratch"),
+            scratch: scratch.path().to_owned(),
             folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/lib"),
             secrets: BTreeMap::new(),
             seed: 7,
