@@ -130,19 +130,33 @@ fn text_of(body: &Json) -> String {
 #[test]
 fn passing_failures_are_retried_and_answers_remembered() {
     let bench = bench();
-    let server = Server::new(|n, _| match n {
-        0 => Act::Fail(429, "retry-after: 0\r\n", r#"{"error":{"message":"slow down"}}"#),
-        1 => Act::Fail(500, "", "oops"),
-        2 => Act::Cut,
-        3 => Act::Text("no JSON at all"),
-        4 => Act::Text("```json\n{\"reason\": \"fine\", \"score\": 9}\n```"),
-        n => Act::Say(json!({ "reason": "fine", "score": 2 + n % 2 * 3 })),
+    // Five rows meet a failure each, on their first try; a row that met two garbled answers would be set aside.
+    let failures = [
+        ("question 5", Act::Fail(429, "retry-after: 0\r\n", r#"{"error":{"message":"slow down"}}"#)),
+        ("question 6", Act::Fail(500, "", "oops")),
+        ("question 7", Act::Cut),
+        ("question 8", Act::Text("no JSON at all")),
+        ("question 9", Act::Text("```json\n{\"reason\": \"fine\", \"score\": 9}\n```")),
+    ];
+    let met = Mutex::new(Vec::new());
+    let server = Server::new(move |n, body| {
+        let text = text_of(body);
+        let failure = failures.iter().find(|(question, _)| text.contains(question));
+        let mut met = met.lock().expect("no test thread panicked");
+        match failure.filter(|(question, _)| !met.contains(question)) {
+            Some((question, act)) => {
+                met.push(*question);
+                act.clone()
+            }
+            None => Act::Say(json!({ "reason": "fine", "score": 2 + n % 2 * 3 })),
+        }
     });
     let d = rows(&bench, 12);
     let made = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).expect("score");
     assert_eq!(made.counts["kept"] + made.counts["dropped"], 12, "{:?} {:?}", made.counts, made.fates);
     assert!(column(&made.table, "judged").iter().all(|s| s == 5.0));
     let asked = server.requests();
+    assert_eq!(asked.len(), 12 + 5, "every failure is asked again, once");
     let (head, body) = &asked[0];
     assert!(head.starts_with("POST /v1/chat/completions ") && head.contains("Bearer s3cret-text"));
     assert_eq!((&body["model"], &body["temperature"]), (&json!("test-model"), &json!(0)));
