@@ -21,3 +21,5 @@ lane "recipe runs" target/release/rbpipe run recipes/clean.rb2
 lane "second run executes nothing" target/release/rbpipe run recipes/clean.rb2 --no-exec
 lane "engine build" target/release/rbpipe engine install
 lane "goldens" target/release/rbpipe engine verify tests/goldens/dev
+LIBTORCH="${LIBTORCH:-$HOME/.cache/rbpipe/libtorch-2.13.0/torch}"; export LIBTORCH
+lane "full tests" cargo test --release --features torch
