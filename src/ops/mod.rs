@@ -6,6 +6,7 @@ pub mod bounds;
 pub mod cot;
 pub mod data;
 pub mod dedup;
+pub mod embed;
 pub mod eval;
 pub mod filter;
 pub mod fuse;
@@ -52,12 +53,15 @@ pub static BUILTINS: &[&Builtin] = &[
     &filter::words::WORDS,
     &filter::conflict::CONFLICT,
     &filter::image::IMAGE,
+    &filter::relevance::RELEVANCE,
     &filter::perplexity::PERPLEXITY,
     &filter::reward::REWARD,
+    &filter::consistent::CONSISTENT,
     &dedup::exact::EXACT,
     &dedup::simhash::SIMHASH,
     &dedup::minhash::MINHASH,
     &dedup::image::IMAGE,
+    &dedup::semantic::SEMANTIC,
     &augment::geometry::GEOMETRY,
     &augment::color::COLOR,
     &augment::pad::PAD,
@@ -76,6 +80,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &model::random::RANDOM,
     &model::classifier::CLASSIFIER,
     &model::classify::CLASSIFY,
+    &embed::text::TEXT,
     &train::sft::SFT,
     &train::dpo::DPO,
     &train::logps::LOGPS,

