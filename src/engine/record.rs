@@ -90,7 +90,7 @@ pub fn publish(store: &Store, record: &Record) -> io::Result<Published> {
         std::fs::create_dir_all(folder)?;
     }
     store.commit()?;
-    let mut file = tempfile::NamedTempFile::new_in(store.root().join("tmp"))?;
+    let mut file = store.temporary()?;
     file.write_all(&serde_json::to_vec(&sealed).map_err(io::Error::other)?)?;
     file.as_file().sync_all()?;
     let outcome = match file.persist_noclobber(&target) {

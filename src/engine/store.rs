@@ -49,7 +49,7 @@ impl Store {
         let reference = FileRef { digest, bytes: bytes.len() as u64 };
         let target = self.path(digest);
         if !self.holds(reference) || fs::read(&target).map_or(true, |found| found != bytes) {
-            let mut file = tempfile::NamedTempFile::new_in(self.root.join("tmp"))?;
+            let mut file = self.temporary()?;
             file.write_all(bytes)?;
             self.publish(file, &target)?;
         }
@@ -59,7 +59,7 @@ impl Store {
     /// Stores a copy of a file.
     pub fn put_file(&self, path: &Path) -> io::Result<FileRef> {
         let mut source = fs::File::open(path)?;
-        let mut file = tempfile::NamedTempFile::new_in(self.root.join("tmp"))?;
+        let mut file = self.temporary()?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; 1 << 18];
         let mut bytes = 0;
@@ -130,7 +130,7 @@ impl Store {
     pub fn write_whole(&self, target: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = target.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(self.root.join("tmp"))?;
+        let mut file = self.temporary()?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(target).map_err(|e| e.error)?;
@@ -139,7 +139,7 @@ impl Store {
 
     /// Returns a private folder for one execution; it is emptied when dropped.
     pub fn scratch(&self) -> io::Result<tempfile::TempDir> {
-        tempfile::Builder::new().prefix(&format!("run-{}-", std::process::id())).tempdir_in(self.root.join("tmp"))
+        tempfile::Builder::new().prefix(&owned_by_this_process()).tempdir_in(self.root.join("tmp"))
     }
 
     /// Removes what processes that are no more have left in `tmp`.
@@ -148,10 +148,16 @@ impl Store {
             let name = entry.file_name().to_string_lossy().into_owned();
             let owner = name.strip_prefix("run-").and_then(|n| n.split('-').next()).and_then(|p| p.parse::<u32>().ok());
             if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-                let _ = fs::remove_dir_all(entry.path());
+                let path = entry.path();
+                let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
             }
         }
         Ok(())
+    }
+
+    /// Returns a private file in `tmp`, to be published by renaming; [`Store::sweep`] removes it if this process dies first.
+    pub(super) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new().prefix(&owned_by_this_process()).tempfile_in(self.root.join("tmp"))
     }
 
     fn publish(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
@@ -165,6 +171,11 @@ impl Store {
         self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(target.to_path_buf());
         Ok(())
     }
+}
+
+/// Returns how names in `tmp` start, so that [`Store::sweep`] can tell whose they are.
+fn owned_by_this_process() -> String {
+    format!("run-{}-", std::process::id())
 }
 
 /// Returns the digest of a file's bytes.
