@@ -143,12 +143,29 @@ impl QwenVl {
     /// # Errors
     /// As [`Self::embed`].
     pub fn forward_hidden(&self, batch: &Batch) -> Result<Tensor, OpError> {
+        Ok(self.forward_early(batch, self.blocks.len())?.0)
+    }
+
+    /// Returns the hidden states after the last and after the first `early` blocks, each through the final norm.
+    ///
+    /// # Shapes
+    /// Both `[b, t, d]` of the weights' dtype.
+    ///
+    /// # Errors
+    /// As [`Self::embed`].
+    pub fn forward_early(&self, batch: &Batch, early: usize) -> Result<(Tensor, Tensor), OpError> {
         let mut x_btd = self.embed(batch)?;
+        let mut early_btd = x_btd.shallow_clone();
         let (rope, mask) = (self.rope(&batch.position_ids), self.mask(batch));
-        for block in &self.blocks {
+        for (number, block) in self.blocks.iter().enumerate() {
             x_btd = block.forward(&x_btd, &rope, &mask, None);
+            if number + 1 == early {
+                early_btd = x_btd.shallow_clone();
+            }
         }
-        Ok(self.norm.forward(&x_btd))
+        let last_btd = self.norm.forward(&x_btd);
+        let early_btd = if early == self.blocks.len() { last_btd.shallow_clone() } else { self.norm.forward(&early_btd) };
+        Ok((last_btd, early_btd))
     }
 
     /// Returns the scores of the next token.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -155,7 +156,8 @@ impl Encoder {
         let mut prompt = self.text.prompt(system.map(String::as_str), &content)?;
         let mut replies = row.replies.iter().map(|r| self.text.reply(r)).collect::<Result<Vec<_>, _>>()?;
         let cut = self.cut(&mut prompt, &mut replies, image_tokens.iter().chain(&video_tokens).sum())?;
-        let cells = row.cells.as_ref().map(|words| self.cells(words, image_tokens.iter().sum())).transpose()?;
+        let cells = row.cells.as_ref().map(|texts| self.cells(texts, image_tokens.iter().sum()).map(Arc::new));
+        let cells = cells.transpose()?;
         let shared = prompt.iter().rposition(|&id| id == self.config.vision_end_id).map_or(0, |last| last + 1);
         let example = |reply: Vec<i64>| {
             let labels = vec![IGNORE; prompt.len()].into_iter().chain(reply.iter().copied()).collect();
@@ -193,11 +195,12 @@ impl Encoder {
         Ok(true)
     }
 
-    fn cells(&self, words: &[String], tokens: usize) -> Result<Vec<i64>, String> {
-        if words.len() != tokens {
-            return Err(format!("{} words for {tokens} image tokens", words.len()));
+    /// Returns the tokens of each cell's text, as they stand inside a sentence: after a blank.
+    fn cells(&self, texts: &[String], tokens: usize) -> Result<Vec<Vec<i64>>, String> {
+        if texts.len() != tokens {
+            return Err(format!("{} texts for {tokens} image tokens", texts.len()));
         }
-        words.iter().map(|w| if w.is_empty() { Ok(IGNORE) } else { self.text.first(w) }).collect()
+        texts.iter().map(|t| if t.is_empty() { Ok(Vec::new()) } else { self.text.ids(&format!(" {t}")) }).collect()
     }
 }
 

@@ -17,8 +17,8 @@ pub struct Example {
     pub videos: Vec<usize>,
     /// First tokens that rows with the same pictures may share: up to the last picture's end.
     pub shared: usize,
-    /// The token that each image token is to predict, or `IGNORE`: as many as there are image tokens.
-    pub cells: Option<Vec<i64>>,
+    /// The tokens that each image token is to predict, in any order: as many lists as there are image tokens.
+    pub cells: Option<Arc<Vec<Vec<i64>>>>,
 }
 
 /// All pictures and videos of a data set, each once, with pixels at a quarter to an eighth of their size as f32.

@@ -47,11 +47,13 @@ pub fn deal(order: &[usize], per_device: usize, world: usize) -> Vec<Vec<Vec<usi
     ranks
 }
 
-/// Where the rows of an optimizer step come from: epochs of `n` rows, `batch` rows per step, the tail of an epoch a smaller step.
+/// Where the rows of an optimizer step come from: `batch` rows per step, the tail of an epoch a smaller step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// Rows per epoch.
     pub n: usize,
+    /// Rows that follow each other in every epoch; one row each to shuffle rows freely.
+    groups: Vec<Vec<usize>>,
     /// Rows per optimizer step.
     pub batch: usize,
     /// Seed of the first epoch.
@@ -59,6 +61,11 @@ pub struct Order {
 }
 
 impl Order {
+    /// Makes an order in which groups are shuffled and the rows of a group stay together.
+    pub fn new(groups: Vec<Vec<usize>>, batch: usize, seed: u64) -> Self {
+        Self { n: groups.iter().map(Vec::len).sum(), groups, batch, seed }
+    }
+
     /// Returns the number of optimizer steps in one epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.n.div_ceil(self.batch.max(1)) as u64
@@ -73,8 +80,9 @@ impl Order {
     pub fn rows(&self, step: u64) -> Vec<usize> {
         let per_epoch = self.steps_per_epoch().max(1);
         let (epoch, at) = ((step - 1) / per_epoch, ((step - 1) % per_epoch) as usize);
-        let order = epoch_order(self.n, self.seed, epoch);
-        order.into_iter().skip(at * self.batch).take(self.batch).collect()
+        let order = epoch_order(self.groups.len(), self.seed, epoch);
+        let rows = order.into_iter().flat_map(|group| self.groups[group].iter().copied());
+        rows.skip(at * self.batch).take(self.batch).collect()
     }
 
     /// Returns how many epochs are done after `step`, counting batches of `per_device` rows as the reference log does.

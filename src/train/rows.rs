@@ -1,5 +1,7 @@
 //! Rows of a dataset as training reads them: prompt, replies, pictures, by the columns of the language's SFT and preference rows.
 
+use std::sync::Arc;
+
 use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::table::Table;
@@ -28,8 +30,8 @@ pub struct TextRow {
     pub images: Vec<Medium>,
     /// At most one video.
     pub videos: Vec<Medium>,
-    /// A word per image token.
-    pub cells: Option<Vec<String>>,
+    /// A text per image token.
+    pub cells: Option<Arc<Vec<String>>>,
 }
 
 /// Which columns are read.
@@ -39,7 +41,7 @@ pub struct Columns<'a> {
     pub prompt: Vec<&'a str>,
     /// One reply each.
     pub replies: Vec<&'a str>,
-    /// A list of words per image token.
+    /// A list of texts, one per image token.
     pub cells: Option<&'a str>,
 }
 
@@ -74,6 +76,7 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
     let images: Vec<_> = ["images", "image"].iter().filter_map(|name| optional(name)).collect();
     let video = optional("video");
     let text = |cell: Cell| cell.text().into_owned();
+    let mut said_of_cells: Option<Arc<Vec<String>>> = None;
     let rows = (0..table.rows()).map(|row| {
         let said: Vec<String> =
             prompts.iter().map(|c| text(Cell::read(c.as_ref(), row))).filter(|t| !t.is_empty()).collect();
@@ -91,7 +94,14 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
             images: media(&images),
             videos: media(&video.into_iter().collect::<Vec<_>>()),
             cells: cells.and_then(|c| match Cell::read(c.as_ref(), row) {
-                Cell::List(words) => Some(words.into_iter().map(text).collect()),
+                Cell::List(texts) if !texts.is_empty() => {
+                    let texts: Vec<String> = texts.into_iter().map(text).collect();
+                    // Neighbours on the same picture share one copy.
+                    if said_of_cells.as_deref() != Some(&texts) {
+                        said_of_cells = Some(Arc::new(texts));
+                    }
+                    said_of_cells.clone()
+                }
                 _ => None,
             }),
         }

@@ -26,6 +26,10 @@ pub trait Objective: Sync {
     type Batch: Send;
     /// Returns the number of training rows.
     fn rows(&self) -> usize;
+    /// Returns the rows that follow each other in every epoch; each row by itself unless an objective says otherwise.
+    fn groups(&self) -> Vec<Vec<usize>> {
+        (0..self.rows()).map(|row| vec![row]).collect()
+    }
     /// Makes the tensors of a step from its rows; runs ahead, on another thread.
     fn prepare(&self, rows: &[usize]) -> Result<Self::Batch, OpError>;
     /// Adds the gradients of a step to the model's, calling `fold` after each micro-batch.
@@ -132,7 +136,7 @@ pub fn run<O: Objective>(
     settings: &Settings,
     hooks: &Hooks,
 ) -> Result<Vec<Record>, OpError> {
-    let order = Order { n: objective.rows(), batch: settings.batch, seed: settings.seed };
+    let order = Order::new(objective.groups(), settings.batch, settings.seed);
     let mut total = order.total_steps(settings.epochs);
     if let Some(most) = settings.max_steps {
         total = total.min(most);

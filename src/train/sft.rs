@@ -1,6 +1,8 @@
-//! Supervised fine-tuning: cross-entropy on replies, and on words per picture cell where they are given.
+//! Supervised fine-tuning: cross-entropy on replies, and on the tokens of picture cells where they are given.
 //!
 //! Shapes: `b` batch, `t` tokens, `d` model width, `n` labelled positions.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
@@ -10,7 +12,7 @@ use super::loss;
 use super::micro::{Labelled, Layout, Micro, label_count, labelled, micro_batches, rows_at};
 use super::run::{Objective, StepLoss};
 use crate::base::OpError;
-use crate::model::collate::{IGNORE, Sample};
+use crate::model::collate::Sample;
 use crate::model::{Batch, Config, QwenVl, guard};
 
 /// How the losses of a step are averaged.
@@ -33,6 +35,8 @@ pub struct Weighting {
     pub smoothing: f64,
     /// Weight of the mean cross-entropy over picture cells.
     pub cells_weight: f64,
+    /// Text blocks after which picture cells are read; all if none.
+    pub cells_after: Option<usize>,
 }
 
 /// Supervised fine-tuning of some rows.
@@ -49,13 +53,15 @@ pub struct Sft<'a> {
     pub weighting: Weighting,
     /// How rows are laid out.
     pub layout: Layout,
+    /// Rows on the same pictures follow each other, so that a step reads each picture once.
+    pub by_picture: bool,
 }
 
 /// The tensors of one forward.
 pub struct Piece {
     batch: Batch,
     labels: Labelled,
-    /// Picture cells with a word.
+    /// Tokens of picture cells with a text.
     cells: Option<Labelled>,
 }
 
@@ -103,15 +109,26 @@ impl Sft<'_> {
     }
 
     fn piece(&self, rows: &[&Example], micro: Micro) -> Piece {
-        let words: Vec<i64> = micro.shown.iter().flat_map(|&i| rows[i].cells.iter().flatten().copied()).collect();
-        let cells = words.iter().any(|&word| word != IGNORE).then(|| {
-            let at = micro.batch.input_ids.reshape([-1]).eq(self.config.image_id).nonzero().view([-1]);
-            let targets = Tensor::from_slice(&words);
-            let kept = targets.not_equal(IGNORE).nonzero().view([-1]);
-            Labelled { at: at.index_select(0, &kept), targets: targets.index_select(0, &kept) }
-        });
+        let mut images = image_places(&micro.batch, self.config.image_id).into_iter();
+        let (mut at, mut targets) = (Vec::<i64>::new(), Vec::<i64>::new());
+        for &i in &micro.shown {
+            let tokens = rows[i].sample.ids.iter().filter(|&&id| id == self.config.image_id).count();
+            let places: Vec<i64> = images.by_ref().take(tokens).collect();
+            for (place, words) in places.into_iter().zip(rows[i].cells.iter().flat_map(|cells| cells.iter())) {
+                at.extend(vec![place; words.len()]);
+                targets.extend(words);
+            }
+        }
+        let cells = (!at.is_empty())
+            .then(|| Labelled { at: Tensor::from_slice(&at), targets: Tensor::from_slice(&targets) });
         Piece { labels: labelled(&micro.batch), batch: micro.batch, cells }
     }
+}
+
+/// Returns where image tokens stand in the flattened batch, in order.
+fn image_places(batch: &Batch, image_id: i64) -> Vec<i64> {
+    let at = batch.input_ids.reshape([-1]).eq(image_id).nonzero().view([-1]);
+    Vec::<i64>::try_from(&at).unwrap_or_default()
 }
 
 impl Objective for Sft<'_> {
@@ -119,6 +136,22 @@ impl Objective for Sft<'_> {
 
     fn rows(&self) -> usize {
         self.rows.len()
+    }
+
+    fn groups(&self) -> Vec<Vec<usize>> {
+        if !self.by_picture {
+            return (0..self.rows.len()).map(|row| vec![row]).collect();
+        }
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut known: BTreeMap<(&[usize], &[usize]), usize> = BTreeMap::new();
+        for (row, example) in self.rows.iter().enumerate() {
+            let group = *known.entry((&example.images, &example.videos)).or_insert(groups.len());
+            if group == groups.len() {
+                groups.push(Vec::new());
+            }
+            groups[group].push(row);
+        }
+        groups
     }
 
     fn prepare(&self, rows: &[usize]) -> Result<Step, OpError> {
@@ -158,6 +191,7 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
     let device = model.params.device();
     let pieces = step.pieces.iter().filter(|p| p.labels.targets.numel() > 0).count().max(1);
     let cell_scale = 1.0 / step.cells.max(1) as f64;
+    let early = how.cells_after.unwrap_or(model.blocks.len());
     let (mut loss, mut cell_loss, mut tokens) = (0.0, 0.0, 0);
     for piece in &step.pieces {
         tokens += piece.batch.tokens as u64;
@@ -167,9 +201,8 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
             Scaling::MicroMean(_) => 1.0 / (n.max(1) * pieces) as f64,
         };
         let cells = piece.cells.as_ref().filter(|_| how.cells_weight != 0.0);
-        let (at, targets): (Vec<&Tensor>, Vec<&Tensor>) =
-            cells.into_iter().chain([&piece.labels]).map(|l| (&l.at, &l.targets)).unzip();
-        let (at, targets) = (Tensor::cat(&at, 0), Tensor::cat(&targets, 0).to_device(device));
+        let targets: Vec<&Tensor> = cells.into_iter().chain([&piece.labels]).map(|l| &l.targets).collect();
+        let targets = Tensor::cat(&targets, 0).to_device(device);
         let (all, of_cells) = (targets.numel() as i64, (targets.numel() - n) as i64);
         if all == 0 {
             continue; // a mean over nothing is no number: such a micro-batch adds nothing
@@ -177,8 +210,10 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
         let weights = Tensor::full([all], scale, (Kind::Float, device));
         let _ = weights.narrow(0, 0, of_cells).fill_(cell_scale * how.cells_weight);
         let losses = guard("training step", || -> Result<Tensor, OpError> {
-            let hidden_btd = model.forward_hidden(&piece.batch)?;
-            Ok(loss::backward(&rows_at(&hidden_btd, &at), &model.head, &targets, &weights, how.smoothing))
+            let (last_btd, early_btd) = model.forward_early(&piece.batch, early)?;
+            let cells = cells.into_iter().map(|cells| rows_at(&early_btd, &cells.at));
+            let read: Vec<Tensor> = cells.chain([rows_at(&last_btd, &piece.labels.at)]).collect();
+            Ok(loss::backward(&Tensor::cat(&read, 0), &model.head, &targets, &weights, how.smoothing))
         })??;
         loss += losses.narrow(0, of_cells, n as i64).sum(Kind::Double).double_value(&[]) * scale;
         cell_loss += losses.narrow(0, 0, of_cells).sum(Kind::Double).double_value(&[]) * cell_scale;

@@ -45,12 +45,8 @@ impl Text {
         self.ids(&format!("{text}<|im_end|>\n"))
     }
 
-    /// Returns a word's first token.
-    pub fn first(&self, word: &str) -> Result<i64, String> {
-        self.ids(word)?.first().copied().ok_or_else(|| format!("`{word}` has no token"))
-    }
-
-    fn ids(&self, text: &str) -> Result<Vec<i64>, String> {
+    /// Returns the tokens of a text by itself.
+    pub fn ids(&self, text: &str) -> Result<Vec<i64>, String> {
         let encoding = self.tokenizer.encode_fast(text, false).map_err(|e| e.to_string())?;
         Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
     }

@@ -53,7 +53,7 @@ impl Objective for Echo {
     }
 
     fn backward(&self, model: &QwenVl, step: &Step, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
-        let weighting = Weighting { scaling: Scaling::TokenMean, smoothing: 0.0, cells_weight: 0.0 };
+        let weighting = Weighting { scaling: Scaling::TokenMean, smoothing: 0.0, cells_weight: 0.0, cells_after: None };
         sft::backward(model, step, weighting, fold)
     }
 

@@ -96,7 +96,7 @@ fn with(base: Json, more: Json) -> Json {
 fn sft_args(steps: u64) -> Json {
     let own = json!({
         "m": { "$input": "m" }, "data": { "$input": "data" }, "packing": false, "loss": "token_mean", "per_device": null,
-        "history": false, "smoothing": 0.0, "cells": null, "cells_weight": 1.0,
+        "history": false, "smoothing": 0.0, "cells": null, "cells_weight": 1.0, "cells_after": null, "order": "rows",
     });
     with(shared(steps), own)
 }
