@@ -7,6 +7,8 @@ use super::scene::{Object, Scene};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
+    /// The grid cell of a named object's centre, as [`cells`] names it.
+    Cell,
     /// A point on a named object, as `[(x, y)]` in fractions of the picture.
     Point,
     /// The object at a point.
@@ -27,6 +29,7 @@ impl Ask {
     /// Returns the word in the language.
     pub fn name(self) -> &'static str {
         match self {
+            Ask::Cell => "cell",
             Ask::Point => "point",
             Ask::What => "what",
             Ask::Side => "side",
@@ -49,9 +52,24 @@ pub struct Inquiry {
     pub answer: String,
 }
 
-/// Draws up to `most` questions about a scene, kinds taking turns in random order.
-pub fn questions(scene: &Scene, asks: &[Ask], most: usize, draw: &mut Draw) -> Vec<Inquiry> {
-    let mut kinds: Vec<Vec<Inquiry>> = asks.iter().map(|&ask| of_kind(scene, ask, draw)).collect();
+/// Which questions are drawn.
+#[derive(Clone, Debug)]
+pub struct Drawing {
+    /// Kinds, which take turns in random order.
+    pub asks: Vec<Ask>,
+    /// At most so many per scene.
+    pub most: usize,
+    /// Cells along each side of the grid.
+    pub grid: usize,
+    /// Share of questions with a closed set of answers that list them as lettered options.
+    pub letters: f64,
+}
+
+/// Draws questions about a scene.
+pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inquiry> {
+    let most = drawing.most;
+    let mut kinds: Vec<Vec<Inquiry>> =
+        drawing.asks.iter().map(|&ask| of_kind(scene, ask, drawing.grid, draw)).collect();
     kinds.iter_mut().for_each(|k| shuffle(k, draw));
     shuffle(&mut kinds, draw);
     let mut drawn = Vec::with_capacity(most);
@@ -63,7 +81,37 @@ pub fn questions(scene: &Scene, asks: &[Ask], most: usize, draw: &mut Draw) -> V
         }
     }
     shuffle(&mut drawn, draw);
-    drawn
+    let lettered =
+        |inquiry: Inquiry| if draw.chance(drawing.letters) { lettered(scene, inquiry, draw) } else { inquiry };
+    drawn.into_iter().map(lettered).collect()
+}
+
+/// Asks for the letter of an answer among two to four, if the answers are a closed set.
+fn lettered(scene: &Scene, inquiry: Inquiry, draw: &mut Draw) -> Inquiry {
+    let fixed = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<String>>();
+    let mut answers = match inquiry.ask {
+        Ask::Side => fixed(&["left", "right"]),
+        Ask::Depth => fixed(&["in front", "behind"]),
+        Ask::Touch | Ask::Mark => fixed(&["yes", "no"]),
+        Ask::Count => fixed(&["0", "1", "2", "3"]),
+        Ask::What => scene.objects.iter().map(Object::name).collect(),
+        Ask::Cell | Ask::Point => return inquiry,
+    };
+    answers.retain(|answer| *answer != inquiry.answer);
+    answers.sort();
+    answers.dedup();
+    shuffle(&mut answers, draw);
+    answers.truncate(3);
+    answers.push(inquiry.answer.clone());
+    if answers.len() < 2 {
+        return inquiry;
+    }
+    shuffle(&mut answers, draw);
+    let letter = |n: usize| char::from(b'A' + n as u8);
+    let right = answers.iter().position(|answer| *answer == inquiry.answer).map_or('A', letter);
+    let options: String = answers.iter().enumerate().map(|(n, answer)| format!("\n{}. {answer}", letter(n))).collect();
+    let question = format!("{}{options}\nAnswer with the letter only.", inquiry.question);
+    Inquiry { ask: inquiry.ask, question, answer: right.to_string() }
 }
 
 /// Returns a text for every cell of a `grid` x `grid` raster over the picture, row by row: the object whose box covers most of the cell, at
@@ -85,13 +133,13 @@ pub fn cells(scene: &Scene, grid: usize) -> Vec<String> {
                 }
             }
             let what = best.map_or_else(|| "table".to_owned(), |(_, object)| object.name());
-            texts.push(format!("{what} {}{}", letter(column), row % 10));
+            texts.push(format!("{what} {}", cell_name(column, row)));
         }
     }
     texts
 }
 
-fn of_kind(scene: &Scene, ask: Ask, draw: &mut Draw) -> Vec<Inquiry> {
+fn of_kind(scene: &Scene, ask: Ask, grid: usize, draw: &mut Draw) -> Vec<Inquiry> {
     let (width, height) = (scene.image.width as f64, scene.image.height as f64);
     let names: Vec<String> = scene.objects.iter().map(Object::name).collect();
     let alone = |i: usize| names.iter().filter(|n| **n == names[i]).count() == 1;
@@ -102,6 +150,14 @@ fn of_kind(scene: &Scene, ask: Ask, draw: &mut Draw) -> Vec<Inquiry> {
     };
     let make = |question: String, answer: String| Inquiry { ask, question, answer };
     match ask {
+        Ask::Cell => {
+            let at = |place: f64, size: f64| ((place / size * grid as f64).max(0.0) as usize).min(grid - 1);
+            let cell = |i: usize| {
+                let [x, y, w, h] = scene.objects[i].bbox;
+                cell_name(at(x + w / 2.0, width), at(y + h / 2.0, height))
+            };
+            things.iter().map(|&i| make(format!("Which cell holds the {}?", names[i]), cell(i))).collect()
+        }
         Ask::Point => {
             let text = |n: &str| format!("Point to the {n}. Answer with one point as [(x, y)], both between 0 and 1.");
             things.iter().map(|&i| make(text(&names[i]), point(i))).collect()
@@ -206,6 +262,7 @@ fn shuffle<T>(items: &mut [T], draw: &mut Draw) {
     }
 }
 
-fn letter(column: usize) -> char {
-    char::from(b'a' + (column % 26) as u8)
+/// Names a cell: its column as a letter, its row as a digit.
+fn cell_name(column: usize, row: usize) -> String {
+    format!("{}{}", char::from(b'a' + (column % 26) as u8), row % 10)
 }

@@ -98,6 +98,8 @@ pub struct Config {
     pub vision_end_id: i64,
     /// Ends a reply; absent in some files.
     pub eos_id: Option<i64>,
+    /// Standard deviation of fresh matrices: `initializer_range`, 0.02 where the file names none.
+    pub deviation: f64,
 }
 
 impl Config {
@@ -141,6 +143,7 @@ impl Config {
             vision_start_id: id("vision_start_token_id")?,
             vision_end_id: id("vision_end_token_id")?,
             eos_id: eos.and_then(|e| e.as_i64().or_else(|| e.get(0).and_then(Json::as_i64))),
+            deviation: anywhere("initializer_range").and_then(Json::as_f64).unwrap_or(0.02),
         })
     }
 

@@ -48,10 +48,10 @@ impl QwenVl {
         Ok(Self::new(config, params))
     }
 
-    /// Makes a model with fresh weights, as transformers initialises them (deviation 0.02).
+    /// Makes a model with fresh weights, as transformers initialises them: matrices with the deviation that the configuration names.
     pub fn random(config: Config, device: Device, kind: Kind, seed: i64) -> Self {
         let mut params = Params::zeros(&schema(&config), kind, device);
-        params.randomize(0.02, seed);
+        params.randomize(config.deviation, seed);
         Self::new(config, params)
     }
 
@@ -164,7 +164,8 @@ impl QwenVl {
             }
         }
         let last_btd = self.norm.forward(&x_btd);
-        let early_btd = if early == self.blocks.len() { last_btd.shallow_clone() } else { self.norm.forward(&early_btd) };
+        let early_btd =
+            if early == self.blocks.len() { last_btd.shallow_clone() } else { self.norm.forward(&early_btd) };
         Ok((last_btd, early_btd))
     }
 

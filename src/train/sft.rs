@@ -15,6 +15,9 @@ use crate::base::OpError;
 use crate::model::collate::Sample;
 use crate::model::{Batch, Config, QwenVl, guard};
 
+/// Rows on the same pictures that follow each other, so that a step still sees several pictures.
+const ROWS_TOGETHER: usize = 8;
+
 /// How the losses of a step are averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -119,8 +122,8 @@ impl Sft<'_> {
                 targets.extend(words);
             }
         }
-        let cells = (!at.is_empty())
-            .then(|| Labelled { at: Tensor::from_slice(&at), targets: Tensor::from_slice(&targets) });
+        let cells =
+            (!at.is_empty()).then(|| Labelled { at: Tensor::from_slice(&at), targets: Tensor::from_slice(&targets) });
         Piece { labels: labelled(&micro.batch), batch: micro.batch, cells }
     }
 }
@@ -143,13 +146,16 @@ impl Objective for Sft<'_> {
             return (0..self.rows.len()).map(|row| vec![row]).collect();
         }
         let mut groups: Vec<Vec<usize>> = Vec::new();
-        let mut known: BTreeMap<(&[usize], &[usize]), usize> = BTreeMap::new();
+        let mut open: BTreeMap<(&[usize], &[usize]), usize> = BTreeMap::new();
         for (row, example) in self.rows.iter().enumerate() {
-            let group = *known.entry((&example.images, &example.videos)).or_insert(groups.len());
-            if group == groups.len() {
+            let group = open.entry((&example.images, &example.videos)).or_insert(groups.len());
+            if groups.get(*group).is_some_and(|rows| rows.len() == ROWS_TOGETHER) {
+                *group = groups.len();
+            }
+            if *group == groups.len() {
                 groups.push(Vec::new());
             }
-            groups[group].push(row);
+            groups[*group].push(row);
         }
         groups
     }

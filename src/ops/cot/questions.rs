@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use crate::base::OpError;
 use crate::data::cell::{self, Cell};
 use crate::data::draw::{Draw, row_keys};
-use crate::data::inquiry::{self, Ask};
+use crate::data::inquiry::{self, Ask, Drawing};
 use crate::data::scene;
 use crate::data::schema::list_of;
 use crate::data::table::{Table, image_type};
@@ -20,7 +20,7 @@ pub static QUESTIONS: Builtin = Builtin {
         signature: r#"
 ## Makes questions with exact answers from annotated scenes: what a model can be pre-trained on before anybody has written a question.
 ##
-## "point": a point on a named object. "what": the object at a point. "side", "depth": left or right, in front of or behind another
+## "cell": the grid cell of a named object. "point": a point on it. "what": the object at a point. "side", "depth": left or right, in front of or behind another
 ## object. "touch": whether two objects stand right beside each other. "count": the number of a kind, zero included. "mark": whether
 ## there is a hazard mark. Only objects whose name is the only one of its kind in the picture are asked for by name.
 ## `.cells` says for every cell of a grid over the picture what is there, one text a cell, row by row: the object that covers most
@@ -31,11 +31,14 @@ op cot.questions(
     relations: [{ subject: Int, predicate: Str, object: Int }], ..r
   }],
   ## Kinds of question.
-  ask: [enum { point, what, side, depth, touch, count, mark }] = ["point", "what", "side", "depth", "touch", "count", "mark"],
+  ask: [enum { cell, point, what, side, depth, touch, count, mark }] =
+    ["point", "what", "side", "depth", "touch", "count", "mark"],
   ## Questions drawn for each scene, at most; kinds take turns.
   per_scene: Int = 8,
   ## Cells along each side of the grid of `.cells`.
   grid: Int = 8,
+  ## Share of questions with a closed set of answers that list these as lettered options and ask for the letter.
+  letters: Ratio = 0%,
 ) -> Dataset[{ id: Str, kind: Str, instruction: Str, input: Str, output: Str, images: [Image], cells: [Str] }]"#,
         class: Class::Sampled,
         effect: Effect::RowExpand,
@@ -49,12 +52,14 @@ struct Args {
     ask: Vec<Ask>,
     per_scene: usize,
     grid: usize,
+    letters: f64,
 }
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut args: Args = cx.args()?;
     args.ask.sort_unstable();
     args.ask.dedup();
+    let drawing = Drawing { asks: args.ask, most: args.per_scene, grid: args.grid.max(1), letters: args.letters };
     let table = cx.table("scenes")?;
     let scenes = scene::read(&table)?;
     let keys = row_keys(&table, &["image", "objects", "relations"])?;
@@ -66,8 +71,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     for (scene, key) in scenes.iter().zip(keys) {
         let mut draw = Draw::new(cx.stream, key);
         let picture = scene.image.cell();
-        let cells: Vec<Cell<'static>> = inquiry::cells(scene, args.grid).into_iter().map(text).collect();
-        for (n, q) in inquiry::questions(scene, &args.ask, args.per_scene, &mut draw).into_iter().enumerate() {
+        let cells: Vec<Cell<'static>> = inquiry::cells(scene, drawing.grid).into_iter().map(text).collect();
+        for (n, q) in inquiry::questions(scene, &drawing, &mut draw).into_iter().enumerate() {
             let row = [
                 text(format!("{}-{n}", &scene.image.digest[..12.min(scene.image.digest.len())])),
                 text(q.ask.name().to_owned()),

@@ -12,7 +12,8 @@ use crate::torch_run;
 pub static RANDOM: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## A Qwen2.5-VL with fresh weights, as `transformers` initialises it: matrices from N(0, 0.02²), norms 1, biases 0.
+## A Qwen2.5-VL with fresh weights, as `transformers` initialises it: matrices from N(0, d²) where d is `initializer_range` of the
+## config (0.02 if it names none), norms 1, biases 0.
 op model.random(
   ## A `config.json`: its path relative to the recipe, or its text. Vocabulary size and special ids come from the tokenizer where
   ## the config leaves them out.

@@ -39,8 +39,8 @@ op train.sft(
   history: Bool = false,
   ## Part of each target spread evenly over the vocabulary.
   smoothing: Float = 0.0,
-  ## Which rows follow each other: any, or those on the same pictures. A step then reads a picture once for all its rows, which
-  ## is several times as fast; its rows are less mixed.
+  ## Which rows follow each other: any, or up to eight on the same pictures. A step then reads a picture once for all its rows,
+  ## which is several times as fast; its rows are less mixed.
   order: enum { rows, pictures } = "rows",
   ## Column with a list of texts, one per image token of the row (28 x 28 pixels, row by row); empty for none. Each image token
   ## then predicts the tokens of its text, in any order, through the ordinary output layer: dense supervision for pre-training.
