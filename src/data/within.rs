@@ -19,12 +19,7 @@ use crate::base::OpError;
 pub fn groups(table: &Table, columns: &[String], distance: u32, blobs: &dyn Blobs) -> Result<Vec<u32>, OpError> {
     let mut cells = Vec::new();
     for name in columns {
-        let array = table.column(name)?;
-        let media = match array.data_type() {
-            DataType::List(item) => is_media(item.data_type()),
-            ty => is_media(ty),
-        };
-        cells.push((table.cells(name)?, media));
+        cells.push((table.cells(name)?, is_picture(table.column(name)?.data_type())));
     }
     let mut pictures = BTreeSet::new();
     if distance > 0 {
@@ -49,6 +44,14 @@ pub fn groups(table: &Table, columns: &[String], distance: u32, blobs: &dyn Blob
         group.push(*known.entry(key).or_insert(next));
     }
     Ok(group)
+}
+
+/// Says whether cells of a type are pictures or videos, or lists of them.
+pub fn is_picture(ty: &DataType) -> bool {
+    match ty {
+        DataType::List(item) => is_media(item.data_type()),
+        ty => is_media(ty),
+    }
 }
 
 /// Collects the digests of the pictures in a cell; videos have no size.

@@ -20,6 +20,16 @@ impl Bounds {
     pub fn contain(&self, x: f64) -> bool {
         self.from <= x && x <= self.to
     }
+
+    /// Says how a number is outside; none when it is inside.
+    pub fn outside(&self, x: f64) -> Option<&'static str> {
+        match () {
+            () if self.contain(x) => None,
+            () if x < self.from => Some("below the range"),
+            () if x > self.to => Some("above the range"),
+            () => Some("not a number"),
+        }
+    }
 }
 
 impl TryFrom<Json> for Bounds {

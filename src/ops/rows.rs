@@ -31,11 +31,42 @@ pub fn condition(expr: &RowExpr, table: &Table, threads: usize) -> Result<Vec<bo
     pooled(threads, || program.mask(table))?
 }
 
-/// Drops the rows that have a reason, tells their fate, and counts.
-pub fn drop_rows(cx: &mut Context, table: &Table, reasons: &[Option<String>]) -> Result<Table, OpError> {
+/// Why a row is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// What the row has in common with others dropped for the same reason: what is counted. Empty: not counted on its own.
+    pub kind: String,
+    /// What is told about this row.
+    pub why: String,
+}
+
+impl Reason {
+    /// Makes a reason of a kind.
+    pub fn new(kind: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { kind: kind.into(), why: why.into() }
+    }
+}
+
+impl From<String> for Reason {
+    fn from(why: String) -> Self {
+        Self { kind: String::new(), why }
+    }
+}
+
+/// Drops the rows that have a reason, tells their fate, and counts: rows read, kept and dropped, and the dropped ones by kind of reason
+/// under `dropped: KIND`.
+pub fn drop_rows<R: Clone + Into<Reason>>(
+    cx: &mut Context,
+    table: &Table,
+    reasons: &[Option<R>],
+) -> Result<Table, OpError> {
     for (row, reason) in reasons.iter().enumerate() {
-        if let Some(why) = reason {
-            cx.fates.push(Fate { row: table.name(row), what: "dropped".into(), why: why.clone() });
+        if let Some(reason) = reason {
+            let Reason { kind, why } = reason.clone().into();
+            cx.fates.push(Fate { row: table.name(row), what: "dropped".into(), why });
+            if !kind.is_empty() {
+                *cx.counts.entry(format!("dropped: {kind}")).or_default() += 1;
+            }
         }
     }
     let keep: Vec<bool> = reasons.iter().map(Option::is_none).collect();

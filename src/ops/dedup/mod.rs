@@ -6,6 +6,7 @@ pub mod minhash;
 pub mod semantic;
 pub mod simhash;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
@@ -15,9 +16,9 @@ use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::clusters::{self, Links, Rule};
 use crate::data::table::Table;
-use crate::data::within;
+use crate::data::{text, within};
 use crate::engine::{Context, Outputs};
-use crate::ops::rows::{self, pooled};
+use crate::ops::rows::{self, Reason, pooled};
 
 /// Which row of a cluster stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -99,11 +100,13 @@ impl Scope {
         let keeper = clusters::resolve(links, self.common.rule, &rank);
         let mut copies = vec![0i64; keeper.len()];
         keeper.iter().for_each(|&k| copies[k as usize] += 1);
-        let reasons: Vec<Option<String>> = keeper
+        let kinds = Kinds::new(&self.table, on, &self.common.within)?;
+        let reasons: Vec<Option<Reason>> = keeper
             .iter()
             .enumerate()
             .map(|(row, &k)| {
-                (k as usize != row).then(|| format!("{} {}", why(row, k as usize), self.table.name(k as usize)))
+                let k = k as usize;
+                (k != row).then(|| Reason::new(kinds.of(row, k), format!("{} {}", why(row, k), self.table.name(k))))
             })
             .collect();
         let names: ArrayRef =
@@ -112,13 +115,8 @@ impl Scope {
         let labelled = self.table.with_column("cluster", names)?.with_column("copies", copies)?;
         cx.counts.insert(
             "clusters".into(),
-            reasons
-                .iter()
-                .zip(&keeper)
-                .filter(|(r, _)| r.is_some())
-                .map(|(_, k)| k)
-                .collect::<std::collections::BTreeSet<_>>()
-                .len() as u64,
+            reasons.iter().zip(&keeper).filter(|(r, _)| r.is_some()).map(|(_, k)| k).collect::<BTreeSet<_>>().len()
+                as u64,
         );
         Ok(Context::rows(rows::drop_rows(cx, &labelled, &reasons)?))
     }
@@ -144,5 +142,40 @@ impl Scope {
         let mut rank = vec![0; rows];
         order.iter().enumerate().for_each(|(place, &row)| rank[row as usize] = place as u32);
         Ok(rank)
+    }
+}
+
+/// Tells kinds of duplicates apart, for the counts: equal texts from similar ones, equal files of pictures from others that look the same.
+struct Kinds<'t> {
+    texts: Vec<String>,
+    pictures: Vec<Vec<Cell<'t>>>,
+}
+
+impl<'t> Kinds<'t> {
+    fn new(table: &'t Table, on: &[String], within: &[String]) -> Result<Self, OpError> {
+        let texts = if on.is_empty() { Vec::new() } else { table.texts(on)? };
+        let mut pictures = Vec::new();
+        for name in within {
+            if within::is_picture(table.column(name)?.data_type()) {
+                pictures.push(table.cells(name)?);
+            }
+        }
+        Ok(Self { texts, pictures })
+    }
+
+    fn of(&self, a: usize, b: usize) -> String {
+        let same = |a: &String, b: &String| text::normalise(a) == text::normalise(b);
+        let text = match self.texts.get(a).zip(self.texts.get(b)) {
+            None => "same look",
+            Some((a, b)) if same(a, b) => "same text",
+            Some(_) => "similar text",
+        };
+        let files = |cell: &Cell<'_>| {
+            let mut digests = BTreeSet::new();
+            within::collect(cell, &mut digests);
+            digests
+        };
+        let copied = self.pictures.iter().any(|column| files(&column[a]) != files(&column[b]));
+        if copied { format!("{text}, picture encoded anew") } else { text.to_owned() }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::rows;
+use crate::ops::rows::{self, Reason};
 use crate::spec::{OpSpec, RowExpr};
 
 /// The operator.
@@ -61,28 +61,29 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         known_keywords(schema)?;
     }
     let texts = d.texts(std::slice::from_ref(&args.of))?;
-    let judge = |row: usize| -> Option<String> {
+    let judge = |row: usize| -> Option<Reason> {
         let text = texts[row].as_str();
         if text.trim().is_empty() {
-            return (args.empty == "drop").then(|| format!(".{} is empty", args.of));
+            return (args.empty == "drop").then(|| Reason::new("empty", format!(".{} is empty", args.of)));
         }
         for (form, when) in demands.iter().filter(|(_, when)| when[row]) {
             if let Some(fault) = form.fault(text) {
                 debug_assert!(when[row]);
-                return Some(format!(".{}: {fault}: {}", args.of, short(text)));
+                return Some(Reason::new(fault, format!(".{}: {fault}: {}", args.of, short(text))));
             }
         }
         if let Some(pattern) = pattern.as_ref().filter(|p| !p.is_match(text)) {
-            return Some(format!(".{} does not match {pattern}: {}", args.of, short(text)));
+            let why = format!(".{} does not match {pattern}: {}", args.of, short(text));
+            return Some(Reason::new("another pattern", why));
         }
         let schema = args.schema.as_ref()?;
         let fault = match serde_json::from_str::<Json>(text) {
             Ok(value) => violation(&value, schema, "$")?,
             Err(e) => format!("no JSON: {e}"),
         };
-        Some(format!(".{}: {fault}", args.of))
+        Some(Reason::new("another schema", format!(".{}: {fault}", args.of)))
     };
-    let reasons: Vec<Option<String>> = (0..d.rows()).map(|row| if scope[row] { judge(row) } else { None }).collect();
+    let reasons: Vec<Option<Reason>> = (0..d.rows()).map(|row| if scope[row] { judge(row) } else { None }).collect();
     Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
 }
 

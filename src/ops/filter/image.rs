@@ -11,7 +11,7 @@ use crate::data::cell::Cell;
 use crate::data::{media, within};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::bounds::Bounds;
-use crate::ops::rows::{self, pooled};
+use crate::ops::rows::{self, Reason, pooled};
 use crate::spec::OpSpec;
 
 /// The operator.
@@ -69,11 +69,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let needed = lists.iter().zip(&scope).filter(|(_, scoped)| **scoped).flat_map(|(l, _)| l);
     let distinct: Vec<&String> = needed.collect::<BTreeSet<_>>().into_iter().collect();
     let store = cx.store;
-    let judged: Vec<Option<String>> = pooled(cx.threads, || {
+    let judged: Vec<Option<Reason>> = pooled(cx.threads, || {
         distinct.par_iter().map(|hex| judge(&args, hex, store)).collect::<Result<Vec<_>, OpError>>()
     })??;
-    let faults: BTreeMap<&String, Option<String>> = distinct.into_iter().zip(judged).collect();
-    let reasons: Vec<Option<String>> = lists
+    let faults: BTreeMap<&String, Option<Reason>> = distinct.into_iter().zip(judged).collect();
+    let reasons: Vec<Option<Reason>> = lists
         .iter()
         .zip(&scope)
         .map(|(list, scoped)| {
@@ -88,16 +88,16 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
 }
 
 /// Says what is wrong with a picture.
-fn judge(args: &Args, hex: &str, blobs: &dyn Blobs) -> Result<Option<String>, OpError> {
+fn judge(args: &Args, hex: &str, blobs: &dyn Blobs) -> Result<Option<Reason>, OpError> {
     let digest = Digest::parse(hex).ok_or_else(|| OpError::new("E0503", format!("{hex} is no digest")))?;
     let picture = match media::decode(&blobs.get(digest)?) {
         Ok((_, picture)) => picture,
-        Err(why) => return Ok((args.broken == "drop").then(|| format!("a picture {why}"))),
+        Err(why) => return Ok((args.broken == "drop").then(|| Reason::new("broken", format!("a picture {why}")))),
     };
     let (w, h) = (f64::from(picture.width()), f64::from(picture.height()));
     let outside = |what: &str, bounds: Option<Bounds>, value: f64| {
         let bounds = bounds.filter(|b| !b.contain(value))?;
-        Some(format!("a picture's {what} is {value:.3}, outside {bounds}"))
+        Some(Reason::new(what, format!("a picture's {what} is {value:.3}, outside {bounds}")))
     };
     let luma = picture.to_luma8();
     Ok(outside("shorter side", args.side, w.min(h))

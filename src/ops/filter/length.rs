@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::bounds::Bounds;
-use crate::ops::rows::{self, pooled};
+use crate::ops::rows::{self, Reason, pooled};
 use crate::spec::OpSpec;
 
 /// The operator.
@@ -54,8 +54,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
     };
     let unit = if cx.inputs.contains_key("by") { "tokens" } else { "characters" };
-    let why = |n: usize| (!args.keep.contain(n as f64)).then(|| format!("{n} {unit}, outside {}", args.keep));
-    let reasons: Vec<Option<String>> =
+    let why = |n: usize| args.keep.outside(n as f64).map(|side| Reason::new(side, format!("{n} {unit}, outside {}", args.keep)));
+    let reasons: Vec<Option<Reason>> =
         lengths.iter().zip(&scope).map(|(n, scoped)| if *scoped { why(*n) } else { None }).collect();
     let tokens: ArrayRef = Arc::new(Int64Array::from_iter_values(lengths.iter().map(|n| *n as i64)));
     Ok(Context::rows(rows::drop_rows(cx, &d.with_column("tokens", tokens)?, &reasons)?))

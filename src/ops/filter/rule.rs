@@ -3,7 +3,7 @@
 use crate::base::OpError;
 use crate::data::rowexpr::show;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::rows;
+use crate::ops::rows::{self, Reason};
 use crate::spec::{OpSpec, RowExpr};
 
 /// The operator.
@@ -32,6 +32,6 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let d = cx.table("d")?;
     let holds = rows::condition(&args.condition, &d, cx.threads)?;
     let why = format!("not {}", show(&args.condition));
-    let reasons: Vec<Option<String>> = holds.into_iter().map(|h| (!h).then(|| why.clone())).collect();
+    let reasons: Vec<Option<Reason>> = holds.into_iter().map(|h| (!h).then(|| Reason::new(&*why, &*why))).collect();
     Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
 }

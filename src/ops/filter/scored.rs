@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::base::OpError;
 use crate::data::table::Table;
 use crate::engine::{Context, Outputs};
-use crate::ops::rows::{drop_rows, in_scope};
+use crate::ops::bounds::Bounds;
+use crate::ops::rows::{Reason, drop_rows, in_scope};
 
 /// Which scores are kept.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -42,20 +43,20 @@ pub fn keep(
     let chosen: Vec<usize> = (0..table.rows()).filter(|&row| scope[row]).collect();
     let scores = score(cx, &chosen)?;
     let mut column = vec![None; table.rows()];
-    let mut reasons: Vec<Option<String>> = vec![None; table.rows()];
+    let mut reasons: Vec<Option<Reason>> = vec![None; table.rows()];
     for (&row, score) in chosen.iter().zip(scores) {
         match score {
             Ok(score) => column[row] = Some(score),
-            Err(why) => reasons[row] = Some(why),
+            Err(why) => reasons[row] = Some(Reason::new("no score", why)),
         }
     }
     let scored = |row: &usize| column[*row].map(|score: f64| (*row, score));
     match *keep {
         Keep::Range { from, to } => {
+            let bounds = Bounds { from: from.unwrap_or(f64::NEG_INFINITY), to: to.unwrap_or(f64::INFINITY) };
             for (row, score) in chosen.iter().filter_map(scored) {
-                if from.is_some_and(|from| score < from) || to.is_some_and(|to| score > to) || score.is_nan() {
-                    reasons[row] = Some(format!("{name} {score:.4} is outside the range"));
-                }
+                let outside = |side| Reason::new(side, format!("{name} {score:.4} is outside {bounds}"));
+                reasons[row] = bounds.outside(score).map(outside);
             }
         }
         Keep::Top { top } => {
@@ -63,7 +64,8 @@ pub fn keep(
             let sign = if best == Best::Lowest { 1.0 } else { -1.0 };
             ranked.sort_by(|a, b| (a.1 * sign).total_cmp(&(b.1 * sign)).then(a.0.cmp(&b.0)));
             for (place, (row, score)) in ranked.into_iter().enumerate().skip(top) {
-                reasons[row] = Some(format!("{name} {score:.4} is place {} of {top} kept", place + 1));
+                let why = format!("{name} {score:.4} is place {} of {top} kept", place + 1);
+                reasons[row] = Some(Reason::new("not among the best", why));
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::bounds::Bounds;
-use crate::ops::rows;
+use crate::ops::rows::{self, Reason};
 use crate::spec::OpSpec;
 
 /// The operator.
@@ -36,9 +36,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let scope = rows::in_scope(cx, &d)?;
     let why = |text: &String| {
         let n = text.split_whitespace().count();
-        (!args.keep.contain(n as f64)).then(|| format!("{n} words, outside {}", args.keep))
+        args.keep.outside(n as f64).map(|side| Reason::new(side, format!("{n} words, outside {}", args.keep)))
     };
     let texts = d.texts(&args.of)?;
-    let reasons: Vec<Option<String>> = texts.iter().zip(&scope).map(|(t, s)| if *s { why(t) } else { None }).collect();
+    let reasons: Vec<Option<Reason>> = texts.iter().zip(&scope).map(|(t, s)| if *s { why(t) } else { None }).collect();
     Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
 }
