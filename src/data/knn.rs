@@ -44,10 +44,17 @@ impl Vectors {
 /// Rows per block: two blocks of 384-wide vectors fit the second-level cache.
 const BLOCK: usize = 128;
 
-/// Links rows of the same group whose cosine is at least `similar`, at most the `neighbors` nearest of each row; ties go to the earlier row.
+/// Links rows of the same group whose cosine is at least `similar` and which are not told `apart`, at most the `neighbors` nearest of each row; ties
+/// go to the earlier row.
 ///
 /// Every pair is looked at. Sums run in one fixed order, so the result does not depend on the number of threads.
-pub fn links(vectors: &Vectors, group: &[u32], similar: f32, neighbors: usize) -> Links {
+pub fn links(
+    vectors: &Vectors,
+    group: &[u32],
+    similar: f32,
+    neighbors: usize,
+    apart: impl Fn(usize, usize) -> bool + Sync,
+) -> Links {
     let rows = vectors.count();
     let mut links = Links { class: (0..rows as u32).collect(), edges: Vec::new() };
     for group in groups(group, 0..rows as u32) {
@@ -59,7 +66,7 @@ pub fn links(vectors: &Vectors, group: &[u32], similar: f32, neighbors: usize) -
                     for (best, &a) in best.iter_mut().zip(queries) {
                         for &b in others.iter().filter(|&&b| b != a) {
                             let cosine = vectors.cosine(a as usize, b as usize);
-                            if cosine >= similar {
+                            if cosine >= similar && !apart(a as usize, b as usize) {
                                 best.push((cosine, b));
                             }
                         }

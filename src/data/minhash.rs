@@ -25,6 +25,9 @@ pub struct Options {
     pub rule: Rule,
 }
 
+/// Says of two texts, by their place, that they are no duplicates for another reason.
+pub type Apart<'a> = &'a (dyn Fn(usize, usize) -> bool + Sync);
+
 /// Groups up to this size are compared pair by pair when candidates are confirmed anyway: cheaper than a signature, and misses nothing.
 const SMALL: usize = 48;
 /// Lanes of a signature that are computed together, in registers.
@@ -32,12 +35,12 @@ const LANES: usize = 32;
 
 /// Finds near-duplicates among texts of the same group. A text without words has no duplicates.
 ///
-/// With `verify`, a pair is linked exactly if it is a candidate and `|A ∩ B| / |A ∪ B| ≥ similar` over the sets of shingles. The chance that a pair of
+/// A pair that `apart` tells apart is never linked. With `verify`, another pair is linked exactly if it is a candidate and `|A ∩ B| / |A ∪ B| ≥ similar` over the sets of shingles. The chance that a pair of
 /// similarity `s` becomes a candidate is `1 − (1 − s^rows)^bands`. The result does not depend on the number of threads.
 ///
 /// # Source
 /// Broder 1997, "On the resemblance and containment of documents"; banding: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4.
-pub fn links(texts: &[String], group: &[u32], options: &Options) -> Links {
+pub fn links(texts: &[String], group: &[u32], options: &Options, apart: Apart<'_>) -> Links {
     let identity: Vec<Option<u128>> = texts
         .par_iter()
         .zip(group)
@@ -52,7 +55,7 @@ pub fn links(texts: &[String], group: &[u32], options: &Options) -> Links {
     let distinct = (0..texts.len() as u32).filter(|&r| links.represents(r) && identity[r as usize].is_some());
     let groups = groups(group, distinct);
     let (small, large): (Vec<_>, Vec<_>) = groups.into_iter().partition(|g| options.verify && g.len() <= SMALL);
-    let compare = Compare { texts, options, sets: texts.iter().map(|_| OnceLock::new()).collect() };
+    let compare = Compare { texts, options, apart, sets: texts.iter().map(|_| OnceLock::new()).collect() };
     let mut joined = Sets::new(texts.len());
     compare.all(&small, &mut joined, &mut links.edges);
     let members: Vec<u32> = large.into_iter().flatten().collect();
@@ -77,6 +80,7 @@ pub fn links(texts: &[String], group: &[u32], options: &Options) -> Links {
 struct Compare<'a> {
     texts: &'a [String],
     options: &'a Options,
+    apart: Apart<'a>,
     sets: Vec<OnceLock<Box<[u64]>>>,
 }
 
@@ -109,7 +113,7 @@ impl Compare<'_> {
                     continue;
                 }
                 let (a, b) = (bucket[i].min(bucket[j]), bucket[i].max(bucket[j]));
-                if !self.options.verify || self.near(a, b) {
+                if (!self.options.verify || self.near(a, b)) && !(self.apart)(a as usize, b as usize) {
                     local.union(i as u32, j as u32);
                     found.push((a, b));
                 }

@@ -6,6 +6,7 @@ pub mod cell;
 pub mod clusters;
 pub mod color;
 pub mod columnar;
+pub mod contrast;
 pub mod csv;
 pub mod draw;
 pub mod episode;

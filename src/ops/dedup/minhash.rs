@@ -2,6 +2,7 @@
 
 use super::{Scope, signature};
 use crate::base::OpError;
+use crate::data::contrast::Contrasts;
 use crate::data::minhash::{self, Options};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
@@ -27,7 +28,11 @@ op dedup.minhash(
   ## Hash values per band.
   rows: Int = 4,
   ## Confirm each candidate by its exact similarity. Without it, texts below `similar` are merged too.
-  verify: Bool = true,"#
+  verify: Bool = true,
+  ## Rows are told apart by words that stand in each other's place in at least this many otherwise equal texts, such as red and blue; words that are
+  ## mostly exchanged in rows that agree on `within`, such as color and colour, do not count. Then `similar` can be much lower. 0: the similarity
+  ## alone counts.
+  contrast: Int = 0,"#
         ),
         takes_where: true,
         ..OpSpec::BASE
@@ -43,6 +48,7 @@ struct Args {
     bands: usize,
     rows: usize,
     verify: bool,
+    contrast: u32,
 }
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
@@ -62,7 +68,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         verify: args.verify,
         rule: scope.common.rule,
     };
-    let links = pooled(cx.threads, || minhash::links(&texts, &scope.group, &options))?;
+    let links = pooled(cx.threads, || {
+        let contrasts = (args.contrast > 0).then(|| Contrasts::mine(&texts, &scope.group, args.contrast));
+        let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
+        minhash::links(&texts, &scope.group, &options, &apart)
+    })?;
     scope.finish(cx, &links, &args.on, |a, b| {
         let similarity = 100.0 * minhash::jaccard(&texts[a], &texts[b], args.shingle);
         format!("near-duplicate (Jaccard {similarity:.0} %) of")

@@ -1,9 +1,20 @@
 //! `dedup.semantic`: rows whose texts mean the same, by the cosine of their vectors.
 
-use super::{Scope, signature};
+#[cfg(feature = "torch")]
+use super::Scope;
+use super::signature;
+#[cfg(feature = "torch")]
 use crate::base::OpError;
+#[cfg(feature = "torch")]
+use crate::data::clusters::groups;
+#[cfg(feature = "torch")]
+use crate::data::contrast::Contrasts;
+#[cfg(feature = "torch")]
 use crate::data::knn::{self, Vectors};
-use crate::engine::{Builtin, Context, Outputs};
+use crate::engine::Builtin;
+#[cfg(feature = "torch")]
+use crate::engine::{Context, Outputs};
+#[cfg(feature = "torch")]
 use crate::ops::rows::pooled;
 use crate::spec::{Class, OpSpec, Pool};
 use crate::torch_run;
@@ -24,6 +35,10 @@ op dedup.semantic(
   neighbors: Int = 10,
   ## Cosine from which two rows are duplicates.
   similar: Ratio = 95%,
+  ## Rows are told apart by words that stand in each other's place in at least this many otherwise equal texts, such as red and blue, or left and
+  ## right: to an encoder these mean nearly the same, to the answer they do not. Words that are mostly exchanged in rows that agree on `within` do
+  ## not count. Then `similar` can be much lower. 0: the cosine alone counts.
+  contrast: Int = 0,
   ## How neighbours are searched.
   search: enum { auto, exact, cells } = "auto","#
         ),
@@ -36,53 +51,46 @@ op dedup.semantic(
 };
 
 /// Arguments that decide what is near.
+#[cfg(feature = "torch")]
 #[derive(serde::Deserialize)]
-pub struct Args {
-    /// Columns compared.
-    pub on: Vec<String>,
-    /// Edges kept per row.
-    pub neighbors: usize,
-    /// Least cosine.
-    pub similar: f64,
-    /// `auto`, `exact` or `cells`.
-    pub search: String,
+struct Args {
+    on: Vec<String>,
+    neighbors: usize,
+    similar: f64,
+    contrast: u32,
+    search: String,
 }
 
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
-    by_vectors(cx, |cx, texts| {
-        let encoded = crate::ops::embed::encode(cx, "embed", texts)?;
-        Ok((encoded.flat(), encoded.width))
-    })
-}
-
-/// Finishes `dedup.semantic` once there is a vector for each row of `d`, in order: `encode` makes them from the joined texts.
-///
-/// # Shapes
-/// `encode` returns `[rows · width]` f32 and `width`.
-///
-/// # Errors
-/// `E0612` when `search` asks for cells, which this version does not have, or when the numbers of rows and vectors differ.
-pub fn by_vectors(
-    cx: &mut Context,
-    encode: impl FnOnce(&mut Context, &[String]) -> Result<(Vec<f32>, usize), OpError>,
-) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     if args.search == "cells" {
         return Err(OpError::new("E0612", "search by cells is not built yet").help("write `search: \"exact\"`"));
     }
     let scope = Scope::new(cx)?;
     let texts = scope.texts(&args.on)?;
-    let (data, width) = encode(cx, &texts)?;
-    let vectors = Vectors::new(data, width);
-    if vectors.count() != texts.len() {
-        let message = format!("the encoder gave {} vectors for {} rows", vectors.count(), texts.len());
-        return Err(OpError::new("E0612", message));
-    }
     // A row outside `where` gets a group of its own, so that it is compared with none.
     let rows = texts.len() as u32;
     let group: Vec<u32> =
         (0..rows).map(|r| if scope.rows[r as usize] { scope.group[r as usize] } else { rows + r }).collect();
-    let links = pooled(cx.threads, || knn::links(&vectors, &group, args.similar as f32, args.neighbors))?;
+    let vectors = vectors(cx, &texts, &group)?;
+    let links = pooled(cx.threads, || {
+        let contrasts = (args.contrast > 0).then(|| Contrasts::mine(&texts, &group, args.contrast));
+        let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
+        knn::links(&vectors, &group, args.similar as f32, args.neighbors, apart)
+    })?;
     scope.finish(cx, &links, &args.on, |a, b| format!("same meaning (cosine {:.3}) as", vectors.cosine(a, b)))
+}
+
+/// Returns a vector for each text. Those that are alone in their group are compared with none, so they are not encoded and stay zeros.
+#[cfg(feature = "torch")]
+fn vectors(cx: &Context, texts: &[String], group: &[u32]) -> Result<Vectors, OpError> {
+    let compared: Vec<usize> = groups(group, 0..group.len() as u32).into_iter().flatten().map(|r| r as usize).collect();
+    let some: Vec<&str> = compared.iter().map(|&row| texts[row].as_str()).collect();
+    let encoded = crate::ops::embed::encode(cx, "embed", &some)?;
+    let mut data = vec![0.0; texts.len() * encoded.width];
+    for (i, row) in compared.into_iter().enumerate() {
+        data[row * encoded.width..][..encoded.width].copy_from_slice(encoded.get(i));
+    }
+    Ok(Vectors::new(data, encoded.width))
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 
 use crate::base::OpError;
-use crate::data::{text, within};
+use crate::data::clusters::{self, Rule};
+use crate::data::contrast::Contrasts;
+use crate::data::{minhash, text, within};
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::rows::{self, pooled};
+use crate::ops::rows::{self, Reason, pooled};
 use crate::spec::OpSpec;
 
 /// The operator.
@@ -26,6 +28,13 @@ op filter.conflict(
   within: Cols = [],
   ## Bits by which the 64-bit hashes of two pictures of `within` may differ; chains count. 0: the same bytes.
   image_distance: Int = 4,
+  ## Questions are the same from this Jaccard similarity of their word shingles; chains count. 100%: only when they read the same.
+  similar: Ratio = 100%,
+  ## Words per shingle, lower-cased.
+  shingle: Int = 2,
+  ## Questions are told apart by words that stand in each other's place in at least this many otherwise equal questions, such as red and blue; words
+  ## that are mostly exchanged where `within` and the answer agree do not count. 0: the similarity alone counts.
+  contrast: Int = 0,
   ## majority: the answer given most often stays. none: every row of a question with two answers goes.
   keep: enum { majority, none } = "majority",
   ## Compare without regard to case, blanks and punctuation.
@@ -44,6 +53,9 @@ struct Args {
     #[serde(default)]
     within: Vec<String>,
     image_distance: u32,
+    similar: f64,
+    shingle: usize,
+    contrast: u32,
     keep: String,
     normalise: bool,
 }
@@ -56,26 +68,65 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let form = |texts: Vec<String>| -> Vec<String> {
         if args.normalise { texts.iter().map(|t| text::normalise(t)).collect() } else { texts }
     };
-    let questions = form(d.texts(&args.question)?);
     let answers = form(d.texts(std::slice::from_ref(&args.answer))?);
-    let mut votes: BTreeMap<(u32, &str), BTreeMap<&str, i64>> = BTreeMap::new();
+    let asked = d.texts(&args.question)?;
+    let questions = if args.similar < 1.0 {
+        let group: Vec<u32> = (0..d.rows()).map(|r| if scope[r] { group[r] } else { (d.rows() + r) as u32 }).collect();
+        pooled(cx.threads, || alike(&args, &asked, &answers, &group))?
+    } else {
+        numbers(form(asked).into_iter().zip(&group))
+    };
+    let mut votes: BTreeMap<u32, BTreeMap<&str, i64>> = BTreeMap::new();
     for row in (0..d.rows()).filter(|&r| scope[r]) {
-        *votes.entry((group[row], &questions[row])).or_default().entry(&answers[row]).or_default() += 1;
+        *votes.entry(questions[row]).or_default().entry(&answers[row]).or_default() += 1;
     }
     let mut own = Vec::with_capacity(d.rows());
     let mut reasons = Vec::with_capacity(d.rows());
     for row in 0..d.rows() {
-        let counts = votes.get(&(group[row], questions[row].as_str())).filter(|_| scope[row]);
+        let counts = votes.get(&questions[row]).filter(|_| scope[row]);
         let mine = counts.and_then(|c| c.get(answers[row].as_str())).copied().unwrap_or(1);
         let others = counts.into_iter().flatten().filter(|(a, _)| **a != answers[row]).map(|(_, n)| *n).max();
         own.push(mine);
         reasons.push(match others {
             Some(other) if args.keep == "none" || other >= mine => {
-                Some(format!("{mine} of {} rows answer so, {other} otherwise", counts.map_or(1, |c| c.values().sum())))
+                let all: i64 = counts.map_or(1, |c| c.values().sum());
+                let kind = if other > mine {
+                    "outvoted"
+                } else if other == mine {
+                    "tie"
+                } else {
+                    "contradicted"
+                };
+                Some(Reason::new(kind, format!("{mine} of {all} rows answer so, {other} otherwise")))
             }
             _ => None,
         });
     }
     let own: ArrayRef = Arc::new(Int64Array::from(own));
     Ok(Context::rows(rows::drop_rows(cx, &d.with_column("votes", own)?, &reasons)?))
+}
+
+/// Numbers equal things alike.
+fn numbers<T: Ord>(things: impl Iterator<Item = T>) -> Vec<u32> {
+    let mut known = BTreeMap::new();
+    things
+        .map(|thing| {
+            let next = known.len() as u32;
+            *known.entry(thing).or_insert(next)
+        })
+        .collect()
+}
+
+/// Numbers the questions of each group; those that are near-duplicates share a number.
+fn alike(args: &Args, asked: &[String], answers: &[String], group: &[u32]) -> Vec<u32> {
+    let contrasts = (args.contrast > 0).then(|| {
+        let said = numbers(group.iter().zip(answers));
+        Contrasts::mine(asked, &said, args.contrast)
+    });
+    let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
+    let (similar, shingle, rule) = (args.similar, args.shingle.max(1), Rule::Components);
+    let options = minhash::Options { similar, shingle, bands: 32, rows: 4, verify: true, rule };
+    let links = minhash::links(asked, group, &options, &apart);
+    let order: Vec<u32> = (0..asked.len() as u32).collect();
+    clusters::resolve(&links, rule, &order)
 }
