@@ -41,7 +41,7 @@ impl KeptHues {
     }
 }
 
-/// Changes the colours of a picture. A pixel with a kept hue changes only in saturation and value, and goes back to what it was where rounding to
+/// Changes the colours of a picture. A pixel with a kept hue changes only in saturation and value, and only in brightness where rounding to
 /// 8 bits would move its hue by more than the tolerance: so the bound holds for the pixels as stored.
 pub fn jitter(picture: &mut RgbImage, by: Jitter, kept: &KeptHues) {
     // Neighbouring pixels are often equal, and the change depends on nothing else.
@@ -64,9 +64,17 @@ fn changed(pixel: Rgb<u8>, by: Jitter, kept: &KeptHues) -> Rgb<u8> {
     let after =
         from_hsv(h + by.hue * (distance / FADE).min(1.0), (s * by.saturation).min(1.0), (v * by.value).min(1.0));
     if !grey && distance == 0.0 && hue_of(after).is_none_or(|hue| hue_distance(hue, h) > kept.tolerance) {
-        return pixel;
+        return shifted(pixel, (v * by.value).min(1.0));
     }
     after
+}
+
+/// Changes the brightness alone: the same step on all channels leaves the hue exactly as it was, also in nearly grey pixels. (Pixels that stayed as
+/// they were instead would show as blotches on a plain wall.)
+fn shifted(Rgb(channels): Rgb<u8>, value: f64) -> Rgb<u8> {
+    let (max, min) = channels.iter().fold((0, u8::MAX), |(max, min), &c| (c.max(max), c.min(min)));
+    let step = ((value * 255.0).round() as i32 - i32::from(max)).clamp(-i32::from(min), 255 - i32::from(max));
+    Rgb(channels.map(|c| (i32::from(c) + step) as u8))
 }
 
 /// Returns the hue of a pixel in degrees, `0.0..360.0`; `None` for grey.

@@ -11,7 +11,7 @@ pub static COLOR: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Changes hue, saturation and value of pictures, one draw for each row. Pixels with a kept hue keep it within `tolerance`, measured on the
-## 8-bit pixels as stored: a pixel that rounding would move further stays what it was. Pictures are written as PNG, since JPEG's colour
+## 8-bit pixels as stored: a pixel that rounding would move further changes only in brightness. Pictures are written as PNG, since JPEG's colour
 ## subsampling alone moves hues by more than any useful tolerance. Beside a kept range the change of hue fades in over 15 degrees.
 op augment.color(
   d: Dataset[{ ..r }],
