@@ -66,6 +66,19 @@ impl Move {
         Some([x, y, w, h])
     }
 
+    /// Returns the share of a moved box `[x, y, width, height]` that stays in the picture, taken over the upright box around it; 1 for a box
+    /// without area.
+    pub fn seen(&self, [x, y, w, h]: [f64; 4]) -> f64 {
+        let corners = [(x, y), (x + w, y), (x, y + h), (x + w, y + h)].map(|(x, y)| self.point(x, y));
+        let share = |pick: fn(&(f64, f64)) -> f64, end: u32| {
+            let low = corners.iter().map(pick).fold(f64::INFINITY, f64::min);
+            let high = corners.iter().map(pick).fold(f64::NEG_INFINITY, f64::max);
+            let inside = (high.min(f64::from(end)) - low.max(0.0)).max(0.0);
+            if high > low { inside / (high - low) } else { 1.0 }
+        };
+        share(|p| p.0, self.to.0) * share(|p| p.1, self.to.1)
+    }
+
     /// Returns the linear zoom factor.
     fn zoom(&self) -> f64 {
         let [a, b, _, d, e, _] = self.forward;

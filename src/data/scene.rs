@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use super::blobs::Blobs;
 use super::cell::Cell;
 use super::load::RawRow;
+use super::originals::originals;
 use super::picture::Picture;
 use super::table::Table;
 use crate::base::OpError;
@@ -113,6 +115,29 @@ pub fn read(table: &Table) -> Result<Vec<Scene>, OpError> {
         scenes.push(Scene { image, objects, relations });
     }
     Ok(scenes)
+}
+
+/// Returns for each row, given its pictures, the scene of its first picture that has one. A picture is known by the digest of its origin, so
+/// augmented ones keep their scene; a copy encoded anew is found as [`originals`] does.
+///
+/// # Errors
+/// `E0503` when a picture has to be looked at and is missing in the store or does not decode.
+pub fn of_rows<'s>(
+    scenes: &'s [Scene],
+    rows: &[Vec<Picture>],
+    distance: u32,
+    blobs: &dyn Blobs,
+) -> Result<Vec<Option<&'s Scene>>, OpError> {
+    let by_digest: BTreeMap<&str, &Scene> = scenes.iter().rev().map(|s| (s.image.origin.as_str(), s)).collect();
+    let named = |p: &Picture| by_digest.contains_key(p.origin.as_str());
+    let strange = rows.iter().filter(|row| !row.iter().any(named)).flatten().map(|p| p.origin.clone()).collect();
+    let known = by_digest.keys().map(|d| (*d).to_owned()).collect();
+    let copies = originals(&strange, &known, distance, blobs)?;
+    let scene = |p: &Picture| {
+        let origin = copies.get(&p.origin).unwrap_or(&p.origin);
+        by_digest.get(origin.as_str()).copied()
+    };
+    Ok(rows.iter().map(|row| row.iter().find_map(scene)).collect())
 }
 
 /// Returns the box of an object, all zero when it has none.

@@ -4,8 +4,11 @@ use super::{Change, Ends, Places, Plan, apply, outputs, rounded};
 use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::geometry::{Move, warp};
+use crate::data::picture::Picture;
+use crate::data::scene::{self, Scene};
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows::pooled;
 use crate::spec::{Class, Effect, OpSpec};
 
 /// The operator.
@@ -31,7 +34,15 @@ op augment.geometry(
   boxes: Col? = none,
   ## Masks of the pictures: nearest pixel, black where the picture ends.
   mask: Col? = none,
-  ## A row whose point or box leaves the picture: drop it, or keep it as it was.
+  ## Annotated scenes, as `data.visual_genome` and `data.lvis` make them: then a row is lost too when an object of its picture leaves the frame,
+  ## because a count, a comparison or a risk may no longer hold. Rows whose pictures an augmentation has changed before are not checked.
+  scenes: Dataset[{
+    image: Image, objects: [{ label: Str, box: Box, attributes: [Str] }],
+    relations: [{ subject: Int, predicate: Str, object: Int }], ..s
+  }]? = none,
+  ## With `scenes`: the least share of each object's box that must stay in the frame.
+  seen: Ratio = 75%,
+  ## A row whose point, box or object leaves the picture: drop it, or keep it as it was.
   lost: enum { drop, keep } = "drop",
   ## Probability that a row is changed.
   share: Ratio = 100%,
@@ -49,11 +60,15 @@ struct Args {
     scale: Ends,
     rotate: Ends,
     flip: bool,
+    seen: f64,
     lost: String,
     share: f64,
     #[serde(flatten)]
     places: Places,
 }
+
+/// Bits by which the hash of a copy encoded anew may differ from its scene's picture.
+const IMAGE_DISTANCE: u32 = 4;
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
@@ -68,13 +83,15 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         writes: columns.iter().map(String::as_str).collect(),
     };
     let store = cx.store;
+    let frames = Frames::new(cx, &d, &args.images, args.seen)?;
     let (out, _) = apply(cx, &d, &plan, |row, pictures, draw| {
         let scale = rounded(draw.between(small.ln(), large.ln()).exp());
         let degrees = rounded(draw.between(low, high));
         let mirrored = draw.chance(0.5) && args.flip && !names_a_side(&d, row)?;
         let by = |size| Move::about_centre(size, scale, degrees, mirrored);
         let first = (pictures[0].width.max(1) as u32, pictures[0].height.max(1) as u32);
-        let cells = match args.places.moved(store, &d, row, &columns, &by(first))? {
+        let moved = args.places.moved(store, &d, row, &columns, &by(first))?;
+        let cells = match moved.and_then(|cells| frames.check(row, &by(first)).map(|()| cells)) {
             Ok(cells) => cells,
             Err(why) if args.lost == "drop" => return Ok(Change::Drop(why)),
             Err(_) => return Ok(Change::None),
@@ -96,4 +113,35 @@ fn names_a_side(d: &Table, row: usize) -> Result<bool, OpError> {
         s.split(|c: char| !c.is_alphabetic()).any(|w| w.eq_ignore_ascii_case("left") || w.eq_ignore_ascii_case("right"))
     };
     Ok(d.columns().iter().any(|(_, array)| matches!(Cell::read(array.as_ref(), row), Cell::Str(s) if side(&s))))
+}
+
+/// The boxes of the objects in each row's first picture, as annotated; none without scenes.
+struct Frames {
+    boxes: Vec<Vec<(String, [f64; 4])>>,
+    seen: f64,
+}
+
+impl Frames {
+    fn new(cx: &Context, d: &Table, images: &str, seen: f64) -> Result<Self, OpError> {
+        if !cx.inputs.contains_key("scenes") {
+            return Ok(Self { boxes: Vec::new(), seen });
+        }
+        let scenes = scene::read(&cx.table("scenes")?)?;
+        let first = |cell: &Cell<'_>| Picture::all(cell).into_iter().take(1).filter(|p| p.digest == p.origin).collect();
+        let pictures: Vec<Vec<Picture>> = d.cells(images)?.iter().map(first).collect();
+        let found = pooled(cx.threads, || scene::of_rows(&scenes, &pictures, IMAGE_DISTANCE, cx.store))??;
+        let boxes = |scene: Option<&Scene>| {
+            scene.into_iter().flat_map(|s| &s.objects).map(|o| (o.name(), o.bbox)).collect::<Vec<_>>()
+        };
+        Ok(Self { boxes: found.into_iter().map(boxes).collect(), seen })
+    }
+
+    /// Says which object of a row would leave the frame.
+    fn check(&self, row: usize, by: &Move) -> Result<(), String> {
+        let objects = self.boxes.get(row).map_or(&[][..], Vec::as_slice);
+        match objects.iter().find(|(_, bbox)| by.seen(*bbox) < self.seen) {
+            None => Ok(()),
+            Some((name, _)) => Err(format!("the {name} leaves the frame")),
+        }
+    }
 }

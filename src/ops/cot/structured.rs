@@ -1,7 +1,6 @@
 //! `cot.structured`: what is seen, what to do and what to expect, from scene graphs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -9,11 +8,10 @@ use crate::base::OpError;
 use crate::data::answer::{self, Form};
 use crate::data::cell::{self, Cell};
 use crate::data::mention::Vocabulary;
-use crate::data::originals::originals;
 use crate::data::picture::Picture;
 use crate::data::scene::{self, Scene};
 use crate::data::table::Table;
-use crate::engine::{Builtin, Context, Outputs, Store};
+use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;
 use crate::spec::OpSpec;
 
@@ -77,7 +75,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let d = cx.table("d")?;
     let scenes = scene::read(&cx.table("scenes")?)?;
     let vocabulary = Vocabulary::of(&scenes);
-    let found = rows::pooled(cx.threads, || scenes_of(store, &d, &args, &scenes))??;
+    let pictures: Vec<Vec<Picture>> = d.cells(&args.images)?.iter().map(Picture::all).collect();
+    let found = rows::pooled(cx.threads, || scene::of_rows(&scenes, &pictures, args.image_distance, store))??;
     let outputs = d.cells("output")?;
     let questions = d.texts(&question_columns(&d, &args.from))?;
     let from_answer = args.from.iter().any(|c| c == "output");
@@ -138,26 +137,6 @@ fn asked<'d>(d: &'d Table, ask: &str) -> Result<Vec<(&'static str, Vec<Cell<'d>>
         out.push(("input", inputs));
     }
     Ok(out)
-}
-
-/// Returns the scene of each row's first picture that has one.
-fn scenes_of<'s>(
-    store: &Store,
-    d: &Table,
-    args: &Args,
-    scenes: &'s [Scene],
-) -> Result<Vec<Option<&'s Scene>>, OpError> {
-    let by_digest: BTreeMap<&str, &Scene> = scenes.iter().rev().map(|s| (s.image.origin.as_str(), s)).collect();
-    let pictures: Vec<Vec<Picture>> = d.cells(&args.images)?.iter().map(Picture::all).collect();
-    let named = |p: &Picture| by_digest.contains_key(p.origin.as_str());
-    let strange = pictures.iter().filter(|row| !row.iter().any(named)).flatten().map(|p| p.origin.clone()).collect();
-    let known = by_digest.keys().map(|d| (*d).to_owned()).collect();
-    let copies = originals(&strange, &known, args.image_distance, store)?;
-    let scene = |p: &Picture| {
-        let origin = copies.get(&p.origin).unwrap_or(&p.origin);
-        by_digest.get(origin.as_str()).copied()
-    };
-    Ok(pictures.iter().map(|row| row.iter().find_map(scene)).collect())
 }
 
 fn think(scene: &Scene, about: &[usize], question: &str, answer: &str, steps: &[String]) -> Json {
