@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rbpipe::data::cell::Cell;
-use rbpipe::data::color::{KeptHues, hue_distance, hue_of};
+use rbpipe::data::color::{Jitter, KeptHues, hue_distance, hue_of, jitter};
 use rbpipe::data::picture::Picture;
 use rbpipe::data::points;
 use rbpipe::data::table::Table;
@@ -45,7 +45,7 @@ fn first_picture(table: &Table, column: &str, row: usize) -> Picture {
 fn geometry(scale: (f64, f64), rotate: (f64, f64), more: Json) -> Json {
     let mut args = json!({
         "images": "images", "scale": { "from": scale.0, "to": scale.1 }, "rotate": { "from": rotate.0, "to": rotate.1 },
-        "flip": false, "points": null, "boxes": null, "mask": null, "lost": "drop", "share": 1.0,
+        "flip": false, "points": null, "boxes": null, "mask": null, "seen": 0.75, "lost": "drop", "share": 1.0,
     });
     merge(&mut args, more);
     args
@@ -189,6 +189,53 @@ fn lost_points_follow_the_rule() {
     let kept = bench.run(&GEOMETRY, zoom("keep"), &[("d", &d)]).expect("keep");
     assert_eq!(column(&kept.table, "images"), column(&d, "images"));
     assert_eq!(texts(&kept.table, "transform"), [""]);
+}
+
+/// An object near the border: zooming in cuts it off, which the annotated scene tells.
+#[test]
+fn objects_stay_in_the_frame() {
+    let bench = Workbench::new();
+    let file = dotted(&bench, "scene", (100, 100), (0.5, 0.5));
+    let row = json!({ "id": "a", "images": [file], "output": "2" });
+    let d = bench.table(&[("id", "Str"), ("images", "[Image]"), ("output", "Str")], &[row], None);
+    let columns = [
+        ("image", "Image"),
+        ("objects", "[{ label: Str, box: Box, attributes: [Str] }]"),
+        ("relations", "[{ subject: Int, predicate: Str, object: Int }]"),
+    ];
+    let object = |label: &str, side: [f64; 4]| json!({ "label": label, "box": side, "attributes": ["red"] });
+    let objects = [object("dot", [45.0, 45.0, 10.0, 10.0]), object("cup", [2.0, 40.0, 16.0, 20.0])];
+    let scene = json!({ "image": file, "objects": objects, "relations": [] });
+    let scenes = bench.table(&columns, &[scene], None);
+    let run = |zoom: f64, seen: f64, lost: &str| {
+        let args = geometry((zoom, zoom), (0.0, 0.0), json!({ "seen": seen, "lost": lost }));
+        bench.run(&GEOMETRY, args, &[("d", &d), ("scenes", &scenes)]).expect("geometry")
+    };
+    // At 150% the cup's box goes from 2..18 to -22..2, of which a twelfth is seen.
+    let cut = run(1.5, 0.75, "drop");
+    assert_eq!((cut.table.rows(), cut.counts["dropped"]), (0, 1));
+    assert_eq!(cut.fates[0].why, "the red cup leaves the frame");
+    assert_eq!(texts(&run(1.5, 0.75, "keep").table, "transform"), [""]);
+    assert_eq!(run(1.5, 0.05, "drop").table.rows(), 1);
+    // At 110% it goes to -2.8..14.8, of which 84% are seen.
+    assert_eq!(run(1.1, 0.75, "drop").table.rows(), 1);
+    assert_eq!(run(1.1, 0.9, "drop").table.rows(), 0);
+}
+
+/// A nearly grey wall has no hue to speak of, but it has a kept one: it must become brighter all over, not in blotches.
+#[test]
+fn plain_walls_stay_plain() {
+    let mut wall = RgbImage::from_fn(64, 64, |x, y| {
+        let n = ((x * 7 + y * 13) % 5) as u8;
+        Rgb([120 + n, 118 + n / 2, 117 + n / 3])
+    });
+    let before = wall.clone();
+    let kept = KeptHues { ranges: vec![(-15.0, 15.0), (40.0, 65.0)], tolerance: 2.0 };
+    jitter(&mut wall, Jitter { hue: 8.0, saturation: 1.1, value: 1.18 }, &kept);
+    for (a, b) in before.pixels().zip(wall.pixels()) {
+        let risen = i32::from(b.0[0]) - i32::from(a.0[0]);
+        assert!((18..=27).contains(&risen), "{a:?} -> {b:?}");
+    }
 }
 
 #[test]

@@ -393,12 +393,12 @@ fn filters_and_dedups() {
         bench.run(op, all, &[("d", &d)]).unwrap()
     };
     let conflict =
-        run("filter.conflict", json!({ "question": ["q"], "answer": "a", "keep": "majority", "normalise": true }));
+        run("filter.conflict", json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "majority", "normalise": true }));
     assert_eq!(
         (conflict.ids(), conflict.column("votes")),
         (vec!["a".to_owned(), "b".into()], vec![json!(2), json!(2)])
     );
-    let none = run("filter.conflict", json!({ "question": ["q"], "answer": "a", "keep": "none", "normalise": true }));
+    let none = run("filter.conflict", json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "none", "normalise": true }));
     assert_eq!(none.table().rows(), 0);
     let exact = |more: Json| {
         let mut args = json!({ "on": ["q", "a"], "normalise": true });
@@ -417,7 +417,7 @@ fn filters_and_dedups() {
     assert_eq!(exact(json!({ "where": binary("!=", col("id"), lit("b")) })).table().rows(), 5);
     let near = run(
         "dedup.minhash",
-        json!({ "on": ["q"], "similar": 0.5, "shingle": 2, "bands": 32, "rows": 4, "verify": true }),
+        json!({ "on": ["q"], "similar": 0.5, "shingle": 2, "bands": 32, "rows": 4, "verify": true, "contrast": 0 }),
     );
     assert_eq!(near.ids(), ["a", "d"]);
     assert_eq!(near.column("copies"), [3, 2]);
@@ -430,6 +430,63 @@ fn filters_and_dedups() {
         (length.ids(), length.column("tokens")),
         (vec!["a".to_owned(), "c".into(), "e".into()], vec![json!(1); 3])
     );
+}
+
+#[test]
+fn dropped_rows_are_counted_by_kind() {
+    let bench = Bench::new();
+    let on = lit(true);
+    let d = rows(json!([
+        { "id": "a", "q": "How many cubes are there?", "a": "2" }, { "id": "b", "q": "How many cubes are there?", "a": "2" },
+        { "id": "c", "q": "How many red cubes are there?", "a": "2" }, { "id": "d", "q": "Name one.", "a": "" },
+        { "id": "e", "q": "How many cubes are there?", "a": "a few" }, { "id": "f", "q": "How many cubes are there?", "a": "3" } ]));
+    let many = call(col("q"), "contains", &[lit("How many")]);
+    let format = json!({ "of": "a", "demand": { "number": many }, "schema": null, "pattern": null, "empty": "drop", "where": on });
+    let made = bench.run("filter.format", format, &[("d", &d)]).unwrap();
+    let counts = |c: &std::collections::BTreeMap<String, u64>| serde_json::to_value(c).unwrap();
+    let expected = json!({ "dropped": 2, "dropped: empty": 1, "dropped: not a number": 1, "kept": 4, "read": 6 });
+    assert_eq!(counts(&made.counts), expected);
+    let common = json!({ "where": on, "within": [], "image_distance": 4, "keep": "first", "best": null, "rule": "components" });
+    let with = |own: Json| {
+        let mut args = common.as_object().unwrap().clone();
+        args.extend(own.as_object().unwrap().clone());
+        Json::Object(args)
+    };
+    let left = made.table().clone();
+    let conflict = with(json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "majority", "normalise": true }));
+    let made = bench.run("filter.conflict", conflict, &[("d", &left)]).unwrap();
+    assert_eq!(counts(&made.counts), json!({ "dropped": 1, "dropped: outvoted": 1, "kept": 3, "read": 4 }));
+    let near = with(json!({ "on": ["q"], "similar": 0.4, "shingle": 2, "bands": 32, "rows": 4, "verify": true, "contrast": 0 }));
+    let made = bench.run("dedup.minhash", near, &[("d", made.table())]).unwrap();
+    let expected =
+        json!({ "clusters": 1, "dropped": 2, "dropped: same text": 1, "dropped: similar text": 1, "kept": 1, "read": 3 });
+    assert_eq!(counts(&made.counts), expected);
+}
+
+#[test]
+fn exchanged_words_tell_texts_apart() {
+    use rbpipe::data::contrast::Contrasts;
+    let mut texts: Vec<String> = vec!["Point at the red cube.".into(), "Show me the blue thing, the cube.".into()];
+    for (side, thing) in [("to the left of", "ball"), ("behind", "ball"), ("to the left of", "can"), ("behind", "can")] {
+        texts.push(format!("Is the cube {side} the {thing}?"));
+    }
+    for thing in ["cube", "ball", "can"] {
+        texts.extend(["red", "blue"].map(|colour| format!("Where is the {colour} {thing}?")));
+    }
+    let at = |text: &str| texts.iter().position(|t| t == text).unwrap();
+    let each: Vec<u32> = (0..texts.len() as u32).collect();
+    let apart = |least: u32, a: &str, b: &str| Contrasts::mine(&texts, &each, least).apart(at(a), at(b));
+    assert!(apart(2, "Where is the red cube?", "Where is the blue cube?"));
+    assert!(apart(2, "Where is the red cube?", "Where is the red ball?"));
+    assert!(apart(2, "Is the cube behind the can?", "Is the cube to the left of the can?"));
+    assert!(!apart(2, "Where is the red cube?", "Point at the red cube."), "another phrasing");
+    assert!(apart(2, "Point at the red cube.", "Show me the blue thing, the cube."), "learnt elsewhere, true here");
+    assert!(!apart(9, "Where is the red cube?", "Where is the blue cube?"), "in three surroundings only");
+    assert!(!apart(1, "Where is the red cube?", "Where is the red cube?"));
+    // In one group: two ways to say one thing.
+    let one = vec![0; texts.len()];
+    let (red, blue) = (at("Where is the red cube?"), at("Where is the blue cube?"));
+    assert!(!Contrasts::mine(&texts, &one, 2).apart(red, blue));
 }
 
 /// A and C are each near B, but not near each other.
@@ -459,7 +516,7 @@ fn minhash_and_simhash_against_all_pairs() {
         })
         .collect();
     let options = minhash::Options { similar: 0.7, shingle: 3, bands: 32, rows: 4, verify: true, rule: Rule::Star };
-    let found = minhash::links(&texts, &vec![0; texts.len()], &options);
+    let found = minhash::links(&texts, &vec![0; texts.len()], &options, &|_, _| false);
     let mut expected = Vec::new();
     for a in 0..texts.len() {
         for b in a + 1..texts.len() {

@@ -45,7 +45,7 @@ fn relevance(scope: Json, keep: Json) -> Json {
 
 fn semantic(similar: f64) -> Json {
     json!({
-        "on": ["said"], "embed": { "$input": "embed" }, "neighbors": 10, "similar": similar, "search": "auto",
+        "on": ["said"], "embed": { "$input": "embed" }, "neighbors": 10, "similar": similar, "contrast": 0, "search": "auto",
         "where": { "lit": true }, "within": [], "image_distance": 4, "keep": "first", "best": null, "rule": "components",
     })
 }

@@ -8,9 +8,10 @@ use rbpipe::data::phash::{self, Hash};
 use rbpipe::data::table::Table;
 use rbpipe::data::within;
 use rbpipe::engine::context::Fate;
+use rbpipe::engine::{Store, record};
 use serde_json::{Value as Json, json};
 
-use crate::bench::{Bench, Made};
+use crate::bench::Bench;
 
 struct Truth {
     rows: BTreeMap<String, Json>,
@@ -53,112 +54,214 @@ fn load(bench: &Bench) -> Table {
     Table::concat(&tables).unwrap()
 }
 
-/// Runs the chain of `clean` without its two steps that need an encoder. Returns what each step dropped, by name.
-fn clean(bench: &Bench, raw: Table) -> Vec<(&'static str, Made)> {
-    let col = |c: &str| json!({ "col": c });
-    let call = |recv: Json, name: &str, args: Json| json!({ "call": { "name": name, "recv": recv, "args": args } });
-    let contains = |text: &str| call(col("ask"), "contains", json!([[null, { "lit": text }]]));
-    let ask = json!({ "binary": ["+", { "binary": ["+", col("instruction"), { "lit": "\n" }] }, { "binary": ["??", col("input"), { "lit": "" }] }] });
-    let rule = json!({ "binary": ["and",
-        { "binary": ["!=", call(col("output"), "trim", json!([])), { "lit": "" }] },
-        { "binary": ["or",
-            { "binary": ["in", call(col("images"), "len", json!([])), { "range": [{ "lit": 1 }, { "lit": 32 }] }] },
-            { "binary": ["!=", col("video"), { "lit": null }] }] }] });
-    let always = json!({ "lit": true });
-    let common = json!({ "where": always, "within": ["images"], "image_distance": 4, "keep": "first", "best": null, "rule": "components" });
-    let with = |own: Json| {
-        let mut args = common.as_object().unwrap().clone();
-        args.extend(own.as_object().unwrap().clone());
-        Json::Object(args)
-    };
-    let steps = [
-        ("data.derive", json!({ "columns": { "ask": ask } })),
-        ("filter.rule", json!({ "where": rule })),
-        (
-            "filter.format",
-            json!({ "where": always, "of": "output", "schema": null, "pattern": null, "empty": "drop",
-            "demand": { "letter": contains("letter only"), "points": contains("[(x, y)]") } }),
-        ),
-        (
-            "filter.conflict",
-            with(json!({ "question": ["ask"], "answer": "output", "keep": "majority", "normalise": true })),
-        ),
-        ("dedup.simhash", with(json!({ "on": ["ask", "output"], "distance": 3, "shingle": 2 }))),
-        (
-            "dedup.minhash",
-            with(
-                json!({ "on": ["ask"], "within": ["images", "output"], "similar": 0.7, "shingle": 2, "bands": 32, "rows": 4, "verify": true }),
-            ),
-        ),
-    ];
-    let mut table = raw;
-    let mut made = Vec::new();
-    for (op, args) in steps {
-        let step = bench.run(op, args, &[("d", &table)]).unwrap_or_else(|e| panic!("{op}: {e}"));
-        table = step.table().clone();
-        made.push((op, step));
-    }
-    made
+/// One step of a recipe: what its record says.
+struct Step {
+    op: String,
+    counts: BTreeMap<String, u64>,
+    fates: Vec<Fate>,
 }
 
-/// The shares that the chain reaches, each over rows of one kind.
+/// Runs a recipe of this repository on a store of its own. `None`, said aloud, when a model cannot be fetched.
+fn run(recipe: &str) -> Option<Vec<Step>> {
+    let root = tempfile::tempdir().unwrap();
+    let recipes = folder().join("../..");
+    std::fs::copy(recipes.join(recipe), root.path().join(recipe)).unwrap();
+    std::os::unix::fs::symlink(recipes.join("data"), root.path().join("data")).unwrap();
+    let (cache, events) = (root.path().join("cache"), root.path().join("events.jsonl"));
+    // Wheels are kept between runs of the tests; `model.wheel` checks their digest.
+    let wheels = std::env::home_dir().unwrap_or_default().join(".cache/rbpipe/wheels");
+    std::fs::create_dir_all(&wheels).unwrap();
+    std::fs::create_dir(&cache).unwrap();
+    std::os::unix::fs::symlink(&wheels, cache.join("wheels")).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rbpipe"));
+    #[cfg(feature = "torch")]
+    command.env("RBPIPE_ENGINE", env!("CARGO_BIN_EXE_rbpipe-engine"));
+    command.args(["run", recipe, "--events"]).arg(&events).current_dir(root.path()).env("RBPIPE_CACHE", &cache);
+    let out = command.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    if said.contains("pip download") {
+        eprintln!("SKIPPED: {recipe} needs a wheel from PyPI: {said}");
+        return None;
+    }
+    assert!(out.status.success(), "{said}");
+    let store = Store::open(&cache).unwrap();
+    let text = std::fs::read_to_string(&events).unwrap();
+    let finished = text.lines().map(|l| serde_json::from_str::<Json>(l).unwrap()).filter(|e| e["event"] == "node_finished");
+    Some(finished.map(|e| step(&store, &e)).collect())
+}
+
+fn step(store: &Store, event: &Json) -> Step {
+    let key = Digest::parse(event["key"].as_str().unwrap()).unwrap();
+    let record = record::read(store, key).unwrap();
+    let fates = record.fates.map_or_else(Vec::new, |file| store.read(file.digest).unwrap());
+    let fates: Vec<Fate> =
+        String::from_utf8(fates).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    println!("{} {} s {:?}", record.name, event["seconds"], record.counts);
+    Step { op: record.preimage["op"].as_str().unwrap().to_owned(), counts: record.counts, fates }
+}
+
+/// What a recipe does to the planted defects, against the truth.
+struct Measured<'t> {
+    truth: &'t Truth,
+    raw: BTreeMap<String, Json>,
+    steps: Vec<Step>,
+    /// The operator that dropped each row.
+    dropped: BTreeMap<String, String>,
+}
+
+impl<'t> Measured<'t> {
+    fn new(truth: &'t Truth, steps: Vec<Step>) -> Self {
+        let mut dropped = BTreeMap::new();
+        for step in &steps {
+            let gone = step.fates.iter().filter(|f| f.what == "dropped");
+            gone.for_each(|f| drop(dropped.insert(f.row.clone(), step.op.clone())));
+        }
+        let mut raw = BTreeMap::new();
+        for name in ["ego4d", "epic", "lvis", "host"] {
+            let text = std::fs::read_to_string(folder().join(format!("raw/{name}.jsonl"))).unwrap();
+            let rows = text.lines().map(|l| serde_json::from_str::<Json>(l).unwrap());
+            raw.extend(rows.map(|r| (r["id"].as_str().unwrap().to_owned(), r)));
+        }
+        assert_eq!(raw.len(), 9200);
+        Self { truth, raw, steps, dropped }
+    }
+
+    /// The counts of each step are those of its fates, and each step reads what the one before kept.
+    fn counts_are_right(&self) {
+        let mut left = None;
+        for step in self.steps.iter().filter(|s| s.op.starts_with("filter") || s.op.starts_with("dedup")) {
+            let count = |name: &str| step.counts.get(name).copied().unwrap_or(0);
+            let by_kind: u64 = step.counts.iter().filter(|(k, _)| k.starts_with("dropped: ")).map(|(_, n)| n).sum();
+            assert_eq!(count("read"), left.unwrap_or(9200), "{}", step.op);
+            assert_eq!(count("dropped"), step.fates.len() as u64, "{}", step.op);
+            assert_eq!(count("dropped"), by_kind, "{}: {:?}", step.op, step.counts);
+            assert_eq!(count("kept") + count("dropped"), count("read"), "{}", step.op);
+            left = Some(count("kept"));
+        }
+        assert_eq!(left, Some(9200 - self.dropped.len() as u64));
+    }
+
+    fn defect(&self, id: &str) -> &str {
+        self.truth.of(id, "defect")
+    }
+
+    /// The share of the rows of a defect that are settled: it, or the row that it was made from, is gone.
+    fn recall(&self, defect: &str) -> f64 {
+        let gone = |id: &str| self.dropped.contains_key(id);
+        let settled = |id: &str| gone(id) || gone(self.truth.of(id, "of"));
+        let single = ["empty", "bad_format", "irrelevant", "wrong"].contains(&defect);
+        self.share(defect, |id| if single { gone(id) } else { settled(id) })
+    }
+
+    fn share(&self, defect: &str, test: impl Fn(&str) -> bool) -> f64 {
+        let ids = self.truth.ids(|id| self.defect(id) == defect);
+        ids.iter().filter(|id| test(id)).count() as f64 / ids.len() as f64
+    }
+
+    /// The share of the rows that an operator dropped whose defect is one of these.
+    fn precision(&self, op: &str, defects: &[&str]) -> f64 {
+        let rows: Vec<&String> = self.dropped.iter().filter(|(_, by)| *by == op).map(|(id, _)| id).collect();
+        rows.iter().filter(|id| defects.contains(&self.defect(id))).count() as f64 / rows.len().max(1) as f64
+    }
+
+    /// The share of right ones among the rows that dedups dropped as a copy of this kind: the row that stays is of the same cluster.
+    /// Kinds are told apart by the rows alone.
+    fn dedup_precision(&self, kind: &str) -> f64 {
+        let fates = self.steps.iter().filter(|s| s.op.starts_with("dedup")).flat_map(|s| s.fates.iter().map(move |f| (s, f)));
+        let of_kind = fates.filter(|(step, fate)| self.kind(step, fate) == kind);
+        let (mut right, mut all) = (0, 0);
+        for (_, fate) in of_kind {
+            let cluster = self.truth.of(&fate.row, "cluster");
+            right += u32::from(!cluster.is_empty() && cluster == self.truth.of(keeper(fate), "cluster"));
+            all += 1;
+        }
+        f64::from(right) / f64::from(all.max(1))
+    }
+
+    fn kind(&self, step: &Step, fate: &Fate) -> &'static str {
+        let (a, b) = (&self.raw[&fate.row], &self.raw[keeper(fate)]);
+        let same = |field: &str| a[field] == b[field];
+        match () {
+            () if step.op == "dedup.semantic" => "paraphrase",
+            () if !same("images") => "image_dup",
+            () if same("instruction") && same("input") && same("output") => "exact_dup",
+            () => "near_dup",
+        }
+    }
+
+    /// One line for each number: what it is, and the least it may be.
+    fn check(&self, lines: &[(&str, f64, f64)]) {
+        let text: String = lines.iter().map(|(what, got, least)| format!("{got:7.4} of {least:4.2}  {what}\n")).collect();
+        println!("{text}");
+        for step in &self.steps {
+            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+            step.fates.iter().for_each(|f| *kinds.entry(self.defect(&f.row)).or_default() += 1);
+            println!("{} {kinds:?}", step.op);
+        }
+        assert!(lines.iter().all(|(_, got, least)| got >= least), "\n{text}");
+    }
+
+    /// What must hold for every recipe that cleans.
+    fn required(&self) -> Vec<(&'static str, f64, f64)> {
+        let format = self.precision("filter.format", &["bad_format", "irrelevant"]);
+        let traps = self.truth.ids(|id| self.truth.of(id, "op") == "new_question_on_duplicate_image");
+        let stay = traps.iter().filter(|id| !self.dropped.contains_key(**id)).count() as f64 / traps.len() as f64;
+        vec![
+            ("empty: recall", self.recall("empty"), 1.0),
+            ("empty: precision", self.precision("filter.rule", &["empty"]), 0.95),
+            ("bad_format: recall", self.recall("bad_format"), 0.99),
+            ("bad_format: precision", format, 0.95),
+            ("exact_dup: recall", self.recall("exact_dup"), 1.0),
+            ("exact_dup: precision", self.dedup_precision("exact_dup"), 0.95),
+            ("near_dup: recall", self.recall("near_dup"), 0.9),
+            ("near_dup: precision", self.dedup_precision("near_dup"), 0.95),
+            ("image_dup: recall", self.recall("image_dup"), 0.95),
+            ("image_dup: precision", self.dedup_precision("image_dup"), 0.95),
+            ("new questions on a copied picture that stay", stay, 0.95),
+        ]
+    }
+}
+
+/// The row that a dedup names as the one that stays.
+fn keeper(fate: &Fate) -> &str {
+    fate.why.rsplit(' ').next().unwrap()
+}
+
+/// The recipe without models, and the shares that it reaches.
 #[test]
 fn planted_defects_are_found() {
-    let truth = Truth::read(&folder());
     let bench = Bench::new();
-    let raw = load(&bench);
-    assert_eq!(raw.rows(), 9200);
-    pictures_look_the_same(&bench, &raw);
-    let steps = clean(&bench, raw);
-    let mut dropped: BTreeMap<&str, &str> = BTreeMap::new();
-    for (op, made) in &steps {
-        made.fates.iter().for_each(|fate| drop(dropped.insert(&fate.row, op)));
-    }
-    let share = |ids: BTreeSet<&str>, test: &dyn Fn(&str) -> bool| {
-        let hits = ids.iter().filter(|id| test(id)).count();
-        hits as f64 / ids.len().max(1) as f64
-    };
-    let defect = |name: &str| truth.ids(|id| truth.of(id, "defect") == name);
-    let by = |op: &str, id: &str| dropped.get(id) == Some(&op);
-    let mut report: Vec<(String, f64, f64)> = vec![
-        ("empty, by filter.rule".into(), share(defect("empty"), &|id| by("filter.rule", id)), 1.0),
-        ("bad_format, by filter.format".into(), share(defect("bad_format"), &|id| by("filter.format", id)), 0.99),
-        (
-            "wrong against a majority, by filter.conflict".into(),
-            share(truth.ids(|id| truth.of(id, "op") == "majority/same_text"), &|id| by("filter.conflict", id)),
-            1.0,
-        ),
-    ];
-    // Of a duplicate and what it was made from, at most one may stay.
-    for (name, least) in [("exact_dup", 1.0), ("near_dup", 0.9), ("image_dup", 0.95)] {
-        let settled = |id: &str| dropped.contains_key(id) || dropped.contains_key(truth.of(id, "of"));
-        report.push((name.into(), share(defect(name), &settled), least));
-    }
-    // A dedup is right if the row that stays belongs to the same cluster. A later step sees only what an earlier one left, so they are judged together.
-    let right = |fate: &&Fate| {
-        let keeper = fate.why.rsplit(' ').next().unwrap();
-        !truth.of(&fate.row, "cluster").is_empty() && truth.of(&fate.row, "cluster") == truth.of(keeper, "cluster")
-    };
-    let fates = || steps.iter().filter(|(op, _)| op.starts_with("dedup")).flat_map(|(_, made)| &made.fates);
-    let precision = fates().filter(right).count() as f64 / fates().count() as f64;
-    report.push((format!("precision of both dedups over {} rows", fates().count()), precision, 0.95));
-    let filtered = |id: &str| ["filter.rule", "filter.format"].iter().any(|op| by(op, id));
-    let unharmed = |id: &str| !filtered(id);
-    report.push(("clean rows that both filters keep".into(), share(defect("clean"), &unharmed), 1.0));
-    let traps = truth.ids(|id| truth.of(id, "op") == "new_question_on_duplicate_image");
-    report.push((
-        "new questions on a copied picture that stay".into(),
-        share(traps, &|id| !dropped.contains_key(id)),
-        0.95,
-    ));
-    let all = report.iter().map(|(what, got, least)| format!("{got:7.4} of {least:4.2}  {what}\n")).collect::<String>();
-    println!("{all}");
-    for (op, made) in &steps {
-        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-        made.fates.iter().for_each(|f| *kinds.entry(truth.of(&f.row, "defect")).or_default() += 1);
-        println!("{op} {kinds:?}");
-    }
-    assert!(report.iter().all(|(_, got, least)| got >= least), "\n{all}");
+    pictures_look_the_same(&bench, &load(&bench));
+    let truth = Truth::read(&folder());
+    let Some(steps) = run("clean.rb2") else { panic!("clean.rb2 needs no model") };
+    let measured = Measured::new(&truth, steps);
+    measured.counts_are_right();
+    let mut lines = measured.required();
+    lines.extend([
+        ("irrelevant: recall", measured.recall("irrelevant"), 0.6),
+        ("wrong: recall", measured.recall("wrong"), 0.4),
+        ("paraphrase: recall, mostly by chance", measured.recall("paraphrase"), 0.0),
+    ]);
+    measured.check(&lines);
+}
+
+/// The recipe with the sentence encoder.
+#[cfg(feature = "torch")]
+#[test]
+fn planted_defects_are_found_by_meaning_too() {
+    let truth = Truth::read(&folder());
+    let Some(steps) = run("curate.rb2") else { return };
+    let measured = Measured::new(&truth, steps);
+    measured.counts_are_right();
+    let mut lines = measured.required();
+    lines.extend([
+        ("irrelevant: recall", measured.recall("irrelevant"), 0.9),
+        ("irrelevant: precision of filter.relevance", measured.precision("filter.relevance", &["irrelevant"]), 0.9),
+        ("wrong: recall", measured.recall("wrong"), 0.4),
+        ("paraphrase: recall", measured.recall("paraphrase"), 0.0),
+        ("paraphrase: precision of dedup.semantic", measured.dedup_precision("paraphrase"), 0.0),
+    ]);
+    measured.check(&lines);
 }
 
 /// Clusters of the scenes' pictures against the list of re-encoded copies. (Frames of episodes are left out: neighbours rightly look the same.)
@@ -196,9 +299,12 @@ fn threads_do_not_matter() {
         let mut bench = Bench::new();
         bench.threads = threads;
         let raw = load(&bench);
-        let mut made = clean(&bench, raw);
-        let (_, last) = made.pop().unwrap();
-        (last.table().clone(), last.fates.len(), made.iter().map(|(_, m)| m.counts.clone()).collect::<Vec<_>>())
+        let args = json!({
+            "on": ["instruction", "input"], "within": ["images", "output"], "similar": 0.7, "shingle": 2, "bands": 32, "rows": 4, "contrast": 0,
+            "verify": true, "where": { "lit": true }, "image_distance": 4, "keep": "first", "best": null, "rule": "components",
+        });
+        let made = bench.run("dedup.minhash", args, &[("d", &raw)]).unwrap();
+        (made.table().clone(), made.fates.len(), made.counts)
     };
     assert_eq!(run(1), run(4));
 }
