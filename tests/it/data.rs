@@ -392,13 +392,18 @@ fn filters_and_dedups() {
         all.as_object_mut().unwrap().extend(args.as_object().unwrap().clone());
         bench.run(op, all, &[("d", &d)]).unwrap()
     };
-    let conflict =
-        run("filter.conflict", json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "majority", "normalise": true }));
+    let conflict = run(
+        "filter.conflict",
+        json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "majority", "normalise": true }),
+    );
     assert_eq!(
         (conflict.ids(), conflict.column("votes")),
         (vec!["a".to_owned(), "b".into()], vec![json!(2), json!(2)])
     );
-    let none = run("filter.conflict", json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "none", "normalise": true }));
+    let none = run(
+        "filter.conflict",
+        json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "none", "normalise": true }),
+    );
     assert_eq!(none.table().rows(), 0);
     let exact = |more: Json| {
         let mut args = json!({ "on": ["q", "a"], "normalise": true });
@@ -446,20 +451,24 @@ fn dropped_rows_are_counted_by_kind() {
     let counts = |c: &std::collections::BTreeMap<String, u64>| serde_json::to_value(c).unwrap();
     let expected = json!({ "dropped": 2, "dropped: empty": 1, "dropped: not a number": 1, "kept": 4, "read": 6 });
     assert_eq!(counts(&made.counts), expected);
-    let common = json!({ "where": on, "within": [], "image_distance": 4, "keep": "first", "best": null, "rule": "components" });
+    let common =
+        json!({ "where": on, "within": [], "image_distance": 4, "keep": "first", "best": null, "rule": "components" });
     let with = |own: Json| {
         let mut args = common.as_object().unwrap().clone();
         args.extend(own.as_object().unwrap().clone());
         Json::Object(args)
     };
     let left = made.table().clone();
-    let conflict = with(json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "majority", "normalise": true }));
+    let conflict = with(
+        json!({ "question": ["q"], "answer": "a", "similar": 1.0, "shingle": 2, "contrast": 0, "keep": "majority", "normalise": true }),
+    );
     let made = bench.run("filter.conflict", conflict, &[("d", &left)]).unwrap();
     assert_eq!(counts(&made.counts), json!({ "dropped": 1, "dropped: outvoted": 1, "kept": 3, "read": 4 }));
-    let near = with(json!({ "on": ["q"], "similar": 0.4, "shingle": 2, "bands": 32, "rows": 4, "verify": true, "contrast": 0 }));
+    let near = with(
+        json!({ "on": ["q"], "similar": 0.4, "shingle": 2, "bands": 32, "rows": 4, "verify": true, "contrast": 0 }),
+    );
     let made = bench.run("dedup.minhash", near, &[("d", made.table())]).unwrap();
-    let expected =
-        json!({ "clusters": 1, "dropped": 2, "dropped: same text": 1, "dropped: similar text": 1, "kept": 1, "read": 3 });
+    let expected = json!({ "clusters": 1, "dropped": 2, "dropped: same text": 1, "dropped: similar text": 1, "kept": 1, "read": 3 });
     assert_eq!(counts(&made.counts), expected);
 }
 
@@ -467,7 +476,8 @@ fn dropped_rows_are_counted_by_kind() {
 fn exchanged_words_tell_texts_apart() {
     use rbpipe::data::contrast::Contrasts;
     let mut texts: Vec<String> = vec!["Point at the red cube.".into(), "Show me the blue thing, the cube.".into()];
-    for (side, thing) in [("to the left of", "ball"), ("behind", "ball"), ("to the left of", "can"), ("behind", "can")] {
+    for (side, thing) in [("to the left of", "ball"), ("behind", "ball"), ("to the left of", "can"), ("behind", "can")]
+    {
         texts.push(format!("Is the cube {side} the {thing}?"));
     }
     for thing in ["cube", "ball", "can"] {

@@ -86,7 +86,8 @@ fn run(recipe: &str) -> Option<Vec<Step>> {
     assert!(out.status.success(), "{said}");
     let store = Store::open(&cache).unwrap();
     let text = std::fs::read_to_string(&events).unwrap();
-    let finished = text.lines().map(|l| serde_json::from_str::<Json>(l).unwrap()).filter(|e| e["event"] == "node_finished");
+    let finished =
+        text.lines().map(|l| serde_json::from_str::<Json>(l).unwrap()).filter(|e| e["event"] == "node_finished");
     Some(finished.map(|e| step(&store, &e)).collect())
 }
 
@@ -167,7 +168,8 @@ impl<'t> Measured<'t> {
     /// The share of right ones among the rows that dedups dropped as a copy of this kind: the row that stays is of the same cluster.
     /// Kinds are told apart by the rows alone.
     fn dedup_precision(&self, kind: &str) -> f64 {
-        let fates = self.steps.iter().filter(|s| s.op.starts_with("dedup")).flat_map(|s| s.fates.iter().map(move |f| (s, f)));
+        let fates =
+            self.steps.iter().filter(|s| s.op.starts_with("dedup")).flat_map(|s| s.fates.iter().map(move |f| (s, f)));
         let of_kind = fates.filter(|(step, fate)| self.kind(step, fate) == kind);
         let (mut right, mut all) = (0, 0);
         for (_, fate) in of_kind {
@@ -191,7 +193,8 @@ impl<'t> Measured<'t> {
 
     /// One line for each number: what it is, and the least it may be.
     fn check(&self, lines: &[(&str, f64, f64)]) {
-        let text: String = lines.iter().map(|(what, got, least)| format!("{got:7.4} of {least:4.2}  {what}\n")).collect();
+        let text: String =
+            lines.iter().map(|(what, got, least)| format!("{got:7.4} of {least:4.2}  {what}\n")).collect();
         println!("{text}");
         for step in &self.steps {
             let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();

@@ -54,7 +54,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
     };
     let unit = if cx.inputs.contains_key("by") { "tokens" } else { "characters" };
-    let why = |n: usize| args.keep.outside(n as f64).map(|side| Reason::new(side, format!("{n} {unit}, outside {}", args.keep)));
+    let why = |n: usize| {
+        args.keep.outside(n as f64).map(|side| Reason::new(side, format!("{n} {unit}, outside {}", args.keep)))
+    };
     let reasons: Vec<Option<Reason>> =
         lengths.iter().zip(&scope).map(|(n, scoped)| if *scoped { why(*n) } else { None }).collect();
     let tokens: ArrayRef = Arc::new(Int64Array::from_iter_values(lengths.iter().map(|n| *n as i64)));
