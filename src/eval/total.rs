@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::stats::{bootstrap, clustered_error, mcnemar, mean, sign_flip, standard_error, t95, wilson};
+use super::stats::{bootstrap, clustered_error, few_clusters, mcnemar, mean, sign_flip, standard_error, t95, wilson};
 use crate::base::OpError;
 
 /// A `total.*` value.
@@ -61,11 +61,11 @@ pub struct Estimate {
     pub value: f64,
     /// Its standard error.
     pub se: f64,
-    /// Lower end of the 95 % interval; none with fewer than 10 clusters.
+    /// Lower end of the 95 % interval; none when all items are one cluster.
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
-    /// How the interval was made: `wilson`, `bootstrap`, `few clusters`.
+    /// How the interval was made: `wilson`, `bootstrap`, `few clusters` (fewer than 10); `one cluster`: there is none.
     pub interval: String,
     /// Items.
     pub n: usize,
@@ -86,7 +86,7 @@ pub struct Difference {
     pub high: f64,
     /// Two-sided p-value, not adjusted.
     pub p: f64,
-    /// `mcnemar` or `sign flip`.
+    /// `mcnemar`, `sign flip`; `one cluster`: the interval is everything that is possible.
     pub test: String,
     /// Items that both answered.
     pub n: usize,
@@ -106,6 +106,14 @@ impl Total {
             Total::AllRotations {} => "all_rotations".into(),
             Total::ChanceAdjusted { inner } => format!("chance_adjusted({})", inner.name()),
             Total::Weighted { .. } => "weighted".into(),
+        }
+    }
+
+    /// Returns what is compared between models: a total without its chance taken off.
+    fn plain(&self) -> &Total {
+        match self {
+            Total::ChanceAdjusted { inner } => inner.plain(),
+            own => own,
         }
     }
 
@@ -210,6 +218,9 @@ impl Total {
         (units.iter().map(|u| numbers[u.cluster.as_str()]).collect(), numbers.len())
     }
 }
+
+/// Fewer clusters than this are too few to be resampled.
+const FEW: usize = 10;
 
 /// Weight and members of each group of items.
 type Leaves = Vec<(f64, Vec<usize>)>;
@@ -324,8 +335,11 @@ fn estimate(values: &[f64], leaves: &Leaves, clusters: &[usize], count: usize) -
     let (low, high, interval) = if binary && (constant || (count == n && leaves.len() == 1)) {
         let (low, high) = wilson(value * count as f64, count as f64);
         (Some(low), Some(high), "wilson")
-    } else if count < 10 {
-        (None, None, "few clusters")
+    } else if count < FEW {
+        match few_clusters(value, se, n as f64, count) {
+            Some((low, high)) => (Some(low), Some(high), "few clusters"),
+            None => (None, None, "one cluster"),
+        }
     } else {
         let (low, high) = resample(values, leaves, clusters, count, value);
         (Some(low), Some(high), "bootstrap")
@@ -383,7 +397,7 @@ fn difference(a: &[f64], b: &[f64], leaves: &Leaves, clusters: &[usize], count: 
     let d: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
     let value = weighted_mean(&d, leaves);
     let se = error(&d, leaves, clusters, count);
-    let half = if se == 0.0 { 0.0 } else { t95(count as f64 - 1.0) * se };
+    let half = margin(&d, se, count);
     let wins = d.iter().filter(|d| **d > 0.0).count();
     let losses = d.iter().filter(|d| **d < 0.0).count();
     let binary = a.iter().chain(b).all(|v| *v == 0.0 || *v == 1.0);
@@ -391,14 +405,93 @@ fn difference(a: &[f64], b: &[f64], leaves: &Leaves, clusters: &[usize], count: 
     let (p, test) = if binary && leaves.len() == 1 && count == n {
         (mcnemar(wins as u64, losses as u64), "mcnemar")
     } else {
-        let mut sums = vec![0.0; count];
-        for (weight, members) in leaves {
-            for &i in members {
-                sums[clusters[i]] += weight * d[i] / members.len() as f64;
-            }
-        }
-        (sign_flip(&sums), "sign flip")
+        (sign_flip(&by_cluster(&d, leaves, clusters, count)), test_name(count))
     };
     let clip = |v: f64| v.clamp(-1.0, 1.0);
     Difference { value, se, low: clip(value - half), high: clip(value + half), p, test: test.into(), n, wins, losses }
+}
+
+/// Half of the 95 % interval of a mean difference, by Student's t over clusters. One cluster that moved says nothing.
+fn margin(d: &[f64], se: f64, count: usize) -> f64 {
+    match count {
+        0 | 1 if d.iter().any(|d| *d != 0.0) => 2.0,
+        _ if se == 0.0 => 0.0,
+        _ => t95(count as f64 - 1.0) * se,
+    }
+}
+
+fn test_name(count: usize) -> &'static str {
+    if count < 2 { "one cluster" } else { "sign flip" }
+}
+
+/// What each cluster adds to the weighted mean.
+fn by_cluster(d: &[f64], leaves: &Leaves, clusters: &[usize], count: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; count];
+    for (weight, members) in leaves {
+        for &i in members {
+            sums[clusters[i]] += weight * d[i] / members.len() as f64;
+        }
+    }
+    sums
+}
+
+/// Two models' items of one benchmark, in the same order, and how the benchmark is totalled.
+pub struct Matched {
+    /// The headline total.
+    pub total: Total,
+    /// The first model's.
+    pub a: Vec<Unit>,
+    /// The second model's.
+    pub b: Vec<Unit>,
+}
+
+/// Compares two models over several benchmarks: the mean of the benchmarks' differences, `b` minus `a`, with the 95 %
+/// percentile interval of a bootstrap over clusters (by Student's t with fewer than 10).
+///
+/// Clusters that were declared under one name in several benchmarks, such as a picture, are one cluster; items that declared
+/// none are clusters of their own.
+///
+/// # Errors
+/// As [`Total::difference`]; E0612 for no benchmark.
+pub fn mean_difference(benches: &[Matched]) -> Result<Difference, OpError> {
+    let share = 1.0 / benches.len().max(1) as f64;
+    let mut d: Vec<f64> = Vec::new();
+    let mut leaves: Leaves = Vec::new();
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut clusters: Vec<usize> = Vec::new();
+    for (number, Matched { total, a, b }) in benches.iter().enumerate() {
+        let total = total.plain();
+        let (first, own) = total.parts(a)?;
+        let (second, _) = total.parts(b)?;
+        if first.len() != second.len() {
+            return Err(OpError::new("E0612", "the two scores hold different items"));
+        }
+        let start = d.len();
+        d.extend(first.iter().zip(&second).map(|(a, b)| b - a));
+        leaves.extend(own.into_iter().map(|(w, m)| (w * share, m.into_iter().map(|i| i + start).collect())));
+        for i in 0..first.len() {
+            let name = match a.get(i) {
+                Some(unit) if unit.cluster != unit.id && !matches!(total, Total::Pairs { .. }) => unit.cluster.clone(),
+                _ => format!("{number}\n{i}"),
+            };
+            let next = names.len();
+            clusters.push(*names.entry(name).or_insert(next));
+        }
+    }
+    if d.is_empty() {
+        return Err(OpError::new("E0612", "the two have no item in common"));
+    }
+    let count = names.len();
+    let value = weighted_mean(&d, &leaves);
+    let se = error(&d, &leaves, &clusters, count);
+    let (low, high) = if count < FEW {
+        let half = margin(&d, se, count);
+        ((value - half).max(-1.0), (value + half).min(1.0))
+    } else {
+        resample(&d, &leaves, &clusters, count, value)
+    };
+    let p = sign_flip(&by_cluster(&d, &leaves, &clusters, count));
+    let wins = d.iter().filter(|d| **d > 0.0).count();
+    let losses = d.iter().filter(|d| **d < 0.0).count();
+    Ok(Difference { value, se, low, high, p, test: test_name(count).into(), n: d.len(), wins, losses })
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rbpipe::eval::stats::{benjamini_hochberg, clustered_error, holm, mcnemar, sign_flip, standard_error, t95, wilson};
-use rbpipe::eval::total::{Total, Unit, total};
+use rbpipe::eval::stats::{
+    benjamini_hochberg, clustered_error, few_clusters, holm, mcnemar, sign_flip, standard_error, t95, wilson,
+};
+use rbpipe::eval::total::{Matched, Total, Unit, mean_difference, total};
 use serde_json::json;
 
 fn close(a: f64, b: f64, within: f64) {
@@ -122,6 +124,84 @@ fn twins_and_rotations() {
     let all = total(&json!({ "verb": "total.all_rotations", "args": {} })).unwrap();
     close(all.estimate(&u).unwrap().value, 0.5, 1e-12);
     close(micro().estimate(&u).unwrap().value, 2.5 / 4.0, 1e-12);
+}
+
+/// Worked by hand: p(1−p)/SE² = 0.24/0.01 = 24 items, t of 4 degrees of freedom = 2.7764; never more items than there are.
+#[test]
+fn few_clusters_have_an_interval() {
+    let (low, high) = few_clusters(0.4, 0.1, 100.0, 5).unwrap();
+    close(low, 0.181_54, 5e-5);
+    close(high, 0.667_08, 5e-5);
+    let (agreeing, _) = few_clusters(0.5, 0.0, 20.0, 5).unwrap();
+    close(agreeing, few_clusters(0.5, 0.5 / 20f64.sqrt(), 20.0, 5).unwrap().0, 1e-12);
+    assert_eq!(few_clusters(0.5, 0.1, 20.0, 1), None);
+
+    let clusters = [0, 0, 0, 1, 1, 1, 2, 2];
+    let e = micro().estimate(&units(&[1., 0., 1., 1., 1., 0., 0., 1.], &["x"; 8], &clusters)).unwrap();
+    assert_eq!(e.interval, "few clusters");
+    let (low, high) = (e.low.unwrap(), e.high.unwrap());
+    assert!(0.0 < low && low < e.value && e.value < high && high < 1.0, "{low} {high}");
+    let one = micro().estimate(&units(&[1., 0., 1.], &["x"; 3], &[0, 0, 0])).unwrap();
+    assert_eq!((one.low, one.high, one.interval.as_str()), (None, None, "one cluster"));
+}
+
+/// Several benchmarks as one: by hand, and with a picture that two of them show.
+#[test]
+fn mean_differences_pool_benchmarks() {
+    let each: Vec<usize> = (0..40).collect();
+    let ids = |mut u: Vec<Unit>, name: &str| {
+        u.iter_mut().for_each(|u| u.cluster = format!("{name}{}", u.cluster));
+        u
+    };
+    let half: Vec<f64> = (0..40).map(|i| f64::from(i % 2)).collect();
+    let pair = |a: &[f64], b: &[f64], name: &str| Matched {
+        total: micro(),
+        a: ids(units(a, &["x"; 40], &each), name),
+        b: ids(units(b, &["x"; 40], &each), name),
+    };
+    let better: Vec<f64> = (0..40).map(|i| if i % 4 == 0 { 1.0 } else { f64::from(i % 2) }).collect();
+    let d = mean_difference(&[pair(&half, &better, "p"), pair(&half, &half, "q")]).unwrap();
+    close(d.value, 0.125, 1e-12);
+    assert!(d.low > 0.03 && d.low < 0.1 && d.high < 0.25 && d.p < 0.01, "{d:?}");
+    assert_eq!((d.n, d.wins, d.losses), (80, 10, 0));
+    // The same pictures in both: differences move together, so the interval is wider than that of strangers.
+    let strangers = mean_difference(&[pair(&half, &better, "p"), pair(&half, &better, "q")]).unwrap();
+    let shared = mean_difference(&[pair(&half, &better, "p"), pair(&half, &better, "p")]).unwrap();
+    close(shared.value, 0.25, 1e-12);
+    assert!(shared.high - shared.low > 1.2 * (strangers.high - strangers.low), "{shared:?} {strangers:?}");
+    let again = mean_difference(&[pair(&half, &better, "p"), pair(&half, &better, "p")]).unwrap();
+    assert_eq!(shared, again);
+
+    let lone = [0usize; 4];
+    let of = |s: &[f64]| units(s, &["x"; 4], &lone);
+    let one = Matched { total: micro(), a: of(&[0., 0., 1., 1.]), b: of(&[1., 1., 1., 1.]) };
+    let d = mean_difference(&[one]).unwrap();
+    assert_eq!((d.low, d.high, d.test.as_str()), (-1.0, 1.0, "one cluster"));
+}
+
+/// With five clusters of very unequal difficulty the interval still covers the truth about as often as it says.
+#[test]
+fn intervals_of_few_clusters_cover() {
+    let mut state = 11u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / f64::from(1u32 << 24)
+    };
+    let clusters: Vec<usize> = (0..60).map(|i| i / 12).collect();
+    let (mut covered, mut width) = (0, 0.0);
+    for _ in 0..1000 {
+        let mut scores = Vec::new();
+        for _ in 0..5 {
+            let p = 0.2 + 0.6 * random();
+            scores.extend((0..12).map(|_| f64::from(u8::from(random() < p))));
+        }
+        let e = micro().estimate(&units(&scores, &["x"; 60], &clusters)).unwrap();
+        let (low, high) = (e.low.unwrap(), e.high.unwrap());
+        covered += usize::from(low <= 0.5 && high >= 0.5);
+        width += (high - low) / 1000.0;
+    }
+    assert!((920..=995).contains(&covered), "{covered} of 1000");
+    assert!(width < 0.6, "{width}");
 }
 
 /// The interval covers the truth about as often as it says: 400 simulated runs of 120 items in 40 clusters.
