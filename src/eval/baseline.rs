@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::benchmark::Benchmark;
 use super::coords::Coords;
 use super::item::{Item, ItemKind};
-use super::marker::Masks;
+use super::marker::{Masks, key_point};
 use super::read_points::{Frame, Points, Shape};
 use super::read_text::plain;
 use super::reader::Parsed;
@@ -69,6 +69,16 @@ impl Constant {
     }
 }
 
+/// The medians of both coordinates.
+fn median_point(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let middle = |of: &dyn Fn(&(f64, f64)) -> f64| {
+        let mut values: Vec<f64> = points.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    Some((middle(&|p| p.0)?, middle(&|p| p.1)?))
+}
+
 fn constants<'a>(kind: ItemKind, items: impl Iterator<Item = &'a Item>) -> Vec<Constant> {
     let keys =
         |items: &mut dyn Iterator<Item = &'a Item>| -> BTreeSet<String> { items.map(|i| i.key.clone()).collect() };
@@ -93,8 +103,9 @@ fn constants<'a>(kind: ItemKind, items: impl Iterator<Item = &'a Item>) -> Vec<C
         ItemKind::Point => {
             let place = |i: u32| (f64::from(i) + 0.5) / f64::from(GRID);
             let cells = (0..GRID).flat_map(|y| (0..GRID).map(move |x| (place(x), place(y))));
+            let median = median_point(&items.filter_map(|i| key_point(&i.key)).collect::<Vec<_>>());
             let point = |(x, y)| Points { shapes: vec![Shape::Point(x, y)], frame: Frame::Model, json: false };
-            cells.map(|c| Constant::Value(Parsed::Points(point(c)))).collect()
+            cells.chain(median).map(|c| Constant::Value(Parsed::Points(point(c)))).collect()
         }
     }
 }

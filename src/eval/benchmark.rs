@@ -159,5 +159,8 @@ fn check(kind: ItemKind, readers: &[Reader], marker: &Marker) -> Result<(), OpEr
     if !marker.fits(kind) {
         return Err(OpError::new("E0801", format!("`{marker:?}` does not mark `{}` items", kind.name())));
     }
+    if let Some(why) = marker.lacks(kind) {
+        return Err(OpError::new("E0801", why).help("write, for example, `point: mark.near(abs: 0.1)`"));
+    }
     Ok(())
 }

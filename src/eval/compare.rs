@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::answers::Histogram;
 use super::score::Stored;
 use super::stats::{benjamini_hochberg, detectable, holm};
-use super::total::{Difference, Total, Unit, total};
+use super::total::{Difference, Matched, Total, Unit, mean_difference, total};
 use crate::base::OpError;
 
 /// Compares two scores on the items that both hold, with equal questions; `None` where there are none.
@@ -15,6 +16,11 @@ use crate::base::OpError;
 /// # Errors
 /// E0612 when the two were totalled in different ways.
 pub fn paired(from: &Stored, to: &Stored) -> Result<Option<Difference>, OpError> {
+    matched(from, to)?.map(|m| m.total.difference(&m.a, &m.b)).transpose()
+}
+
+/// Returns the items that two scores share, with equal questions; `None` where there are none.
+fn matched(from: &Stored, to: &Stored) -> Result<Option<Matched>, OpError> {
     let known: BTreeMap<&str, usize> = from.units.iter().enumerate().map(|(i, u)| (u.id.as_str(), i)).collect();
     let mut a: Vec<Unit> = Vec::new();
     let mut b: Vec<Unit> = Vec::new();
@@ -33,7 +39,7 @@ pub fn paired(from: &Stored, to: &Stored) -> Result<Option<Difference>, OpError>
         return Err(OpError::new("E0612", "the two scores have different headline totals, so they cannot be compared"));
     }
     let total: Total = total(&to.meta["headline"])?;
-    total.difference(&a, &b).map(Some)
+    Ok(Some(Matched { total, a, b }))
 }
 
 /// One cell of a sweep: labels, one per axis, and the score, or why there is none.
@@ -43,6 +49,9 @@ pub struct Cell {
     /// The score.
     pub score: Result<Stored, String>,
 }
+
+/// What a table shows unless it is asked for other things.
+pub const SHOWN: [&str; 6] = ["ci", "delta", "n", "unparsed", "chance", "majority"];
 
 /// How a table is laid out.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,7 +69,7 @@ pub struct Layout {
     /// The label of the column axis that others are compared with.
     #[serde(default)]
     pub baseline: Option<String>,
-    /// `ci`, `delta`, `n`, `unparsed`, `overlap`; `None` is all.
+    /// What is shown; `None` is [`SHOWN`].
     #[serde(default)]
     pub show: Option<Vec<String>>,
     /// `holm` or `bh`.
@@ -117,6 +126,10 @@ pub struct ScoreCell {
     pub high: Option<f64>,
     /// Share of replies without a value.
     pub unparsed: Option<f64>,
+    /// The mean score of the replies with a value.
+    pub skill: Option<f64>,
+    /// The answer given most too often: what, its share of the replies, its share of the right answers.
+    pub favourite: Option<(String, f64, f64)>,
     /// The score under the compat profile.
     pub compat: Option<f64>,
     /// Against the baseline.
@@ -208,7 +221,7 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
     let left_out = rows.iter().filter(|r| !whole(r)).map(|r| r.label.clone()).collect();
     let complete: Vec<&ScoreRow> = rows.iter().filter(|r| whole(r)).collect();
     let means = (0..columns.len()).map(|i| mean(&complete, i, baseline)).collect();
-    let all = || ["ci", "delta", "n", "unparsed"].map(str::to_owned).to_vec();
+    let all = || SHOWN.map(str::to_owned).to_vec();
     Ok(ScoreTable {
         columns: names,
         means,
@@ -245,6 +258,31 @@ pub fn worst_drop(layout: &Layout, cells: &[Cell], from: &str, to: &str) -> Resu
         }
     }
     worst.ok_or_else(|| OpError::new("E0612", format!("no cell has a score for both `{from}` and `{to}`")))
+}
+
+/// Compares two labels of an axis over all other labels: the mean of the paired differences, `to` minus `from`.
+///
+/// # Errors
+/// E0604 for a label that is not there; E0612 where a cell has no score, since a mean over other cells would be another question.
+pub fn delta(layout: &Layout, cells: &[Cell], from: &str, to: &str) -> Result<Difference, OpError> {
+    let axis = layout
+        .labels
+        .iter()
+        .position(|l| [from, to].iter().all(|x| l.iter().any(|y| y == x)))
+        .ok_or_else(|| OpError::new("E0604", format!("no axis of the grid has both labels `{from}` and `{to}`")))?;
+    let mut benches = Vec::new();
+    for first in cells.iter().filter(|c| c.labels[axis] == from) {
+        let mut labels = first.labels.clone();
+        to.clone_into(&mut labels[axis]);
+        let place = || labels.join(", ");
+        let second = cells.iter().find(|c| c.labels == labels);
+        let (Ok(a), Some(Ok(b))) = (&first.score, second.map(|c| &c.score)) else {
+            return Err(OpError::new("E0612", format!("`{}` or `{}` has no score", first.labels.join(", "), place())));
+        };
+        let none = || OpError::new("E0612", format!("`{}` shares no items with `{from}`", place()));
+        benches.push(matched(a, b)?.ok_or_else(none)?);
+    }
+    mean_difference(&benches)
 }
 
 /// Returns the label of an axis with the best mean score, and that mean; labels with a hole are left out.
@@ -288,18 +326,26 @@ fn combinations(layout: &Layout, axes: &[usize]) -> Vec<Vec<String>> {
 
 fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
     let fact = |key: &str| score.meta[key].as_f64();
-    let interval = score.meta["interval"].as_str().is_some_and(|i| i != "few clusters");
     Ok(ScoreCell {
         value: fact("value"),
         se: fact("se").unwrap_or(0.0),
-        low: fact("low").filter(|_| interval),
-        high: fact("high").filter(|_| interval),
+        low: fact("low"),
+        high: fact("high"),
         unparsed: fact("unparsed"),
+        skill: fact("skill"),
+        favourite: favourite(&score.meta["answers"]),
         compat: fact("compat"),
         delta: base.map(|b| paired(b, score)).transpose()?.flatten(),
         adjusted: None,
         hole: if fact("value").is_none() { Some("no value".into()) } else { None },
     })
+}
+
+/// The answer of a score's histograms that is said most too often; letters before the texts of options.
+fn favourite(answers: &Json) -> Option<(String, f64, f64)> {
+    let all: Vec<Histogram> = serde_json::from_value(answers.clone()).ok()?;
+    let first = all.iter().find(|h| h.of == "letter").or_else(|| all.first())?;
+    first.favourite().map(|(answer, said, right)| (answer.to_owned(), said, right))
 }
 
 /// Adjusts p-values over the family that the table shows: every compared cell.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::benchmark::Declaration;
 use super::coords::Coords;
 use super::item::{Item, ItemKind};
-use super::marker::Masks;
+use super::marker::{Masks, key_point};
 use super::reader::read_first;
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
@@ -36,7 +36,7 @@ pub fn check_examples(declare: &Declaration) -> Result<(), OpError> {
             id: format!("example {}", at + 1),
             kind,
             options: if kind == ItemKind::Choice { example.options.unwrap_or_else(letters) } else { Vec::new() },
-            polygon: (kind == ItemKind::Point).then(|| example.key.clone()),
+            polygon: (kind == ItemKind::Point && key_point(&example.key).is_none()).then(|| example.key.clone()),
             key: example.key,
             rotation: 0,
             question: String::new(),

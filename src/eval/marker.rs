@@ -9,6 +9,7 @@ use super::coords::Coords;
 use super::item::{Item, ItemKind};
 use super::mask::{Mask, Take};
 use super::polygon::{PolygonRule, inside, parse};
+use super::read_points::{Frame, Shape, points};
 use super::read_text::{best_line, plain};
 use super::reader::{Parsed, picture_size};
 use crate::base::{Digest, OpError};
@@ -110,10 +111,25 @@ impl Marker {
         match self {
             Marker::Letter {} => kind == ItemKind::Choice,
             Marker::TextEqual {} | Marker::TextSimilar { .. } => matches!(kind, ItemKind::Text | ItemKind::Judge),
-            Marker::Near { .. } | Marker::Mra {} => kind == ItemKind::Number,
+            Marker::Near { .. } => matches!(kind, ItemKind::Number | ItemKind::Point),
+            Marker::Mra {} => kind == ItemKind::Number,
             Marker::YesNo {} => kind == ItemKind::YesNo,
             Marker::Mask { .. } | Marker::Polygon { .. } => kind == ItemKind::Point,
             Marker::Pass { inner, .. } => inner.fits(kind),
+        }
+    }
+
+    /// Returns why it cannot mark items of a kind that it fits, if something is missing.
+    pub fn lacks(&self, kind: ItemKind) -> Option<&'static str> {
+        match self {
+            Marker::Near { abs: None, .. } if kind == ItemKind::Point => {
+                Some("`mark.near` needs `abs:` for points: the distance allowed, as a share of the picture's side")
+            }
+            Marker::Near { rel: Some(_), .. } if kind == ItemKind::Point => {
+                Some("`mark.near` has no `rel:` for points: a place has no size that a share could be taken of")
+            }
+            Marker::Pass { inner, .. } => inner.lacks(kind),
+            _ => None,
         }
     }
 
@@ -129,6 +145,15 @@ impl Marker {
                 let allowed = abs.unwrap_or(0.0).max(rel.unwrap_or(0.0) * key.abs());
                 one((n - key).abs() <= allowed)
             }),
+            (Marker::Near { abs, .. }, Parsed::Points(points)) => {
+                let (x, y) = key_point(&item.key).ok_or_else(|| {
+                    OpError::new("E0802", format!("item `{}` is marked by distance but its key is no point", item.id))
+                        .help("give `bench.sample` a `key:` such as `[(0.42, 0.31)]`, in fractions of the picture")
+                })?;
+                let (width, height) = picture_size(item);
+                let first = coords.fractions(points, width, height).into_iter().next();
+                first.map_or(0.0, |(a, b)| one((a - x).hypot(b - y) <= abs.unwrap_or(0.0)))
+            }
             (Marker::YesNo {}, Parsed::YesNo(b)) => one(item.key.eq_ignore_ascii_case(if *b { "yes" } else { "no" })),
             (Marker::Mask { take, threshold, via }, Parsed::Points(points)) => {
                 let mask = masks.of(item, via.is_some())?;
@@ -150,6 +175,17 @@ impl Marker {
             }
             _ => 0.0,
         })
+    }
+}
+
+/// Returns the one point that a key consists of, in fractions of the picture: `[(0.42, 0.31)]`.
+pub fn key_point(key: &str) -> Option<(f64, f64)> {
+    let (points, _) = points(key, false, false)?;
+    match points.shapes.as_slice() {
+        [Shape::Point(x, y)] if points.frame == Frame::Model && [x, y].iter().all(|v| (0.0..=1.0).contains(*v)) => {
+            Some((*x, *y))
+        }
+        _ => None,
     }
 }
 

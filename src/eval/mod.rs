@@ -2,6 +2,7 @@
 //!
 //! A reply travels `strip → reader → marker → total`; every step records what it did, so that leniency can be audited.
 
+pub mod answers;
 pub mod baseline;
 pub mod benchmark;
 pub mod compare;

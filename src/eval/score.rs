@@ -6,17 +6,22 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use serde_json::{Value as Json, json};
 
+use super::answers::histograms;
 use super::benchmark::{Benchmark, Rule, items_dataset, put_items};
 use super::coords::{Coords, Space, decide};
 use super::generate::Reply;
 use super::item::{self, Columns, Item, ItemKind};
 use super::marker::Masks;
 use super::reader::{Parsed, overlay, read_first};
+use super::stats::mean;
 use super::total::{Estimate, Unit, total};
 use crate::base::OpError;
 use crate::data::blobs::Blobs;
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::{Store, dataset};
+
+/// A group with more values than this is a name, and is not scored value by value.
+const MOST_VALUES: usize = 200;
 
 /// A reply to one item.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +157,7 @@ fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords) -> Result<Sco
                 members.entry(value.clone()).or_default().push(unit.clone());
             }
         }
-        if members.len() > 1 && members.len() <= 200 {
+        if members.len() <= MOST_VALUES {
             let scored = members.into_iter().map(|(value, units)| Ok((value, micro.estimate(&units)?)));
             groups.insert(name, scored.collect::<Result<_, OpError>>()?);
         }
@@ -230,11 +235,12 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
     for row in &scores.rows {
         *rules.entry(if row.parsed.is_some() { row.rule } else { "unparsed" }).or_default() += 1;
     }
+    let readable: Vec<f64> = scores.rows.iter().filter(|r| r.parsed.is_some()).map(|r| r.score).collect();
     let head = &scores.headline;
     let mut meta = json!({
         "value": head.value,
-        "low": head.low.unwrap_or(0.0),
-        "high": head.high.unwrap_or(1.0),
+        "low": head.low,
+        "high": head.high,
         "se": head.se,
         "interval": head.interval,
         "clusters": head.clusters,
@@ -243,8 +249,11 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
         "unparsed": share(&|r| r.parsed.is_none()),
         "truncated": share(&|r| r.outcome == "truncated"),
         "failed": share(&|r| r.outcome == "failed"),
+        "skill": (!readable.is_empty()).then(|| mean(&readable)),
+        "answers": histograms(bench, &scores.rows),
         "chance": bench.chance,
         "majority": bench.majority,
+        "floor": bench.chance.max(bench.majority),
         "coord_space": scores.coords.space,
         "headline": bench.declare.headline,
         "also": scores.also.iter().map(|(name, e)| json!({ "name": name, "value": e.value, "se": e.se, "low": e.low, "high": e.high })).collect::<Vec<_>>(),

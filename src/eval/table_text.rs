@@ -21,7 +21,7 @@ pub fn markdown(table: &ScoreTable) -> String {
 /// Returns a table as CSV: one line per cell, numbers in full.
 pub fn csv(table: &ScoreTable) -> String {
     let mut out = String::from(
-        "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,compat,chance,majority,hole\n",
+        "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,skill,compat,chance,majority,hole\n",
     );
     let quote = |text: &str| {
         if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
@@ -43,6 +43,7 @@ pub fn csv(table: &ScoreTable) -> String {
                 number(cell.adjusted),
                 row.n.map_or(String::new(), |n| n.to_string()),
                 number(cell.unparsed),
+                number(cell.skill),
                 number(cell.compat),
                 number(row.chance),
                 number(row.majority),
@@ -88,7 +89,7 @@ pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
     if shows("ci") {
         match (cell.low, cell.high) {
             (Some(low), Some(high)) => out.push_str(&format!(" ±{:.1}", 50.0 * (high - low))),
-            _ => out.push_str(" (few clusters)"),
+            _ => out.push_str(" (no interval)"),
         }
     }
     if let Some(delta) = cell.delta.as_ref().filter(|_| shows("delta")) {
@@ -103,6 +104,13 @@ pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
     }
     if let Some(unparsed) = cell.unparsed.filter(|u| shows("unparsed") && *u >= 0.005) {
         out.push_str(&format!(" · {:.0}% unparsed", 100.0 * unparsed));
+    }
+    if let Some(skill) = cell.skill.filter(|_| shows("skill")) {
+        out.push_str(&format!(" · {:.1} when readable", 100.0 * skill));
+    }
+    if let Some((answer, said, right)) = cell.favourite.as_ref().filter(|_| shows("answers")) {
+        let answer: String = answer.chars().take(20).collect();
+        out.push_str(&format!(" · {answer} said {:.0}%, right {:.0}%", 100.0 * said, 100.0 * right));
     }
     out
 }
@@ -136,7 +144,11 @@ fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
     if shows("n") {
         header.push("n".into());
     }
-    header.extend(["chance".to_owned(), "majority".to_owned()]);
+    let floors = |chance: Option<f64>, majority: Option<f64>| -> Vec<String> {
+        let both = [("chance", chance), ("majority", majority)];
+        both.into_iter().filter(|(name, _)| shows(name)).map(|(_, r)| ratio(r)).collect()
+    };
+    header.extend(["chance", "majority"].into_iter().filter(|n| shows(n)).map(str::to_owned));
     let mut out = vec![header];
     for ScoreRow { label, cells, n, chance, majority, .. } in &table.rows {
         let mut row = vec![label.clone()];
@@ -144,7 +156,7 @@ fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
         if shows("n") {
             row.push(n.map_or("–".into(), |n| n.to_string()));
         }
-        row.extend([ratio(*chance), ratio(*majority)]);
+        row.extend(floors(*chance, *majority));
         out.push(row);
     }
     if table.rows.len() > 1 {
@@ -158,7 +170,7 @@ fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
             let values: Option<Vec<f64>> = whole.iter().map(|r| of(r)).collect();
             values.filter(|v| !v.is_empty()).map(|v| super::stats::mean(&v))
         };
-        row.extend([ratio(mean(&|r| r.chance)), ratio(mean(&|r| r.majority))]);
+        row.extend(floors(mean(&|r| r.chance), mean(&|r| r.majority)));
         out.push(row);
     }
     out
@@ -183,7 +195,16 @@ fn legend(table: &ScoreTable) -> String {
             " ▲▼: paired difference to {baseline} with its 95 % interval; * p < 0.05, ** < 0.01, *** < 0.001 after {adjust}."
         ));
     }
-    out.push_str(" chance: guessing among the options; majority: the best answer that never looks.");
+    for (name, words) in [
+        ("chance", "chance: guessing among the options."),
+        ("majority", "majority: the best answer that never looks."),
+        ("answers", "said, right: the answer given most too often, its share of the replies and of the right answers."),
+    ] {
+        if table.show.iter().any(|s| s == name) {
+            out.push(' ');
+            out.push_str(words);
+        }
+    }
     if !table.left_out.is_empty() {
         out.push_str(&format!(" The mean leaves out rows with a hole: {}.", table.left_out.join(", ")));
     }

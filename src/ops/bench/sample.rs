@@ -10,6 +10,7 @@ use crate::base::{Digest, OpError};
 use crate::data::cell::Cell;
 use crate::engine::context::{Fate, Output};
 use crate::engine::{Builtin, Context, Outputs, dataset};
+use crate::eval::marker::key_point;
 use crate::eval::polygon;
 use crate::eval::{Declaration, Item, ItemKind, Picture, item};
 use crate::spec::{Columns, Effect, OpSpec, RowExpr};
@@ -31,7 +32,7 @@ op bench.sample(
   options: Expr = [],
   ## The question prints its options already.
   options_in_question: Bool = false,
-  ## The right answer: an option letter, a number, yes or no, a text.
+  ## The right answer: an option letter, a number, yes or no, a text, a point as `[(0.42, 0.31)]` in fractions.
   key: Expr? = none,
   ## Pictures: paths, pictures, lists of them, or `media.*`.
   images: Expr = [],
@@ -52,6 +53,7 @@ op bench.sample(
   ## The split is one that models are trained on, and that is known.
   allow_train_split: Bool = false,
 ) -> Dataset[{ ..any }]"#,
+        version: 2,
         effect: Effect::RowExpand,
         columns: Columns::FromFile,
         ..OpSpec::BASE
@@ -233,7 +235,8 @@ fn legal(item: &Item, raw: &str) -> Option<String> {
         ItemKind::Text | ItemKind::Judge => (!text.is_empty()).then(|| text.to_owned()),
         ItemKind::Point => {
             let shape = item.polygon.as_deref().is_none_or(|p| polygon::parse(p).is_some());
-            (shape && (item.mask.is_some() || item.polygon.is_some())).then(String::new)
+            let key = key_point(text).map(|(x, y)| format!("[({x}, {y})]"));
+            (shape && (key.is_some() || item.mask.is_some() || item.polygon.is_some())).then(|| key.unwrap_or_default())
         }
     }
 }
@@ -251,7 +254,7 @@ fn refuse(illegal: &[String], hidden: usize, n: usize) -> Result<(), OpError> {
     }
     let first = illegal.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     Err(OpError::new("E0802", format!("{} of {n} keys are no legal answer: {first}", illegal.len()))
-        .help("a choice needs a letter of its options (`.paren_letter()`, `.index0_letter()`), a number a finite number, a point a mask or polygon"))
+        .help("a choice needs a letter of its options (`.paren_letter()`, `.index0_letter()`), a number a finite number, a point a key `[(x, y)]` in fractions, a mask or a polygon"))
 }
 
 fn permuted(items: Vec<Item>, how: &str) -> Result<Vec<Item>, OpError> {

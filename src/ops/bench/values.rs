@@ -81,7 +81,8 @@ static SIMILAR: Builtin = value(
     "## 1 when a line is more similar to the key than `t` (Ratcliff-Obershelp).\nop mark.text_similar(t: Float) -> Marker",
 );
 static NEAR: Builtin = value(
-    "## 1 within an absolute or relative distance of the key.\nop mark.near(abs: Float? = none, rel: Ratio? = none) -> Marker",
+    "## 1 within an absolute or relative distance of the key. For points: the distance of the first point read from the key, \
+    as a share of the picture's side.\nop mark.near(abs: Float? = none, rel: Ratio? = none) -> Marker",
 );
 static MRA: Builtin = value("## Mean relative accuracy over ten thresholds.\nop mark.mra() -> Marker");
 static MARK_YES_NO: Builtin = value("## 1 for the key's word.\nop mark.yes_no() -> Marker");

@@ -21,6 +21,7 @@ op eval.preference(
   ## Summed over reply tokens, as DPO is trained, or their mean, which does not favour short replies.
   by: enum { sum, mean } = "sum",
 ) -> Score"#,
+        version: 2,
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,
@@ -81,7 +82,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let stored = dataset::save(cx.store, &items)?;
     let meta = json!({
         "value": right / n, "low": low, "high": high, "se": (right / n * (1.0 - right / n) / n).sqrt(), "interval": "wilson",
-        "n": scores.len(), "unparsed": 0.0, "chance": 0.5, "majority": 0.5, "headline": "preference", "by": args.by,
+        "n": scores.len(), "unparsed": 0.0, "chance": 0.5, "majority": 0.5, "floor": 0.5, "headline": "preference", "by": args.by,
         "items": null, "pairs": stored.meta,
     });
     let files = stored.files.into_iter().map(|(path, file)| (format!("pairs/{path}"), file)).collect();

@@ -34,6 +34,7 @@ op eval.run(
   ## How often each question is asked.
   epochs: Int = 1,
 ) -> Score"#,
+        version: 2,
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,
