@@ -96,6 +96,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &grid::TABLE,
     &grid::WORST_DROP,
     &grid::BEST,
+    &grid::DELTA,
     &bench::source::HF,
     &bench::source::JSON,
     &bench::source::TSV,

@@ -5,10 +5,10 @@ use serde_json::{Map, Value as Json};
 use super::columns;
 use super::eval::{BUILTIN, Env, Eval, Evaluator, Found, Target, item_name, mismatch, set};
 use super::graph::{Node, PathArg};
-use super::grid;
 use super::lower::{self, Lowered};
 use super::metric::Metric;
 use super::val::{Artifact, Val};
+use super::{grid, groups};
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::semantics::modules::{ImportTarget, Program};
 use crate::spec::catalogue::Operator;
@@ -16,7 +16,8 @@ use crate::spec::{Class, Effect, RowExpr, Value, prelude};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, TypeExprKind};
 
 /// Facts of a score that can be asked after running.
-const SCORE_FACTS: &[&str] = &["value", "low", "high", "n", "unparsed", "compat"];
+pub(super) const SCORE_FACTS: &[&str] =
+    &["value", "low", "high", "n", "unparsed", "compat", "skill", "chance", "majority", "floor"];
 
 /// Arguments of a call, evaluated.
 #[derive(Default)]
@@ -218,11 +219,7 @@ impl<'a> Evaluator<'a> {
             && a.kind == "Score"
             && name.text == "by"
         {
-            let group = given.positional.take().map(|(v, _)| v).or_else(|| given.take("group").map(|(v, _)| v));
-            let Some(Val::Value(Value::Str(group))) = group else {
-                return Err(mismatch(args_span, "`.by(…)` takes the name of a group"));
-            };
-            return Ok(Val::Metric(Metric::Meta { of: a.clone(), path: format!("by.{group}") }));
+            return groups::by(&self.graph, a, &mut given, args_span);
         }
         let Some(recv) = recv.row() else {
             return Err(mismatch(name.span, format!("{} has no method `.{}()`", recv.describe(), name.text)));
@@ -521,6 +518,7 @@ impl<'a> Evaluator<'a> {
             paths,
             stage: false,
             takes_holes: grid::takes_holes(&op.name),
+            history: op.spec.history,
             gate: None,
             secrets: lowered.secrets,
         };

@@ -266,6 +266,7 @@ impl<'a> Evaluator<'a> {
             paths: Vec::new(),
             stage: false,
             takes_holes: false,
+            history: &[],
             gate: Some(Gate { cond: metric, message, text, warn }),
             secrets: Vec::new(),
         };

@@ -52,6 +52,8 @@ pub struct Node {
     pub stage: bool,
     /// Runs although inputs are missing, and is then not recorded as complete.
     pub takes_holes: bool,
+    /// Arguments whose history it tells.
+    pub history: &'static [&'static str],
     /// What an `expect` or `warn` asks.
     pub gate: Option<Gate>,
     /// Secrets that it uses, by name.

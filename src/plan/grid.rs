@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
-use super::call::Given;
+use super::call::{Given, SCORE_FACTS};
 use super::eval::{Env, Eval, Evaluator, mismatch};
 use super::metric::Metric;
 use super::quantity;
@@ -159,8 +159,12 @@ pub(super) fn method(
             }
         }
         "mean" => {
+            let fact = match given.take("of").filter(|_| !grid.axes.iter().any(|a| a == "of")) {
+                Some((Val::Value(Value::Str(fact)), _)) => fact,
+                _ => "value".to_owned(),
+            };
             let cells = select(grid, &given)?;
-            let of: Option<Vec<Metric>> = cells.iter().map(|v| v.metric()).collect();
+            let of: Option<Vec<Metric>> = cells.iter().map(|v| number_of(v, &fact)).collect();
             match of {
                 Some(of) if !of.is_empty() => Ok(Val::Metric(Metric::Mean(of))),
                 _ => Err(mismatch(span, "`.mean(…)` takes cells that are scores or numbers")),
@@ -170,7 +174,7 @@ pub(super) fn method(
             let op = format!("{MODULE}.{other}");
             if ev.catalogue.get(&op).is_none() {
                 let d = Diagnostic::new(codes::E0204, name.span, format!("a Grid has no `.{other}()`"), "not there");
-                return Err(Box::new(d.help("it has `.at`, `.mean`, `.best`, `.worst_drop` and `.table`")));
+                return Err(Box::new(d.help("it has `.at`, `.mean`, `.best`, `.worst_drop`, `.delta` and `.table`")));
             }
             for axis in ["rows", "cols"] {
                 if let Some((_, Val::Value(Value::Str(v)), at)) = given.named.iter().find(|(n, ..)| n == axis)
@@ -187,29 +191,71 @@ pub(super) fn method(
                     }
                 }
             }
-            given.positional = Some((Val::Grid(Arc::clone(grid)), span));
+            let (labels, rest) = given.named.into_iter().partition(|(n, ..)| grid.axes.contains(n));
+            given.named = rest;
+            let part = part(grid, &Given { positional: None, named: labels })?;
+            given.positional = Some((Val::Grid(part), span));
             ev.operator_call(&op, given, span, name.span, env)
         }
     }
 }
 
+/// A number of a cell: of a score any of its facts, else its value.
+fn number_of(cell: &Val, fact: &str) -> Option<Metric> {
+    match cell {
+        Val::Artifact(a) if a.kind == "Score" && SCORE_FACTS.contains(&fact) => {
+            Some(Metric::Meta { of: a.clone(), path: fact.to_owned() })
+        }
+        other if fact == "value" => other.metric(),
+        _ => None,
+    }
+}
+
+/// Returns the part of a grid that has the given labels.
+fn part(grid: &Arc<Grid>, given: &Given) -> Eval<Arc<Grid>> {
+    if given.named.is_empty() {
+        return Ok(Arc::clone(grid));
+    }
+    let wanted = wanted(grid, given)?;
+    let mut out = Grid::clone(grid);
+    out.cells.retain(|(key, _)| fits(key, &wanted));
+    for (k, labels) in &wanted {
+        out.labels[*k].retain(|l| labels.contains(l));
+    }
+    Ok(Arc::new(out))
+}
+
 /// Returns the cells that have the given labels.
 fn select<'g>(grid: &'g Grid, given: &Given) -> Eval<Vec<&'g Val>> {
+    let wanted = wanted(grid, given)?;
+    Ok(grid.cells.iter().filter(|(key, _)| fits(key, &wanted)).map(|(_, v)| v).collect())
+}
+
+fn fits(key: &[String], wanted: &[(usize, Vec<String>)]) -> bool {
+    wanted.iter().all(|(k, labels)| labels.contains(&key[*k]))
+}
+
+/// Returns the labels asked for by axis: one, or a list of which any will do.
+fn wanted(grid: &Grid, given: &Given) -> Eval<Vec<(usize, Vec<String>)>> {
     let mut wanted = Vec::new();
     for (axis, val, at) in &given.named {
         let Some(k) = grid.axes.iter().position(|a| a == axis) else {
             return Err(no_label(axis, "axis", &grid.axes, *at));
         };
-        let Some(label) = val.constant().map(|c| quantity::print(&c)) else {
+        let items = match val {
+            Val::List(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let label = |v: &Val| v.constant().map(|c| quantity::print(&c));
+        let Some(labels) = items.iter().map(label).collect::<Option<Vec<String>>>() else {
             return Err(mismatch(*at, "a label is a text"));
         };
-        if !grid.labels[k].contains(&label) {
-            return Err(no_label(&label, "label", &grid.labels[k], *at));
+        if let Some(label) = labels.iter().find(|l| !grid.labels[k].contains(l)) {
+            return Err(no_label(label, "label", &grid.labels[k], *at));
         }
-        wanted.push((k, label));
+        wanted.push((k, labels));
     }
-    let fits = |key: &[String]| wanted.iter().all(|(k, label)| key[*k] == *label);
-    Ok(grid.cells.iter().filter(|(key, _)| fits(key)).map(|(_, v)| v).collect())
+    Ok(wanted)
 }
 
 fn no_label(label: &str, what: &str, all: &[String], span: Span) -> Box<Diagnostic> {

@@ -18,6 +18,13 @@ pub enum Metric {
     },
     /// The mean of some.
     Mean(Vec<Metric>),
+    /// The mean over the values of a group: a fact of a score whose keys are the values.
+    Group {
+        /// Whose.
+        of: Artifact,
+        /// Which group.
+        group: String,
+    },
     /// `or and == != < <= > >= in not_in + - * /`
     Binary(String, Box<Metric>, Box<Metric>),
     /// `- not`
@@ -29,7 +36,7 @@ impl Metric {
     pub fn artifacts(&self, out: &mut Vec<Artifact>) {
         match self {
             Metric::Const(_) => {}
-            Metric::Meta { of, .. } => {
+            Metric::Meta { of, .. } | Metric::Group { of, .. } => {
                 if !out.contains(of) {
                     out.push(of.clone());
                 }
@@ -50,8 +57,12 @@ impl Metric {
     pub fn value(&self, meta: &dyn Fn(&Artifact, &str) -> Option<Json>) -> Result<Json, String> {
         match self {
             Metric::Const(v) => Ok(v.clone()),
-            Metric::Meta { of, path } => {
-                meta(of, path).ok_or_else(|| format!("the {} has no number `{path}`", of.kind.to_lowercase()))
+            Metric::Meta { of, path } => meta(of, path).filter(|v| !v.is_null()).ok_or_else(|| missing(of, path, meta)),
+            Metric::Group { of, group } => {
+                let path = format!("groups.{group}");
+                let Some(Json::Object(values)) = meta(of, &path) else { return Err(missing(of, &path, meta)) };
+                let scores = values.values().map(|e| number(&e["value"])).collect::<Result<Vec<f64>, _>>()?;
+                Ok(json!(scores.iter().sum::<f64>() / scores.len().max(1) as f64))
             }
             Metric::Mean(of) => {
                 let mut sum = 0.0;
@@ -88,6 +99,27 @@ impl Metric {
                 Err(_) => "?".into(),
             },
         }
+    }
+}
+
+/// Says which fact is missing, and why if the artifact knows.
+fn missing(of: &Artifact, path: &str, meta: &dyn Fn(&Artifact, &str) -> Option<Json>) -> String {
+    let kind = of.kind.to_lowercase();
+    if let Some(group) = path.strip_prefix("groups.").map(|p| p.split('.').next().unwrap_or(p)) {
+        let known: Vec<String> = match meta(of, "groups") {
+            Some(Json::Object(groups)) => groups.keys().map(|g| format!("`{g}`")).collect(),
+            _ => Vec::new(),
+        };
+        return format!(
+            "the {kind} has no `{group}` among its groups and their values; its groups are {}",
+            known.join(", ")
+        );
+    }
+    match meta(of, "interval") {
+        Some(Json::String(why)) if why == "one cluster" && matches!(path, "low" | "high") => {
+            format!("the {kind} has no `{path}`: its items are one cluster, which has no interval")
+        }
+        _ => format!("the {kind} has no number `{path}`"),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod eval;
 pub mod explain;
 pub mod graph;
 pub mod grid;
+mod groups;
 pub mod key;
 pub mod lower;
 pub mod metric;

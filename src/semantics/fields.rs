@@ -8,7 +8,11 @@ use crate::spec::prelude::{self, Kind, Method};
 use crate::spec::{Dim, GridAxis, Row, Type};
 use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name};
 
-const GRID_METHODS: &[&str] = &["table", "best", "at", "mean", "worst_drop"];
+const GRID_METHODS: &[&str] = &["table", "best", "at", "mean", "worst_drop", "delta"];
+/// What a table can show.
+const SHOWN: &[&str] = &["ci", "delta", "n", "unparsed", "skill", "answers", "chance", "majority"];
+/// Numbers of a score that are shares.
+const SCORE_RATIOS: &[&str] = &["value", "low", "high", "unparsed", "compat", "skill", "chance", "majority", "floor"];
 
 impl Checker<'_> {
     /// `base.name` without a call.
@@ -125,15 +129,11 @@ impl Checker<'_> {
                 }
             },
             Type::Score => match name.text.as_str() {
-                "value" | "low" | "high" | "unparsed" | "compat" => ratio(),
+                share if SCORE_RATIOS.contains(&share) => ratio(),
                 "n" => Type::Metric(Box::new(Type::Dim(Dim::Rows))),
                 "items" => Type::Dataset(Row::any()),
                 _ => {
-                    self.no_member(
-                        name,
-                        "a score",
-                        &["value", "low", "high", "n", "unparsed", "compat", "items", "by"],
-                    );
+                    self.no_member(name, "a score", &[SCORE_RATIOS, &["n", "items", "by"]].concat());
                     Type::Error
                 }
             },
@@ -223,8 +223,8 @@ impl Checker<'_> {
         match self.solver.resolve(&ty) {
             Type::Grid(axes, cell) => self.grid_method(&axes, &cell, name, args, cx),
             Type::Score if name.text == "by" => {
-                self.simple_args(name, &[("group", Kind::Str)], args, cx);
-                Type::Score
+                self.simple_args(name, &[("group", Kind::Str), ("value", Kind::Str)], args, cx);
+                Type::Metric(Box::new(Type::Dim(Dim::Ratio)))
             }
             Type::Optional(inner) if self.method_applies(&inner, name) => {
                 self.absent(base, name, &inner);
@@ -350,7 +350,7 @@ impl Checker<'_> {
 
     fn grid_method(&mut self, axes: &[GridAxis], cell: &Type, name: &Name, args: &[Arg], cx: &Cx) -> Type {
         let metric = |dim| Type::Metric(Box::new(Type::Dim(dim)));
-        let texts = || Type::List(Box::new(Type::Str));
+        let words = |words: &[&str]| Type::Enum(words.iter().map(|w| (*w).to_owned()).collect());
         let names: Vec<String> = axes.iter().map(|a| a.name.clone()).collect();
         let axis = Type::Enum(names.clone());
         let any_label = || {
@@ -362,20 +362,22 @@ impl Checker<'_> {
                 ("rows", axis.clone()),
                 ("cols", axis),
                 ("baseline", Type::Str),
-                ("show", texts()),
-                ("adjust", Type::Enum(vec!["holm".into(), "bh".into()])),
+                ("show", Type::List(Box::new(words(SHOWN)))),
+                ("adjust", words(&["holm", "bh"])),
                 ("train", Type::Dataset(Row::any())),
             ],
             "best" => vec![("by", Type::Str)],
-            "worst_drop" => vec![("from", any_label()), ("to", any_label())],
-            "at" | "mean" => Vec::new(),
+            "worst_drop" | "delta" => vec![("from", any_label()), ("to", any_label())],
+            "at" => Vec::new(),
+            "mean" => vec![("of", words(SCORE_RATIOS))],
             _ => {
                 self.no_member(name, "a grid", GRID_METHODS);
                 self.anywhere(args, cx);
                 return Type::Error;
             }
         };
-        let by_axis = matches!(name.text.as_str(), "at" | "mean" | "best");
+        let by_axis = matches!(name.text.as_str(), "at" | "mean" | "best" | "worst_drop" | "delta");
+        let several = matches!(name.text.as_str(), "mean" | "worst_drop" | "delta");
         let mut fixed = 0;
         let mut seen: Vec<&Name> = Vec::new();
         for arg in args {
@@ -404,9 +406,21 @@ impl Checker<'_> {
             seen.push(n);
             if let Some(axis) = axes.iter().find(|a| by_axis && a.name == n.text) {
                 fixed += 1;
-                self.label(e, axis, cx);
+                match &e.kind {
+                    ExprKind::List(items) if several => {
+                        items.iter().for_each(|item| self.label(item, axis, cx));
+                    }
+                    _ => {
+                        let ty = self.infer(e, cx);
+                        let list = several && matches!(self.solver.resolve(&ty), Type::List(_));
+                        let want = if list { Type::List(Box::new(Type::Str)) } else { Type::Str };
+                        self.label_of(e, &ty, &want, axis, cx);
+                    }
+                }
             } else if let Some((_, want)) = own.iter().find(|(o, _)| *o == n.text) {
-                if name.text == "worst_drop" && axes.first().is_some_and(|a| a.labels.is_some()) {
+                if matches!(name.text.as_str(), "worst_drop" | "delta")
+                    && axes.first().is_some_and(|a| a.labels.is_some())
+                {
                     self.label(e, &axes[0], cx);
                 } else {
                     let site = Site::new(format!("`{}` of `.{}`", n.text, name.text), None);
@@ -436,7 +450,7 @@ impl Checker<'_> {
         let required: &[&str] = match name.text.as_str() {
             "table" => &["rows", "cols"],
             "best" => &["by"],
-            "worst_drop" => &["from", "to"],
+            "worst_drop" | "delta" => &["from", "to"],
             _ => &[],
         };
         if let Some(missing) = required.iter().find(|r| !seen.iter().any(|s| s.text == **r)) {
@@ -448,6 +462,13 @@ impl Checker<'_> {
         match name.text.as_str() {
             "table" => Type::Table,
             "worst_drop" => metric(Dim::Points),
+            "delta" => {
+                let points = || metric(Dim::Points);
+                let fields = [("value", points()), ("low", points()), ("high", points())];
+                let float = ("p", Type::Metric(Box::new(Type::Float)));
+                let fields = fields.into_iter().chain([float]).map(|(n, t)| (n.to_owned(), t)).collect();
+                Type::Record(Row { fields, tail: None })
+            }
             "mean" => metric(Dim::Ratio),
             "at" if fixed < axes.len() => {
                 let open: Vec<GridAxis> =
@@ -460,16 +481,13 @@ impl Checker<'_> {
 
     fn label(&mut self, e: &Expr, axis: &GridAxis, cx: &Cx) {
         let ty = self.infer(e, cx);
+        self.label_of(e, &ty, &Type::Str, axis, cx);
+    }
+
+    fn label_of(&mut self, e: &Expr, ty: &Type, want: &Type, axis: &GridAxis, cx: &Cx) {
         let (Some(labels), ExprKind::Str(text)) = (&axis.labels, &e.kind) else {
-            if let Err(misfit) = self.solver.fits(&ty, &Type::Str) {
-                self.misfit(
-                    e,
-                    &ty,
-                    &Type::Str,
-                    misfit,
-                    &Site::new(format!("the label of axis `{}`", axis.name), None),
-                    cx,
-                );
+            if let Err(misfit) = self.solver.fits(ty, want) {
+                self.misfit(e, ty, want, misfit, &Site::new(format!("the label of axis `{}`", axis.name), None), cx);
             }
             return;
         };

@@ -87,6 +87,8 @@ pub struct OpSpec {
     pub pool: Pool,
     /// How columns follow.
     pub columns: Columns,
+    /// Arguments whose history the operator tells: how their rows came about. It gets it as the argument `$history`.
+    pub history: &'static [&'static str],
     /// Takes the common `where: Where = true` of filters and dedups.
     pub takes_where: bool,
     /// `with` options that it accepts beyond the common ones (`cpus mem disk timeout stall retries priority cache pin on_error`).
@@ -102,6 +104,7 @@ impl OpSpec {
         effect: Effect::RowSubset,
         pool: Pool::Cpu,
         columns: Columns::Signature,
+        history: &[],
         takes_where: false,
         with: &[],
     };

@@ -1,4 +1,4 @@
-//! Operators over the grid of a sweep: `grid.table`, `grid.worst_drop`, `grid.best`.
+//! Operators over the grid of a sweep: `grid.table`, `grid.worst_drop`, `grid.best`, `grid.delta`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::eval::compare::{Cell, Layout, best, table, worst_drop};
+use crate::eval::compare::{Cell, Layout, best, delta, facts, table, worst_drop};
 use crate::eval::{score, table_text};
 use crate::spec::{Effect, OpSpec};
 
@@ -27,10 +27,13 @@ op grid.table(
   cols: Str? = none,
   ## The label that the others are compared with.
   baseline: Str? = none,
-  show: [Str] = ["ci", "delta", "n", "unparsed"],
+  ## What stands in a cell and beside the row. `skill`: the score of readable replies alone; `answers`: the answer that is given
+  ## most too often.
+  show: [enum { ci, delta, n, unparsed, skill, answers, chance, majority }] = ["ci", "delta", "n", "unparsed", "chance", "majority"],
   ## Correction of the p-values for the number of comparisons.
   adjust: enum { holm, bh } = "holm",
 ) -> Table"#,
+        version: 2,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },
@@ -47,6 +50,23 @@ op grid.worst_drop(g: Grid, from: Str, to: Str) -> Metric[Points]"#,
         ..OpSpec::BASE
     },
     run: Some(run_worst_drop),
+};
+
+/// The paired difference of two labels.
+pub static DELTA: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## How much better one label is than another on the same items: the mean over the other axes of `to` minus `from`, with its 95 %
+## interval (a bootstrap over clusters with a fixed seed; Student's t over fewer than ten) and a sign-flip p-value.
+op grid.delta(
+  g: Grid,
+  from: Str,
+  to: Str,
+) -> { value: Metric[Points], low: Metric[Points], high: Metric[Points], p: Metric[Float] }"#,
+        effect: Effect::Reduce,
+        ..OpSpec::BASE
+    },
+    run: Some(run_delta),
 };
 
 /// The best label.
@@ -101,6 +121,25 @@ fn run_worst_drop(cx: &mut Context) -> Result<Outputs, OpError> {
     let (layout, cells) = grid(cx, "g")?;
     let (value, at) = worst_drop(&layout, &cells, &args.from, &args.to)?;
     Ok(metric(json!({ "value": value, "at": at })))
+}
+
+fn run_delta(cx: &mut Context) -> Result<Outputs, OpError> {
+    #[derive(Deserialize)]
+    struct Args {
+        from: String,
+        to: String,
+    }
+    let args: Args = cx.args()?;
+    let (layout, cells) = grid(cx, "g")?;
+    let found = delta(&layout, &cells, &args.from, &args.to)?;
+    let facts = facts(&found);
+    let field = |name: &str| {
+        let mut meta = facts.clone();
+        meta["value"] = facts[name].clone();
+        (name.to_owned(), Output::Artifact(Artifact { kind: Kind::Metric, meta, files: BTreeMap::new() }))
+    };
+    cx.counts.insert("items".into(), found.n as u64);
+    Ok(["value", "low", "high", "p"].map(field).into())
 }
 
 fn run_best(cx: &mut Context) -> Result<Outputs, OpError> {
