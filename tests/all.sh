@@ -12,7 +12,12 @@ lane() { # lane NAME COMMAND…: runs a command and prints how long it took
   echo "== $name: $((SECONDS - start)) s"
 }
 
+browser() { # the report page is opened in a real one
+  command -v chromium > /dev/null || apt-get install -y chromium > /dev/null 2>&1 || echo "SKIPPED: no Chromium, the report page stays unopened"
+}
+
 lane "format" cargo fmt --check
+lane "browser" browser
 lane "light build" cargo build --release --bins
 lane "light tests" cargo test --release
 lane "rbpipe needs no libtorch" bash -c '! readelf -d target/release/rbpipe | grep -i torch'

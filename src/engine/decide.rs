@@ -7,11 +7,12 @@ use serde_json::{Map, Value as Json};
 
 use super::artifact::Artifact;
 use super::files::FileIndex;
+use super::history;
 use super::record::{self, Record};
 use super::store::Store;
 use crate::base::Digest;
 use crate::plan::explain;
-use crate::plan::key::{self, Reads};
+use crate::plan::key::{Reads, action, preimage};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId};
 
@@ -29,19 +30,31 @@ pub struct Identity {
     pub reads: Reads,
 }
 
-/// Returns a node's identity.
+/// Returns a node's identity. `key` gives the action keys of nodes upstream.
 ///
 /// # Errors
 /// A file that it reads is not there or cannot be read.
-pub fn identify(node: &Node, inputs: BTreeMap<String, Digest>, files: &FileIndex) -> io::Result<Identity> {
+pub fn identify(
+    graph: &Graph,
+    id: NodeId,
+    inputs: BTreeMap<String, Digest>,
+    files: &FileIndex,
+    store: &Store,
+    key: &dyn Fn(NodeId) -> Option<Digest>,
+) -> io::Result<Identity> {
+    let node = graph.node(id);
     let mut reads = Reads { inputs, ..Reads::default() };
+    if !node.history.is_empty() {
+        let told = node.history.iter().map(|slot| ((*slot).to_owned(), history::of(graph, id, slot, key, store)));
+        reads.history = Some(serde_json::to_value(told.collect::<BTreeMap<_, _>>())?);
+    }
     for arg in &node.paths {
         let digest = files
             .argument(arg)
             .map_err(|e| io::Error::new(e.kind(), format!("cannot read `{}`: {e}", arg.path.display())))?;
         reads.files.insert(arg.arg.clone(), digest);
     }
-    Ok(Identity { key: key::action(node, &reads), preimage: key::preimage(node, &reads), reads })
+    Ok(Identity { key: action(node, &reads), preimage: preimage(node, &reads), reads })
 }
 
 /// Returns the digests of what a node reads, those inputs that have a result.
@@ -115,7 +128,8 @@ pub fn forecast(
             line.why = "asked each time".into();
             results.insert(id, Results::new());
         } else {
-            match identify(node, inputs(node, &results), files) {
+            let key = |of: NodeId| lines.iter().find(|l| l.node == of)?.identity.as_ref().map(|i| i.key);
+            match identify(graph, id, inputs(node, &results), files, store, &key) {
                 Ok(identity) => {
                     match recorded(store, identity.key) {
                         Some((record, found)) => {

@@ -8,6 +8,7 @@ pub mod event;
 pub mod executor;
 pub mod export;
 pub mod files;
+pub mod history;
 pub mod inputs;
 pub mod journal;
 pub mod process;

@@ -176,7 +176,8 @@ impl<'a> Run<'a> {
             if holes || node.inputs.iter().any(|i| self.incomplete.contains(&i.node)) {
                 self.incomplete.insert(id);
             }
-            match decide::identify(node, inputs, self.setup.files) {
+            let key = |of: NodeId| self.identities.get(&of).map(|i| i.key);
+            match decide::identify(self.graph, id, inputs, self.setup.files, self.setup.store, &key) {
                 Ok(identity) => {
                     let found =
                         decide::recorded(self.setup.store, identity.key).filter(|_| !self.incomplete.contains(&id));
@@ -490,9 +491,13 @@ impl Job<'_> {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let sampled = self.node.class == Class::Sampled;
+        let mut args = self.node.args.clone();
+        if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
+            args.insert("$history".into(), history.clone());
+        }
         let task = Task {
             op: self.node.op.clone(),
-            args: self.node.args.clone(),
+            args,
             inputs: self.inputs.clone(),
             with: Json::Object(self.node.with.clone()),
             store: store.root().to_path_buf(),

@@ -104,6 +104,8 @@ pub struct Reads {
     pub inputs: BTreeMap<String, Digest>,
     /// Bytes of the files that a source reads, by argument.
     pub files: BTreeMap<String, Digest>,
+    /// How rows came about, for operators that tell it.
+    pub history: Option<Json>,
 }
 
 /// Writes everything that decides a node's result. Names, paths and `with` are not among it.
@@ -124,6 +126,9 @@ pub fn walk(node: &Node, reads: &Reads, to: &mut dyn KeyWriter) {
     }
     for (slot, digest) in &reads.inputs {
         to.digest(&format!("input.{slot}"), *digest);
+    }
+    if let Some(history) = &reads.history {
+        to.json("history", history);
     }
     if node.class == Class::Sampled {
         to.int("seed", node.seed.unwrap_or(0));

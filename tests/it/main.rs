@@ -2,8 +2,11 @@
 
 mod augment;
 mod bench;
+mod browser;
 mod cot;
 mod data;
+#[cfg(feature = "torch")]
+mod decode;
 #[cfg(feature = "torch")]
 mod embed;
 mod engine;
@@ -11,6 +14,7 @@ mod eval;
 mod judge;
 #[cfg(feature = "torch")]
 mod numerics;
+mod scores;
 mod semantics;
 mod syntax;
 mod tabletop;

@@ -6,7 +6,7 @@ use minijinja::{Environment, context};
 use serde_json::{Value as Json, json};
 
 use super::payload::payload;
-use crate::base::OpError;
+use crate::base::{OpError, phrase};
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
@@ -29,6 +29,8 @@ op report.page(
   title: Str = "Evaluation",
   theme: enum { auto, light, dark } = "auto",
 ) -> Report"#,
+        version: 2,
+        history: &["data"],
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },
@@ -56,13 +58,22 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     Ok(vec![(String::new(), Output::Artifact(Artifact { kind: Kind::Report, meta, files }))])
 }
 
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
 /// Fills the template. What models wrote reaches the page only as JSON in which no tag can open.
 pub fn render(title: &str, payload: &Json) -> Result<String, OpError> {
     let mut env = Environment::new();
     let failed = |e: minijinja::Error| OpError::new("E0612", format!("the report's template: {e}"));
     env.add_template("page.html", include_str!("page.html")).map_err(failed)?;
     let list = |key: &str| payload[key].as_array().map_or(0, Vec::len);
-    let subtitle = format!("{} models · {} benchmarks", list("models"), list("benches"));
+    let items: u64 = payload["table"]["rows"].as_array().into_iter().flatten().filter_map(|r| r["n"].as_u64()).sum();
+    let subtitle = [
+        phrase::count(list("models"), "model"),
+        phrase::count(list("benches"), "benchmark"),
+        phrase::count(items as usize, "question"),
+    ];
+    let subtitle = subtitle.join(" · ");
     let text = serde_json::to_string(payload)?
         .replace('<', "\\u003c")
         .replace('\u{2028}', "\\u2028")
@@ -70,7 +81,8 @@ pub fn render(title: &str, payload: &Json) -> Result<String, OpError> {
     env.get_template("page.html")
         .and_then(|t| {
             t.render(context! {
-                title, subtitle, payload => text, has_training => list("training") > 0, has_funnel => list("funnel") > 0,
+                title, subtitle, payload => text, style => STYLE, script => SCRIPT,
+                has_training => list("training") > 0, has_funnel => !payload["funnel"].is_null(),
             })
         })
         .map_err(failed)

@@ -9,15 +9,17 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::base::{Digest, OpError};
 use crate::engine::artifact::{Artifact, Kind};
+use crate::engine::history::Step;
 use crate::engine::{Context, dataset};
 use crate::eval::benchmark::items_dataset;
 use crate::eval::compare::{Layout, table};
-use crate::eval::item::{self, Columns, Item, Picture};
+use crate::eval::item::{self, Columns, Item, ItemKind, Picture};
+use crate::eval::marker::key_point;
 use crate::eval::polygon;
 use crate::ops::grid::grid;
 
 /// Longer side of a picture in the page, in pixels.
-const THUMB: u32 = 160;
+const THUMB: u32 = 224;
 /// Pictures in a page at most.
 const MOST_PICTURES: usize = 900;
 /// Characters of a reply or prompt at most.
@@ -81,7 +83,7 @@ fn axes(layout: &Layout) -> (usize, usize) {
 struct Collected {
     groups: BTreeMap<String, BTreeMap<String, Json>>,
     formats: BTreeMap<String, BTreeMap<String, Json>>,
-    histograms: BTreeMap<String, Map<String, Json>>,
+    histograms: BTreeMap<String, BTreeMap<String, Json>>,
     /// By benchmark, then id and rotation: the order of the benchmark, and the sample.
     samples: BTreeMap<String, BTreeMap<usize, (String, Json)>>,
     pictures: BTreeSet<Digest>,
@@ -89,38 +91,29 @@ struct Collected {
 
 impl Collected {
     fn cell(&mut self, cx: &Context, bench: &str, model: &str, artifact: &Artifact) -> Result<(), OpError> {
-        self.groups.entry(bench.to_owned()).or_default().insert(model.to_owned(), artifact.meta["groups"].clone());
+        let facts = &artifact.meta;
+        let of = |map: &mut BTreeMap<String, BTreeMap<String, Json>>, value: Json| {
+            if !value.is_null() {
+                map.entry(bench.to_owned()).or_default().insert(model.to_owned(), value);
+            }
+        };
+        of(&mut self.groups, facts["groups"].clone());
+        of(&mut self.histograms, facts["answers"].clone());
+        if let Some(unparsed) = facts["unparsed"].as_f64() {
+            let format = json!({
+                "format": 1.0 - unparsed, "skill": facts["skill"], "truncated": facts["truncated"], "failed": facts["failed"],
+            });
+            of(&mut self.formats, format);
+        }
         if artifact.meta["items"].is_null() {
             return Ok(());
         }
         let rows = dataset::load(cx.store, &items_dataset(artifact))?;
         let items = item::from_table(&rows)?;
         let columns = Columns { table: &rows };
-        let mut answers: BTreeMap<String, u64> = BTreeMap::new();
-        let mut keys: BTreeMap<String, u64> = BTreeMap::new();
-        let (mut readable, mut sum) = (0.0, 0.0);
         for (row, item) in items.iter().enumerate() {
             let parsed = columns.text("parsed", row)?;
             let score = columns.number("score", row)?.unwrap_or(0.0);
-            let answer = match &parsed {
-                None => String::new(),
-                Some(p) if item.key.is_empty() => {
-                    if p.is_empty() {
-                        String::new()
-                    } else {
-                        "a point".to_owned()
-                    }
-                }
-                Some(p) => p.clone(),
-            };
-            *answers.entry(answer).or_default() += 1;
-            if !item.key.is_empty() {
-                *keys.entry(item.key.clone()).or_default() += 1;
-            }
-            if parsed.is_some() {
-                readable += 1.0;
-                sum += score;
-            }
             if columns.integer("epoch", row)?.unwrap_or(0) == 0 {
                 let reply = json!({
                     "t": columns.text("reply", row)?.map(|t| cut(&t)),
@@ -135,15 +128,6 @@ impl Collected {
                 self.sample(bench, model, row, item, columns.text("prompt", row)?, reply);
             }
         }
-        let n = items.len().max(1) as f64;
-        let skill = if readable > 0.0 { Some(sum / readable) } else { None };
-        let format = json!({ "format": readable / n, "skill": skill });
-        self.formats.entry(bench.to_owned()).or_default().insert(model.to_owned(), format);
-        let histogram = self.histograms.entry(bench.to_owned()).or_default();
-        if !keys.is_empty() {
-            histogram.entry("key").or_insert_with(|| ranked(&keys));
-        }
-        histogram.insert(model.to_owned(), ranked(&answers));
         Ok(())
     }
 
@@ -172,6 +156,7 @@ impl Collected {
                 "g": item.groups.iter().cloned().collect::<BTreeMap<_, _>>(),
                 "p": item.images.iter().map(digest).collect::<Vec<_>>(),
                 "m": item.mask.as_ref().map(digest),
+                "d": if item.kind == ItemKind::Point { key_point(&item.key) } else { None },
                 "a": item.polygon.as_deref().and_then(polygon::parse),
                 "t": prompt.map(|p| cut(&p)),
                 "r": {},
@@ -187,13 +172,6 @@ fn cut(text: &str) -> String {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
     }
-}
-
-/// Counts, most frequent first.
-fn ranked(counts: &BTreeMap<String, u64>) -> Json {
-    let mut list: Vec<(&String, &u64)> = counts.iter().collect();
-    list.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    Json::Object(list.into_iter().map(|(k, n)| (k.clone(), json!(n))).collect())
 }
 
 /// Small pictures as data URIs by short digest; those that cannot be decoded are left out.
@@ -248,18 +226,26 @@ fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     points.into_iter().step_by(every).collect()
 }
 
-/// How the rows in argument `data` are made up.
-fn funnel(cx: &Context) -> Result<Vec<Json>, OpError> {
-    let Some(data) = cx.inputs.get("data") else { return Ok(Vec::new()) };
+/// Columns by whose values the rows in argument `data` are counted.
+const MAKEUP: [&str; 5] = ["source", "kind", "risk", "pad", "transform"];
+/// A column with more values than this is no part of the make-up.
+const MOST_PARTS: usize = 12;
+
+/// How the rows in argument `data` came about, and how they are made up; nothing without the argument.
+fn funnel(cx: &Context) -> Result<Json, OpError> {
+    let Some(data) = cx.inputs.get("data") else { return Ok(Json::Null) };
     let rows = dataset::load(cx.store, data)?;
-    let mut out = vec![json!({ "name": "rows", "rows": rows.rows() })];
-    for name in ["source", "risk", "pad", "transform"] {
+    let mut makeup = Vec::new();
+    for name in MAKEUP {
         let Ok(texts) = rows.strings(name) else { continue };
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         texts.iter().for_each(|t| *counts.entry(t.filter(|t| !t.is_empty()).unwrap_or("none")).or_default() += 1);
-        if counts.len() <= 12 {
-            out.extend(counts.into_iter().map(|(value, n)| json!({ "name": format!("{name}: {value}"), "rows": n })));
+        if (2..=MOST_PARTS).contains(&counts.len()) {
+            let mut values: Vec<(&str, u64)> = counts.into_iter().collect();
+            values.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+            makeup.push(json!({ "name": name, "values": values }));
         }
     }
-    Ok(out)
+    let steps: Vec<Step> = serde_json::from_value(cx.args["$history"]["data"].clone()).unwrap_or_default();
+    Ok(json!({ "rows": rows.rows(), "steps": steps, "makeup": makeup }))
 }

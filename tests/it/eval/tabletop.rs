@@ -13,13 +13,13 @@ use rbpipe::ops::eval::asked::ask;
 use rbpipe::ops::{BUILTINS, catalogue};
 use serde_json::{Value as Json, json};
 
-struct Room {
+pub(super) struct Room {
     folder: tempfile::TempDir,
-    store: Store,
+    pub store: Store,
 }
 
 impl Room {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("store")).unwrap();
         Self { folder, store }
@@ -48,8 +48,13 @@ impl Room {
         f(&mut cx)
     }
 
+    /// A file in the room's own folder.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Runs an operator with its defaults filled from `args` alone.
-    fn run(&self, op: &str, args: Json, inputs: &[(&str, &Artifact)]) -> Result<Artifact, OpError> {
+    pub fn run(&self, op: &str, args: Json, inputs: &[(&str, &Artifact)]) -> Result<Artifact, OpError> {
         let head = format!("op {op}(");
         let builtin = BUILTINS.iter().find(|b| b.spec.signature.contains(&head)).expect(op);
         let mut outputs = self.with_context(args, inputs, |cx| builtin.run.expect(op)(cx))?;
@@ -74,7 +79,7 @@ fn record(fields: &[(&str, &str)]) -> Json {
 }
 
 /// What `recipes/lib/tabletop.rb2` says of each benchmark, as the operators receive it.
-fn declared() -> Vec<(&'static str, Json, &'static [&'static str], Json)> {
+pub(super) fn declared() -> Vec<(&'static str, Json, &'static [&'static str], Json)> {
     let micro = json!({ "verb": "total.micro", "args": {} });
     let nested = |by: &[&str]| json!({ "verb": "total.nested", "args": { "by": by } });
     let images = |name: &str| json!({ "list": [col(name)] });
@@ -175,7 +180,7 @@ fn declared() -> Vec<(&'static str, Json, &'static [&'static str], Json)> {
     ]
 }
 
-fn declare(room: &Room, name: &str, sample: &Json, kinds: &[&str], headline: &Json) -> Artifact {
+pub(super) fn declare(room: &Room, name: &str, sample: &Json, kinds: &[&str], headline: &Json) -> Artifact {
     let here = "../data/tabletop";
     let path = format!("{here}/eval/{name}.jsonl");
     let rows = room.run("bench.json", json!({ "path": path, "media": here, "rows": null }), &[]).unwrap();
@@ -244,7 +249,7 @@ impl Generate for Script {
     }
 }
 
-fn right(room: &Room, item: &Item) -> String {
+pub(super) fn right(room: &Room, item: &Item) -> String {
     if item.kind != ItemKind::Point {
         return item.key.clone();
     }
@@ -258,7 +263,7 @@ fn right(room: &Room, item: &Item) -> String {
     format!("[({:.3}, {:.3})]", part(place.0, mask.width), part(place.1, mask.height))
 }
 
-fn answered(room: &Room, bench: &Artifact, reply: impl Fn(&Item) -> String) -> Artifact {
+pub(super) fn answered(room: &Room, bench: &Artifact, reply: impl Fn(&Item) -> String) -> Artifact {
     let bench = Benchmark::load(&room.store, bench).unwrap();
     let replies: Vec<String> = bench.items.iter().map(reply).collect();
     let decoding = Decoding { max_tokens: 8, temperature: 0.0, top_p: 1.0, seed: 0, stop: Vec::new() };
@@ -339,9 +344,6 @@ fn ten_benchmarks_score_as_they_should() {
         .run("report.page", json!({ "scores": paged, "baseline": null, "title": "Test", "theme": "auto" }), &given)
         .unwrap();
     let html = room.store.read(page.files["report.html"].digest).unwrap();
-    if let Some(path) = std::env::var_os("RBPIPE_TEST_PAGE") {
-        std::fs::write(path, &html).unwrap();
-    }
     assert!(html.len() < 6 << 20, "{} bytes", html.len());
 
     let of: Vec<(String, Artifact)> = benches.into_iter().map(|(n, b)| (format!("of.{n}"), b)).collect();

@@ -1,0 +1,316 @@
+"use strict";
+const D = JSON.parse(document.getElementById("payload").textContent);
+const $ = id => document.getElementById(id);
+const pct = (v, digits = 1) => v == null ? "–" : (100 * v).toFixed(digits);
+const sign = v => (v > 0 ? "+" : "") + (100 * v).toFixed(1);
+const count = n => n == null ? "–" : n.toLocaleString("en-US").replace(/,/g, "\u202f");
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const HUES = [216, 28, 152, 330, 265, 190, 55, 0];
+
+function el(tag, attrs = {}, ...kids) {
+  const e = document.createElement(tag);
+  for (const [name, value] of Object.entries(attrs)) {
+    if (name === "class") e.className = value; else if (name === "style") e.style.cssText = value; else e.setAttribute(name, value);
+  }
+  for (const kid of kids) if (kid != null) e.append(kid);
+  return e;
+}
+function svg(tag, attrs = {}, text) {
+  const e = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const name in attrs) e.setAttribute(name, attrs[name]);
+  if (text != null) e.textContent = text;
+  return e;
+}
+const isCell = x => x instanceof Node && (x.tagName === "TD" || x.tagName === "TH");
+function row(tag, ...cells) {
+  const tr = el("tr");
+  for (const c of cells) tr.append(isCell(c) ? c : el(tag, {}, c));
+  return tr;
+}
+const stars = p => p == null ? "" : p < .001 ? "***" : p < .01 ? "**" : p < .05 ? "*" : "";
+const average = values => values.length && values.every(v => v != null) ? values.reduce((a, b) => a + b, 0) / values.length : null;
+const side = delta => delta.low > 0 ? "up" : delta.high < 0 ? "down" : "";
+
+function themes() {
+  const root = document.documentElement;
+  if (D.theme !== "auto") root.dataset.theme = D.theme;
+  $("theme").onclick = () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+  };
+}
+
+/* ---- scores ---- */
+const whole = () => D.table.rows.filter(r => !D.table.left_out.includes(r.label));
+const floorOf = r => r.chance == null && r.majority == null ? null : Math.max(r.chance ?? 0, r.majority ?? 0);
+function ranking() {
+  const t = D.table, box = $("ranking"), rows = whole(), floor = average(rows.map(floorOf));
+  const means = t.columns.map((name, i) => ({ name, mean: t.means[i] })).filter(m => m.mean);
+  if (!means.length) { box.remove(); $("rankkey").remove(); return }
+  const best = means.reduce((a, b) => b.mean.value > a.mean.value ? b : a);
+  const grid = el("div", { class: "rank" }), clip = v => Math.min(100, Math.max(0, 100 * v));
+  for (const { name, mean } of means) {
+    const half = 1.96 * mean.se, track = el("div", { class: "track" });
+    track.append(el("i", { class: name === best.name ? "best" : "", style: `width:${clip(mean.value)}%` }));
+    track.append(el("u", { style: `left:${clip(mean.value - half)}%;width:${clip(mean.value + half) - clip(mean.value - half)}%` }));
+    if (floor != null) track.append(el("em", { style: `left:${clip(floor)}%`, title: `without looking: ${pct(floor)}` }));
+    const delta = mean.delta && { value: mean.delta[0], low: mean.delta[1], high: mean.delta[2] };
+    const text = el("span", {}, el("b", {}, pct(mean.value)), el("span", { class: "s" }, ` ±${pct(half)} `));
+    if (delta) text.append(el("span", { class: side(delta) }, sign(delta.value)));
+    grid.append(el("span", { class: "name", title: name }, name), track, text);
+  }
+  box.append(grid);
+  const over = rows.length > 1 ? `the mean over ${rows.length} benchmarks` : rows[0].label, finding = $("finding");
+  finding.append(el("b", {}, best.name), ` scores `, el("b", {}, pct(best.mean.value) + " %"), ` in ${over}`);
+  if (floor != null) finding.append(`; an answer that never looks at the picture would reach ${pct(floor)} %`);
+  if (best.mean.delta) {
+    const [value, low, high] = best.mean.delta;
+    const sure = low > 0 ? "more" : high < 0 ? "less" : "more or less";
+    finding.append(`. Against ${t.baseline}: `, el("b", { class: side({ low, high }) }, `${sign(value)} points`), ` (95 % interval ${sign(low)} to ${sign(high)})`);
+    if (sure === "more or less") finding.append(", which may be chance");
+  }
+  finding.append(".");
+  $("rankkey").textContent = `Mean score with its 95 % interval (dark line).` + (floor == null ? "" : " Dashed: what the best answer reaches that never looks.") + (t.baseline ? ` Coloured number: difference to ${t.baseline}.` : "");
+}
+function scoreCell(c, r) {
+  if (c.value == null) return el("span", { class: "s", title: c.hole || "" }, "– " + (c.hole || ""));
+  const floor = floorOf(r) ?? 0, gain = (c.value - floor) / Math.max(.05, gain_room(floor, c.value)), box = el("span", { class: "cell" });
+  const color = gain >= 0 ? "var(--good)" : "var(--bad)", strength = Math.round(Math.min(1, Math.abs(gain)) * 30);
+  const value = el("b", { class: "tint", style: `background:color-mix(in srgb,${color} ${strength}%,transparent)` }, pct(c.value));
+  box.append(el("span", {}, value, el("span", { class: "s" }, c.low == null ? " no interval" : ` ±${pct((c.high - c.low) / 2)}`)));
+  if (c.low != null) box.title = `95 % interval ${pct(c.low)} to ${pct(c.high)}`;
+  if (c.delta) {
+    const title = `${sign(c.delta.low)} to ${sign(c.delta.high)}, p ${c.delta.p.toPrecision(2)} (${c.delta.test}), adjusted ${c.adjusted == null ? "–" : c.adjusted.toPrecision(2)}; ${c.delta.wins} won, ${c.delta.losses} lost`;
+    box.append(el("span", { class: "s " + side(c.delta), title }, `${sign(c.delta.value)} ±${pct((c.delta.high - c.delta.low) / 2)} ${stars(c.adjusted)}`));
+  }
+  if (c.unparsed >= .005) box.append(el("span", { class: "s warn" }, `${pct(c.unparsed, 0)} % unreadable`));
+  return box;
+}
+const gain_room = (floor, value) => value >= floor ? 1 - floor : floor;
+function table() {
+  const t = D.table, out = $("table");
+  out.append(row("th", "", ...t.columns, "n", "chance", "majority"));
+  for (const r of t.rows) out.append(row("td", r.label, ...r.cells.map(c => scoreCell(c, r)), count(r.n), pct(r.chance), pct(r.majority)));
+  if (t.rows.length > 1) {
+    const cell = m => {
+      if (!m) return "–";
+      const box = el("span", { class: "cell" }, el("span", {}, el("b", {}, pct(m.value)), el("span", { class: "s" }, ` ±${pct(1.96 * m.se)}`)));
+      if (m.delta) box.append(el("span", { class: "s " + side({ low: m.delta[1], high: m.delta[2] }) }, `${sign(m.delta[0])} ±${pct((m.delta[2] - m.delta[1]) / 2)}`));
+      return box;
+    };
+    const tr = row("td", el("td", {}, el("b", {}, "mean")), ...t.means.map(cell), "", pct(average(whole().map(r => r.chance))), pct(average(whole().map(r => r.majority))));
+    tr.className = "mean";
+    out.append(tr);
+  }
+  const adjust = t.adjust === "bh" ? "Benjamini–Hochberg" : "Holm";
+  const compared = t.baseline ? ` Second line: paired difference to ${t.baseline}, ± half of its 95 % interval; * p < 0.05, ** < 0.01, *** < 0.001 after ${adjust}.` : "";
+  const holes = t.left_out.length ? ` The mean leaves out rows with a hole: ${t.left_out.join(", ")}.` : "";
+  $("legend").textContent = "Percent; ± half of the 95 % interval. Green: above what is reached without looking, red: below." + compared + " chance: guessing among the options; majority: the best answer that never looks at the picture." + holes;
+}
+
+/* ---- format against skill ---- */
+function formats() {
+  const out = $("formats"), models = D.models;
+  const head = el("tr", {}, el("th"));
+  for (const m of models) head.append(el("th", { colspan: 2 }, m));
+  out.append(head, row("th", "", ...models.flatMap(() => ["readable", "skill"])));
+  const find = (b, m) => (D.formats[b] || {})[m];
+  const line = (label, cells) => row("td", label, ...cells.flatMap(f => {
+    if (!f) return ["–", "–"];
+    const why = [f.truncated >= .005 && `${pct(f.truncated, 0)} % cut off`, f.failed >= .005 && `${pct(f.failed, 0)} % failed`].filter(Boolean).join(", ");
+    return [el("td", { class: f.format < .98 ? "warn" : "", title: why }, pct(f.format)), el("td", {}, pct(f.skill))];
+  }));
+  for (const b of D.benches) out.append(line(b, models.map(m => find(b, m))));
+  if (D.benches.length > 1) {
+    const mean = (m, key) => average(D.benches.map(b => find(b, m)).filter(Boolean).map(f => f[key]));
+    const tr = line("mean", models.map(m => ({ format: mean(m, "format"), skill: mean(m, "skill"), truncated: 0, failed: 0 })));
+    tr.className = "mean";
+    out.append(tr);
+  }
+}
+
+/* ---- one benchmark ---- */
+const NAMES = { letter: "letters", option: "options by text", yes_no: "yes or no", number: "numbers", text: "texts" };
+function bench() {
+  const b = $("bench").value, g = $("groups"), h = $("hist"), by = D.groups[b] || {};
+  g.replaceChildren(); h.replaceChildren();
+  for (const name of [...new Set(Object.values(by).flatMap(Object.keys))]) {
+    const have = D.models.filter(m => by[m] && by[m][name]), values = [...new Set(have.flatMap(m => Object.keys(by[m][name])))];
+    if (values.length < 2) continue;
+    const head = row("th", name, ...have, "n");
+    head.className = "part";
+    g.append(head);
+    for (const v of values) {
+      const cells = have.map(m => {
+        const e = by[m][name][v];
+        return e ? el("td", { title: e.low == null ? "no interval" : `95 % interval ${pct(e.low)} to ${pct(e.high)}` }, pct(e.value)) : "–";
+      });
+      g.append(row("td", v, ...cells, count(by[have[0]][name][v]?.n)));
+    }
+  }
+  if (!g.children.length) g.append(row("td", el("td", { class: "s" }, "This benchmark has no groups.")));
+  const all = D.histograms[b] || {}, sorts = [...new Set(Object.values(all).flat().map(x => x.of))];
+  for (const of of sorts) for (const m of D.models) {
+    const one = (all[m] || []).find(x => x.of === of);
+    if (!one) continue;
+    const most = Math.max(...one.bars.map(x => Math.max(x.said, x.right)), one.unreadable, 1), width = n => `width:${(100 * n / most).toFixed(1)}%`;
+    const grid = el("div", { class: "hist" });
+    for (const x of one.bars) {
+      const bars = el("span", { class: "b" }, el("i", { class: "said", style: width(x.said) }), el("i", { class: "right", style: width(x.right) }));
+      const title = `said ${x.said} times, right ${x.right} times, both ${x.hit} times`;
+      grid.append(el("span", { class: "a", title: x.answer }, x.answer), bars, el("span", { class: "s", title }, `${pct(x.said / one.n, 0)} / ${pct(x.right / one.n, 0)} %`));
+    }
+    if (one.unreadable) grid.append(el("span", { class: "a s" }, "unreadable"), el("span", { class: "b" }, el("i", { class: "gone", style: width(one.unreadable) })), el("span", { class: "s" }, pct(one.unreadable / one.n, 0) + " %"));
+    h.append(el("div", {}, el("h3", {}, `${m} `, el("span", { class: "s" }, NAMES[of] || of)), grid));
+  }
+  if (!h.children.length) h.append(el("p", { class: "s" }, "Points have no histogram; see them on the pictures below."));
+}
+
+/* ---- data ---- */
+function funnel() {
+  const box = $("funnel");
+  if (!box) return;
+  const steps = D.funnel.steps, most = Math.max(1, ...steps.map(s => Math.max(s.rows_in ?? 0, s.rows_out ?? 0)));
+  let sources = true;
+  for (const s of steps) {
+    if (sources && s.from.length && box.children.length) { box.append(el("div", { class: "rule" })); sources = false }
+    const before = s.rows_in ?? s.counts.read ?? s.rows_out, after = s.rows_out, scale = n => 100 * n / most, grows = after > before;
+    const track = el("div", { class: "track", style: `width:${scale(Math.max(before, after))}%` });
+    track.append(el("i", { style: `width:${100 * (grows ? before : after) / Math.max(1, before, after)}%` }));
+    const why = s.reasons.map(([what, reason, n]) => `${count(n)} ${what === "other" ? "" : what + ": "}${reason}`).join(" · ");
+    const diff = before === after ? "" : grows ? ` +${count(after - before)}` : ` −${count(before - after)}`;
+    const counts = Object.entries(s.counts).filter(([k]) => !["read", "kept", "dropped"].includes(k)).map(([k, n]) => `${k} ${count(n)}`).join(" · ");
+    const middle = el("div", { class: grows ? "more" : "" }, track);
+    if (why) middle.append(el("div", { class: "why" }, why)); else if (counts) middle.append(el("div", { class: "why" }, counts));
+    const name = el("div", { class: "op", title: s.op }, s.op, s.label ? el("div", { class: "s" }, s.label) : null);
+    box.append(name, middle, el("div", { class: "rows" }, el("b", {}, count(after)), el("span", { class: "s" }, diff)));
+  }
+  for (const part of D.funnel.makeup) {
+    const most = Math.max(...part.values.map(v => v[1]), 1), grid = el("div", { class: "hist" });
+    for (const [v, n] of part.values) grid.append(el("span", { class: "a", title: v }, v), el("span", { class: "b" }, el("i", { class: "said", style: `width:${100 * n / most}%` })), el("span", { class: "s" }, `${count(n)} · ${pct(n / D.funnel.rows, 0)} %`));
+    $("makeup").append(el("div", { class: "card" }, el("h3", {}, `Rows by ${part.name}`), grid));
+  }
+}
+
+/* ---- training ---- */
+function smooth(points) {
+  const near = Math.max(1, Math.round(points.length / 30));
+  return points.map((p, i) => { const part = points.slice(Math.max(0, i - near), i + near + 1); return [p[0], part.reduce((a, q) => a + q[1], 0) / part.length] });
+}
+function plot(title, points, evals, zero) {
+  const W = 400, H = 190, L = 42, all = points.concat(evals);
+  if (!all.length) return "";
+  const xs = all.map(p => p[0]), ys = all.map(p => p[1]), x0 = Math.min(...xs), x1 = Math.max(...xs, x0 + 1);
+  const low = zero ? 0 : Math.min(...ys), high = zero ? Math.max(1, ...ys) : Math.max(...ys), y0 = low === high ? low - .5 : low, y1 = low === high ? high + .5 : high;
+  const X = x => L + (W - L - 10) * (x - x0) / (x1 - x0), Y = y => H - 24 - (H - 38) * (y - y0) / (y1 - y0);
+  const out = svg("svg", { class: "plot", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title });
+  for (const f of [0, .25, .5, .75, 1]) {
+    const y = y0 + f * (y1 - y0);
+    out.append(svg("line", { class: "axis", x1: L, x2: W - 10, y1: Y(y), y2: Y(y) }), svg("text", { x: L - 6, y: Y(y) + 3.5, "text-anchor": "end" }, y.toPrecision(3)));
+  }
+  const path = (ps, cls) => out.append(svg("path", { class: cls, d: ps.map((p, i) => (i ? "L" : "M") + X(p[0]).toFixed(1) + " " + Y(p[1]).toFixed(1)).join("") }));
+  out.append(svg("text", { x: L, y: H - 6 }, "step " + x0), svg("text", { x: W - 10, y: H - 6, "text-anchor": "end" }, "step " + x1));
+  path(points, points.length > 60 ? "raw" : ""); if (points.length > 60) path(smooth(points), "");
+  if (evals.length) path(evals, "eval");
+  const last = points.length ? `ends at ${smooth(points)[points.length - 1][1].toPrecision(3)}` : "";
+  return el("div", { class: "card" }, el("h3", {}, title + " ", el("span", { class: "s" }, last)), out);
+}
+function curves() {
+  const box = $("curves");
+  if (!box) return;
+  for (const t of D.training) {
+    box.append(plot(t.name + " – loss", t.loss, t.eval, false));
+    if (t.accuracy.length) box.append(plot(t.name + " – preference accuracy", t.accuracy, [], true));
+  }
+}
+
+/* ---- samples ---- */
+const HEIGHT = 48, on = new Set();
+let shown = [], chosen = -1;
+const verdict = r => r.v == null ? "warn" : r.s >= .5 ? "up" : "down";
+const tone = r => r.v == null ? "var(--warn)" : r.s >= .5 ? "var(--good)" : "var(--bad)";
+function samples() {
+  const items = D.samples[$("sbench").value] || [], m = $("smodel").value, q = $("find").value.toLowerCase();
+  shown = items.filter(s => {
+    const r = s.r[m];
+    if (!r || (on.has("wrong") && r.s >= 1) || (on.has("unparsed") && r.v != null)) return false;
+    if (on.has("differ") && new Set(Object.values(s.r).map(x => x.s)).size < 2) return false;
+    return !q || (s.q + " " + r.t).toLowerCase().includes(q);
+  });
+  $("count").textContent = `${count(shown.length)} of ${count(items.length)}`;
+  $("list").scrollTop = 0;
+  pick(0);
+}
+function paint() {
+  const list = $("list"), m = $("smodel").value, top = Math.max(0, Math.floor(list.scrollTop / HEIGHT) - 4);
+  const end = Math.min(shown.length, top + Math.ceil(list.clientHeight / HEIGHT) + 8);
+  list.replaceChildren(el("div", { style: `height:${HEIGHT * shown.length}px` }));
+  for (let i = top; i < end; i++) {
+    const s = shown[i], r = s.r[m], line = el("div", { class: "row" + (i === chosen ? " on" : ""), style: `top:${HEIGHT * i}px` });
+    for (const name of D.models) if (s.r[name]) line.append(el("span", { class: "dot", title: name, style: `background:${tone(s.r[name])}` }));
+    line.append(" " + s.q.slice(0, 80), el("br"), el("span", { class: "s" }, `${s.i} · ${r.v ?? "unreadable"} / ${s.k || "area"}`));
+    line.onclick = () => pick(i);
+    list.append(line);
+  }
+}
+function overlay(s) {
+  const out = svg("svg", { class: "over", viewBox: "0 0 100 100", preserveAspectRatio: "none" });
+  if (s.a) out.append(svg("polygon", { points: s.a.map(v => 100 * v[0] + "," + 100 * v[1]).join(" "), fill: "#2f9e4455", stroke: "#37b24d", "stroke-width": .8 }));
+  if (s.d) { const [x, y] = s.d.map(v => 100 * v); out.append(svg("path", { d: `M${x - 3} ${y}H${x + 3}M${x} ${y - 3}V${y + 3}`, stroke: "#37b24d", "stroke-width": 1.2, fill: "none" })) }
+  D.models.forEach((m, k) => {
+    for (const [x, y] of (s.r[m] || {}).x || []) {
+      const size = m === $("smodel").value ? 2.6 : 1.5;
+      const dot = svg("circle", { cx: 100 * x, cy: 100 * y, r: size, fill: `hsl(${HUES[k % HUES.length]} 85% 55%)`, stroke: "#fff", "stroke-width": .6 });
+      dot.append(svg("title", {}, m));
+      out.append(dot);
+    }
+  });
+  return out;
+}
+function pictures(s) {
+  const box = el("div", { class: "pics" });
+  s.p.forEach((p, n) => {
+    if (!D.pictures[p]) return;
+    const pic = el("div", { class: "pic" }, el("img", { src: D.pictures[p], alt: "picture " + (n + 1), loading: "lazy" }));
+    if (n === 0) { if (s.m && D.pictures[s.m]) pic.append(el("img", { class: "over", src: D.pictures[s.m], alt: "target area" })); pic.append(overlay(s)) }
+    box.append(pic);
+  });
+  return box;
+}
+function pick(i) {
+  chosen = i; paint();
+  const box = $("one"), s = shown[i];
+  box.replaceChildren();
+  if (!s) { box.append(el("p", { class: "s" }, "Nothing fits.")); return }
+  box.append(el("div", { class: "s" }, [$("sbench").value, s.i, ...Object.entries(s.g).map(([k, v]) => k + ": " + v)].join(" · ")), pictures(s));
+  const option = s.k && s.o.length ? s.o[LETTERS.indexOf(s.k)] : null;
+  box.append(el("h3", {}, "Prompt"), el("pre", {}, s.t || s.q));
+  box.append(el("h3", {}, "Right answer"), el("pre", {}, s.k ? s.k + (option && option !== s.k ? " – " + option : "") : "a point in the area"));
+  for (const [k, m] of D.models.entries()) {
+    const r = s.r[m];
+    if (!r) continue;
+    const more = [r.u && "rule " + r.u, r.c != null && r.c !== r.s && "compat " + r.c.toFixed(2), r.o !== "ok" && r.o, r.n].filter(Boolean).join(" · ");
+    const dot = el("span", { class: "dot", style: `background:hsl(${HUES[k % HUES.length]} 85% 55%)` });
+    box.append(el("h3", {}, r.x ? dot : null, m + " ", el("span", { class: verdict(r) }, r.v == null ? "unreadable " : `${r.v} → ${r.s.toFixed(2)} `), el("span", { class: "s" }, more)), el("pre", {}, r.t ?? ""));
+  }
+}
+function keys(e) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[e.key], list = $("list");
+  if (!step || !shown[chosen + step]) return;
+  e.preventDefault();
+  const top = HEIGHT * (chosen + step);
+  if (top < list.scrollTop) list.scrollTop = top; else if (top + HEIGHT > list.scrollTop + list.clientHeight) list.scrollTop = top + HEIGHT - list.clientHeight;
+  pick(chosen + step);
+}
+
+function fill(id, values, then) {
+  for (const v of values) $(id).append(el("option", {}, v));
+  $(id).onchange = then;
+}
+themes(); ranking(); table(); formats();
+fill("bench", D.benches, bench); bench(); funnel(); curves();
+fill("sbench", Object.keys(D.samples), samples); fill("smodel", D.models, samples);
+if (D.models.length) $("smodel").value = D.models[D.models.length - 1];
+for (const b of document.querySelectorAll("[data-f]")) b.onclick = () => { const f = b.dataset.f; if (!on.delete(f)) on.add(f); b.classList.toggle("on"); samples() };
+$("find").oninput = samples; $("list").onscroll = paint; $("list").onkeydown = keys; samples();
+document.documentElement.dataset.ready = "yes";
