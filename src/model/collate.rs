@@ -123,15 +123,24 @@ struct Row<'a> {
 /// # Errors
 /// `E0612` when pictures and placeholders of a sample disagree; the message names the sample and the picture.
 pub fn collate(config: &Config, samples: &[&Sample], padding: Padding) -> Result<Batch, OpError> {
-    let rows = samples
-        .iter()
-        .map(|s| {
-            let mut row = Row::default();
-            row.push(config, &Group { samples: vec![s], shared: 0 }, padding.time)?;
-            Ok(row)
-        })
-        .collect::<Result<Vec<_>, OpError>>()?;
-    batch(&rows, padding, false)
+    batch(&single_rows(config, samples, padding)?, padding, false, true)
+}
+
+fn single_rows<'a>(config: &Config, samples: &[&'a Sample], padding: Padding) -> Result<Vec<Row<'a>>, OpError> {
+    let row = |s: &&'a Sample| {
+        let mut row = Row::default();
+        row.push(config, &Group { samples: vec![*s], shared: 0 }, padding.time)?;
+        Ok(row)
+    };
+    samples.iter().map(row).collect()
+}
+
+/// As [`collate`], without the pictures' pixels: their features are known.
+///
+/// # Errors
+/// As [`collate`].
+pub fn collate_seen(config: &Config, samples: &[&Sample], padding: Padding) -> Result<Batch, OpError> {
+    batch(&single_rows(config, samples, padding)?, padding, false, false)
 }
 
 /// Packs groups of samples into rows: positions restart per sample and no sample sees another, so the loss is that of
@@ -148,7 +157,7 @@ pub fn pack(config: &Config, rows: &[Vec<Group<'_>>], padding: Padding) -> Resul
             Ok(row)
         })
         .collect::<Result<Vec<_>, OpError>>()?;
-    batch(&rows, padding, true)
+    batch(&rows, padding, true, true)
 }
 
 impl<'a> Row<'a> {
@@ -199,7 +208,7 @@ impl<'a> Row<'a> {
     }
 }
 
-fn batch(rows: &[Row<'_>], padding: Padding, packed: bool) -> Result<Batch, OpError> {
+fn batch(rows: &[Row<'_>], padding: Padding, packed: bool, pixels: bool) -> Result<Batch, OpError> {
     let longest = rows.iter().map(|r| r.ids.len()).max().unwrap_or(0);
     if longest == 0 {
         return Err(OpError::new("E0612", "a batch needs at least one token"));
@@ -230,10 +239,10 @@ fn batch(rows: &[Row<'_>], padding: Padding, packed: bool) -> Result<Batch, OpEr
         attention_mask: fill(&|r| vec![1; r.ids.len()], 0),
         labels: fill(&|r| r.labels.clone(), IGNORE),
         position_ids: Tensor::stack(&axes, 0),
-        pixel_values: pixel_tensor(&pictures),
+        pixel_values: if pixels { pixel_tensor(&pictures) } else { None },
         image_grid_thw: pictures.iter().map(|p| p.grid).collect(),
         image_uses,
-        pixel_values_videos: pixel_tensor(&videos),
+        pixel_values_videos: if pixels { pixel_tensor(&videos) } else { None },
         video_grid_thw: videos.iter().map(|p| p.grid).collect(),
         rope_deltas: rows.iter().map(|r| r.end - t as i64).collect(),
         mask: packed.then(|| pack_mask(rows, t, padding.left)),
@@ -260,7 +269,8 @@ fn pack_mask(rows: &[Row<'_>], t: usize, left: bool) -> Tensor {
     Tensor::from_slice(&mask).view([rows.len() as i64, 1, t as i64, t as i64])
 }
 
-fn pixel_tensor(items: &[&Arc<Pixels>]) -> Option<Tensor> {
+/// Returns `[p, 1176]` f32: the patches of all items; None for no item.
+pub fn pixel_tensor(items: &[&Arc<Pixels>]) -> Option<Tensor> {
     let parts: Vec<Tensor> = items
         .iter()
         .map(|p| Tensor::from_slice(&p.values).view([p.grid.iter().product::<i64>(), -1]).to_kind(Kind::Float))

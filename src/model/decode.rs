@@ -1,11 +1,11 @@
-//! Text from a model: greedy or sampled generation, and log-probabilities of given continuations.
+//! Text from a model: greedy or sampled generation.
 
 use tch::{Device, Kind, Tensor, no_grad};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::collate::{Padding, Sample, collate};
-use super::kv_cache::KvCache;
+use super::collate::Sample;
 use super::qwen_vl::QwenVl;
+use super::shared::{Plan, Seen, prefill};
 use crate::base::OpError;
 
 /// How replies are made.
@@ -25,7 +25,7 @@ pub struct Decoding {
     pub stops: Vec<i64>,
     /// Fills shorter prompts.
     pub pad_id: i64,
-    /// Prompts per batch.
+    /// Prompts per batch, at most; long ones make smaller batches.
     pub batch: usize,
 }
 
@@ -47,28 +47,9 @@ pub struct Reply {
     pub stopped: bool,
 }
 
-/// The log-probability of a continuation.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Likelihood {
-    /// Nats of each token.
-    pub tokens: Vec<f64>,
-}
-
-impl Likelihood {
-    /// Returns the sum, in nats.
-    pub fn sum(&self) -> f64 {
-        self.tokens.iter().sum()
-    }
-
-    /// Returns the mean per token, in nats; 0 for no tokens.
-    pub fn mean(&self) -> f64 {
-        if self.tokens.is_empty() { 0.0 } else { self.sum() / self.tokens.len() as f64 }
-    }
-}
-
 /// Generates a reply to each prompt; `done` hears how many prompts are finished.
 ///
-/// Prompts of like length are put into one batch; replies come back in the prompts' order.
+/// Prompts with one beginning and of like length are put into one batch, which finished replies leave; replies come back in the prompts' order.
 ///
 /// # Errors
 /// `E0612` when a prompt's pictures and placeholders disagree.
@@ -81,13 +62,11 @@ pub fn generate(
     options: &Decoding,
     mut done: impl FnMut(usize),
 ) -> Result<Vec<Reply>, OpError> {
-    let mut order: Vec<usize> = (0..prompts.len()).collect();
-    order.sort_by_key(|&i| (prompts[i].ids.len(), i));
     let mut replies = vec![Reply::default(); prompts.len()];
-    let mut finished = 0;
-    for numbers in order.chunks(options.batch.max(1)) {
+    let (mut seen, mut finished) = (Seen::default(), 0);
+    for numbers in Plan::new(&model.config, prompts, options.batch, options.max_tokens).batches() {
         let batch: Vec<&Sample> = numbers.iter().map(|&i| &prompts[i]).collect();
-        for (&i, reply) in numbers.iter().zip(generate_batch(model, &batch, numbers, options)?) {
+        for (&i, reply) in numbers.iter().zip(generate_batch(model, &batch, numbers, options, &mut seen)?) {
             replies[i] = reply;
         }
         finished += numbers.len();
@@ -101,75 +80,52 @@ fn generate_batch(
     prompts: &[&Sample],
     numbers: &[usize],
     options: &Decoding,
+    seen: &mut Seen,
 ) -> Result<Vec<Reply>, OpError> {
     let mut replies = vec![Reply::default(); prompts.len()];
     if options.max_tokens == 0 {
         return Ok(replies);
     }
-    let batch = collate(&model.config, prompts, Padding::left(options.pad_id))?;
-    let (mut cache, mut hidden) = KvCache::prefill(model, &batch, options.max_tokens as i64)?;
+    let (mut cache, mut hidden) = prefill(model, prompts, options.pad_id, options.max_tokens as i64, seen)?;
+    // Which prompt each row of the cache belongs to.
+    let mut rows: Vec<usize> = (0..prompts.len()).collect();
     for step in 0..options.max_tokens {
         let logps = log_probabilities(model, &hidden);
-        let greedy: Vec<i64> = Vec::try_from(logps.argmax(-1, false)).unwrap_or_default();
-        let mut next = vec![options.pad_id; prompts.len()];
-        for (row, reply) in replies.iter_mut().enumerate().filter(|(_, r)| !r.stopped) {
-            let row_logps = logps.get(row as i64);
-            let id = if options.temperature > 0.0 {
-                sample(&row_logps, options, uniform(options.seed, numbers[row], step))
-            } else {
-                greedy[row]
+        let mut next: Vec<i64> = if options.temperature > 0.0 {
+            let draw = |(row, &i): (usize, &usize)| {
+                sample(&logps.get(row as i64), options, uniform(options.seed, numbers[i], step))
             };
-            reply.logps.push(row_logps.double_value(&[id]));
-            next[row] = id;
+            rows.iter().enumerate().map(draw).collect()
+        } else {
+            Vec::try_from(logps.argmax(-1, false)).unwrap_or_default()
+        };
+        let picked = logps.gather(1, &Tensor::from_slice(&next).view([-1, 1]), false).view([-1]);
+        let picked = Vec::<f64>::try_from(picked.to_kind(Kind::Double)).unwrap_or_default();
+        for ((&i, &id), logp) in rows.iter().zip(&next).zip(picked) {
+            let reply = &mut replies[i];
+            if reply.stopped {
+                continue;
+            }
+            reply.logps.push(logp);
             if options.stops.contains(&id) {
                 reply.stopped = true;
             } else {
                 reply.ids.push(id);
             }
         }
-        if step + 1 == options.max_tokens || replies.iter().all(|r| r.stopped) {
+        let open: Vec<usize> = (0..rows.len()).filter(|&row| !replies[rows[row]].stopped).collect();
+        if step + 1 == options.max_tokens || open.is_empty() {
             break;
+        }
+        // Copying the state of the others costs about as much as one step with all rows.
+        if open.len() * 2 <= rows.len() {
+            cache = cache.select(model, &open, cache.left());
+            next = open.iter().map(|&row| next[row]).collect();
+            rows = open.iter().map(|&row| rows[row]).collect();
         }
         hidden = cache.extend(model, &Tensor::from_slice(&next).view([-1, 1])).select(1, 0);
     }
     Ok(replies)
-}
-
-/// Returns the log-probability of each continuation after a prompt; the prompt runs once.
-///
-/// # Errors
-/// `E0612` when the prompt is empty or its pictures and placeholders disagree.
-pub fn score_options(model: &QwenVl, prompt: &Sample, options: &[Vec<i64>]) -> Result<Vec<Likelihood>, OpError> {
-    if prompt.ids.is_empty() {
-        return Err(OpError::new("E0612", format!("sample {}: the prompt is empty", prompt.name)));
-    }
-    let batch = collate(&model.config, &[prompt], Padding::left(0))?;
-    let longest = options.iter().map(Vec::len).max().unwrap_or(0) as i64;
-    let (cache, hidden) = KvCache::prefill(model, &batch, 0)?;
-    let first = log_probabilities(model, &hidden).get(0);
-    let mut out: Vec<Likelihood> = options
-        .iter()
-        .map(|o| Likelihood { tokens: o.first().map(|&id| first.double_value(&[id])).into_iter().collect() })
-        .collect();
-    if longest < 2 {
-        return Ok(out);
-    }
-    let (rows, width) = (options.len(), longest - 1);
-    let mut ids = vec![0; rows * width as usize];
-    for (row, option) in options.iter().enumerate() {
-        for (i, &id) in option.iter().take(option.len().saturating_sub(1)).enumerate() {
-            ids[row * width as usize + i] = id;
-        }
-    }
-    let mut cache = cache.repeat(model, rows as i64, width);
-    let hidden = cache.extend(model, &Tensor::from_slice(&ids).view([rows as i64, width]));
-    for (row, option) in options.iter().enumerate().filter(|(_, o)| o.len() > 1) {
-        let len = option.len() as i64 - 1;
-        let logps = log_probabilities(model, &hidden.get(row as i64).narrow(0, 0, len));
-        let picked = logps.gather(1, &Tensor::from_slice(&option[1..]).view([-1, 1]), false).view([-1]);
-        out[row].tokens.extend(Vec::<f64>::try_from(picked.to_kind(Kind::Double)).unwrap_or_default());
-    }
-    Ok(out)
 }
 
 /// Returns log-softmax of the logits, f32 on the CPU, of hidden states `[n, d]`: `[n, v]`.

@@ -1,7 +1,7 @@
 //! The tensor model: Qwen2.5-VL, its processor and tokenizer, sentence encoders and decoding.
 //!
 //! Reading order: `config` → `params` → `weights` → `linear`, `norm`, `mlp`, `rope`, `attention`, `block` → `vision` →
-//! `qwen_vl`; beside them `processor`, `template`, `encode`, `collate` make batches and `decode` makes text.
+//! `qwen_vl`; beside them `processor`, `template`, `encode`, `collate` make batches, and `shared`, `decode`, `likelihood` make text.
 
 pub mod attention;
 pub mod block;
@@ -12,6 +12,7 @@ pub mod encode;
 pub mod encoder;
 pub mod guard;
 pub mod kv_cache;
+pub mod likelihood;
 pub mod linear;
 pub mod mlp;
 pub mod norm;
@@ -22,6 +23,7 @@ pub mod processor;
 pub mod qwen_vl;
 pub mod reward;
 pub mod rope;
+pub mod shared;
 pub mod template;
 pub mod tokenizer;
 pub mod vision;
@@ -30,9 +32,10 @@ pub mod windows;
 
 pub use collate::Batch;
 pub use config::{Config, TextConfig, VisionConfig};
-pub use decode::{Decoding, Likelihood, Reply, generate, score_options};
+pub use decode::{Decoding, Reply, generate};
 pub use encoder::Encoder;
 pub use guard::{guard, set_threads};
+pub use likelihood::{Likelihood, score_options, score_prompts};
 pub use params::Params;
 pub use picture::Picture;
 pub use processor::Processor;

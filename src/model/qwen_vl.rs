@@ -16,7 +16,7 @@ use super::params::{Params, Schema};
 use super::rope::Rope;
 use super::vision::VisionTower;
 use super::weights;
-use super::windows::units_of;
+use super::windows::{Grid, units_of};
 use crate::base::OpError;
 
 /// A Qwen2.5-VL.
@@ -112,14 +112,33 @@ impl QwenVl {
         if pixels.is_empty() {
             return Ok(x_btd);
         }
-        let features = self.vision.forward(&Tensor::cat(&pixels, 0), &grids);
+        let items = self.features(&Tensor::cat(&pixels, 0), &grids);
+        self.place(batch, x_btd, &items[..batch.image_grid_thw.len()], &items[batch.image_grid_thw.len()..])
+    }
+
+    /// As [`Self::embed`], with the features of the batch's different pictures there already.
+    ///
+    /// # Errors
+    /// As [`Self::embed`].
+    pub fn embed_with(&self, batch: &Batch, images: &[Tensor], videos: &[Tensor]) -> Result<Tensor, OpError> {
+        let ids = batch.input_ids.to_device(self.embedding.device());
+        self.place(batch, Tensor::embedding(&self.embedding, &ids, -1, false, false), images, videos)
+    }
+
+    /// Returns the features of each of several pictures or videos.
+    pub fn features(&self, pixels: &Tensor, grids: &[Grid]) -> Vec<Tensor> {
         let units: Vec<i64> = grids.iter().map(|&g| units_of(g, self.config.vision.merge)).collect();
-        let items = features.split_with_sizes(units.as_slice(), 0);
-        let images = batch.image_uses.iter().map(|&i| items[i].shallow_clone()).collect::<Vec<_>>();
-        let videos = items[batch.image_grid_thw.len()..].iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
+        self.vision.forward(pixels, grids).split_with_sizes(units.as_slice(), 0)
+    }
+
+    fn place(&self, batch: &Batch, x_btd: Tensor, images: &[Tensor], videos: &[Tensor]) -> Result<Tensor, OpError> {
+        let ids = batch.input_ids.to_device(self.embedding.device());
+        let images: Vec<Tensor> = batch.image_uses.iter().map(|&i| images[i].shallow_clone()).collect();
         let (b, t, d) = x_btd.size3().expect("three axes");
         let mut x = x_btd.view([b * t, d]);
-        for (what, id, items) in [("image", self.config.image_id, images), ("video", self.config.video_id, videos)] {
+        for (what, id, items) in
+            [("image", self.config.image_id, images.as_slice()), ("video", self.config.video_id, videos)]
+        {
             let rows = ids.view([b * t]).eq(id).nonzero().view([-1]);
             let wanted: i64 = items.iter().map(|f| f.size()[0]).sum();
             if rows.size()[0] != wanted {
@@ -129,7 +148,7 @@ impl QwenVl {
                 ));
             }
             if wanted > 0 {
-                x = x.index_copy(0, &rows, &Tensor::cat(&items, 0));
+                x = x.index_copy(0, &rows, &Tensor::cat(items, 0));
             }
         }
         Ok(x.view([b, t, d]))

@@ -15,13 +15,13 @@ use crate::data::table::Table;
 use crate::engine::{Artifact, Context, Store};
 use crate::eval::{Decoding, Generate, Picture, Prompt, Reply};
 use crate::model::collate::{IGNORE, Sample};
-use crate::model::{QwenVl, Tokenizer, generate, guard, score_options, set_threads};
+use crate::model::{Likelihood, QwenVl, Tokenizer, generate, guard, score_prompts, set_threads};
 use crate::ops::fuse::two_tier::Fusion;
 use crate::train::encoder::{Encoder, Limits};
 use crate::train::rows::{Medium, TextRow};
 
-/// Prompts generated side by side.
-const BATCH: usize = 16;
+/// Prompts generated side by side, at most.
+const BATCH: usize = 64;
 
 /// Opens a model folder; one with `fusion.json` is a fused model.
 ///
@@ -74,14 +74,15 @@ impl Local {
         for (row, why) in lost {
             out[row] = Err(why);
         }
-        for row in encoded {
-            for mut sample in gallery.samples(&row.examples.iter().collect::<Vec<_>>()) {
-                // The empty reply's end mark carries the only labels: the prompt is what stands before it.
-                let prompt = sample.labels.iter().position(|l| *l != IGNORE).unwrap_or(sample.ids.len());
-                sample.ids.truncate(prompt);
-                sample.labels.truncate(prompt);
-                out[row.row] = Ok(sample);
-            }
+        // All at once, so that questions about one picture hold the same one.
+        let (places, examples): (Vec<usize>, Vec<_>) =
+            encoded.iter().flat_map(|row| row.examples.iter().map(|e| (row.row, e))).unzip();
+        for (place, mut sample) in places.into_iter().zip(gallery.samples(&examples)) {
+            // The empty reply's end mark carries the only labels: the prompt is what stands before it.
+            let prompt = sample.labels.iter().position(|l| *l != IGNORE).unwrap_or(sample.ids.len());
+            sample.ids.truncate(prompt);
+            sample.labels.truncate(prompt);
+            out[place] = Ok(sample);
         }
         Ok(out)
     }
@@ -93,18 +94,22 @@ impl Local {
         options: &[&[String]],
     ) -> Result<Vec<Option<Vec<f64>>>, OpError> {
         let end = self.tokenizer.id("<|im_end|>");
-        let mut out = Vec::with_capacity(messages.len());
-        for (sample, options) in self.encode(messages)?.into_iter().zip(options) {
-            let Ok(sample) = sample else {
-                out.push(None);
-                continue;
-            };
-            let mut ids = Vec::with_capacity(options.len());
-            for option in *options {
-                ids.push(self.tokenizer.ids(option)?.into_iter().chain(end).collect::<Vec<i64>>());
+        let ids = |option: &String| -> Result<Vec<i64>, OpError> {
+            Ok(self.tokenizer.ids(option)?.into_iter().chain(end).collect())
+        };
+        let (mut places, mut ready, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, sample) in self.encode(messages)?.into_iter().enumerate() {
+            if let Ok(sample) = sample {
+                places.push(place);
+                ready.push(sample);
+                wanted.push(options[place].iter().map(ids).collect::<Result<Vec<_>, _>>()?);
             }
-            let scored = guard("option likelihoods", || score_options(&self.model, &sample, &ids))??;
-            out.push(Some(softmax(&scored.iter().map(|l| l.sum()).collect::<Vec<_>>())));
+        }
+        let pad = self.tokenizer.pad_id;
+        let scored = guard("option likelihoods", || score_prompts(&self.model, &ready, &wanted, pad))??;
+        let mut out = vec![None; messages.len()];
+        for (place, scored) in places.into_iter().zip(scored) {
+            out[place] = Some(softmax(&scored.iter().map(Likelihood::sum).collect::<Vec<_>>()));
         }
         Ok(out)
     }

@@ -1,0 +1,105 @@
+//! Replies do not depend on how prompts share batches, pictures and beginnings.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rbpipe::model::collate::{IGNORE, Pixels, Sample};
+use rbpipe::model::{Decoding, QwenVl, generate, score_options, score_prompts};
+use tch::{Device, Kind};
+
+fn model() -> QwenVl {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/dev/model");
+    QwenVl::load(&folder, Device::Cpu, Kind::Float).unwrap()
+}
+
+/// A picture of `side` x `side` patches, by number.
+fn picture(number: usize, side: i64) -> Arc<Pixels> {
+    let count = (side * side) as usize * 1176;
+    let values = (0..count).map(|i| (((i * 31 + number * 977) % 503) as f32 / 251.0 - 1.0) * 1.5).collect();
+    Arc::new(Pixels { values, grid: [1, side, side], seconds: 0.0 })
+}
+
+/// `n` prompts about `pictures` pictures, every fourth about two, with questions of different lengths.
+fn prompts(model: &QwenVl, n: usize, pictures: usize, side: i64) -> Vec<Sample> {
+    let gallery: Vec<Arc<Pixels>> = (0..pictures).map(|p| picture(p, side)).collect();
+    let config = &model.config;
+    let sample = |i: usize| {
+        let shown: Vec<Arc<Pixels>> =
+            (0..1 + usize::from(i % 4 == 0)).map(|k| Arc::clone(&gallery[(i + k) % pictures])).collect();
+        let mut ids = vec![506, 40, 41, 42];
+        for _ in &shown {
+            ids.push(config.vision_start_id);
+            ids.extend(vec![config.image_id; (side * side / 4) as usize]);
+            ids.push(config.vision_end_id);
+        }
+        ids.extend((0..3 + i % 7).map(|k| (17 + 13 * i as i64 + 7 * k as i64) % 480));
+        Sample { name: i.to_string(), labels: vec![IGNORE; ids.len()], ids, images: shown, videos: Vec::new() }
+    };
+    (0..n).map(sample).collect()
+}
+
+/// The same prompts, each with pictures of its own: nothing can be shared.
+fn alone(prompts: &[Sample]) -> Vec<Sample> {
+    let own =
+        |p: &Sample| Sample { images: p.images.iter().map(|i| Arc::new(Pixels::clone(i))).collect(), ..p.clone() };
+    prompts.iter().map(own).collect()
+}
+
+#[test]
+fn batches_and_shared_pictures_change_no_reply() {
+    let model = model();
+    let prompts = prompts(&model, 41, 5, 4);
+    let mut decoding = Decoding { batch: 1, ..Decoding::greedy(24, Vec::new(), 505) };
+    let long = generate(&model, &alone(&prompts), &decoding, |_| ()).unwrap();
+    // Tokens that some replies hold, so that these end early and leave their batch at different steps.
+    decoding.stops = long.iter().step_by(3).enumerate().map(|(i, r)| r.ids[(5 * i) % 20]).collect();
+    for temperature in [0.0, 0.9] {
+        decoding.temperature = temperature;
+        let one = generate(&model, &alone(&prompts), &Decoding { batch: 1, ..decoding.clone() }, |_| ()).unwrap();
+        let lengths: std::collections::BTreeSet<usize> = one.iter().map(|r| r.ids.len()).collect();
+        assert!(lengths.len() > 4, "replies of different lengths: {lengths:?}");
+        for batch in [7, 64] {
+            let many = generate(&model, &prompts, &Decoding { batch, ..decoding.clone() }, |_| ()).unwrap();
+            for (a, b) in one.iter().zip(&many) {
+                assert_eq!((&a.ids, a.stopped), (&b.ids, b.stopped), "temperature {temperature}, batch {batch}");
+                let far = a.logps.iter().zip(&b.logps).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+                assert!(far < 1e-3 && a.logps.len() == b.logps.len(), "{far}");
+            }
+        }
+    }
+}
+
+#[test]
+fn options_of_many_prompts_score_as_those_of_one() {
+    let model = model();
+    let prompts = prompts(&model, 23, 4, 4);
+    let options: Vec<Vec<Vec<i64>>> =
+        (0..23i64).map(|i| vec![vec![65 + i, 506], vec![70], vec![80, 81, 82 + i, 506]]).collect();
+    let many = score_prompts(&model, &prompts, &options, 505).unwrap();
+    for ((prompt, options), many) in prompts.iter().zip(&options).zip(&many) {
+        let one = score_options(&model, prompt, options).unwrap();
+        for (a, b) in one.iter().zip(many) {
+            assert_eq!(a.tokens.len(), b.tokens.len());
+            let far = a.tokens.iter().zip(&b.tokens).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+            assert!(far < 1e-3, "{far}");
+        }
+    }
+}
+
+/// Not a test: prints seconds with nothing shared and with what the evaluation shares. `cargo test … speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed_of_replies() {
+    let model = model();
+    let prompts = prompts(&model, 256, 64, 16);
+    for (name, set, batch) in [("batches of 16, own pictures", alone(&prompts), 16), ("as evaluated", prompts, 64)] {
+        for stops in [vec![], (0..320).collect::<Vec<i64>>()] {
+            let start = Instant::now();
+            let decoding = Decoding { batch, ..Decoding::greedy(32, stops, 505) };
+            let replies = generate(&model, &set, &decoding, |_| ()).unwrap();
+            let tokens: usize = replies.iter().map(|r| r.ids.len()).sum();
+            eprintln!("{name}: {tokens} tokens, {:.2} s", start.elapsed().as_secs_f64());
+        }
+    }
+}
