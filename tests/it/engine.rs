@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use rbpipe::base::Digest;
 use rbpipe::engine::Store;
+use rbpipe::engine::record::{self, Record};
 use serde_json::Value as Json;
 
 const RECIPE: &str = r#"
@@ -434,4 +435,38 @@ fn a_folder_laid_out_twice_leaves_the_store_whole() {
     let table = bench.table(&[("text", "Str")], &[serde_json::json!({ "text": "a row" })], None);
     let made = bench.run(&TWICE, serde_json::json!({}), &[("d", &table)]).expect("the blobs are as they were");
     assert_eq!(made.table, table);
+}
+
+/// Floats of all sorts in a record: some move their last bit when they are read back.
+#[test]
+fn every_record_can_be_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("store")).unwrap();
+    let mut state = 3u64;
+    for n in 0..60 {
+        let mut awkward = 0.1;
+        for _ in 0..2000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            awkward = (state >> 11) as f64 / (1u64 << 50) as f64;
+            if serde_json::from_str::<f64>(&awkward.to_string()).unwrap() != awkward {
+                break;
+            }
+        }
+        let key = Digest::of(format!("{n}").as_bytes());
+        let made = Record {
+            key,
+            preimage: serde_json::Map::from_iter([("arg.lr".to_owned(), Json::from(awkward / 3.0))]),
+            outputs: BTreeMap::new(),
+            seconds: awkward,
+            rows: None,
+            bytes: 0,
+            counts: BTreeMap::new(),
+            fates: None,
+            name: "n".into(),
+            made: "now".into(),
+            build: "test".into(),
+        };
+        record::publish(&store, &made).unwrap();
+        assert!(record::read(&store, key).is_some(), "a record that took {awkward} s is lost");
+    }
 }

@@ -4,6 +4,7 @@ const $ = id => document.getElementById(id);
 const pct = (v, digits = 1) => v == null ? "–" : (100 * v).toFixed(digits);
 const sign = v => (v > 0 ? "+" : "") + (100 * v).toFixed(1);
 const count = n => n == null ? "–" : n.toLocaleString("en-US").replace(/,/g, "\u202f");
+const ONLY = "score"; // the label of an axis that the sweep lacks
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const HUES = [216, 28, 152, 330, 265, 190, 55, 0];
 
@@ -60,8 +61,8 @@ function ranking() {
     grid.append(el("span", { class: "name", title: name }, name), track, text);
   }
   box.append(grid);
-  const over = rows.length > 1 ? `the mean over ${rows.length} benchmarks` : rows[0].label, finding = $("finding");
-  finding.append(el("b", {}, best.name), ` scores `, el("b", {}, pct(best.mean.value) + " %"), ` in ${over}`);
+  const over = rows.length > 1 ? ` in the mean over ${rows.length} benchmarks` : rows[0].label === ONLY ? "" : ` in ${rows[0].label}`, finding = $("finding");
+  finding.append(el("b", {}, best.name === ONLY ? "The score" : best.name), best.name === ONLY ? " is " : " scores ", el("b", {}, pct(best.mean.value) + " %"), over);
   if (floor != null) finding.append(`; an answer that never looks at the picture would reach ${pct(floor)} %`);
   if (best.mean.delta) {
     const [value, low, high] = best.mean.delta;

@@ -25,25 +25,34 @@ const MOST_PICTURES: usize = 900;
 /// Characters of a reply or prompt at most.
 const MOST_TEXT: usize = 2000;
 
+/// Names of the axis of models.
+const MODELS: [&str; 3] = ["m", "model", "models"];
+/// The label of the axis that a sweep over one axis lacks.
+const ONLY: &str = "score";
+
 /// Returns the page's data for the scores in argument `scores`, and the table of scores.
 pub(super) fn payload(cx: &Context, baseline: Option<&str>, theme: &str) -> Result<Json, OpError> {
-    let (mut layout, cells) = grid(cx, "scores")?;
-    let (models_axis, benches_axis) = axes(&layout);
-    if layout.axes.len() > 1 {
-        layout.rows = Some(layout.axes[benches_axis].clone());
-        layout.cols = Some(layout.axes[models_axis].clone());
+    let (mut layout, mut cells) = grid(cx, "scores")?;
+    let keys: Vec<String> = cells.iter().map(|c| c.labels.join("|")).collect();
+    if layout.axes.len() == 1 {
+        let other = if MODELS.contains(&layout.axes[0].as_str()) { "benchmark" } else { "model" };
+        layout.axes.push(other.to_owned());
+        layout.labels.push(vec![ONLY.to_owned()]);
+        cells.iter_mut().for_each(|c| c.labels.push(ONLY.to_owned()));
     }
-    let models = if layout.axes.len() > 1 { layout.labels[models_axis].clone() } else { vec!["score".to_owned()] };
+    let (models_axis, benches_axis) = axes(&layout);
+    layout.rows = Some(layout.axes[benches_axis].clone());
+    layout.cols = Some(layout.axes[models_axis].clone());
+    let models = layout.labels[models_axis].clone();
     let benches = layout.labels[benches_axis].clone();
     let base = baseline.map(str::to_owned).or_else(|| models.iter().find(|m| *m == "base").cloned());
     layout.baseline = base.filter(|b| models.contains(b) && models.len() > 1);
     let scores = table(&layout, &cells)?;
 
     let mut out = Collected::default();
-    for cell in &cells {
-        let model = if layout.axes.len() > 1 { cell.labels[models_axis].clone() } else { "score".to_owned() };
-        let bench = cell.labels[benches_axis].clone();
-        let slot = cx.args["scores"]["cells"][cell.labels.join("|")]["$input"].as_str().unwrap_or_default();
+    for (cell, key) in cells.iter().zip(keys) {
+        let (model, bench) = (cell.labels[models_axis].clone(), cell.labels[benches_axis].clone());
+        let slot = cx.args["scores"]["cells"][key]["$input"].as_str().unwrap_or_default();
         let Some(artifact) = cx.inputs.get(slot) else { continue };
         if artifact.kind != Kind::Score {
             continue;
@@ -74,7 +83,7 @@ pub(super) fn payload(cx: &Context, baseline: Option<&str>, theme: &str) -> Resu
 /// The positions of the axis of models and of that of benchmarks.
 fn axes(layout: &Layout) -> (usize, usize) {
     let named = |names: &[&str]| layout.axes.iter().position(|a| names.contains(&a.as_str()));
-    let models = named(&["m", "model", "models"]).unwrap_or(0);
+    let models = named(&MODELS).unwrap_or(0);
     let benches = named(&["b", "bench", "benchmark"]).filter(|b| *b != models);
     (models, benches.unwrap_or_else(|| (0..layout.axes.len()).find(|i| *i != models).unwrap_or(0)))
 }

@@ -90,9 +90,9 @@ fn a_page_opens_in_a_browser() {
     assert_eq!(sum("said") + letters["unreadable"].as_u64().unwrap(), 140);
     assert!(sum("hit") > 90 && facts["floor"].as_f64() >= facts["chance"].as_f64(), "{letters}");
 
-    let data = rows(json!(
-        (0..40).map(|i| json!({ "id": format!("{i}"), "source": ["ego4d", "lvis"][i % 2] })).collect::<Vec<_>>()
-    ));
+    let source = |i: usize| if i % 2 == 0 { "ego4d" } else { "lvis" };
+    let data: Vec<Json> = (0..40).map(|i| json!({ "id": i.to_string(), "source": source(i) })).collect();
+    let data = rows(Json::Array(data));
     inputs.push(("data".to_owned(), dataset::save(&room.store, &data).unwrap()));
     inputs.push(("models.sft".to_owned(), trained(&room, 1, false)));
     inputs.push(("models.final".to_owned(), trained(&room, 2, true)));
