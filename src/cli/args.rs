@@ -75,7 +75,7 @@ pub struct Choice {
 }
 
 /// A recipe and what chooses its graph.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct RecipeArgs {
     /// The recipe
     pub recipe: PathBuf,
@@ -85,7 +85,7 @@ pub struct RecipeArgs {
 }
 
 /// Arguments of `run`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[allow(missing_docs)]
 pub struct RunArgs {
     #[command(flatten)]
@@ -102,8 +102,8 @@ pub struct RunArgs {
     /// Succeed only if everything is in the cache
     #[arg(long)]
     pub no_exec: bool,
-    /// Refuse any input that the lock does not pin
-    #[arg(long)]
+    /// Refuse any input that the lock does not pin, and write no lock
+    #[arg(long, conflicts_with = "update")]
     pub frozen: bool,
     /// Accept this input as it is now and write it to the lock
     #[arg(long, value_name = "NAME")]
@@ -227,7 +227,7 @@ pub enum Drawing {
 pub struct LockArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// Only this entry
+    /// Only this input: an entry of the lock, or a value of the recipe for all that it reads
     #[arg(long, value_name = "NAME")]
     pub update: Vec<String>,
 }

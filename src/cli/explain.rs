@@ -16,7 +16,7 @@ macro_rules! pages {
 /// The pages of `docs/diagnostics/`, by code.
 const PAGES: &[(&str, &str)] = pages! {
     E0101 E0102 E0103 E0104 E0105 E0106 E0107 E0108 E0109 E0110 E0120 E0121 E0201 E0202 E0204 E0206
-    E0210 E0214 E0215 E0301 E0302 E0501 W0101 W0102
+    E0210 E0214 E0215 E0301 E0302 E0501 E0901 E0902 W0101 W0102
 };
 
 /// Runs the command.

@@ -8,6 +8,7 @@ mod explain;
 mod fmt;
 mod graph;
 mod libtorch;
+mod lock;
 mod plan;
 mod progress;
 mod recipe;
@@ -16,7 +17,9 @@ mod run;
 mod show;
 mod why;
 
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use clap::Parser as _;
 
@@ -49,16 +52,44 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command that the process was called with.
 pub fn run() -> ExitCode {
+    guard(command).into()
+}
+
+/// Runs something; a panic in it becomes a sentence and [`Exit::Node`].
+pub fn guard(run: impl FnOnce() -> Exit + std::panic::UnwindSafe) -> Exit {
+    static SAID: Mutex<Option<String>> = Mutex::new(None);
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or(String::new(), |l| format!(" ({}:{})", l.file(), l.line()));
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into());
+        // What panics first is the cause: those who waited for it panic after it.
+        SAID.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(format!("{text}{place}"));
+    }));
+    std::panic::catch_unwind(run).unwrap_or_else(|_| {
+        let said = SAID.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        say(&format!("error: rbpipe stopped at a mistake of its own: {said}"));
+        say("help: what was made so far is kept; please report this with the recipe");
+        Exit::Node
+    })
+}
+
+fn command() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let wanted = !error.use_stderr(); // `--help` and `--version` come as errors too
             // A closed pipe is the only way to fail here, and then nobody reads.
             let _ = error.print();
-            return if wanted { Exit::Done } else { Exit::Usage }.into();
+            return if wanted { Exit::Done } else { Exit::Usage };
         }
     };
-    dispatch(&cli.command).into()
+    dispatch(&cli.command)
+}
+
+/// Says a line to whoever called; a run goes on when nobody listens any more.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn dispatch(command: &Command) -> Exit {
@@ -77,7 +108,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Explain(args) => explain::run(args),
         Command::Diff(_) => not_there("diff"),
         Command::Trace(_) => not_there("trace"),
-        Command::Lock(_) => not_there("lock"),
+        Command::Lock(args) => lock::run(args),
         Command::Rehearse(_) => not_there("rehearse"),
         Command::Report(_) => not_there("report"),
         Command::Bundle(_) => not_there("bundle"),
@@ -99,6 +130,6 @@ fn end_with_the_reader() {
 
 /// Says so when a command of the plan does not exist yet.
 fn not_there(command: &str) -> Exit {
-    eprintln!("`rbpipe {command}` is not there yet");
+    eprintln!("error: `rbpipe {command}` is not there yet; `rbpipe --help` lists what is");
     Exit::Usage
 }

@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use super::args::PlanArgs;
-use super::{Exit, recipe};
+use super::{Exit, lock, recipe};
+use crate::base::{Span, phrase};
 use crate::engine::decide::{self, Forecast, Line};
+use crate::engine::inputs;
 
 /// Runs the command.
 pub(super) fn run(args: &PlanArgs) -> Exit {
@@ -16,6 +18,14 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
     let selection = compiled.select(&[])?;
     let (store, files) = recipe::store()?;
     let graph = &compiled.planned.graph;
+    let mut absent = inputs::absent(graph, &selection);
+    absent.extend(inputs::absent_secrets(graph, &selection, &compiled.planned.secrets));
+    let drift = lock::Pinned::open(&compiled, &selection, &files)?.drift();
+    let place = |span: Span| {
+        let source = compiled.sources.get(span.source);
+        let (line, col) = source.line_col(span.start as usize);
+        (source.name.clone(), line, col)
+    };
     let (lines, _) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
     let _ = files.save(&store);
     let count = |f: Forecast| lines.iter().filter(|l| l.forecast == f).count();
@@ -44,7 +54,15 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
             "seconds": seconds(Forecast::Run) + seconds(Forecast::Maybe),
             "gpu_hours": 0.0,
         });
-        println!("{}", json!({ "nodes": nodes, "totals": totals }));
+        let absent: Vec<_> = absent
+            .iter()
+            .map(|a| {
+                let (file, line, col) = place(a.span);
+                json!({ "what": a.what, "asked": a.asked, "help": a.help, "file": file, "line": line, "col": col })
+            })
+            .collect();
+        let drift: Vec<_> = drift.iter().map(|d| json!({ "name": d.name, "what": d.what })).collect();
+        println!("{}", json!({ "nodes": nodes, "totals": totals, "absent": absent, "drift": drift }));
         return Ok(Exit::Done);
     }
     let width = lines.iter().map(|l| graph.node(l.node).name.chars().count()).max().unwrap_or(4).clamp(4, 48);
@@ -63,6 +81,17 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
         time(seconds(Forecast::Run)),
         time(seconds(Forecast::Run) + seconds(Forecast::Maybe)),
     );
+    if !absent.is_empty() {
+        println!("absent: {}; `run` starts when all of them are there", phrase::count(absent.len(), "input"));
+    }
+    for a in &absent {
+        let (file, line, col) = place(a.span);
+        println!("  {file}:{line}:{col}  {}  ({}; {})", a.what, a.asked, a.help);
+    }
+    for d in &drift {
+        let what = d.what.as_deref().unwrap_or_default();
+        println!("lock: `{}` differs: {what}; `run` refuses it, `--update {}` accepts it", d.name, d.name);
+    }
     Ok(Exit::Done)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::say;
 use crate::engine::event::{Event, Listener};
 
 /// Returns the listener that suits the place where standard error goes.
@@ -20,7 +21,7 @@ struct Plain;
 impl Listener for Plain {
     fn hear(&self, event: &Event) {
         if let Some(line) = line(event) {
-            eprintln!("{line}");
+            say(&line);
         }
     }
 }
@@ -93,6 +94,18 @@ fn extras(event: &Event) -> String {
     if numbers.is_empty() { unit.to_owned() } else { format!("{unit}  {}", numbers.join(", ")) }
 }
 
+/// The first bad rows, each on a line of its own.
+fn quarantined(event: &Event) -> String {
+    let Some(rows) = event.fields.get("quarantined").and_then(|q| q.as_array()) else { return String::new() };
+    let text = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let mut out: String = rows.iter().map(|row| format!("\n      {}: {}", text(row, "row"), text(row, "why"))).collect();
+    if event.number("more").is_some_and(|more| more > 0.0) {
+        let node = event.node.as_deref().unwrap_or_default();
+        out.push_str(&format!("\n      and more; `rbpipe show RECIPE {node}` lists them all"));
+    }
+    out
+}
+
 fn line(event: &Event) -> Option<String> {
     let node = event.node.as_deref().unwrap_or_default();
     let op = event.op.as_deref().unwrap_or_default();
@@ -106,7 +119,7 @@ fn line(event: &Event) -> Option<String> {
                 let parts: Vec<String> = c.iter().map(|(k, v)| format!("{k} {v}")).collect();
                 format!("  ({})", parts.join(", "))
             });
-            format!("done  {node}  {seconds:.1} s{rows}{counts}")
+            format!("done  {node}  {seconds:.1} s{rows}{counts}{}", quarantined(event))
         }
         "node_failed" => {
             let code = event.text("code").unwrap_or_default();

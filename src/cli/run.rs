@@ -1,5 +1,6 @@
 //! `rbpipe run`: compile, then execute what outputs and expectations need, and publish.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::args::RunArgs;
 use super::recipe::{self, Compiled};
-use super::{Exit, engine, progress, render};
+use super::{Exit, engine, lock, progress, render, say};
 use crate::base::phrase;
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::files::FileIndex;
@@ -40,6 +41,28 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
         return Err(Exit::Recipe);
     }
     let (store, files) = recipe::store()?;
+    let mut locked = lock::Pinned::open(&compiled, &selection, &files)?;
+    locked.hold(&compiled, args)?;
+    let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {
+        if !args.frozen {
+            locked.keep(summary, &|_| true, listener);
+        }
+    })?;
+    keep_index(&files, &store);
+    Ok(exit)
+}
+
+/// Executes what is selected and publishes its outputs; `after` hears what came of it before the last word is said.
+pub(super) fn execute(
+    compiled: &Compiled,
+    selection: &Selection,
+    store: &Store,
+    files: &FileIndex,
+    secrets: BTreeMap<String, String>,
+    args: &RunArgs,
+    after: &mut dyn FnMut(&Summary, &dyn Listener),
+) -> Result<Exit, Exit> {
+    let graph = &compiled.planned.graph;
     let events = match &args.events {
         None => None,
         Some(path) => Some(EventFile::open(path).map_err(|e| {
@@ -47,7 +70,7 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
             Exit::Usage
         })?),
     };
-    let journal = Journal::create(&store, &compiled.path).map_err(|e| {
+    let journal = Journal::create(store, &compiled.path).map_err(|e| {
         eprintln!("error: cannot write to the cache `{}`: {e}", store.root().display());
         Exit::Refused
     })?;
@@ -61,8 +84,8 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     let operators = recipe::operators();
     let find = || engine::find(&|message| listener.hear(&Event::new("notice").with("message", message)));
     let setup = Setup {
-        store: &store,
-        files: &files,
+        store,
+        files,
         operators: &operators,
         secrets,
         listener: &listener,
@@ -78,27 +101,28 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
             .with("nodes", selection.nodes.len())
             .with(
                 "params",
-                json!(compiled.planned.params.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()),
+                json!(compiled.planned.params.iter().cloned().collect::<BTreeMap<_, _>>()),
             ),
     );
-    let summary = scheduler::run(graph, &selection, &setup);
-    let published = publish_outputs(&compiled, &selection, &summary, &store, &listener, args.force);
-    keep_index(&files, &store);
+    let summary = scheduler::run(graph, selection, &setup);
+    let published = publish_outputs(compiled, selection, &summary, store, &listener, args.force);
+    after(&summary, &listener);
     let exit = exit(&summary, published.failed);
     listener.hear(
         &Event::new("run_finished")
             .with("exit", exit as u8)
             .with("seconds", summary.seconds)
-            .with("run", summary.count(NodeState::Done) - asked(&compiled, &summary))
+            .with("run", summary.count(NodeState::Done) - asked(compiled, &summary))
             .with("hit", summary.count(NodeState::Hit))
             .with("failed", summary.failures.len())
             .with("skipped", summary.count(NodeState::Skipped)),
     );
-    tell(&compiled, &summary, &published, args.no_exec);
+    tell(compiled, &summary, &published, args.no_exec);
     Ok(exit)
 }
 
-fn keep_index(files: &FileIndex, store: &Store) {
+/// Keeps the digests of files for the next command.
+pub(super) fn keep_index(files: &FileIndex, store: &Store) {
     if let Err(e) = files.save(store) {
         eprintln!("warning: cannot remember digests of files: {e}");
     }
@@ -203,10 +227,10 @@ fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: 
     let graph = &compiled.planned.graph;
     if no_exec && !summary.misses.is_empty() {
         let names: Vec<&str> = summary.misses.iter().take(5).map(|id| graph.node(*id).name.as_str()).collect();
-        eprintln!("not in the cache: {}", phrase::quoted(&names));
+        say(&format!("not in the cache: {}", phrase::quoted(&names)));
     }
     for (id, failure) in &summary.failures {
-        eprintln!("failed: {} [{}] {}", graph.node(*id).name, failure.code, failure.message);
+        say(&format!("failed: {} [{}] {}", graph.node(*id).name, failure.code, failure.message));
     }
     let run = summary.count(NodeState::Done) - asked(compiled, summary);
     let mut parts = vec![format!("{run} run"), format!("{} hit", summary.count(NodeState::Hit))];
@@ -225,7 +249,7 @@ fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: 
         (written, _) => format!(" · {} written", phrase::count(written, "output")),
     };
     let stopped = if summary.interrupted { "stopped: " } else { "" };
-    eprintln!("{stopped}{} · {:.1} s{outputs}", parts.join(", "), summary.seconds);
+    say(&format!("{stopped}{} · {:.1} s{outputs}", parts.join(", "), summary.seconds));
 }
 
 /// The first Ctrl-C asks processes to stop and keep their checkpoints, the second ends them.
@@ -241,7 +265,7 @@ fn stop_on_signals(stop: &Arc<Stop>) {
                 std::thread::sleep(std::time::Duration::from_secs(2));
                 std::process::exit(i32::from(Exit::Interrupted as u8));
             }
-            eprintln!("stopping; once more ends at once");
+            say("stopping; once more ends at once");
         }
     });
 }

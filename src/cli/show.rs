@@ -8,7 +8,8 @@ use super::args::ShowArgs;
 use super::plan::bytes;
 use super::{Exit, recipe};
 use crate::base::{Digest, OpError};
-use crate::engine::{Artifact, Kind, Store, dataset, decide, export};
+use crate::engine::context::{Fate, QUARANTINED};
+use crate::engine::{Artifact, Kind, Store, dataset, decide, export, record};
 
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs) -> Exit {
@@ -37,7 +38,8 @@ fn show(args: &ShowArgs) -> Result<Exit, Exit> {
         return Err(Exit::Refused);
     };
     let key = lines.iter().find(|l| l.node == wanted.node).and_then(|l| l.identity.as_ref()).map(|i| i.key);
-    let found = Found { name: &args.name, op: &node.op, key, digest: *digest, artifact };
+    let bad = key.map(|key| quarantined(&store, key)).unwrap_or_default();
+    let found = Found { name: &args.name, op: &node.op, key, digest: *digest, artifact, bad };
     found.print(args, &store).map_err(|e| {
         eprintln!("error: {}", e.message);
         Exit::Node
@@ -51,6 +53,16 @@ struct Found<'a> {
     key: Option<Digest>,
     digest: Digest,
     artifact: &'a Artifact,
+    /// Rows that were left out because they could not be read, each with its place and the reason.
+    bad: Vec<Fate>,
+}
+
+/// Returns the bad rows that a record names.
+fn quarantined(store: &Store, key: Digest) -> Vec<Fate> {
+    let fates = record::read(store, key).and_then(|r| r.fates).and_then(|f| store.read(f.digest).ok());
+    let all = fates.unwrap_or_default();
+    let lines = all.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Fate>(line).ok());
+    lines.filter(|fate| fate.what == QUARANTINED).collect()
 }
 
 impl Found<'_> {
@@ -74,6 +86,9 @@ impl Found<'_> {
                 "path": path()?,
                 "meta": self.artifact.meta,
             });
+            if !self.bad.is_empty() {
+                out["quarantined"] = self.bad.iter().map(|f| json!({ "row": f.row, "why": f.why })).collect();
+            }
             if let Some(n) = args.rows {
                 out["sample"] = json!(self.sample(store, n)?);
             }
@@ -94,6 +109,10 @@ impl Found<'_> {
             }
             for row in self.sample(store, args.rows.unwrap_or(3))? {
                 println!("{row}");
+            }
+            if !self.bad.is_empty() {
+                println!("quarantined  {}", self.bad.len());
+                self.bad.iter().for_each(|fate| println!("  {}: {}", fate.row, fate.why));
             }
         } else {
             if self.artifact.meta.as_object().is_some_and(|m| !m.is_empty()) {

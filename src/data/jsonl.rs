@@ -57,9 +57,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>, OpError> {
     Ok(bytes)
 }
 
-/// Reads the rows of a file; `name` is what places are called by.
+/// Reads the rows of a file; `name` is what places are called by. A file without a byte is what a broken copy leaves: a bad row.
 pub fn rows(path: &Path, name: &str) -> Result<Vec<RawRow>, OpError> {
-    Ok(parse(&read(path)?, name))
+    let bytes = read(path)?;
+    if bytes.is_empty() {
+        return Ok(vec![RawRow { place: format!("{name}:1"), value: Err("the file is empty".to_owned()) }]);
+    }
+    Ok(parse(&bytes, name))
 }
 
 /// Parses the bytes of a file. Blank lines are no rows; a byte order mark is skipped; text that is no UTF-8 makes its line a bad row.

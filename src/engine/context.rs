@@ -49,6 +49,9 @@ pub enum Output {
 /// What an operator made: one nameless output, or the fields of a record (`train`, `validation`).
 pub type Outputs = Vec<(String, Output)>;
 
+/// What became of a row that was left out because it could not be read or understood; each is named to the user.
+pub const QUARANTINED: &str = "quarantined";
+
 /// A row that an operator dropped or changed: what `trace` tells.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Fate {

@@ -107,7 +107,7 @@ fn quiet_panics() {
     });
 }
 
-fn panicked(op: &str, payload: &(dyn Any + Send)) -> OpError {
+pub(super) fn panicked(op: &str, payload: &(dyn Any + Send)) -> OpError {
     let text = payload
         .downcast_ref::<&str>()
         .map(|s| (*s).to_owned())

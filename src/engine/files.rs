@@ -50,11 +50,22 @@ struct Entry {
     digest: Digest,
 }
 
+/// What a source's argument names, as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Of the bytes, and of the relative paths where there are several files.
+    pub digest: Digest,
+    /// How many files.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+}
+
 /// Remembers digests of files.
 pub struct FileIndex {
     place: PathBuf,
     /// Folders that were already looked at in this run: many sources share one.
-    trees: Mutex<BTreeMap<(PathBuf, bool), Digest>>,
+    trees: Mutex<BTreeMap<(PathBuf, bool), Seen>>,
     known: Mutex<(BTreeMap<String, Entry>, bool)>,
 }
 
@@ -77,6 +88,10 @@ impl FileIndex {
 
     /// Returns the digest of a file's bytes.
     pub fn file(&self, path: &Path) -> io::Result<Digest> {
+        self.one(path).map(|seen| seen.digest)
+    }
+
+    fn one(&self, path: &Path) -> io::Result<Seen> {
         let metadata = std::fs::metadata(path)?;
         let time = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
         let stamp = Stamp { size: metadata.len(), time, inode: metadata.ino() };
@@ -85,7 +100,7 @@ impl FileIndex {
         if let Some(entry) = guard.0.get(&name)
             && entry.stamp == stamp
         {
-            return Ok(entry.digest);
+            return Ok(Seen { digest: entry.digest, files: 1, bytes: stamp.size });
         }
         drop(guard);
         let digest = digest_of_file(path)?;
@@ -94,42 +109,52 @@ impl FileIndex {
             guard.0.insert(name, Entry { stamp, digest });
             guard.1 = true;
         }
-        Ok(digest)
+        Ok(Seen { digest, files: 1, bytes: stamp.size })
     }
 
     /// Returns the digest of a tree: relative paths and bytes of some files below a folder.
-    fn tree(&self, folder: &Path, files: &[PathBuf]) -> io::Result<Digest> {
-        let digests: Vec<Digest> = files.par_iter().map(|f| self.file(f)).collect::<io::Result<_>>()?;
+    fn tree(&self, folder: &Path, files: &[PathBuf]) -> io::Result<Seen> {
+        let seen: Vec<Seen> = files.par_iter().map(|f| self.one(f)).collect::<io::Result<_>>()?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"rbpipe/tree/v1");
-        for (file, digest) in files.iter().zip(digests) {
+        for (file, one) in files.iter().zip(&seen) {
             let name = file.strip_prefix(folder).unwrap_or(file).to_string_lossy();
             hasher.update(&(name.len() as u64).to_le_bytes());
             hasher.update(name.as_bytes());
-            hasher.update(&digest.0);
+            hasher.update(&one.digest.0);
         }
-        Ok(Digest(*hasher.finalize().as_bytes()))
+        let digest = Digest(*hasher.finalize().as_bytes());
+        Ok(Seen { digest, files: seen.len() as u64, bytes: seen.iter().map(|s| s.bytes).sum() })
     }
 
     /// Returns the digest of what a source's argument names; a folder is looked at once in a run.
     pub fn argument(&self, arg: &PathArg) -> io::Result<Digest> {
+        self.seen(arg).map(|seen| seen.digest)
+    }
+
+    /// Returns what a source's argument names; a folder is looked at once in a run.
+    pub fn seen(&self, arg: &PathArg) -> io::Result<Seen> {
         if !arg.path.is_dir() {
-            return self.look(arg);
+            return self.fresh(arg);
         }
         let name = (arg.path.clone(), arg.media);
         let known = self.trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&name).copied();
-        if let Some(digest) = known {
-            return Ok(digest);
+        if let Some(seen) = known {
+            return Ok(seen);
         }
-        let digest = self.look(arg)?;
-        self.trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name, digest);
-        Ok(digest)
+        let seen = self.fresh(arg)?;
+        self.trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name, seen);
+        Ok(seen)
     }
 
     /// Returns the digest of what a source's argument names: a file, a folder, or the files that a pattern matches.
     pub fn look(&self, arg: &PathArg) -> io::Result<Digest> {
+        self.fresh(arg).map(|seen| seen.digest)
+    }
+
+    fn fresh(&self, arg: &PathArg) -> io::Result<Seen> {
         if arg.path.is_file() {
-            return self.file(&arg.path);
+            return self.one(&arg.path);
         }
         if arg.path.is_dir() {
             let mut files = Vec::new();

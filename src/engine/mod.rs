@@ -11,6 +11,8 @@ pub mod files;
 pub mod history;
 pub mod inputs;
 pub mod journal;
+pub mod lock;
+pub mod models;
 pub mod process;
 pub mod publish;
 pub mod record;

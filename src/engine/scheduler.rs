@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value as Json, json};
 
 use super::artifact::{Artifact, Kind};
-use super::context::Builtin;
+use super::context::{Builtin, Fate, QUARANTINED};
 use super::decide::{self, Identity, Results};
 use super::event::{Event, Listener};
 use super::files::FileIndex;
@@ -113,7 +113,9 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
                     let send = send.clone();
                     let started = std::thread::Builder::new().name("node".into()).spawn_scoped(scope, move || {
                         let id = job.id;
-                        let _ = send.send((id, job.run()));
+                        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run()))
+                            .unwrap_or_else(|payload| Err(executor::panicked(&job.node.op, payload.as_ref())));
+                        let _ = send.send((id, outcome));
                     });
                     if let Err(e) = started {
                         run.summary.interrupted = true;
@@ -345,6 +347,12 @@ impl<'a> Run<'a> {
         }
         if !record.counts.is_empty() {
             fields.insert("counts".into(), json!(record.counts));
+        }
+        let bad: Vec<&Fate> = made.fates.iter().filter(|f| f.what == QUARANTINED).collect();
+        if !bad.is_empty() {
+            let first: Vec<Json> = bad.iter().take(5).map(|f| json!({ "row": f.row, "why": f.why })).collect();
+            fields.insert("quarantined".into(), json!(first));
+            fields.insert("more".into(), json!(bad.len() - first.len()));
         }
         let mut outputs = record.outputs.clone();
         if self.incomplete.contains(&id) {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::columns;
 use super::eval::{BUILTIN, Env, Eval, Evaluator, Found, Target, item_name, mismatch, set};
-use super::graph::{Node, PathArg};
+use super::graph::Node;
 use super::lower::{self, Lowered};
 use super::metric::Metric;
 use super::val::{Artifact, Val};
@@ -555,42 +555,6 @@ impl<'a> Evaluator<'a> {
             if accepts(k) {
                 out.insert(k.clone(), v.clone());
             }
-        }
-        out
-    }
-
-    /// Finds the files and folders that a source reads.
-    fn paths(&self, op: &Operator, args: &[Bound], json: &mut Map<String, Json>, env: &Env) -> Vec<PathArg> {
-        let mut out: Vec<PathArg> = Vec::new();
-        let pictures = args.iter().find_map(|b| match &b.val {
-            Val::Schema(s) => Some(s.columns.iter().any(|(_, t)| t.contains("Image") || t.contains("Video"))),
-            _ => None,
-        });
-        for bound in args {
-            let Val::Value(Value::Str(text)) = &bound.val else { continue };
-            let named = matches!(bound.name.as_str(), "path" | "media" | "glob");
-            let looks = text.starts_with("./") || text.starts_with("../") || text.starts_with('/');
-            let path = self.resolve(env.module, text);
-            // A config or tokenizer may also be given as text, or be a name of the hub.
-            let beside = matches!(bound.name.as_str(), "config" | "tokenizer") && self.world.exists(&path);
-            if !named && !looks && !beside && !text.starts_with("@root/") {
-                continue;
-            }
-            if text.starts_with("@root/") {
-                json.insert(bound.name.clone(), Json::String(path.display().to_string()));
-            }
-            let media = bound.name == "media";
-            out.push(PathArg { arg: bound.name.clone(), path, media, span: bound.span });
-        }
-        // Without `media:` the rows' pictures are looked for beside the file.
-        let beside = op.signature.params.iter().any(|p| p.name.text == "media") && !out.iter().any(|p| p.media);
-        if beside && let Some(file) = out.iter().find(|p| p.arg == "path" || p.arg == "glob") {
-            let parent = file.path.parent().filter(|p| !p.as_os_str().is_empty());
-            let folder = parent.map_or_else(|| std::path::PathBuf::from("."), std::path::Path::to_path_buf);
-            out.push(PathArg { arg: "media".into(), path: folder, media: true, span: file.span });
-        }
-        if pictures == Some(false) {
-            out.retain(|p| !p.media);
         }
         out
     }

@@ -80,8 +80,21 @@ pub struct PathArg {
     pub path: PathBuf,
     /// A folder of pictures and videos that rows refer to: only media files count.
     pub media: bool,
+    /// The source is a model.
+    pub model: bool,
+    /// The repository of the hub that is looked for there.
+    pub repository: Option<Repository>,
     /// The argument in the source.
     pub span: Span,
+}
+
+/// A repository of the hub.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repository {
+    /// As the recipe names it.
+    pub name: String,
+    /// The branch, tag or commit that is asked for; none for a dataset in a mirror.
+    pub revision: Option<String>,
 }
 
 /// What an `expect` or `warn` asks.

@@ -8,6 +8,8 @@ pub mod explain;
 pub mod graph;
 pub mod grid;
 mod groups;
+pub mod hub;
+pub mod inputs;
 pub mod key;
 pub mod lower;
 pub mod metric;
@@ -18,5 +20,5 @@ pub mod select;
 pub mod val;
 
 pub use eval::{Options, Planned, evaluate};
-pub use graph::{Gate, Graph, Input, Node, NodeId, Output, PathArg};
+pub use graph::{Gate, Graph, Input, Node, NodeId, Output, PathArg, Repository};
 pub use metric::Metric;

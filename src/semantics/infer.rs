@@ -6,6 +6,8 @@ use crate::spec::{Dim, Row, Type};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Solver {
     slots: Vec<Slot>,
+    /// What each binding replaced, oldest first, so that an attempt that fails is taken back.
+    trail: Vec<(u32, Slot)>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,9 +61,14 @@ impl Solver {
 
     /// Binds a free variable to a row.
     pub(super) fn bind_row(&mut self, var: u32, row: Row) {
-        if let Some(slot @ Slot::Free) = self.slots.get_mut(var as usize) {
-            *slot = Slot::Row(row);
+        if let Some(Slot::Free) = self.slots.get(var as usize) {
+            self.bind(var, Slot::Row(row));
         }
+    }
+
+    fn bind(&mut self, var: u32, slot: Slot) {
+        let before = std::mem::replace(&mut self.slots[var as usize], slot);
+        self.trail.push((var, before));
     }
 
     /// Returns a row as its columns can be read: a tail of which nothing is known may hold anything.
@@ -129,10 +136,12 @@ impl Solver {
     /// # Errors
     /// Why it may not; variables are then as before.
     pub(super) fn fits(&mut self, have: &Type, want: &Type) -> Result<(), Misfit> {
-        let before = self.slots.clone();
+        let before = self.trail.len();
         let result = self.fit(&self.resolve(have), &self.resolve(want));
         if result.is_err() {
-            self.slots = before;
+            for (var, slot) in self.trail.drain(before..).rev() {
+                self.slots[var as usize] = slot;
+            }
         }
         result
     }
@@ -143,7 +152,7 @@ impl Solver {
             (T::Error, _) | (_, T::Error) => Ok(()),
             (T::Var(a), T::Var(b)) if a == b => Ok(()),
             (T::Var(v), t) | (t, T::Var(v)) => {
-                self.slots[*v as usize] = Slot::Type(t.clone());
+                self.bind(*v, Slot::Type(t.clone()));
                 Ok(())
             }
             (T::Secret, T::Secret) => Ok(()),
@@ -285,7 +294,7 @@ impl Solver {
             (T::Error, other) | (other, T::Error) => other.clone(),
             (a, b) if a == b => a.clone(),
             (T::Var(v), t) | (t, T::Var(v)) => {
-                self.slots[*v as usize] = Slot::Type(t.clone());
+                self.bind(*v, Slot::Type(t.clone()));
                 t.clone()
             }
             (T::None, t) | (t, T::None) => match t {

@@ -1,20 +1,38 @@
-//! All operators, by name, with their signatures parsed.
+//! All operators, by name; a signature is parsed when somebody asks for it.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::OnceLock;
 
 use super::OpSpec;
 use crate::syntax::ast::UserOp;
 
-/// An operator with its parsed signature.
+/// An operator with its signature.
 pub struct Operator {
     /// The declaration.
     pub spec: &'static OpSpec,
     /// `module.name`
     pub name: String,
     /// Parameters and result as written.
-    pub signature: UserOp,
+    pub signature: Signature,
     /// The `##` lines above the signature.
     pub doc: String,
+}
+
+/// Parameters and result as written. A recipe reaches few of the operators, so each is parsed when it is first read.
+///
+/// Reading panics when the text does not parse: a bug of ours, caught by the test that reads them all.
+pub struct Signature {
+    text: &'static str,
+    parsed: OnceLock<UserOp>,
+}
+
+impl Deref for Signature {
+    type Target = UserOp;
+
+    fn deref(&self) -> &UserOp {
+        self.parsed.get_or_init(|| crate::syntax::parse_signature(self.text).0)
+    }
 }
 
 /// All operators.
@@ -25,18 +43,9 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Parses the signatures of `specs`.
-    ///
-    /// # Panics
-    /// When a signature does not parse: a bug of ours, caught by the test that builds the catalogue.
+    /// Names the operators of `specs`.
     pub fn new(specs: &[&'static OpSpec]) -> Self {
-        let operators: Vec<Operator> = specs
-            .iter()
-            .map(|spec| {
-                let (signature, doc) = crate::syntax::parse_signature(spec.signature);
-                Operator { spec, name: signature.name.text.clone(), signature, doc }
-            })
-            .collect();
+        let operators: Vec<Operator> = specs.iter().map(|spec| operator(spec)).collect();
         let by_name = operators.iter().enumerate().map(|(i, op)| (op.name.clone(), i)).collect();
         Self { operators, by_name }
     }
@@ -44,5 +53,27 @@ impl Catalogue {
     /// Returns an operator by its full name.
     pub fn get(&self, name: &str) -> Option<&Operator> {
         self.by_name.get(name).map(|&i| &self.operators[i])
+    }
+}
+
+/// Reads name and documentation off the text alone.
+fn operator(spec: &'static OpSpec) -> Operator {
+    let text = spec.signature;
+    let mut doc: Vec<&str> = Vec::new();
+    let mut name = "";
+    for line in text.lines().map(str::trim_start).filter(|l| !l.is_empty()) {
+        match line.strip_prefix("##") {
+            Some(said) => doc.push(said.strip_prefix(' ').unwrap_or(said).trim_end()),
+            None => {
+                name = line.strip_prefix("op ").unwrap_or(line).split('(').next().unwrap_or_default().trim();
+                break;
+            }
+        }
+    }
+    Operator {
+        spec,
+        name: name.to_owned(),
+        signature: Signature { text, parsed: OnceLock::new() },
+        doc: doc.join("\n"),
     }
 }

@@ -9,7 +9,7 @@ pub mod units;
 pub mod value;
 
 pub use catalogue::Catalogue;
-pub use operator::{Class, Columns, Effect, OpSpec, Pool};
+pub use operator::{Class, Columns, Effect, Hub, OpSpec, Pool};
 pub use rowexpr::RowExpr;
 pub use types::{Dim, GridAxis, Row, Type};
 pub use value::Value;

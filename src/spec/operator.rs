@@ -72,6 +72,17 @@ pub enum Columns {
     Classify,
 }
 
+/// Which parameter of a source names a repository of the Hugging Face hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hub {
+    /// None does.
+    Nowhere,
+    /// This one names a model, looked for in the local cache of the hub, unless it starts with `.` or `/`.
+    Model(&'static str),
+    /// This one names a dataset, looked for in the local mirror.
+    Rows(&'static str),
+}
+
 /// The declaration of an operator.
 pub struct OpSpec {
     /// Its signature in the language, docs as `##` comments: `op dedup.minhash(d: Dataset[{ ..r }], …) -> Dataset[{ ..r }]`.
@@ -91,6 +102,8 @@ pub struct OpSpec {
     pub history: &'static [&'static str],
     /// Takes the common `where: Where = true` of filters and dedups.
     pub takes_where: bool,
+    /// Which parameter names a repository of the hub.
+    pub hub: Hub,
     /// `with` options that it accepts beyond the common ones (`cpus mem disk timeout stall retries priority cache pin on_error`).
     pub with: &'static [&'static str],
 }
@@ -106,6 +119,7 @@ impl OpSpec {
         columns: Columns::Signature,
         history: &[],
         takes_where: false,
+        hub: Hub::Nowhere,
         with: &[],
     };
 }

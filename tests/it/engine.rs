@@ -27,17 +27,17 @@ output all = small to "out/all.jsonl"
 "#;
 
 /// A folder with a recipe, its rows and a store of its own.
-struct Place {
-    root: tempfile::TempDir,
-    folder: PathBuf,
+pub struct Place {
+    pub root: tempfile::TempDir,
+    pub folder: PathBuf,
 }
 
 /// What a run left behind.
-struct Ran {
-    code: i32,
-    events: Vec<Json>,
-    stderr: String,
-    stdout: String,
+pub struct Ran {
+    pub code: i32,
+    pub events: Vec<Json>,
+    pub stderr: String,
+    pub stdout: String,
 }
 
 impl Ran {
@@ -49,7 +49,7 @@ impl Ran {
         out
     }
 
-    fn executed(&self) -> Vec<String> {
+    pub fn executed(&self) -> Vec<String> {
         self.nodes("node_finished")
     }
 
@@ -67,7 +67,7 @@ impl Ran {
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let place = Self { folder: root.path().join("work"), root };
         fs::create_dir(&place.folder).unwrap();
@@ -76,30 +76,39 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    /// Writes a file; a new input is an accepted one.
+    pub fn write(&self, name: &str, text: &str) {
+        if name.rsplit('.').next() != Some("rb2") {
+            let _ = fs::remove_file(self.path("recipe.rb2.lock"));
+        }
+        self.write_quietly(name, text);
+    }
+
+    /// Writes a file and leaves the lock as it is.
+    pub fn write_quietly(&self, name: &str, text: &str) {
         fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         fs::write(self.path(name), text).unwrap();
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    fn cache(&self) -> PathBuf {
+    pub fn cache(&self) -> PathBuf {
         self.root.path().join("cache")
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rbpipe"));
         command.args(args).current_dir(&self.folder).env("RBPIPE_CACHE", self.cache());
         command
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub fn run(&self, args: &[&str]) -> Ran {
         let events =
             self.root.path().join(format!("events-{}.jsonl", Digest::of(format!("{args:?}").as_bytes()).short()));
         let _ = fs::remove_file(&events);
@@ -115,7 +124,7 @@ impl Place {
         }
     }
 
-    fn done(&self) -> Ran {
+    pub fn done(&self) -> Ran {
         let ran = self.run(&[]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         ran
@@ -129,7 +138,7 @@ impl Place {
     }
 }
 
-fn rows(texts: &[&str]) -> String {
+pub fn rows(texts: &[&str]) -> String {
     let row = |(i, t): (usize, &&str)| format!("{}\n", serde_json::json!({ "id": format!("r{i}"), "text": t, "n": i }));
     texts.iter().enumerate().map(row).collect()
 }

@@ -1,5 +1,6 @@
 //! All integration tests in one binary.
 
+mod acceptance;
 mod augment;
 mod bench;
 mod browser;
@@ -12,6 +13,7 @@ mod embed;
 mod engine;
 mod eval;
 mod judge;
+mod lock;
 #[cfg(feature = "torch")]
 mod numerics;
 mod scores;

@@ -19,7 +19,8 @@ use crate::data::table::Table;
 use crate::data::{jsonl, load::RawRow};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs, dataset};
-use crate::spec::{Columns, Effect, OpSpec};
+use crate::plan::hub;
+use crate::spec::{Columns, Effect, Hub, OpSpec};
 
 const FROM_FILE: OpSpec = OpSpec { effect: Effect::Source, columns: Columns::FromFile, ..OpSpec::BASE };
 
@@ -29,7 +30,7 @@ pub static JSON: Builtin = Builtin {
         signature: r#"
 ## Reads a benchmark's rows from JSON lines or a JSON array.
 op bench.json(
-  ## A file or a glob.
+  ## A file or a glob; `hf:OWNER/NAME/FILE` lies below `RBPIPE_HF_MIRROR`.
   path: Str,
   ## Where paths of pictures start: a folder or a zip. Default: the folder of the file.
   media: Str? = none,
@@ -38,6 +39,7 @@ op bench.json(
   ## A word on the licence, for the report.
   licence_note: Str? = none,
 ) -> Dataset[{ ..any }]"#,
+        hub: Hub::Rows("path"),
         ..FROM_FILE
     },
     run: Some(run_json),
@@ -82,6 +84,7 @@ op bench.hf(
   ## Archives to unpack.
   media: Str? = none,
 ) -> Dataset[{ ..any }]"#,
+        hub: Hub::Rows("repo"),
         ..FROM_FILE
     },
     run: Some(run_hf),
@@ -104,11 +107,13 @@ fn image() -> String {
 
 fn run_json(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    if args.path.starts_with("hf:") {
-        return Err(absent(args.path.trim_start_matches("hf:")));
-    }
-    let files = jsonl::files(&cx.folder, &args.path)?;
+    let (base, path) = match args.path.strip_prefix("hf:") {
+        Some(name) => (mirror(name)?, name),
+        None => (cx.folder.clone(), args.path.as_str()),
+    };
+    let files = jsonl::files(&base, path).map_err(|e| if base == cx.folder { e } else { absent(path) })?;
     let media = match &args.media {
+        Some(media) if base != cx.folder => files[0].with_file_name(media),
         Some(media) => cx.folder.join(media),
         None => files[0].parent().map_or_else(|| cx.folder.clone(), Path::to_owned),
     };
@@ -124,15 +129,14 @@ fn run_dir(cx: &mut Context) -> Result<Outputs, OpError> {
 
 fn run_hf(cx: &mut Context) -> Result<Outputs, OpError> {
     #[derive(Deserialize)]
-    struct Hub {
+    struct Split {
         repo: String,
         config: String,
         split: Json,
         rows: Option<u64>,
     }
-    let args: Hub = cx.args()?;
-    let root =
-        std::env::var_os("RBPIPE_HF_MIRROR").map(PathBuf::from).ok_or_else(|| absent(&args.repo))?.join(&args.repo);
+    let args: Split = cx.args()?;
+    let root = mirror(&args.repo)?.join(&args.repo);
     let splits: Vec<String> = match &args.split {
         Json::Array(all) => all.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect(),
         one => one.as_str().map(str::to_owned).into_iter().collect(),
@@ -178,6 +182,11 @@ fn run_tsv(cx: &mut Context) -> Result<Outputs, OpError> {
         }
     }
     finish(cx, rows, pictures, args.rows)
+}
+
+/// Returns the folder with datasets of the hub.
+fn mirror(repo: &str) -> Result<PathBuf, OpError> {
+    std::env::var_os(hub::MIRROR).filter(|v| !v.is_empty()).map(PathBuf::from).ok_or_else(|| absent(repo))
 }
 
 fn absent(repo: &str) -> OpError {

@@ -9,7 +9,7 @@ use crate::data::load::{self, Bad, RawRow};
 use crate::data::media::Media;
 use crate::data::schema::Columns;
 use crate::data::{jsonl, table::Table};
-use crate::engine::context::Fate;
+use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::{Context, Outputs};
 use crate::ops::rows::pooled;
 
@@ -58,7 +58,7 @@ pub fn load(
 
 fn finish(cx: &mut Context, policy: Bad, table: Table, bad: Vec<load::BadRow>, total: usize) -> Outputs {
     let (what, counted) = match policy {
-        Bad::Quarantine => ("quarantined", "quarantined"),
+        Bad::Quarantine => (QUARANTINED, "quarantined"),
         _ => ("dropped", "skipped"),
     };
     cx.counts.insert("read".into(), total as u64);

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
+use crate::base::world::OsWorld;
+use crate::engine::models::files;
 use crate::engine::{Artifact, Context, Kind, Output, Outputs};
-
-/// File kinds that belong to a model; weights in other formats, READMEs and logs stay out of its identity.
-const KINDS: [&str; 5] = ["json", "safetensors", "txt", "jinja", "model"];
+use crate::plan::{Repository, hub};
 
 /// Takes the model files of `folder` into the store and returns the model artifact.
 ///
@@ -38,32 +38,6 @@ pub fn take(cx: &Context, folder: &Path, extra: Json) -> Result<Outputs, OpError
     Ok(vec![(String::new(), Output::Artifact(artifact))])
 }
 
-/// Returns the model files under `folder` by relative name, sorted.
-fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, OpError> {
-    let mut found = Vec::new();
-    let mut open = vec![PathBuf::new()];
-    while let Some(inner) = open.pop() {
-        for entry in std::fs::read_dir(folder.join(&inner))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let relative = inner.join(&name);
-            let path = entry.path();
-            if name.starts_with('.') {
-                continue;
-            }
-            if path.is_dir() {
-                if name != "training" && relative.components().count() < 3 {
-                    open.push(relative);
-                }
-            } else if KINDS.iter().any(|kind| path.extension().is_some_and(|e| e == *kind)) {
-                found.push((relative.to_string_lossy().into_owned(), path));
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 /// Returns the folder that a model's name stands for: a path when it starts with `.` or `/`, else a snapshot in the hub cache.
 ///
 /// # Errors
@@ -77,11 +51,9 @@ pub fn resolve(cx: &Context, name: &str, revision: Option<&str>) -> Result<PathB
         }
         return Ok(folder);
     }
-    let repository = hub().join(format!("models--{}", name.replace('/', "--")));
     let wanted = revision.unwrap_or("main");
-    let commit = std::fs::read_to_string(repository.join("refs").join(wanted))
-        .map_or_else(|_| wanted.to_owned(), |text| text.trim().to_owned());
-    let folder = repository.join("snapshots").join(&commit);
+    let repository = Repository { name: name.to_owned(), revision: revision.map(str::to_owned) };
+    let folder = hub::model(&OsWorld, &repository);
     if folder.is_dir() {
         return Ok(folder);
     }
@@ -90,12 +62,4 @@ pub fn resolve(cx: &Context, name: &str, revision: Option<&str>) -> Result<PathB
         format!("model `{name}` ({wanted}) is not in the local hub cache: looked for {}", folder.display()),
     )
     .help(format!("fetch it once with `hf download {name}`, or point $HF_HOME at the cache that has it")))
-}
-
-/// Returns the hub cache as `huggingface_hub` finds it.
-fn hub() -> PathBuf {
-    let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    var("HF_HUB_CACHE")
-        .or_else(|| var("HF_HOME").map(|home| home.join("hub")))
-        .unwrap_or_else(|| var("HOME").unwrap_or_default().join(".cache/huggingface/hub"))
 }

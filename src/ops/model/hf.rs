@@ -5,7 +5,7 @@ use serde_json::json;
 use super::folder;
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Effect, OpSpec};
+use crate::spec::{Effect, Hub, OpSpec};
 
 /// The operator.
 pub static HF: Builtin = Builtin {
@@ -22,6 +22,7 @@ op model.hf(
   coord_space: enum { auto, unit, norm1000, pixel_input, pixel_original } = "auto",
 ) -> Model"#,
         effect: Effect::Source,
+        hub: Hub::Model("name"),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::folder;
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Effect, OpSpec};
+use crate::spec::{Effect, Hub, OpSpec};
 
 /// The operator.
 pub static REWARD: Builtin = Builtin {
@@ -19,6 +19,7 @@ op model.reward(
   revision: Str? = none,
 ) -> Model[reward]"#,
         effect: Effect::Source,
+        hub: Hub::Model("name"),
         ..OpSpec::BASE
     },
     run: Some(run),

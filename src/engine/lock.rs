@@ -1,0 +1,373 @@
+//! The lock: what a recipe reads, pinned by digest, in a file beside it. Inputs only, without places and times of this machine.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::artifact::Kind;
+use super::decide::Results;
+use super::files::{FileIndex, is_there};
+use super::models;
+use crate::base::{Digest, Span, phrase};
+use crate::plan::select::Selection;
+use crate::plan::{Graph, Node, NodeId, PathArg};
+use crate::spec::{Class, Effect};
+
+/// The layout of the file.
+const VERSION: u32 = 1;
+
+/// What is pinned. Tables and keys are sorted, so that two people's changes meet only where they differ.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    version: u32,
+    /// Semantic versions of operators.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    operators: BTreeMap<String, u32>,
+    /// Folders of pictures and videos.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    media: BTreeMap<String, Pin>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<String, Pin>,
+    /// Files of rows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    sources: BTreeMap<String, Pin>,
+}
+
+impl Default for Lock {
+    fn default() -> Self {
+        let operators = BTreeMap::new();
+        let (media, models, sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { version: VERSION, operators, media, models, sources }
+    }
+}
+
+/// One pinned input.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pin {
+    /// Of the arguments, for what is fetched by name and checked while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arguments: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    /// Of the bytes, and of relative paths where there are several files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<u64>,
+    /// The commit of a repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    /// Of the columns as they were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Digest>,
+    /// BLAKE3 of each file of a model.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    parts: BTreeMap<String, Digest>,
+}
+
+/// The tables of a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Table {
+    Media,
+    Models,
+    Sources,
+}
+
+/// What a selection reads, as it is now.
+#[derive(Debug, Default)]
+pub struct Observed {
+    pins: BTreeMap<(Table, String), Found>,
+    operators: BTreeMap<String, (u32, Span)>,
+}
+
+#[derive(Debug)]
+struct Found {
+    /// Nothing for an input that is not there.
+    pin: Option<Pin>,
+    span: Span,
+    /// The nodes that read it.
+    nodes: Vec<NodeId>,
+}
+
+/// How an input and its entry differ.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The entry.
+    pub name: String,
+    /// Where the recipe names it.
+    pub span: Span,
+    /// In words, for an entry that says something else; nothing for an entry that is not there.
+    pub what: Option<String>,
+}
+
+/// Returns where the lock of a recipe lies.
+pub fn path(recipe: &Path) -> PathBuf {
+    let mut name = recipe.file_name().map(std::ffi::OsStr::to_os_string).unwrap_or_default();
+    name.push(".lock");
+    recipe.with_file_name(name)
+}
+
+/// Reads a recipe's lock; nothing when there is none.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub fn read(recipe: &Path) -> io::Result<Option<Lock>> {
+    let text = match std::fs::read_to_string(path(recipe)) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let lock: Lock = toml::from_str(&text).map_err(|e| {
+        let line = e.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line}: {}", e.message()))
+    })?;
+    if lock.version != VERSION {
+        let message = format!("it has layout {}, this rbpipe writes {VERSION}", lock.version);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(Some(lock))
+}
+
+/// Writes a recipe's lock, whole or not at all.
+pub fn write(recipe: &Path, lock: &Lock) -> io::Result<()> {
+    let target = path(recipe);
+    let name = recipe.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let body = toml::to_string(lock).map_err(io::Error::other)?;
+    let text = format!("# What `{name}` reads, pinned. Written by rbpipe; keep it under version control.\n{body}");
+    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    // A temporary file is its owner's alone; this one is to be read by everybody.
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.persist(&target).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Says whether a node brings something in from outside.
+fn is_input(node: &Node) -> bool {
+    node.effect == Effect::Source && node.inputs.is_empty() && (!node.paths.is_empty() || node.class != Class::Sampled)
+}
+
+/// Returns the part of a selection that reads inputs.
+pub fn readers(graph: &Graph, selection: &Selection) -> Selection {
+    let nodes = selection.nodes.iter().copied().filter(|&id| is_input(graph.node(id))).collect();
+    Selection { nodes, outputs: Vec::new() }
+}
+
+/// Looks at everything that a selection reads. Files that did not change since they were last looked at are not read again.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: &Path) -> io::Result<Observed> {
+    let home = recipe.parent().unwrap_or(Path::new(""));
+    let mut out = Observed::default();
+    for &id in &selection.nodes {
+        let node = graph.node(id);
+        if node.gate.is_none() {
+            out.operators.entry(node.op.clone()).or_insert((node.version, node.span));
+        }
+        if !is_input(node) {
+            continue;
+        }
+        let mut add = |table: Table, name: String, span: Span, pin: &dyn Fn() -> io::Result<Option<Pin>>| -> io::Result<()> {
+            let found = match out.pins.entry((table, name)) {
+                std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    place.insert(Found { pin: pin()?, span, nodes: Vec::new() })
+                }
+            };
+            found.nodes.push(id);
+            found.span = found.span.min(span);
+            Ok(())
+        };
+        for arg in &node.paths {
+            let table = match arg {
+                PathArg { media: true, .. } => Table::Media,
+                PathArg { model: true, .. } => Table::Models,
+                _ => Table::Sources,
+            };
+            let name = name_of(arg, home)?;
+            add(table, name, arg.span, &|| is_there(arg).then(|| look(arg, files)).transpose())?;
+        }
+        if node.paths.is_empty() {
+            let first = node.args.as_object().and_then(|args| args.values().find_map(|v| v.as_str()));
+            let name = first.unwrap_or(&node.op).to_owned();
+            let pin = Pin { arguments: Some(Digest::of_json(&node.args)), ..Pin::default() };
+            add(Table::Models, name, node.span, &|| Ok(Some(pin.clone())))?;
+        }
+    }
+    Ok(out)
+}
+
+fn look(arg: &PathArg, files: &FileIndex) -> io::Result<Pin> {
+    let told = |e: io::Error| io::Error::new(e.kind(), format!("cannot read `{}`: {e}", arg.path.display()));
+    let mut pin = Pin::default();
+    if arg.repository.as_ref().is_some_and(|r| r.revision.is_some()) {
+        pin.revision = arg.path.file_name().map(|n| n.to_string_lossy().into_owned());
+    }
+    if arg.model && arg.path.is_dir() {
+        for (name, path) in models::files(&arg.path).map_err(told)? {
+            pin.parts.insert(name, files.file(&path).map_err(told)?);
+        }
+        return Ok(pin);
+    }
+    let seen = files.seen(arg).map_err(told)?;
+    Ok(Pin { digest: Some(seen.digest), files: Some(seen.files), bytes: Some(seen.bytes), ..pin })
+}
+
+/// Names an argument as the recipe could: a repository, or a path that starts from the recipe's folder.
+fn name_of(arg: &PathArg, home: &Path) -> io::Result<String> {
+    if let Some(repository) = &arg.repository {
+        return Ok(match repository.revision.as_deref() {
+            None | Some("main") => repository.name.clone(),
+            Some(revision) => format!("{}@{revision}", repository.name),
+        });
+    }
+    let home = parts(&std::path::absolute(if home.as_os_str().is_empty() { Path::new(".") } else { home })?);
+    let place = parts(&std::path::absolute(&arg.path)?);
+    let shared = home.iter().zip(&place).take_while(|(a, b)| a == b).count();
+    if shared == 0 {
+        return Ok(arg.path.display().to_string());
+    }
+    let mut out: Vec<&str> = vec![".."; home.len() - shared];
+    out.extend(place[shared..].iter().map(String::as_str));
+    Ok(if out.is_empty() { ".".to_owned() } else { out.join("/") })
+}
+
+fn parts(path: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => out.push(name.to_string_lossy().into_owned()),
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    out
+}
+
+impl Lock {
+    /// Says how many inputs are pinned.
+    pub fn inputs(&self) -> usize {
+        self.media.len() + self.models.len() + self.sources.len()
+    }
+
+    fn table(&self, table: Table) -> &BTreeMap<String, Pin> {
+        match table {
+            Table::Media => &self.media,
+            Table::Models => &self.models,
+            Table::Sources => &self.sources,
+        }
+    }
+
+    fn table_mut(&mut self, table: Table) -> &mut BTreeMap<String, Pin> {
+        match table {
+            Table::Media => &mut self.media,
+            Table::Models => &mut self.models,
+            Table::Sources => &mut self.sources,
+        }
+    }
+
+    /// Returns where inputs and entries differ, entries that are not there included.
+    pub fn differences(&self, now: &Observed) -> Vec<Difference> {
+        let mut out = Vec::new();
+        for ((table, name), found) in &now.pins {
+            let what = match self.table(*table).get(name) {
+                None => None,
+                Some(locked) => match found.pin.as_ref().and_then(|now| differs(locked, now)) {
+                    Some(what) => Some(what),
+                    None => continue,
+                },
+            };
+            out.push(Difference { name: name.clone(), span: found.span, what });
+        }
+        for (op, &(version, span)) in &now.operators {
+            let what = match self.operators.get(op) {
+                Some(&locked) if locked == version => continue,
+                Some(locked) => Some(format!("version {version}, the lock has {locked}")),
+                None => None,
+            };
+            out.push(Difference { name: op.clone(), span, what });
+        }
+        out
+    }
+
+    /// Takes over what is now, only the entries that `wanted` names; `results` tells rows and columns.
+    ///
+    /// An input that nobody has read successfully is not taken over.
+    pub fn accept(&mut self, now: &Observed, results: &BTreeMap<NodeId, Results>, wanted: &dyn Fn(&str) -> bool) {
+        for ((table, name), found) in now.pins.iter().filter(|((_, name), _)| wanted(name)) {
+            let Some(made) = found.nodes.iter().find_map(|id| results.get(id)) else { continue };
+            let Some(mut pin) = found.pin.clone() else { continue };
+            for (_, artifact) in made.values() {
+                if artifact.kind == Kind::Dataset && *table == Table::Sources {
+                    pin.rows = artifact.rows();
+                    pin.schema = artifact.meta.get("columns").map(Digest::of_json);
+                } else if artifact.kind == Kind::Model && pin.arguments.is_some() {
+                    pin.parts = artifact.files.iter().map(|(name, file)| (name.clone(), file.digest)).collect();
+                }
+            }
+            self.table_mut(*table).insert(name.clone(), pin);
+        }
+        for (op, &(version, _)) in now.operators.iter().filter(|(op, _)| wanted(op)) {
+            self.operators.insert(op.clone(), version);
+        }
+    }
+}
+
+impl Observed {
+    /// Returns every name that an entry can be called by.
+    pub fn names(&self) -> Vec<&str> {
+        self.pins.keys().map(|(_, name)| name.as_str()).chain(self.operators.keys().map(String::as_str)).collect()
+    }
+
+    /// Returns the entries that some nodes read.
+    pub fn read_by(&self, wanted: &dyn Fn(NodeId) -> bool) -> Vec<&str> {
+        let read = self.pins.iter().filter(|(_, found)| found.nodes.iter().any(|&id| wanted(id)));
+        read.map(|((_, name), _)| name.as_str()).collect()
+    }
+}
+
+/// Says how an input differs from its entry; nothing if it does not.
+fn differs(locked: &Pin, now: &Pin) -> Option<String> {
+    if locked.arguments != now.arguments {
+        return Some("it is asked for with other arguments".to_owned());
+    }
+    if locked.revision != now.revision {
+        let say = |r: &Option<String>| r.clone().unwrap_or_else(|| "none".to_owned());
+        return Some(format!("revision {}, the lock has {}", say(&now.revision), say(&locked.revision)));
+    }
+    if locked.digest != now.digest {
+        let say = |p: &Pin| {
+            let files = phrase::count(p.files.unwrap_or(0) as usize, "file");
+            format!("{files} of {} bytes", p.bytes.unwrap_or(0))
+        };
+        let (here, there) = (say(now), say(locked));
+        return Some(match here == there {
+            true => format!("{here}, as many as in the lock, with other content"),
+            false => format!("{here}, the lock has {there}"),
+        });
+    }
+    // What is fetched by name is looked at while it is fetched.
+    if now.arguments.is_some() || locked.parts == now.parts {
+        return None;
+    }
+    let of = |a: &BTreeMap<String, Digest>, b: &BTreeMap<String, Digest>, word: &str| {
+        let names: Vec<&String> = a.keys().filter(|name| !b.contains_key(*name)).collect();
+        (!names.is_empty()).then(|| format!("{} {word}", phrase::quoted(&names)))
+    };
+    let changed: Vec<&String> =
+        now.parts.iter().filter(|(n, d)| locked.parts.get(*n).is_some_and(|l| l != *d)).map(|(n, _)| n).collect();
+    let changed = (!changed.is_empty()).then(|| format!("{} changed", phrase::quoted(&changed)));
+    let parts = [changed, of(&now.parts, &locked.parts, "added"), of(&locked.parts, &now.parts, "removed")];
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}

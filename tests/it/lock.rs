@@ -1,0 +1,187 @@
+//! The lock from outside: what is pinned, what is refused, and how a change is accepted.
+
+use std::fs;
+
+use crate::engine::{Place, rows};
+
+const LOCK: &str = "recipe.rb2.lock";
+
+fn entries(place: &Place) -> toml::Table {
+    place.read(LOCK).parse().unwrap()
+}
+
+/// Changes the rows behind the lock's back.
+fn change(place: &Place) {
+    fs::write(place.path("rows.jsonl"), rows(&["one two three four", "a b c", "other words here"])).unwrap();
+}
+
+#[test]
+fn the_first_run_pins_what_it_reads_and_nothing_of_the_machine() {
+    let mut place = Place::new();
+    place.done();
+    let text = place.read(LOCK);
+    assert!(!text.contains(place.root.path().to_str().unwrap()) && !text.contains("/work"), "{text}");
+    let lock = entries(&place);
+    let source = lock["sources"]["rows.jsonl"].as_table().unwrap();
+    assert_eq!((source["rows"].as_integer(), source["files"].as_integer()), (Some(3), Some(1)));
+    let digest = blake3_of(&place.read("rows.jsonl"));
+    assert_eq!(source["digest"].as_str(), Some(digest.as_str()));
+    assert_eq!(source["schema"].as_str().map(str::len), Some(64));
+    let operators: Vec<&String> = lock["operators"].as_table().unwrap().keys().collect();
+    assert_eq!(operators, ["data.derive", "data.jsonl", "filter.rule"]);
+    let time = |place: &Place| fs::metadata(place.path(LOCK)).unwrap().modified().unwrap();
+    let before = time(&place);
+    assert!(place.done().executed().is_empty());
+    assert_eq!(time(&place), before, "a lock that says so already is not written");
+    let moved = place.root.path().join("elsewhere");
+    fs::rename(&place.folder, &moved).unwrap();
+    place.folder = moved;
+    assert_eq!(place.run(&["--frozen"]).code, 0);
+    assert_eq!(place.read(LOCK), text);
+}
+
+fn blake3_of(text: &str) -> String {
+    rbpipe::base::Digest::of(text.as_bytes()).hex()
+}
+
+#[test]
+fn drift_is_refused_with_what_differs_and_the_command_that_accepts_it() {
+    let place = Place::new();
+    place.done();
+    let before = place.read(LOCK);
+    change(&place);
+    for args in [&[][..], &["--frozen"], &["--no-exec"]] {
+        let ran = place.run(args);
+        assert_eq!((ran.code, ran.events.len()), (5, 0), "{args:?}: {}", ran.stderr);
+        for part in ["error[E0901]", "`rows.jsonl` differs", "recipe.rb2:8:", "rbpipe lock recipe.rb2 --update rows.jsonl"] {
+            assert!(ran.stderr.contains(part), "{part} is not in:\n{}", ran.stderr);
+        }
+    }
+    assert_eq!(place.read(LOCK), before);
+    let planned = place.command(&["plan", "recipe.rb2"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&planned.stdout).contains("lock: `rows.jsonl` differs"));
+    let ran = place.run(&["--update", "rows.jsonl"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_ne!(place.read(LOCK), before);
+    assert_eq!(place.run(&["--frozen"]).code, 0);
+    // The old bytes are a change like any other now.
+    place.write_quietly("rows.jsonl", &rows(&["one two three four", "a b c", "x y"]));
+    assert_eq!(place.run(&[]).code, 5);
+}
+
+#[test]
+fn an_input_is_accepted_by_its_name_by_a_value_that_reads_it_or_with_all() {
+    for args in [&["--update", "rows.jsonl"][..], &["--update", "long"], &[]] {
+        let place = Place::new();
+        place.done();
+        change(&place);
+        let mut all = vec!["lock", "recipe.rb2"];
+        all.extend(args);
+        let out = place.command(&all).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(entries(&place)["sources"]["rows.jsonl"]["digest"].as_str().unwrap(), blake3_of(&place.read("rows.jsonl")));
+        assert!(place.run(&["--frozen"]).executed().contains(&"long".to_owned()), "the new rows are read");
+        let again = place.command(&["lock", "recipe.rb2"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&again.stderr).contains("the lock says so already"));
+    }
+    let place = Place::new();
+    place.done();
+    for command in [["lock", "recipe.rb2", "--update", "rwos.jsonl"], ["run", "recipe.rb2", "--update", "rwos.jsonl"]] {
+        let out = place.command(&command).output().unwrap();
+        assert_eq!(out.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&out.stderr).contains("did you mean `rows.jsonl`?"));
+    }
+}
+
+#[test]
+fn frozen_needs_a_lock_without_gaps_and_writes_none() {
+    let place = Place::new();
+    let ran = place.run(&["--frozen"]);
+    assert_eq!((ran.code, ran.events.len()), (5, 0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error[E0902]") && ran.stderr.contains("`rbpipe lock recipe.rb2` writes it"), "{}", ran.stderr);
+    assert!(!place.path(LOCK).exists());
+    assert!(place.command(&["lock", "recipe.rb2"]).output().unwrap().status.success());
+    assert!(!place.path("out").exists(), "`lock` publishes nothing");
+    assert_eq!(place.run(&["--frozen"]).code, 0);
+    let text = place.read("recipe.rb2");
+    place.write("more.jsonl", &rows(&["more words in it"]));
+    assert!(!place.path(LOCK).exists(), "the helper forgets the lock when it writes an input");
+    place.done();
+    let more = "let more = data.jsonl(\"more.jsonl\", as: Row) |> data.sort(by: .n)\noutput all = more";
+    place.write("recipe.rb2", &text.replace("output all = small", more));
+    let ran = place.run(&["--frozen"]);
+    assert_eq!((ran.code, ran.events.len()), (5, 0), "{}", ran.stderr);
+    for part in ["`more.jsonl` is not in the lock", "`data.sort` is not in the lock"] {
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+    assert_eq!(place.run(&[]).code, 0, "without `--frozen` what is new is added");
+    assert_eq!(place.run(&["--frozen"]).code, 0);
+    assert_eq!(place.run(&["--frozen", "--update", "rows.jsonl"]).code, 2);
+}
+
+#[test]
+fn another_version_of_an_operator_is_drift() {
+    let place = Place::new();
+    place.done();
+    let text = place.read(LOCK);
+    let line = text.lines().find(|l| l.starts_with("\"filter.rule\" = ")).unwrap();
+    fs::write(place.path(LOCK), text.replace(line, "\"filter.rule\" = 99")).unwrap();
+    let ran = place.run(&[]);
+    assert_eq!(ran.code, 5, "{}", ran.stderr);
+    assert!(ran.stderr.contains("the lock has 99"), "{}", ran.stderr);
+    assert!(place.command(&["lock", "recipe.rb2", "--update", "filter.rule"]).output().unwrap().status.success());
+    assert_eq!(place.read(LOCK), text);
+}
+
+#[test]
+fn a_model_is_pinned_file_by_file() {
+    let place = Place::new();
+    place.write("recipe.rb2", "import std.{model}\noutput m = model.hf(\"./tiny\") to \"out/m\"\n");
+    place.write("tiny/config.json", "{\"model_type\": \"qwen2_5_vl\"}");
+    place.write("tiny/model.safetensors", "weights");
+    place.write("tiny/README.md", "what it is");
+    assert_eq!(place.run(&[]).code, 0, "{}", place.run(&[]).stderr);
+    let lock = entries(&place);
+    let parts: Vec<&String> = lock["models"]["tiny"]["parts"].as_table().unwrap().keys().collect();
+    assert_eq!(parts, ["config.json", "model.safetensors"]);
+    place.write_quietly("tiny/README.md", "other words, no other model");
+    assert_eq!(place.run(&["--frozen"]).code, 0);
+    place.write_quietly("tiny/model.safetensors", "other weights");
+    place.write_quietly("tiny/tokenizer.json", "{}");
+    let ran = place.run(&[]);
+    assert_eq!(ran.code, 5);
+    assert!(ran.stderr.contains("`model.safetensors` changed, `tokenizer.json` added"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_lock_that_cannot_be_read_is_no_lock_to_ignore() {
+    let place = Place::new();
+    place.done();
+    let text = place.read(LOCK);
+    for broken in ["<<<<<<< mine\n", "version = 99\n", "nonsense = 1\n"] {
+        fs::write(place.path(LOCK), format!("{broken}{}", text.replace("version = 1\n", ""))).unwrap();
+        let ran = place.run(&[]);
+        assert_eq!((ran.code, ran.events.len()), (5, 0), "{broken}: {}", ran.stderr);
+        assert!(ran.stderr.contains("cannot read the lock `recipe.rb2.lock`"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn entries_of_other_profiles_stay() {
+    let place = Place::new();
+    place.write("other.jsonl", &rows(&["one two three", "four five six"]));
+    let text = place.read("recipe.rb2");
+    place.write(
+        "recipe.rb2",
+        &text
+            .replace("schema Row", "param which: Str = \"rows\"\nschema Row")
+            .replace("\"rows.jsonl\"", "\"{which}.jsonl\""),
+    );
+    place.done();
+    assert_eq!(place.run(&["-p", "which=other"]).code, 0);
+    let lock = entries(&place);
+    let names: Vec<&String> = lock["sources"].as_table().unwrap().keys().collect();
+    assert_eq!(names, ["other.jsonl", "rows.jsonl"]);
+    fs::remove_file(place.path("other.jsonl")).unwrap();
+    assert_eq!(place.run(&["--frozen"]).code, 0, "what is not read is not asked for");
+}
