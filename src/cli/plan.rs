@@ -82,11 +82,11 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
         time(seconds(Forecast::Run) + seconds(Forecast::Maybe)),
     );
     if !absent.is_empty() {
-        println!("absent: {}; `run` starts when all of them are there", phrase::count(absent.len(), "input"));
+        println!("absent: {}; `run` says of each where it was looked for", phrase::count(absent.len(), "input"));
     }
     for a in &absent {
         let (file, line, col) = place(a.span);
-        println!("  {file}:{line}:{col}  {}  ({}; {})", a.what, a.asked, a.help);
+        println!("  {file}:{line}:{col}  {}  ({})", a.what, a.asked);
     }
     for d in &drift {
         let what = d.what.as_deref().unwrap_or_default();

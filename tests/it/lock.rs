@@ -107,7 +107,7 @@ fn frozen_needs_a_lock_without_gaps_and_writes_none() {
     place.write("more.jsonl", &rows(&["more words in it"]));
     assert!(!place.path(LOCK).exists(), "the helper forgets the lock when it writes an input");
     place.done();
-    let more = "let more = data.jsonl(\"more.jsonl\", as: Row) |> data.sort(by: .n)\noutput all = more";
+    let more = "let more = data.jsonl(\"more.jsonl\", as: Row) |> data.sort(by: [.n])\noutput all = more";
     place.write("recipe.rb2", &text.replace("output all = small", more));
     let ran = place.run(&["--frozen"]);
     assert_eq!((ran.code, ran.events.len()), (5, 0), "{}", ran.stderr);
