@@ -98,7 +98,8 @@ fn extras(event: &Event) -> String {
 fn quarantined(event: &Event) -> String {
     let Some(rows) = event.fields.get("quarantined").and_then(|q| q.as_array()) else { return String::new() };
     let text = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
-    let mut out: String = rows.iter().map(|row| format!("\n      {}: {}", text(row, "row"), text(row, "why"))).collect();
+    let mut out: String =
+        rows.iter().map(|row| format!("\n      {}: {}", text(row, "row"), text(row, "why"))).collect();
     if event.number("more").is_some_and(|more| more > 0.0) {
         let node = event.node.as_deref().unwrap_or_default();
         out.push_str(&format!("\n      and more; `rbpipe show RECIPE {node}` lists them all"));

@@ -99,10 +99,7 @@ pub(super) fn execute(
         &Event::new("run_started")
             .with("recipe", compiled.path.display().to_string())
             .with("nodes", selection.nodes.len())
-            .with(
-                "params",
-                json!(compiled.planned.params.iter().cloned().collect::<BTreeMap<_, _>>()),
-            ),
+            .with("params", json!(compiled.planned.params.iter().cloned().collect::<BTreeMap<_, _>>())),
     );
     let summary = scheduler::run(graph, selection, &setup);
     let published = publish_outputs(compiled, selection, &summary, store, &listener, args.force);

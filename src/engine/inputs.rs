@@ -58,7 +58,9 @@ fn next_step(arg: &PathArg) -> String {
     let place = arg.path.display();
     match &arg.repository {
         Some(Repository { name, revision: Some(_) }) => {
-            format!("looked for {place}: fetch it once with `hf download {name}`, or point $HF_HOME at the cache that has it")
+            format!(
+                "looked for {place}: fetch it once with `hf download {name}`, or point $HF_HOME at the cache that has it"
+            )
         }
         Some(_) => format!(
             "looked for {place}: set {} to a folder that has it as OWNER/NAME/SPLIT.jsonl with its pictures",

@@ -176,17 +176,18 @@ pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: 
         if !is_input(node) {
             continue;
         }
-        let mut add = |table: Table, name: String, span: Span, pin: &dyn Fn() -> io::Result<Option<Pin>>| -> io::Result<()> {
-            let found = match out.pins.entry((table, name)) {
-                std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(Found { pin: pin()?, span, nodes: Vec::new() })
-                }
+        let mut add =
+            |table: Table, name: String, span: Span, pin: &dyn Fn() -> io::Result<Option<Pin>>| -> io::Result<()> {
+                let found = match out.pins.entry((table, name)) {
+                    std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(place) => {
+                        place.insert(Found { pin: pin()?, span, nodes: Vec::new() })
+                    }
+                };
+                found.nodes.push(id);
+                found.span = found.span.min(span);
+                Ok(())
             };
-            found.nodes.push(id);
-            found.span = found.span.min(span);
-            Ok(())
-        };
         for arg in &node.paths {
             let table = match arg {
                 PathArg { media: true, .. } => Table::Media,

@@ -12,9 +12,8 @@ pub const MIRROR: &str = "RBPIPE_HF_MIRROR";
 pub fn model(world: &dyn World, repository: &Repository) -> PathBuf {
     let folder = cache(world).join(format!("models--{}", repository.name.replace('/', "--")));
     let wanted = repository.revision.as_deref().unwrap_or("main");
-    let commit = world
-        .read(&folder.join("refs").join(wanted))
-        .map_or_else(|_| wanted.to_owned(), |text| text.trim().to_owned());
+    let commit =
+        world.read(&folder.join("refs").join(wanted)).map_or_else(|_| wanted.to_owned(), |text| text.trim().to_owned());
     folder.join("snapshots").join(commit)
 }
 

@@ -18,13 +18,7 @@ const OF_THE_HUB: &str = "hf:";
 
 impl Evaluator<'_> {
     /// Finds the files and folders that a source reads.
-    pub(super) fn paths(
-        &self,
-        op: &Operator,
-        args: &[Bound],
-        json: &mut Map<String, Json>,
-        env: &Env,
-    ) -> Vec<PathArg> {
+    pub(super) fn paths(&self, op: &Operator, args: &[Bound], json: &mut Map<String, Json>, env: &Env) -> Vec<PathArg> {
         let mut out: Vec<PathArg> = Vec::new();
         let model = matches!(&op.signature.result.kind, TypeExprKind::Named { name, .. } if name.text == "Model");
         let pictures = args.iter().find_map(|b| match &b.val {

@@ -103,7 +103,8 @@ output kept = data.jsonl("rows.jsonl", as: Row, bad: "POLICY") to "out/kept.json
 
 /// Seven rows, two of them good, and why each of the others is bad.
 fn broken_rows(place: &Place) -> [(usize, &'static str); 5] {
-    let jpeg = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/data/tabletop/images/episodes/ep0020_3.jpg"));
+    let jpeg =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/data/tabletop/images/episodes/ep0020_3.jpg"));
     fs::write(place.path("cut.jpg"), &jpeg.unwrap()[..900]).unwrap();
     fs::write(place.path("empty.jpg"), b"").unwrap();
     let huge = "word ".repeat(4_000_000);
@@ -150,7 +151,8 @@ fn broken_rows_are_counted_named_and_handled_as_the_loader_says() {
         assert_eq!((counts["read"].as_u64(), counts[counted].as_u64()), (Some(7), Some(5)), "{counts}");
         let shown = text(&place.command(&["show", "recipe.rb2", "kept", "--rows", "0"]).output().unwrap().stdout);
         for (line, why) in bad {
-            let named = |said: &str| said.lines().any(|l| l.contains(&format!("rows.jsonl:{line}: ")) && l.contains(why));
+            let named =
+                |said: &str| said.lines().any(|l| l.contains(&format!("rows.jsonl:{line}: ")) && l.contains(why));
             assert_eq!(named(&ran.stderr), policy == "quarantine", "line {line}\n{}", ran.stderr);
             assert_eq!(named(&shown), policy == "quarantine", "line {line}\n{shown}");
         }
@@ -232,14 +234,18 @@ fn the_plan_of_the_big_profile_names_every_absent_input_with_its_line() {
 
 #[test]
 fn the_whole_mission_is_checked_in_under_50_ms() {
+    // A build without optimisation is not what users have.
+    if env!("RBPIPE_OPT_LEVEL") != "3" {
+        return;
+    }
     let once = || {
         let start = std::time::Instant::now();
         assert!(bare(&["check", "recipes/final.rb2"]).status.success());
         start.elapsed().as_millis()
     };
-    // The best of many: other tests run beside this one. A build without optimisation is not what users have.
-    let best = (0..40).map(|_| once()).min().unwrap();
-    assert!(best < 50 || env!("RBPIPE_OPT_LEVEL") != "3", "{best} ms");
+    // The best of many: other tests run beside this one.
+    let best = (0..20).map(|_| once()).min().unwrap();
+    assert!(best < 50, "{best} ms");
 }
 
 #[test]

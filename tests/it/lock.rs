@@ -53,7 +53,9 @@ fn drift_is_refused_with_what_differs_and_the_command_that_accepts_it() {
     for args in [&[][..], &["--frozen"], &["--no-exec"]] {
         let ran = place.run(args);
         assert_eq!((ran.code, ran.events.len()), (5, 0), "{args:?}: {}", ran.stderr);
-        for part in ["error[E0901]", "`rows.jsonl` differs", "recipe.rb2:8:", "rbpipe lock recipe.rb2 --update rows.jsonl"] {
+        for part in
+            ["error[E0901]", "`rows.jsonl` differs", "recipe.rb2:8:", "rbpipe lock recipe.rb2 --update rows.jsonl"]
+        {
             assert!(ran.stderr.contains(part), "{part} is not in:\n{}", ran.stderr);
         }
     }
@@ -79,7 +81,10 @@ fn an_input_is_accepted_by_its_name_by_a_value_that_reads_it_or_with_all() {
         all.extend(args);
         let out = place.command(&all).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        assert_eq!(entries(&place)["sources"]["rows.jsonl"]["digest"].as_str().unwrap(), blake3_of(&place.read("rows.jsonl")));
+        assert_eq!(
+            entries(&place)["sources"]["rows.jsonl"]["digest"].as_str().unwrap(),
+            blake3_of(&place.read("rows.jsonl"))
+        );
         assert!(place.run(&["--frozen"]).executed().contains(&"long".to_owned()), "the new rows are read");
         let again = place.command(&["lock", "recipe.rb2"]).output().unwrap();
         assert!(String::from_utf8_lossy(&again.stderr).contains("the lock says so already"));
@@ -98,7 +103,11 @@ fn frozen_needs_a_lock_without_gaps_and_writes_none() {
     let place = Place::new();
     let ran = place.run(&["--frozen"]);
     assert_eq!((ran.code, ran.events.len()), (5, 0), "{}", ran.stderr);
-    assert!(ran.stderr.contains("error[E0902]") && ran.stderr.contains("`rbpipe lock recipe.rb2` writes it"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("error[E0902]") && ran.stderr.contains("`rbpipe lock recipe.rb2` writes it"),
+        "{}",
+        ran.stderr
+    );
     assert!(!place.path(LOCK).exists());
     assert!(place.command(&["lock", "recipe.rb2"]).output().unwrap().status.success());
     assert!(!place.path("out").exists(), "`lock` publishes nothing");
