@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::text::Words;
 
-/// Longest run of words that counts as standing in another's place: "to the left of" against "behind".
+/// Longest run of words that counts as standing in another's place: "right next to" against "behind".
 const SPAN: usize = 3;
 /// Texts with more words are not searched for exchanged ones: such texts are hardly ever equal but for a few words.
 const LONG: usize = 128;

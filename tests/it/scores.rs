@@ -134,7 +134,7 @@ fn what_a_score_does_not_have_is_named_before_anything_runs() {
         (r#"expect left.delta(from: "always").low > 0pt"#, "E0211", "`to`"),
         (r#"expect left.delta(from: "always", to: "oracle").mid > 0pt"#, "E0201", "mid"),
         (r#"expect left.at(m: "oracle").majorty > 0%"#, "E0201", "majority"),
-        (r#"expect left.at(m: "oracle").floor > 5pt"#, "E0120", "Ratio"),
+        (r#"expect left.at(m: "oracle").floor > 5pt"#, "E0121", "Ratio"),
     ] {
         let place = Place::new(check);
         let (status, text) = place.rbpipe(&["check", "recipe.rb2"]);

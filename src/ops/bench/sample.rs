@@ -253,8 +253,10 @@ fn refuse(illegal: &[String], hidden: usize, n: usize) -> Result<(), OpError> {
         .help("use a split whose answers are published, such as `split: \"val\"`"));
     }
     let first = illegal.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    Err(OpError::new("E0802", format!("{} of {n} keys are no legal answer: {first}", illegal.len()))
-        .help("a choice needs a letter of its options (`.paren_letter()`, `.index0_letter()`), a number a finite number, a point a key `[(x, y)]` in fractions, a mask or a polygon"))
+    Err(OpError::new("E0802", format!("{} of {n} keys are no legal answer: {first}", illegal.len())).help(
+        "a choice needs a letter of its options (`.paren_letter()`, `.index0_letter()`), a number a finite number, \
+             a point a key `[(x, y)]` in fractions, a mask or a polygon",
+    ))
 }
 
 fn permuted(items: Vec<Item>, how: &str) -> Result<Vec<Item>, OpError> {

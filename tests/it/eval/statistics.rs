@@ -173,7 +173,7 @@ fn mean_differences_pool_benchmarks() {
     assert_eq!(shared, again);
 
     let lone = [0usize; 4];
-    let of = |s: &[f64]| units(s, &["x"; 4], &lone);
+    let of = |s: &[f64]| ids(units(s, &["x"; 4], &lone), "p");
     let one = Matched { total: micro(), a: of(&[0., 0., 1., 1.]), b: of(&[1., 1., 1., 1.]) };
     let d = mean_difference(&[one]).unwrap();
     assert_eq!((d.low, d.high, d.test.as_str()), (-1.0, 1.0, "one cluster"));
