@@ -32,8 +32,12 @@ pub fn logps(
     told: &dyn Fn(usize),
 ) -> Result<Vec<Logp>, OpError> {
     let mut out = vec![Logp::default(); rows.len()];
-    for (start, rows) in rows.chunks(CHUNK).enumerate().map(|(i, rows)| (i * CHUNK, rows)) {
-        let rows: Vec<&Example> = rows.iter().collect();
+    // Rows on the same pictures side by side: each picture and the tokens before the question are then read once.
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&i| (&rows[i].images, &rows[i].videos, i));
+    let mut done = 0;
+    for numbers in order.chunks(CHUNK) {
+        let rows: Vec<&Example> = numbers.iter().map(|&i| &rows[i]).collect();
         let samples = gallery.samples(&rows);
         let shared: Vec<usize> = rows.iter().map(|row| row.shared).collect();
         for micro in micro_batches(&model.config, &samples, &shared, layout)? {
@@ -51,10 +55,11 @@ pub fn logps(
             })??;
             let sums = Vec::<f64>::try_from(sums).unwrap_or_default();
             for ((&i, &tokens), sum) in micro.order.iter().zip(&lengths).zip(sums) {
-                out[start + i] = Logp { sum, tokens };
+                out[numbers[i]] = Logp { sum, tokens };
             }
         }
-        told(start + rows.len());
+        done += numbers.len();
+        told(done);
     }
     Ok(out)
 }
