@@ -38,9 +38,12 @@ pub struct FileRef {
     pub digest: Digest,
     /// Its size.
     pub bytes: u64,
+    /// It is an attachment: something for people, such as a log with clock times, that is no part of the artifact's identity.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
 }
 
-/// What a node makes. Its identity is the digest of its canonical JSON.
+/// What a node makes. Its identity is the digest of its canonical JSON without attachments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Artifact {
     /// What it is.
@@ -54,7 +57,18 @@ pub struct Artifact {
 impl Artifact {
     /// Returns its identity.
     pub fn digest(&self) -> Digest {
-        Digest::of_json(&serde_json::to_value(self).expect("an artifact is plain data"))
+        Digest::of_json(&serde_json::to_value(self.bare()).expect("an artifact is plain data"))
+    }
+
+    /// Returns it without its attachments.
+    pub fn bare(&self) -> Self {
+        let own = self.files.iter().filter(|(_, file)| !file.attached);
+        Self { files: own.map(|(path, file)| (path.clone(), *file)).collect(), ..self.clone() }
+    }
+
+    /// Returns its attachments.
+    pub fn attachments(&self) -> BTreeMap<String, FileRef> {
+        self.files.iter().filter(|(_, file)| file.attached).map(|(path, file)| (path.clone(), *file)).collect()
     }
 
     /// Returns the sum of its files' sizes.

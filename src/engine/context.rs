@@ -42,8 +42,9 @@ pub enum Output {
     Table(Table),
     /// An artifact whose files are already in the store.
     Artifact(Artifact),
-    /// A folder of files, relative to the scratch folder, to be taken into the store.
-    Folder { kind: Kind, meta: Json, path: PathBuf },
+    /// A folder of files, relative to the scratch folder, to be taken into the store; what lies under the folder `attached` in it
+    /// becomes attachments.
+    Folder { kind: Kind, meta: Json, path: PathBuf, attached: Option<PathBuf> },
 }
 
 /// What an operator made: one nameless output, or the fields of a record (`train`, `validation`).
@@ -146,6 +147,11 @@ impl Context<'_> {
     /// Reports progress: `done` of `total` units.
     pub fn progress(&self, done: u64, total: u64, unit: &str) {
         (self.emit)("node_progress", serde_json::json!({ "done": done, "total": total, "unit": unit }));
+    }
+
+    /// Tells people something about this node that is neither progress nor a failure.
+    pub fn say(&self, text: &str) {
+        (self.emit)("node_log", serde_json::json!({ "text": text }));
     }
 
     /// Says whether the run is being stopped; operators with long loops ask now and then and return an `OpError`.

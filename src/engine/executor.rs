@@ -60,15 +60,25 @@ pub fn execute(
         let artifact = match output {
             Output::Table(table) => dataset::save(store, &table)?,
             Output::Artifact(artifact) => artifact,
-            Output::Folder { kind, meta, path } => take_folder(store, kind, meta, &task.scratch.join(path))?,
+            Output::Folder { kind, meta, path, attached } => {
+                let folder = task.scratch.join(path);
+                let attached = attached.map(|inner| folder.join(inner));
+                take_folder(store, kind, meta, &folder, attached.as_deref())?
+            }
         };
         made.outputs.insert(field, artifact);
     }
     Ok(made)
 }
 
-/// Takes a folder of files into the store.
-fn take_folder(store: &Store, kind: Kind, meta: Json, folder: &Path) -> Result<Artifact, OpError> {
+/// Takes a folder of files into the store; those under `attached` as attachments.
+fn take_folder(
+    store: &Store,
+    kind: Kind,
+    meta: Json,
+    folder: &Path,
+    attached: Option<&Path>,
+) -> Result<Artifact, OpError> {
     let mut files: BTreeMap<String, FileRef> = BTreeMap::new();
     let mut stack: Vec<PathBuf> = vec![folder.to_path_buf()];
     while let Some(dir) = stack.pop() {
@@ -79,7 +89,8 @@ fn take_folder(store: &Store, kind: Kind, meta: Json, folder: &Path) -> Result<A
                 continue;
             }
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
-            files.insert(name, store.put_file(&path)?);
+            let attached = attached.is_some_and(|inner| path.starts_with(inner));
+            files.insert(name, FileRef { attached, ..store.put_file(&path)? });
         }
     }
     Ok(Artifact { kind, meta, files })

@@ -20,6 +20,9 @@ pub struct Record {
     pub preimage: Map<String, Json>,
     /// The digest of each field of the result.
     pub outputs: BTreeMap<String, Digest>,
+    /// The attachments of each field of the result. They are no part of its identity, and nothing is made anew for their sake.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attachments: BTreeMap<String, BTreeMap<String, FileRef>>,
     /// How long it took.
     pub seconds: f64,
     /// Rows of the first dataset among the results.
@@ -71,12 +74,15 @@ pub fn read(store: &Store, key: Digest) -> Option<Record> {
     serde_json::from_value(sealed.record).ok().filter(|r: &Record| r.key == key)
 }
 
-/// Reads a record with its artifacts; nothing if any byte that it implies is missing.
+/// Reads a record with its artifacts and those attachments that are still there; nothing if any byte that it implies is missing.
 pub fn lookup(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
     let record = read(store, key)?;
     let mut artifacts = BTreeMap::new();
     for (field, digest) in &record.outputs {
-        artifacts.insert(field.clone(), store.artifact(*digest)?);
+        let mut artifact = store.artifact(*digest)?;
+        let attachments = record.attachments.get(field).into_iter().flatten();
+        artifact.files.extend(attachments.filter(|(_, f)| store.holds(**f)).map(|(path, f)| (path.clone(), *f)));
+        artifacts.insert(field.clone(), artifact);
     }
     Some((record, artifacts))
 }

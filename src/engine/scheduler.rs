@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::artifact::{Artifact, Kind};
+use super::artifact::{Artifact, FileRef, Kind};
 use super::context::{Builtin, Fate, QUARANTINED};
 use super::decide::{self, Identity, Results};
 use super::event::{Event, Listener};
@@ -331,6 +331,7 @@ impl<'a> Run<'a> {
             key: identity.key,
             preimage: identity.preimage.clone(),
             outputs: results.iter().map(|(f, (d, _))| (f.clone(), *d)).collect(),
+            attachments: attachments(&results),
             seconds,
             rows: results.values().find_map(|(_, a)| a.rows()),
             bytes: results.values().map(|(_, a)| a.bytes()).sum(),
@@ -565,6 +566,12 @@ impl Job<'_> {
     fn tell(&self, event: &str, fields: Map<String, Json>) {
         tell(self.setup.listener, self.node, Some(self.identity.key.hex()), event, fields);
     }
+}
+
+/// Returns the attachments of each field that has some.
+fn attachments(results: &Results) -> BTreeMap<String, BTreeMap<String, FileRef>> {
+    let all = results.iter().map(|(field, (_, artifact))| (field.clone(), artifact.attachments()));
+    all.filter(|(_, files)| !files.is_empty()).collect()
 }
 
 /// Holds a key against other runs on this store: two of them make each result once. The lock ends with its process.

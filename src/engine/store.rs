@@ -46,7 +46,7 @@ impl Store {
     /// Stores some bytes. A blob that is there already stays as it is, unless its bytes are wrong.
     pub fn put(&self, bytes: &[u8]) -> io::Result<FileRef> {
         let digest = Digest::of(bytes);
-        let reference = FileRef { digest, bytes: bytes.len() as u64 };
+        let reference = FileRef { digest, bytes: bytes.len() as u64, attached: false };
         let target = self.path(digest);
         if !self.holds(reference) || fs::read(&target).map_or(true, |found| found != bytes) {
             let mut file = self.temporary()?;
@@ -72,7 +72,7 @@ impl Store {
             file.write_all(&buffer[..n])?;
             bytes += n as u64;
         }
-        let reference = FileRef { digest: Digest(*hasher.finalize().as_bytes()), bytes };
+        let reference = FileRef { digest: Digest(*hasher.finalize().as_bytes()), bytes, attached: false };
         let target = self.path(reference.digest);
         if !self.holds(reference) || digest_of_file(&target).map_or(true, |d| d != reference.digest) {
             self.publish(file, &target)?;
@@ -90,9 +90,9 @@ impl Store {
         fs::metadata(self.path(file.digest)).is_ok_and(|m| m.is_file() && m.len() == file.bytes)
     }
 
-    /// Stores an artifact's description; its files must be there already. Returns its digest.
+    /// Stores an artifact's description without its attachments; its files must be there already. Returns its digest.
     pub fn put_artifact(&self, artifact: &Artifact) -> io::Result<Digest> {
-        let json = serde_json::to_value(artifact).map_err(io::Error::other)?;
+        let json = serde_json::to_value(artifact.bare()).map_err(io::Error::other)?;
         let text = crate::base::digest::canonical(&json);
         Ok(self.put(text.as_bytes())?.digest)
     }

@@ -50,7 +50,7 @@ impl Bench {
         Ok(match output {
             Output::Artifact(artifact) => artifact,
             Output::Table(table) => dataset::save(&self.store, &table)?,
-            Output::Folder { kind, meta, path } => {
+            Output::Folder { kind, meta, path, attached: _ } => {
                 let mut artifact = Artifact { kind, meta, files: BTreeMap::new() };
                 self.take(&scratch.path().join(path), PathBuf::new(), &mut artifact)?;
                 artifact

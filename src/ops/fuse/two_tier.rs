@@ -67,9 +67,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     };
     put("base", base);
     put("expert", expert);
-    let router = if classify.files == base.files {
+    let asked = classify.bare().files;
+    let router = if asked == base.bare().files {
         "base"
-    } else if classify.files == expert.files {
+    } else if asked == expert.bare().files {
         "expert"
     } else {
         put("classifier", classify);

@@ -91,7 +91,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     model.save(&cx.scratch.join("model"), &source)?;
     cx.counts.insert("parameters".into(), model.params.counts().0 as u64);
     let meta = json!({ "family": "qwen2_5_vl", "coord_space": "auto", "parameters": model.params.counts().0 });
-    Ok(vec![(String::new(), Output::Folder { kind: ArtifactKind::Model, meta, path: "model".into() })])
+    Ok(vec![(String::new(), Output::Folder { kind: ArtifactKind::Model, meta, path: "model".into(), attached: None })])
 }
 
 /// Sets what the config leaves out and the tokenizer knows: vocabulary size (a multiple of 64) and special ids.

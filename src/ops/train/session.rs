@@ -179,7 +179,7 @@ impl Session {
         run(&self.model, objective, &settings, &hooks)
     }
 
-    /// Writes the model, its companions and the logs, as the only output.
+    /// Writes the model with its companions, and the logs as attachments, as the only output.
     pub fn publish(&self, cx: &Context, records: &[Record]) -> Result<Outputs, OpError> {
         let folder = cx.scratch.join("model");
         self.model.save(&folder, &self.source)?;
@@ -191,7 +191,9 @@ impl Session {
             let steps = records.last().map_or(0, |r| r.step);
             meta.insert("training".into(), json!({ "steps": steps, "loss": loss, "eval_loss": eval_loss }));
         }
-        Ok(vec![(String::new(), Output::Folder { kind: ArtifactKind::Model, meta, path: "model".into() })])
+        // The log tells clock times: it goes with the model and is no part of what the model is.
+        let attached = Some("training".into());
+        Ok(vec![(String::new(), Output::Folder { kind: ArtifactKind::Model, meta, path: "model".into(), attached })])
     }
 }
 

@@ -93,7 +93,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     cx.counts.insert("texts".into(), texts.len() as u64);
     cx.counts.insert("ids".into(), tokenizer.get_vocab_size(true) as u64);
     let meta = json!({ "what": "tokenizer", "ids": tokenizer.get_vocab_size(true) });
-    Ok(vec![(String::new(), Output::Folder { kind: Kind::File, meta, path: "tokenizer".into() })])
+    Ok(vec![(String::new(), Output::Folder { kind: Kind::File, meta, path: "tokenizer".into(), attached: None })])
 }
 
 /// Learns `ids` tokens from `texts` and adds the special ones.
