@@ -69,7 +69,9 @@ impl Listener for Bars {
             }
             _ => {}
         }
-        if let Some(bar) = open.remove(&node) {
+        if event.event != "node_log"
+            && let Some(bar) = open.remove(&node)
+        {
             bar.finish_and_clear();
         }
         if let Some(line) = line(event) {
@@ -129,6 +131,7 @@ fn line(event: &Event) -> Option<String> {
             format!("FAIL  {node}  [{code}] {message}{help}")
         }
         "node_skipped" => format!("skip  {node}  because of `{}`", event.text("because").unwrap_or_default()),
+        "node_log" => format!("note  {node}  {}", event.text("text").unwrap_or_default()),
         "node_missed" => format!("miss  {node}  ({op})"),
         "node_retried" => format!("again {node}  {}", event.text("message").unwrap_or_default()),
         "expect_passed" => format!("ok    {node}"),

@@ -7,10 +7,12 @@ use serde_json::{Value as Json, json};
 use tch::{Device, Kind};
 
 use super::arguments::{Amount, Shared};
+use super::machine;
 use crate::base::OpError;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
 use crate::model::{QwenVl, set_threads};
+use crate::ops::rows::pooled;
 use crate::train::encoder::{Encoded, Encoder, Limits};
 use crate::train::examples::{Example, Gallery};
 use crate::train::log::{self, Record};
@@ -44,6 +46,7 @@ pub struct Split<T> {
 impl Session {
     /// Lays out and loads the model in slot `m`, chooses what is trainable, and reads tokenizer and processor.
     pub fn open(cx: &Context, shared: &Shared) -> Result<Self, OpError> {
+        machine::check(cx, shared)?;
         set_threads(cx.threads);
         let source = cx.folder_of(cx.input("m")?, "start")?;
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
@@ -109,8 +112,10 @@ impl Session {
         }
         let chosen: Vec<TextRow> = order.iter().map(|&i| all[i].clone()).collect();
         let (total, progress) = (chosen.len() as u64, &*cx);
+        let told = |done: usize| progress.progress(done as u64, total, "rows encoded");
+        let encoder = &self.encoder;
         let (encoded, gallery, lost) =
-            self.encoder.encode(&chosen, cx.store, &|done| progress.progress(done as u64, total, "rows encoded"))?;
+            pooled(machine::workers(cx), || encoder.encode(&chosen, progress.store, &told))??;
         cx.counts.insert("read".into(), all.len() as u64);
         cx.counts.insert("dropped".into(), lost.len() as u64);
         cx.counts.insert("cut".into(), encoded.iter().filter(|e| e.cut).count() as u64);
