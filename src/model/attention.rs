@@ -22,6 +22,27 @@ impl Mask {
         let lowest = if kind == Kind::Half { -65504.0 } else { -3.3e38 };
         Self::Added(allowed.logical_not().to_kind(kind) * lowest)
     }
+
+    /// Returns the mask with a number added to the scores of each key, for `queries` last positions.
+    ///
+    /// # Shapes
+    /// `bias_bs`: `[b, s]` of the scores' dtype.
+    pub fn biased(self, bias_bs: &Tensor, queries: i64) -> Self {
+        let (b, keys) = bias_bs.size2().expect("two axes");
+        let bias = bias_bs.view([b, 1, 1, keys]);
+        match self {
+            Self::Full => Self::Added(bias.expand([b, 1, queries, keys], false)),
+            Self::Added(added) => Self::Added(added + bias),
+            Self::Causal => {
+                Self::allowed(&causal(queries, keys, bias_bs.device()), bias_bs.kind()).biased(bias_bs, queries)
+            }
+        }
+    }
+
+    /// Says whether the scores' additions are themselves being learned.
+    fn learns(&self) -> bool {
+        matches!(self, Self::Added(added) if added.requires_grad())
+    }
 }
 
 /// Keys up to which the plain product is at least as fast as the tiled kernel on a CPU.
@@ -37,7 +58,8 @@ const PLAIN_UP_TO: i64 = 64;
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask) -> Tensor {
     let queries = q.size()[2];
     let keys = k.size()[2];
-    if matches!(q.device(), Device::Cpu) && (keys <= PLAIN_UP_TO || queries == 1) {
+    // The tiled kernels give no gradient to what is added to the scores.
+    if mask.learns() || matches!(q.device(), Device::Cpu) && (keys <= PLAIN_UP_TO || queries == 1) {
         return plain(q, k, v, mask);
     }
     let gqa = q.size()[1] != k.size()[1];

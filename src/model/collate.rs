@@ -39,6 +39,8 @@ pub struct Sample {
     pub images: Vec<Arc<Pixels>>,
     /// Videos in the order of their placeholders.
     pub videos: Vec<Arc<Pixels>>,
+    /// Whether an amplifier learns from it.
+    pub teaches: bool,
 }
 
 /// What one forward reads.
@@ -57,10 +59,14 @@ pub struct Batch {
     pub image_grid_thw: Vec<Grid>,
     /// For each placeholder run in row order, which picture it shows.
     pub image_uses: Vec<usize>,
+    /// For each of them, whether an amplifier learns from it; none does where this is empty.
+    pub image_teaches: Vec<bool>,
     /// `[p, 1176]` f32.
     pub pixel_values_videos: Option<Tensor>,
     /// Grid of each video.
     pub video_grid_thw: Vec<Grid>,
+    /// For each of them, whether an amplifier learns from it.
+    pub video_teaches: Vec<bool>,
     /// First position after each row, minus the padded length.
     pub rope_deltas: Vec<i64>,
     /// `[b, 1, t, t]` booleans, true = may see; None = causal.
@@ -114,6 +120,8 @@ struct Row<'a> {
     end: i64,
     images: Vec<&'a Arc<Pixels>>,
     videos: Vec<&'a Arc<Pixels>>,
+    /// Whether an amplifier learns from each picture and each video.
+    teaches: [Vec<bool>; 2],
     /// (tokens, tokens before them that they see too).
     pieces: Vec<(Range<usize>, Range<usize>)>,
 }
@@ -198,6 +206,8 @@ impl<'a> Row<'a> {
             };
             self.images.extend(sample.images.iter().skip(skip(config.image_id)));
             self.videos.extend(sample.videos.iter().skip(skip(config.video_id)));
+            self.teaches[0].resize(self.images.len(), sample.teaches);
+            self.teaches[1].resize(self.videos.len(), sample.teaches);
             let own = if number == 0 { trunk.end } else { begin };
             if number == 0 && shared > 0 {
                 self.pieces.push((trunk.clone(), 0..0));
@@ -243,7 +253,9 @@ fn batch(rows: &[Row<'_>], padding: Padding, packed: bool, pixels: bool) -> Resu
         image_grid_thw: pictures.iter().map(|p| p.grid).collect(),
         image_uses,
         pixel_values_videos: if pixels { pixel_tensor(&videos) } else { None },
+        image_teaches: rows.iter().flat_map(|r| r.teaches[0].iter().copied()).collect(),
         video_grid_thw: videos.iter().map(|p| p.grid).collect(),
+        video_teaches: rows.iter().flat_map(|r| r.teaches[1].iter().copied()).collect(),
         rope_deltas: rows.iter().map(|r| r.end - t as i64).collect(),
         mask: packed.then(|| pack_mask(rows, t, padding.left)),
         left_padded: padding.left && rows.iter().any(|r| r.ids.len() < t),

@@ -31,17 +31,8 @@ pub struct Encoded {
     pub ids: Vec<i64>,
     /// [`IGNORE`] where no loss is taken, else the id.
     pub labels: Vec<i64>,
-    /// Tokens before the cutoff took some.
+    /// Tokens before the cutoff took some; of the longest of several replies.
     pub full_len: usize,
-}
-
-/// A prompt with two replies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EncodedPair {
-    /// The better reply.
-    pub chosen: Encoded,
-    /// The worse reply.
-    pub rejected: Encoded,
 }
 
 /// Encodes a conversation of (role, text) messages, users first, replies in turn; a leading `system` message is the system
@@ -90,39 +81,39 @@ pub fn encode_sft(
     })
 }
 
-/// Encodes a prompt (messages up to the last user turn) with a chosen and a rejected reply, both cut alike.
+/// Encodes a prompt (messages up to the last user turn) with several replies to it, all cut alike.
 ///
 /// # Errors
 /// As [`encode_sft`].
 ///
 /// # Source
-/// LLaMA-Factory ff6d4d1, `PairwiseDatasetProcessor._encode_data_example`.
-pub fn encode_pair(
+/// LLaMA-Factory ff6d4d1, `PairwiseDatasetProcessor._encode_data_example`, for any number of replies.
+pub fn encode_replies(
     tokenizer: &Tokenizer,
     prompt: &[(String, String)],
-    replies: (&str, &str),
+    replies: &[String],
     images: &[i64],
     videos: &[i64],
     options: &SftOptions,
-) -> Result<EncodedPair, OpError> {
+) -> Result<Vec<Encoded>, OpError> {
     let mut whole = prompt.to_vec();
-    whole.push(("assistant".to_owned(), replies.0.to_owned()));
+    whole.push(("assistant".to_owned(), String::new()));
     let mut turns = turns(tokenizer, &whole, images, videos, options.system.as_deref())?;
-    let (last, chosen) = turns.pop().unwrap_or_default();
+    let (last, _) = turns.pop().unwrap_or_default();
     let mut source: Vec<i64> = turns.into_iter().flat_map(|(s, t)| [s, t].concat()).collect();
     source.extend(last);
-    let rejected = tokenizer.ids(&format!("{}<|im_end|>\n", replies.1))?;
-    let longest = chosen.len().max(rejected.len());
+    let replies = replies.iter().map(|r| tokenizer.ids(&format!("{r}<|im_end|>\n"))).collect::<Result<Vec<_>, _>>()?;
+    let longest = replies.iter().map(Vec::len).max().unwrap_or(0);
     let (s, t) = infer_lengths(source.len(), longest, options.cutoff);
-    let make = |reply: &[i64]| {
+    let make = |reply: &Vec<i64>| {
         let kept = &reply[..t.min(reply.len())];
         Encoded {
             ids: [&source[..s], kept].concat(),
             labels: [&vec![IGNORE; s], kept].concat(),
-            full_len: source.len() + reply.len(),
+            full_len: source.len() + longest,
         }
     };
-    Ok(EncodedPair { chosen: make(&chosen), rejected: make(&rejected) })
+    Ok(replies.iter().map(make).collect())
 }
 
 /// Returns how many of the first source and target tokens are kept when both must fit into `cutoff`.

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::attention::{Mask, causal};
 use super::block::LayerCache;
 use super::collate::Batch;
-use super::qwen_vl::QwenVl;
+use super::qwen_vl::{Embedded, QwenVl};
 use crate::base::OpError;
 
 /// The state of a prompt after its prefill.
@@ -15,6 +15,8 @@ pub struct KvCache {
     layers: Vec<LayerCache>,
     /// `[b, s]` booleans, false at padding; None when nothing is padded.
     real: Option<Tensor>,
+    /// `[b, s]`: what an amplifier adds to the attention scores of each token; None without one.
+    bias: Option<Tensor>,
     /// Position of each row's next token.
     next: Vec<i64>,
     capacity: i64,
@@ -29,27 +31,27 @@ impl KvCache {
     /// # Errors
     /// As [`QwenVl::embed`].
     pub fn prefill(model: &QwenVl, batch: &Batch, more: i64) -> Result<(Self, Tensor), OpError> {
-        Self::prefill_embedded(model, batch, &no_grad(|| model.embed(batch))?, more)
+        Self::prefill_embedded(model, batch, no_grad(|| model.embed(batch))?, more)
     }
 
-    /// As [`Self::prefill`], on embeddings `[b, t, d]` that are there already.
+    /// As [`Self::prefill`], on embeddings that are there already.
     ///
     /// # Errors
     /// `E0612` when the batch has no two axes.
     pub fn prefill_embedded(
         model: &QwenVl,
         batch: &Batch,
-        x_btd: &Tensor,
+        embedded: Embedded,
         more: i64,
     ) -> Result<(Self, Tensor), OpError> {
         no_grad(|| {
             let (b, t) = batch.input_ids.size2().map_err(|e| OpError::new("E0612", e.to_string()))?;
             let real = batch.left_padded.then(|| batch.attention_mask.not_equal(0).to_device(model.params.device()));
             let next = batch.rope_deltas.iter().map(|d| d + t).collect();
-            let mut cache = Self { layers: Vec::new(), real, next, capacity: t + more };
+            let Embedded { mut x_btd, bias_bt } = embedded;
+            let (mask, rope) = (model.mask(batch, bias_bt.as_ref()), model.rope(&batch.position_ids));
+            let mut cache = Self { layers: Vec::new(), real, bias: bias_bt, next, capacity: t + more };
             cache.layers = cache.room(model, b);
-            let (mask, rope) = (model.mask(batch), model.rope(&batch.position_ids));
-            let mut x_btd = x_btd.shallow_clone();
             for (block, layer) in model.blocks.iter().zip(&mut cache.layers) {
                 x_btd = block.forward(&x_btd, &rope, &mask, Some(layer));
             }
@@ -114,6 +116,13 @@ impl KvCache {
                     Mask::allowed(&allowed, model.params.kind())
                 }
             };
+            let mask = match &mut self.bias {
+                None => mask,
+                Some(bias) => {
+                    *bias = Tensor::cat(&[bias.shallow_clone(), Tensor::zeros([b, t], (bias.kind(), device))], 1);
+                    mask.biased(bias, t)
+                }
+            };
             let mut x_btd = Tensor::embedding(&model.embedding, &ids, -1, false, false);
             for (block, layer) in model.blocks.iter().zip(&mut self.layers) {
                 x_btd = block.forward(&x_btd, &rope, &mask, Some(layer));
@@ -132,6 +141,7 @@ impl KvCache {
             let mut copy = Self {
                 layers: Vec::new(),
                 real: self.real.as_ref().map(|r| r.index_select(0, &places)),
+                bias: self.bias.as_ref().map(|b| b.index_select(0, &places)),
                 next: rows.iter().map(|r| self.next[*r]).collect(),
                 capacity: seen + more,
             };

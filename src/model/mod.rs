@@ -1,8 +1,10 @@
 //! The tensor model: Qwen2.5-VL, its processor and tokenizer, sentence encoders and decoding.
 //!
-//! Reading order: `config` → `params` → `weights` → `linear`, `norm`, `mlp`, `rope`, `attention`, `block` → `vision` →
-//! `qwen_vl`; beside them `processor`, `template`, `encode`, `collate` make batches, and `shared`, `decode`, `likelihood` make text.
+//! Reading order: `config` → `params` → `weights` → `linear`, `norm`, `mlp`, `rope`, `attention`, `block` → `vision`,
+//! `amplifier` → `qwen_vl`; beside them `processor`, `template`, `encode`, `collate` make batches, and `shared`,
+//! `decode`, `likelihood` make text.
 
+pub mod amplifier;
 pub mod attention;
 pub mod block;
 pub mod collate;
@@ -30,6 +32,7 @@ pub mod vision;
 pub mod weights;
 pub mod windows;
 
+pub use amplifier::{Amplifier, Strength};
 pub use collate::Batch;
 pub use config::{Config, TextConfig, VisionConfig};
 pub use decode::{Decoding, Reply, generate};

@@ -227,6 +227,15 @@ impl Params {
         copy
     }
 
+    /// Returns a copy with more weights behind its own, zeroed, nothing trainable.
+    pub fn extended(&self, more: &Schema) -> Self {
+        let mut names = self.schema();
+        names.extend(more.iter().cloned());
+        let copy = Self::zeros(&names, self.kind(), self.device());
+        no_grad(|| copy.flat.narrow(0, 0, self.flat.numel() as i64).copy_(&self.flat));
+        copy
+    }
+
     /// Returns the same weights in another dtype or on another device, in their own memory, nothing trainable.
     pub fn to(&self, kind: Kind, device: Device) -> Self {
         let mut copy = Self::zeros(&self.schema(), kind, device);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 
+use super::amplifier::{self, Amplifier, Strength};
 use super::attention::{Mask, causal};
 use super::block::Block;
 use super::collate::Batch;
@@ -35,17 +36,29 @@ pub struct QwenVl {
     pub norm: RmsNorm,
     /// `[v, d]`; the embedding itself when tied.
     pub head: Tensor,
+    /// Between the vision tower and the decoder, where the model has one.
+    pub amplifier: Option<Amplifier>,
+}
+
+/// What the decoder's blocks read.
+pub struct Embedded {
+    /// `[b, t, d]`: token embeddings with visual features in their places.
+    pub x_btd: Tensor,
+    /// `[b, t]`: what an amplifier adds to the attention scores of each token.
+    pub bias_bt: Option<Tensor>,
 }
 
 impl QwenVl {
-    /// Loads a folder in Hugging Face layout.
+    /// Loads a folder in Hugging Face layout, with its amplifier if it has one.
     ///
     /// # Errors
     /// `E0501` when a file is absent, `E0503` when names or shapes do not fit `config.json`.
     pub fn load(dir: &Path, device: Device, kind: Kind) -> Result<Self, OpError> {
         let config = Config::load(dir)?;
-        let params = weights::load(dir, &schema(&config), kind, device)?;
-        Ok(Self::new(config, params))
+        let (strength, gate) = amplifier::find(dir, config.text.hidden)?.unzip();
+        let names: Schema = schema(&config).into_iter().chain(gate.unwrap_or_default()).collect();
+        let params = weights::load(dir, &names, kind, device)?;
+        Ok(Self::built(config, params, strength))
     }
 
     /// Makes a model with fresh weights, as transformers initialises them: matrices with the deviation that the configuration names.
@@ -56,7 +69,28 @@ impl QwenVl {
     }
 
     /// Builds the layers over weights that were laid out by [`schema`].
-    pub fn new(config: Config, mut params: Params) -> Self {
+    pub fn new(config: Config, params: Params) -> Self {
+        Self::built(config, params, None)
+    }
+
+    /// Returns the model with an amplifier of some strength: its own one, or a fresh one, which changes nothing yet.
+    ///
+    /// # Randomness
+    /// The first layer of a fresh gate by `seed`.
+    pub fn amplified(mut self, strength: Strength, seed: i64) -> Self {
+        match &mut self.amplifier {
+            Some(amplifier) => {
+                amplifier.strength = strength;
+                self
+            }
+            None => {
+                let params = amplifier::attached(&self.params, self.config.text.hidden, seed);
+                Self::built(self.config, params, Some(strength))
+            }
+        }
+    }
+
+    fn built(config: Config, mut params: Params, strength: Option<Strength>) -> Self {
         let embedding = params.leaf(&["model.embed_tokens.weight".to_owned()]);
         let head = if config.tied { embedding.shallow_clone() } else { params.leaf(&["lm_head.weight".to_owned()]) };
         Self {
@@ -65,6 +99,7 @@ impl QwenVl {
             norm: RmsNorm::new(&mut params, "model.norm.weight", config.text.eps),
             embedding,
             head,
+            amplifier: strength.map(|strength| Amplifier::new(&mut params, strength)),
             params,
             config,
         }
@@ -72,15 +107,17 @@ impl QwenVl {
 
     /// Returns a model with a copy of the weights, nothing trainable.
     pub fn copy(&self) -> Self {
-        Self::new(self.config.clone(), self.params.copy())
+        Self::built(self.config.clone(), self.params.copy(), self.amplifier.as_ref().map(|a| a.strength))
     }
 
-    /// Writes the weights under hub names, with the configuration, tokenizer and processor files of `source`.
+    /// Writes the weights under hub names, with the configuration, tokenizer and processor files of `source`; an amplifier goes to
+    /// a file of its own, which other loaders do not read.
     ///
     /// # Errors
     /// When a file cannot be read or written.
     pub fn save(&self, dir: &Path, source: &Path) -> Result<(), OpError> {
-        weights::save(dir, &self.params, source)
+        weights::save(dir, &self.params, source)?;
+        self.amplifier.as_ref().map_or(Ok(()), |a| amplifier::save(dir, &self.params, a.strength))
     }
 
     /// Returns all linear layers, for adapters.
@@ -96,50 +133,64 @@ impl QwenVl {
         out
     }
 
-    /// Returns the token embeddings with the features of images and videos in place of their placeholders.
+    /// Returns the token embeddings with the features of images and videos, amplified, in place of their placeholders.
     ///
-    /// # Shapes
-    /// Result: `[b, t, d]`.
+    /// A gradient reaches the amplifier's gate from those pictures alone from which it is to learn.
     ///
     /// # Errors
     /// `E0612` when features and placeholders differ in number.
-    pub fn embed(&self, batch: &Batch) -> Result<Tensor, OpError> {
+    pub fn embed(&self, batch: &Batch) -> Result<Embedded, OpError> {
         let device = self.embedding.device();
         let ids = batch.input_ids.to_device(device);
         let x_btd = Tensor::embedding(&self.embedding, &ids, -1, false, false);
         let grids: Vec<_> = batch.image_grid_thw.iter().chain(&batch.video_grid_thw).copied().collect();
         let pixels: Vec<_> = batch.pixel_values.iter().chain(&batch.pixel_values_videos).collect();
         if pixels.is_empty() {
-            return Ok(x_btd);
+            return Ok(Embedded { x_btd, bias_bt: None });
         }
         let items = self.features(&Tensor::cat(&pixels, 0), &grids);
         self.place(batch, x_btd, &items[..batch.image_grid_thw.len()], &items[batch.image_grid_thw.len()..])
     }
 
-    /// As [`Self::embed`], with the features of the batch's different pictures there already.
+    /// As [`Self::embed`], with the features of the batch's different pictures there already, not yet amplified.
     ///
     /// # Errors
     /// As [`Self::embed`].
-    pub fn embed_with(&self, batch: &Batch, images: &[Tensor], videos: &[Tensor]) -> Result<Tensor, OpError> {
+    pub fn embed_with(&self, batch: &Batch, images: &[Tensor], videos: &[Tensor]) -> Result<Embedded, OpError> {
         let ids = batch.input_ids.to_device(self.embedding.device());
         self.place(batch, Tensor::embedding(&self.embedding, &ids, -1, false, false), images, videos)
     }
 
-    /// Returns the features of each of several pictures or videos.
+    /// Returns the features of each of several pictures or videos, before the amplifier.
     pub fn features(&self, pixels: &Tensor, grids: &[Grid]) -> Vec<Tensor> {
         let units: Vec<i64> = grids.iter().map(|&g| units_of(g, self.config.vision.merge)).collect();
         self.vision.forward(pixels, grids).split_with_sizes(units.as_slice(), 0)
     }
 
-    fn place(&self, batch: &Batch, x_btd: Tensor, images: &[Tensor], videos: &[Tensor]) -> Result<Tensor, OpError> {
-        let ids = batch.input_ids.to_device(self.embedding.device());
-        let images: Vec<Tensor> = batch.image_uses.iter().map(|&i| images[i].shallow_clone()).collect();
+    fn place(&self, batch: &Batch, x_btd: Tensor, images: &[Tensor], videos: &[Tensor]) -> Result<Embedded, OpError> {
+        let device = self.embedding.device();
+        let ids = batch.input_ids.to_device(device);
+        let items: Vec<&Tensor> = images.iter().chain(videos).collect();
+        let gates = self.amplifier.as_ref().filter(|_| !items.is_empty()).map(|a| (a, gates_of(a, &items)));
+        let shown = |item: usize, teaches: Option<&bool>| -> (Tensor, Option<Tensor>) {
+            let Some((amplifier, gates)) = &gates else {
+                return (items[item].shallow_clone(), None);
+            };
+            let gate = if teaches == Some(&true) { gates[item].shallow_clone() } else { gates[item].detach() };
+            (amplifier.scaled(items[item], &gate), Some(gate))
+        };
+        let shown_images = batch.image_uses.iter().enumerate().map(|(k, &i)| shown(i, batch.image_teaches.get(k)));
+        let shown_videos = (0..videos.len()).map(|k| shown(images.len() + k, batch.video_teaches.get(k)));
+        let (shown_images, shown_videos): (Vec<_>, Vec<_>) = (shown_images.collect(), shown_videos.collect());
         let (b, t, d) = x_btd.size3().expect("three axes");
         let mut x = x_btd.view([b * t, d]);
+        let attention = gates.as_ref().map_or(0.0, |(amplifier, _)| amplifier.strength.attention);
+        let mut bias = (attention > 0.0).then(|| Tensor::zeros([b * t], (Kind::Float, device)));
         for (what, id, items) in
-            [("image", self.config.image_id, images.as_slice()), ("video", self.config.video_id, videos)]
+            [("image", self.config.image_id, shown_images), ("video", self.config.video_id, shown_videos)]
         {
             let rows = ids.view([b * t]).eq(id).nonzero().view([-1]);
+            let (items, gates): (Vec<Tensor>, Vec<Option<Tensor>>) = items.into_iter().unzip();
             let wanted: i64 = items.iter().map(|f| f.size()[0]).sum();
             if rows.size()[0] != wanted {
                 return Err(OpError::new(
@@ -148,10 +199,13 @@ impl QwenVl {
                 ));
             }
             if wanted > 0 {
-                x = x.index_copy(0, &rows, &Tensor::cat(items, 0));
+                x = x.index_copy(0, &rows, &Tensor::cat(&items, 0));
+                let gates: Vec<Tensor> = gates.into_iter().flatten().collect();
+                bias = bias.map(|bias| bias.index_copy(0, &rows, &(Tensor::cat(&gates, 0) * attention)));
             }
         }
-        Ok(x.view([b, t, d]))
+        let bias_bt = bias.map(|bias| bias.view([b, t]).to_kind(x.kind()));
+        Ok(Embedded { x_btd: x.view([b, t, d]), bias_bt })
     }
 
     /// Returns the hidden states after the final norm.
@@ -173,9 +227,9 @@ impl QwenVl {
     /// # Errors
     /// As [`Self::embed`].
     pub fn forward_early(&self, batch: &Batch, early: usize) -> Result<(Tensor, Tensor), OpError> {
-        let mut x_btd = self.embed(batch)?;
+        let Embedded { mut x_btd, bias_bt } = self.embed(batch)?;
         let mut early_btd = x_btd.shallow_clone();
-        let (rope, mask) = (self.rope(&batch.position_ids), self.mask(batch));
+        let (rope, mask) = (self.rope(&batch.position_ids), self.mask(batch, bias_bt.as_ref()));
         for (number, block) in self.blocks.iter().enumerate() {
             x_btd = block.forward(&x_btd, &rope, &mask, None);
             if number + 1 == early {
@@ -202,8 +256,17 @@ impl QwenVl {
         Rope::multimodal(&self.config.text, &position_ids.to_device(self.embedding.device()), self.embedding.kind())
     }
 
-    /// Returns the attention mask of a batch: its own, else causal, with keys hidden where rows are padded on the left.
-    pub fn mask(&self, batch: &Batch) -> Mask {
+    /// Returns the attention mask of a batch: its own, else causal, with keys hidden where rows are padded on the left; `bias_bt`
+    /// is added to the scores of each key.
+    pub fn mask(&self, batch: &Batch, bias_bt: Option<&Tensor>) -> Mask {
+        let mask = self.plain_mask(batch);
+        match bias_bt {
+            Some(bias_bt) => mask.biased(bias_bt, bias_bt.size()[1]),
+            None => mask,
+        }
+    }
+
+    fn plain_mask(&self, batch: &Batch) -> Mask {
         let (device, kind) = (self.embedding.device(), self.embedding.kind());
         if let Some(allowed) = &batch.mask {
             return Mask::allowed(&allowed.to_device(device), kind);
@@ -215,6 +278,12 @@ impl QwenVl {
         let keys = batch.attention_mask.to_device(device).not_equal(0).view([b, 1, 1, t]);
         Mask::allowed(&keys.logical_and(&causal(t, t, device)), kind)
     }
+}
+
+/// Returns the gates of each of several pictures or videos, at least one.
+fn gates_of(amplifier: &Amplifier, items: &[&Tensor]) -> Vec<Tensor> {
+    let units: Vec<i64> = items.iter().map(|f| f.size()[0]).collect();
+    amplifier.gates(&Tensor::cat(items, 0)).split_with_sizes(units.as_slice(), 0)
 }
 
 /// Returns the names and shapes of all weights; what is computed as one matrix lies side by side.

@@ -20,7 +20,7 @@ const PATCHES: i64 = 16_384;
 /// Shared beginnings pay when they save at least one token in so many.
 const WORTH: usize = 6;
 
-/// Features of the pictures seen so far.
+/// Features of the pictures seen so far, as the vision tower gives them: an amplifier acts where they are put into a batch.
 #[derive(Default)]
 pub struct Seen {
     /// By address; the picture is kept, so that its address stays its own.
@@ -175,6 +175,6 @@ fn whole(
     }
     let videos: Vec<&Arc<Pixels>> = prompts.iter().flat_map(|p| &p.videos).collect();
     let (images, videos) = (seen.of(model, &images), seen.of(model, &videos));
-    let x_btd = no_grad(|| model.embed_with(&batch, &images, &videos))?;
-    KvCache::prefill_embedded(model, &batch, &x_btd, more)
+    let embedded = no_grad(|| model.embed_with(&batch, &images, &videos))?;
+    KvCache::prefill_embedded(model, &batch, embedded, more)
 }

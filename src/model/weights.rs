@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View, serialize_to_file};
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::amplifier;
 use super::params::{Params, Schema};
 use crate::base::OpError;
 
@@ -26,7 +27,8 @@ pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<P
     let known: BTreeMap<&str, usize> = schema.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
     let (mut seen, mut unknown) = (BTreeSet::new(), Vec::new());
     let tied = !known.contains_key("lm_head.weight");
-    for path in files(dir)? {
+    let amplified = schema.iter().any(|(name, _)| name.starts_with(amplifier::PREFIX));
+    for path in files(dir)?.into_iter().chain(amplified.then(|| dir.join(amplifier::FILE))) {
         for_each(&path, |name, tensor| {
             let hub = hub_name(name);
             let Some(&i) = known.get(hub.as_ref()) else {
@@ -67,7 +69,8 @@ pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<P
 }
 
 /// Saves weights under their hub names as `model.safetensors` (sharded above 5 GB) and copies all other files of `source`:
-/// configuration, tokenizer, processor, chat template. `torch_dtype` in config.json is set to the dtype written.
+/// configuration, tokenizer, processor, chat template. `torch_dtype` in config.json is set to the dtype written. The weights of
+/// an amplifier are left to [`amplifier::save`].
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -77,7 +80,10 @@ pub fn save(dir: &Path, params: &Params, source: &Path) -> Result<(), OpError> {
     let width = params.kind().elt_size_in_bytes();
     let mut shards: Vec<Vec<usize>> = vec![Vec::new()];
     let mut bytes = 0;
-    for (i, entry) in params.entries().iter().enumerate() {
+    let own: Vec<_> =
+        params.entries().iter().enumerate().filter(|(_, e)| !e.name.starts_with(amplifier::PREFIX)).collect();
+    let amplified = own.len() < params.entries().len();
+    for &(i, entry) in &own {
         let size = entry.len() as usize * width;
         if bytes > 0 && bytes + size > SHARD_BYTES {
             shards.push(Vec::new());
@@ -104,8 +110,9 @@ pub fn save(dir: &Path, params: &Params, source: &Path) -> Result<(), OpError> {
         serialize_to_file(views.collect::<Vec<_>>(), metadata(), &dir.join(&file))
             .map_err(|e| OpError::new("E0612", format!("{}: {e}", dir.join(&file).display())))?;
     }
-    if count > 1 {
-        let total = params.flat().numel() * width;
+    // Loaders that would read every *.safetensors of a folder go by the index where there is one, and so pass over an amplifier.
+    if count > 1 || amplified {
+        let total = own.iter().map(|(_, e)| e.len() as usize * width).sum::<usize>();
         let index = serde_json::json!({ "metadata": { "total_size": total }, "weight_map": map });
         std::fs::write(dir.join("model.safetensors.index.json"), serde_json::to_vec_pretty(&index)?)?;
     }

@@ -72,7 +72,7 @@ pub fn micro_batches(
     Ok(out)
 }
 
-/// Puts samples with the same pictures and the same first tokens together.
+/// Puts samples with the same pictures and the same first tokens together, if an amplifier learns from all of them or none.
 fn grouped(samples: &[Sample], shared: &[usize]) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for (i, sample) in samples.iter().enumerate() {
@@ -80,6 +80,7 @@ fn grouped(samples: &[Sample], shared: &[usize]) -> Vec<Item> {
         let like = |item: &&mut Item| {
             let first = &samples[item.samples[0]];
             item.shared == length
+                && sample.teaches == first.teaches
                 && sample.ids[..length] == first.ids[..length]
                 && sample.images.len() == first.images.len()
                 && sample.images.iter().zip(&first.images).all(|(a, b)| Arc::ptr_eq(a, b))

@@ -76,6 +76,7 @@ pub(super) fn golden_batch(batches: &Tensors, pixels: &Tensors, k: usize) -> Res
         position_ids: get("position_ids")?,
         pixel_values: (!images.is_empty()).then(|| Tensor::cat(&images, 0)),
         image_uses: (0..image_grid_thw.len()).collect(),
+        image_teaches: Vec::new(),
         image_grid_thw,
         pixel_values_videos: if video_grid_thw.is_empty() {
             None
@@ -83,6 +84,7 @@ pub(super) fn golden_batch(batches: &Tensors, pixels: &Tensors, k: usize) -> Res
             Some(take(pixels, "video.pixel_values_videos")?)
         },
         video_grid_thw,
+        video_teaches: Vec::new(),
         rope_deltas: ints(&get("rope_deltas")?),
         mask: None,
         left_padded: false,
@@ -179,15 +181,17 @@ fn activations(rows: &mut Rows, dir: &Path, model: &QwenVl, pixels: &Tensors) ->
         pixel_values: Some(take(pixels, "img0.pixel_values_fast")?),
         image_grid_thw: grid,
         image_uses: vec![0],
+        image_teaches: Vec::new(),
         pixel_values_videos: None,
         video_grid_thw: Vec::new(),
+        video_teaches: Vec::new(),
         rope_deltas: vec![0],
         mask: None,
         left_padded: false,
         tokens: 0,
     };
-    let mut x = model.embed(&batch)?;
-    let mask = model.mask(&batch);
+    let start = model.embed(&batch)?;
+    let (mut x, mask) = (start.x_btd, model.mask(&batch, None));
     rows.close("text.hidden0", &x.squeeze_dim(0), &get("text.hidden0")?, 1e-5, 1e-5);
     // The decoder starts from the golden embedding: the golden patch embedding is itself 5e-6 off the exact product (a Conv3d
     // in f32), which would use up half of the tolerance.

@@ -56,6 +56,7 @@ pub(super) fn check(dir: &Path, device: Device) -> Result<Rows, OpError> {
             labels: encoded.labels,
             images: pictures,
             videos,
+            teaches: false,
         });
     }
     let batches = weights::read(&dir.join("batch.safetensors"))?;

@@ -34,7 +34,7 @@ fn prompts(model: &QwenVl, n: usize, pictures: usize, side: i64) -> Vec<Sample> 
             ids.push(config.vision_end_id);
         }
         ids.extend((0..3 + i % 7).map(|k| (17 + 13 * i as i64 + 7 * k as i64) % 480));
-        Sample { name: i.to_string(), labels: vec![IGNORE; ids.len()], ids, images: shown, videos: Vec::new() }
+        Sample { name: i.to_string(), labels: vec![IGNORE; ids.len()], ids, images: shown, ..Sample::default() }
     };
     (0..n).map(sample).collect()
 }

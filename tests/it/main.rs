@@ -1,6 +1,8 @@
 //! All integration tests in one binary.
 
 mod acceptance;
+#[cfg(feature = "torch")]
+mod amplify;
 mod augment;
 mod bench;
 mod browser;

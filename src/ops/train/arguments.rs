@@ -21,7 +21,7 @@ macro_rules! shared {
   freeze: [enum { vision, projector, language, embeddings }] = [],
   ## Chat template; the model's own if absent. `qwen2_vl` is the only one so far.
   template: Str? = none,
-  ## Train on thinking blocks (no effect for `qwen2_vl`).
+  ## Train on thinking blocks; `qwen2_vl` has none, so nothing changes there.
   thinking: Bool = false,
   ## System prompt instead of the template's.
   system: Str? = none,
@@ -79,8 +79,11 @@ macro_rules! shared {
   best: Bool = false,
   ## Decay of an exponential moving average of the weights, which then is the result.
   ema: Float? = none,
-  ## A module for high-risk features: a gate per patch on the visual features with factor up to `gain` and identity at the start,
-  ## and up to `attention` more attention to gated patches; trained on the rows `on`.
+  ## A high-risk feature amplifier: a small gate reads each image token's feature and gives g from -1 to 1, 0 at the start. The
+  ## feature is multiplied by `gain` to the power g (`gain: 2.0` if absent: half to double), and `attention` times g (0.0 if
+  ## absent) is added to every attention score towards the token. The gate acts on all rows and learns, along with the model,
+  ## from those rows alone for which `on` holds (`.risk == "high"` if absent). It lies in `amplifier.safetensors` beside a model
+  ## that other loaders read without it. A start model that has one keeps it, and trains it on only if `amplify` is given.
   amplify: { gain: Float?, attention: Float?, on: Where? }? = none,"#
     };
 }
@@ -160,7 +163,6 @@ impl Shared {
     /// Refuses what is not there yet and what makes no sense, naming the argument.
     pub fn check(&self) -> Result<(), OpError> {
         let absent = [
-            (self.amplify.is_some(), "amplify", "leave `amplify` out"),
             (self.method != "full", "method: \"lora\"", "train all weights with `method: \"full\"`"),
             (self.optimizer != "adamw", "optimizer: other than \"adamw\"", "use `optimizer: \"adamw\"`"),
             (self.dtype == "f16", "dtype: \"f16\"", "use \"bf16\" or \"f32\""),

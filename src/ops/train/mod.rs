@@ -1,5 +1,7 @@
 //! Operators that train models and tokenizers.
 
+#[cfg(feature = "torch")]
+mod amplify;
 pub(super) mod arguments;
 pub mod dpo;
 pub mod logps;

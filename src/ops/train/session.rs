@@ -6,12 +6,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use tch::{Device, Kind};
 
-use super::arguments::{Amount, Shared};
+use super::amplify::needs_a_teacher;
+use super::arguments::{Amount, Amplify, Shared};
 use super::machine;
 use crate::base::OpError;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
-use crate::model::{QwenVl, set_threads};
+use crate::model::{QwenVl, amplifier, set_threads};
 use crate::ops::rows::pooled;
 use crate::train::encoder::{Encoded, Encoder, Limits};
 use crate::train::examples::{Example, Gallery};
@@ -44,15 +45,23 @@ pub struct Split<T> {
 }
 
 impl Session {
-    /// Lays out and loads the model in slot `m`, chooses what is trainable, and reads tokenizer and processor.
+    /// Lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
+    /// tokenizer and processor.
     pub fn open(cx: &Context, shared: &Shared) -> Result<Self, OpError> {
         machine::check(cx, shared)?;
         set_threads(cx.threads);
+        let strength = shared.amplify.as_ref().map(Amplify::strength).transpose()?;
         let source = cx.folder_of(cx.input("m")?, "start")?;
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
         let mut model = QwenVl::load(&source, Device::Cpu, kind)?;
+        if let Some(strength) = strength {
+            model = model.amplified(strength, cx.seed as i64);
+        }
         let frozen = |part: &str| shared.freeze.iter().any(|f| f == part);
-        model.params.set_trainable(|name| !frozen(part_of(name)))?;
+        model.params.set_trainable(|name| match name.starts_with(amplifier::PREFIX) {
+            true => strength.is_some(),
+            false => !frozen(part_of(name)),
+        })?;
         let limits = Limits {
             cutoff: shared.cutoff,
             drop_long: shared.long == "drop",
@@ -94,7 +103,9 @@ impl Session {
         columns: &Columns,
         make: impl Fn(Encoded) -> Option<T>,
     ) -> Result<Split<T>, OpError> {
-        let all = rows::read(&cx.table(slot)?, columns)?;
+        let table = cx.table(slot)?;
+        let all = rows::read(&table, columns)?;
+        let teaching = shared.amplify.as_ref().map(|a| a.teaching(&table, cx.threads)).transpose()?;
         let mut order: Vec<usize> = (0..all.len()).collect();
         if let Some(most) = shared.max_rows.filter(|&most| most < all.len()) {
             order = permutation(all.len(), cx.seed);
@@ -122,14 +133,23 @@ impl Session {
         for (row, why) in lost {
             cx.fates.push(Fate { row: chosen[row].name.clone(), what: "dropped".into(), why });
         }
-        let (mut rows, mut held_out) = (Vec::new(), Vec::new());
-        for encoded in encoded {
-            let side = if encoded.row < training { &mut rows } else { &mut held_out };
+        let (mut rows, mut held_out, mut teachers) = (Vec::new(), Vec::new(), 0);
+        for mut encoded in encoded {
+            let train = encoded.row < training;
+            if train && teaching.as_ref().is_some_and(|t| t[order[encoded.row]]) {
+                encoded.examples.iter_mut().for_each(|e| e.sample.teaches = true);
+                teachers += 1;
+            }
+            let side = if train { &mut rows } else { &mut held_out };
             side.extend(make(encoded));
         }
         if rows.is_empty() {
             return Err(OpError::new("E0711", format!("no row with a trainable label is left of {}", all.len()))
                 .help("look at the dropped rows with `trace`; a `cutoff` shorter than the prompts leaves no reply"));
+        }
+        if teaching.is_some() {
+            needs_a_teacher(teachers)?;
+            cx.counts.insert("amplifier learns from".into(), teachers as u64);
         }
         cx.counts.insert("trained on".into(), rows.len() as u64);
         cx.counts.insert("held out".into(), held_out.len() as u64);
@@ -195,6 +215,9 @@ impl Session {
             let (loss, eval_loss) = (last(|r| r.loss), last(|r| r.eval_loss));
             let steps = records.last().map_or(0, |r| r.step);
             meta.insert("training".into(), json!({ "steps": steps, "loss": loss, "eval_loss": eval_loss }));
+            if let Some(amplifier) = &self.model.amplifier {
+                meta.insert("amplifier".into(), serde_json::to_value(amplifier.strength)?);
+            }
         }
         // The log tells clock times: it goes with the model and is no part of what the model is.
         let attached = Some("training".into());

@@ -69,6 +69,7 @@ struct Args {
     packing: bool,
     loss: String,
     per_device: Option<usize>,
+    history: bool,
     smoothing: f64,
     cells: Option<String>,
     cells_weight: f64,
@@ -91,6 +92,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
         _ => Scaling::TokenMean,
     };
+    if args.history {
+        cx.say("history: true has no effect here: rows of instruction and output have one turn");
+    }
     let session = Session::open(cx, &args.shared)?;
     let blocks = session.model.blocks.len();
     if let Some(after) = args.cells_after.filter(|after| !(1..=blocks).contains(after)) {
