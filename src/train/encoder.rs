@@ -8,13 +8,15 @@ use rayon::prelude::*;
 
 use super::examples::{Example, Gallery};
 use super::micro::label_count;
-use super::picture::Processor;
 use super::rows::{Medium, TextRow};
-use super::text::Text;
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
-use crate::model::Config;
+use crate::data::media;
 use crate::model::collate::{IGNORE, Pixels, Sample};
+use crate::model::encode::{self, SftOptions, encode_replies, encode_sft};
+use crate::model::processor::{PixelLimits, regularize};
+use crate::model::template::{IMAGE, VIDEO};
+use crate::model::{Config, Picture, Processor, Tokenizer};
 
 /// What bounds an encoded row.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct Limits {
     pub cutoff: usize,
     /// Longer rows are dropped, not cut.
     pub drop_long: bool,
+    /// The last reply of a conversation alone is learned.
+    pub history: bool,
     /// System prompt instead of the template's.
     pub system: Option<String>,
     /// Least and most pixels of an image before the model's processor.
@@ -41,6 +45,7 @@ impl Default for Limits {
         Self {
             cutoff: 8192,
             drop_long: false,
+            history: false,
             system: None,
             pixels: (Some(1024), Some(589_824)),
             video_pixels: (Some(256), Some(65_536)),
@@ -66,10 +71,13 @@ pub type EncodedRows = (Vec<Encoded>, Gallery, Vec<(usize, String)>);
 
 /// Encodes rows for one model.
 pub struct Encoder {
-    text: Text,
+    tokenizer: Tokenizer,
     processor: Processor,
+    /// Sizes to which pictures are brought before the processor's own.
+    before: PixelLimits,
     config: Config,
-    limits: Limits,
+    /// What bounds a row.
+    pub limits: Limits,
 }
 
 impl Encoder {
@@ -79,8 +87,12 @@ impl Encoder {
     /// `E0501` when a file is absent, `E0503` when it cannot be read.
     pub fn open(folder: &Path, config: &Config, limits: Limits) -> Result<Self, OpError> {
         Ok(Self {
-            text: Text::open(folder)?,
-            processor: Processor::open(folder, config, &limits)?,
+            tokenizer: Tokenizer::load(folder)?,
+            processor: Processor::load(folder)?,
+            before: PixelLimits {
+                max: limits.pixels.1.map_or(usize::MAX, |most| most as usize),
+                min: limits.pixels.0.map_or(1, |least| least as usize),
+            },
             config: config.clone(),
             limits,
         })
@@ -88,7 +100,7 @@ impl Encoder {
 
     /// Returns the id that fills rows.
     pub fn pad(&self) -> i64 {
-        self.text.pad
+        self.tokenizer.pad_id
     }
 
     /// Encodes rows, in parallel; each distinct picture is read and resized once.
@@ -132,8 +144,13 @@ impl Encoder {
 
     fn pixels(&self, medium: &Medium, video: bool, blobs: &dyn Blobs) -> Result<Pixels, String> {
         let digest = Digest::parse(&medium.digest).ok_or_else(|| format!("`{}` is no picture", medium.digest))?;
-        let bytes = blobs.get(digest).map_err(|e| e.message)?;
-        if video { self.processor.video(&bytes, &medium.media) } else { self.processor.image(&bytes) }
+        if video {
+            let media = &medium.media;
+            return Err(format!("a video file ({media}) cannot be decoded here: give its frames as `images`"));
+        }
+        let (_, picture) = media::decode(&blobs.get(digest).map_err(said)?)?;
+        let picture = regularize(&Picture::from_image(picture), self.before).map_err(said)?;
+        self.processor.image(&picture).map_err(said)
     }
 
     fn row(
@@ -148,51 +165,61 @@ impl Encoder {
         };
         let (images, videos) = (find(&row.images)?, find(&row.videos)?);
         let merge = self.config.vision.merge;
-        let units = |number: &usize| (gallery.grid(*number).iter().product::<i64>() / (merge * merge)) as usize;
-        let image_tokens: Vec<usize> = images.iter().map(units).collect();
-        let video_tokens: Vec<usize> = videos.iter().map(units).collect();
-        let content = expand(&row.prompt, &image_tokens, &video_tokens)?;
-        let system = row.system.as_ref().or(self.limits.system.as_ref());
-        let mut prompt = self.text.prompt(system.map(String::as_str), &content)?;
-        let mut replies = row.replies.iter().map(|r| self.text.reply(r)).collect::<Result<Vec<_>, _>>()?;
-        let cut = self.cut(&mut prompt, &mut replies, image_tokens.iter().chain(&video_tokens).sum())?;
-        let cells = row.cells.as_ref().map(|texts| self.cells(texts, image_tokens.iter().sum()).map(Arc::new));
+        let units = |number: &usize| gallery.grid(*number).iter().product::<i64>() / (merge * merge);
+        let tokens = |numbers: &[usize]| numbers.iter().map(units).collect::<Vec<i64>>();
+        let (image_tokens, video_tokens) = (tokens(&images), tokens(&videos));
+        let made = self.encoded(row, &image_tokens, &video_tokens)?;
+        let whole = made.iter().map(|e| e.full_len).max().unwrap_or(0);
+        let cut = whole > self.limits.cutoff;
+        let limit = format!("{whole} tokens are more than the cutoff {}", self.limits.cutoff);
+        if cut && self.limits.drop_long {
+            return Err(limit);
+        }
+        let media: i64 = image_tokens.iter().chain(&video_tokens).sum();
+        let shown = |e: &encode::Encoded| {
+            let visual = |id: &&i64| **id == self.config.image_id || **id == self.config.video_id;
+            e.ids.iter().filter(visual).count() as i64
+        };
+        if made.iter().any(|e| shown(e) != media) {
+            let own = "the text holds picture tokens of its own: pictures are placed with `<image>`".to_owned();
+            return Err(if cut { format!("{limit}, and the cut would go through a picture") } else { own });
+        }
+        let cells =
+            row.cells.as_ref().map(|texts| self.cells(texts, image_tokens.iter().sum::<i64>() as usize).map(Arc::new));
         let cells = cells.transpose()?;
-        let shared = prompt.iter().rposition(|&id| id == self.config.vision_end_id).map_or(0, |last| last + 1);
-        let example = |reply: Vec<i64>| {
-            let labels = vec![IGNORE; prompt.len()].into_iter().chain(reply.iter().copied()).collect();
-            let ids = prompt.iter().copied().chain(reply).collect();
-            let sample = Sample { name: row.name.clone(), ids, labels, ..Sample::default() };
+        let example = |made: encode::Encoded| {
+            let prompt = made.labels.iter().position(|&label| label != IGNORE).unwrap_or(made.ids.len());
+            let last = made.ids[..prompt].iter().rposition(|&id| id == self.config.vision_end_id);
+            let sample = Sample { name: row.name.clone(), ids: made.ids, labels: made.labels, ..Sample::default() };
+            let shared = last.map_or(0, |last| last + 1);
             Example { sample, images: images.clone(), videos: videos.clone(), shared, cells: cells.clone() }
         };
-        let examples: Vec<Example> = replies.into_iter().map(example).collect();
+        let examples: Vec<Example> = made.into_iter().map(example).collect();
         if examples.iter().any(|e| label_count(&e.sample) == 0) {
             return Err(format!("no token of the reply is left within {} tokens", self.limits.cutoff));
         }
         Ok(Encoded { row: number, examples, cut })
     }
 
-    /// Cuts prompt and replies to the cutoff as LLaMA-Factory does; says whether anything was cut.
-    fn cut(&self, prompt: &mut Vec<i64>, replies: &mut [Vec<i64>], media_tokens: usize) -> Result<bool, String> {
-        let longest = replies.iter().map(Vec::len).max().unwrap_or(0);
-        let whole = prompt.len() + longest;
-        if whole <= self.limits.cutoff {
-            return Ok(false);
+    /// Returns ids and labels of a row, for each of its replies.
+    fn encoded(&self, row: &TextRow, images: &[i64], videos: &[i64]) -> Result<Vec<encode::Encoded>, String> {
+        let options = SftOptions {
+            cutoff: self.limits.cutoff,
+            mask_history: self.limits.history,
+            system: row.system.clone().or_else(|| self.limits.system.clone()),
+            ..SftOptions::default()
+        };
+        let mut messages = row.messages.clone();
+        place_media(&mut messages, images.len(), videos.len());
+        match &row.replies[..] {
+            [] => return Err("the conversation does not end with a reply".to_owned()),
+            [reply] if messages.len() > 1 => {
+                messages.push(("assistant".to_owned(), reply.clone()));
+                encode_sft(&self.tokenizer, &messages, images, videos, &options).map(|made| vec![made])
+            }
+            replies => encode_replies(&self.tokenizer, &messages, replies, images, videos, &options),
         }
-        if self.limits.drop_long {
-            return Err(format!("{whole} tokens are more than the cutoff {}", self.limits.cutoff));
-        }
-        let (source, target) = shares(prompt.len(), longest, self.limits.cutoff);
-        prompt.truncate(source);
-        replies.iter_mut().for_each(|reply| reply.truncate(target));
-        let left = prompt.iter().filter(|&&id| id == self.config.image_id || id == self.config.video_id).count();
-        if left != media_tokens {
-            return Err(format!(
-                "{whole} tokens are more than the cutoff {}, and the cut would go through a picture",
-                self.limits.cutoff
-            ));
-        }
-        Ok(true)
+        .map_err(said)
     }
 
     /// Returns the tokens of each cell's text, as they stand inside a sentence: after a blank.
@@ -200,39 +227,25 @@ impl Encoder {
         if texts.len() != tokens {
             return Err(format!("{} texts for {tokens} image tokens", texts.len()));
         }
-        texts.iter().map(|t| if t.is_empty() { Ok(Vec::new()) } else { self.text.ids(&format!(" {t}")) }).collect()
+        let ids = |text: &String| match text.as_str() {
+            "" => Ok(Vec::new()),
+            text => self.tokenizer.ids(&format!(" {text}")).map_err(said),
+        };
+        texts.iter().map(ids).collect()
     }
 }
 
-/// Returns how many tokens of prompt and reply are kept.
-///
-/// # Source
-/// `infer_seqlen` of LLaMA-Factory (`data/processor/processor_utils.py`); exact for `infer_seqlen` of the goldens.
-pub fn shares(prompt: usize, reply: usize, cutoff: usize) -> (usize, usize) {
-    let most = if reply * 2 < cutoff {
-        cutoff
-    } else if prompt * 2 < cutoff {
-        cutoff - prompt
-    } else {
-        (cutoff as f64 * (reply as f64 / (prompt + reply) as f64)) as usize
-    };
-    let target = most.min(reply);
-    (cutoff.saturating_sub(target).min(prompt), target)
-}
-
-/// Puts the placeholders of pictures and videos into a prompt: where it says `<image>` and `<video>`, else before it.
-fn expand(prompt: &str, images: &[usize], videos: &[usize]) -> Result<String, String> {
-    let mut text = prompt.to_owned();
-    for (word, token, counts) in [("<video>", "<|video_pad|>", videos), ("<image>", "<|image_pad|>", images)] {
-        let places = text.matches(word).count();
-        if places == 0 {
-            text.insert_str(0, &word.repeat(counts.len()));
-        } else if places != counts.len() {
-            return Err(format!("the prompt has {places} `{word}`, the row {} of them", counts.len()));
-        }
-        for count in counts {
-            text = text.replacen(word, &format!("<|vision_start|>{}<|vision_end|>", token.repeat(*count)), 1);
+/// Puts a marker for each picture and video before the conversation where no message has one.
+fn place_media(messages: &mut [(String, String)], images: usize, videos: usize) {
+    for (marker, count) in [(VIDEO, videos), (IMAGE, images)] {
+        if messages.iter().all(|(_, text)| !text.contains(marker))
+            && let Some((_, first)) = messages.first_mut()
+        {
+            first.insert_str(0, &marker.repeat(count));
         }
     }
-    Ok(text)
+}
+
+fn said(e: OpError) -> String {
+    e.message
 }

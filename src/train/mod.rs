@@ -1,7 +1,7 @@
 //! Training: schedules, data order, losses, the optimizer, checkpoints, and the loop that puts them together.
 //!
 //! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `run` with `log` and `checkpoint` → `rows`,
-//! `text`, `picture`, `encoder`, `examples`, `micro` → `sft`, `preference`; `score` and `scorer` read models without training them.
+//! `encoder`, `examples`, `micro` → `sft`, `preference`; `score` and `scorer` read models without training them.
 
 pub mod checkpoint;
 pub mod clip;
@@ -13,7 +13,6 @@ pub mod loss;
 pub mod micro;
 pub mod optim;
 pub mod order;
-pub mod picture;
 pub mod preference;
 pub mod rows;
 pub mod run;
@@ -22,4 +21,3 @@ pub mod score;
 pub mod scorer;
 pub mod sft;
 pub mod split;
-pub mod text;

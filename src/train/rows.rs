@@ -22,9 +22,9 @@ pub struct TextRow {
     pub name: String,
     /// System prompt of its own.
     pub system: Option<String>,
-    /// What the user says.
-    pub prompt: String,
-    /// What the model is to say: one text, or better and worse.
+    /// What is said before the reply: role and text of each message, the prompt last.
+    pub messages: Vec<(String, String)>,
+    /// What the model is to say: one text, or better and worse; none where a conversation ends without a reply.
     pub replies: Vec<String>,
     /// Pictures in order.
     pub images: Vec<Medium>,
@@ -41,36 +41,48 @@ pub struct Columns<'a> {
     pub prompt: Vec<&'a str>,
     /// One reply each.
     pub replies: Vec<&'a str>,
+    /// A list of `role` and `content` that is read instead where there is such a column and no first prompt column.
+    pub messages: Option<&'a str>,
     /// A list of texts, one per image token.
     pub cells: Option<&'a str>,
 }
 
 impl Columns<'_> {
-    /// `instruction`, `input` → `output`.
+    /// `instruction`, `input` → `output`; or `messages`.
     pub fn sft(cells: Option<&str>) -> Columns<'_> {
-        Columns { prompt: vec!["instruction", "input"], replies: vec!["output"], cells }
+        Columns { prompt: vec!["instruction", "input"], replies: vec!["output"], messages: Some("messages"), cells }
     }
 
     /// `prompt` → `chosen`, `rejected`.
     pub fn pairs() -> Self {
-        Columns { prompt: vec!["prompt"], replies: vec!["chosen", "rejected"], cells: None }
+        Columns { prompt: vec!["prompt"], replies: vec!["chosen", "rejected"], messages: None, cells: None }
+    }
+
+    /// Says whether the rows of a table are whole conversations.
+    pub fn conversations(&self, table: &Table) -> bool {
+        let there = |name: &&str| table.column(name).is_ok();
+        self.messages.as_ref().is_some_and(there) && !self.prompt.first().is_some_and(there)
     }
 }
 
-/// Reads all rows of a table. The first prompt column and all reply columns must be there; `input`, `system`, `images`, `image`,
-/// `video` and `id` are read where they are.
+/// Reads all rows of a table. The first prompt column and all reply columns must be there, or the messages; `input`, `system`,
+/// `images`, `image`, `video` and `id` are read where they are.
 ///
 /// # Errors
 /// `E0301` naming the column that is not there.
 pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
     let optional = |name: &str| table.column(name).ok();
-    let prompts = columns.prompt.iter().enumerate().filter_map(|(i, name)| match (i, table.column(name)) {
-        (_, Ok(column)) => Some(Ok(column)),
-        (0, Err(e)) => Some(Err(e)),
-        _ => None,
-    });
+    let talk = columns.messages.filter(|_| columns.conversations(table)).map(|name| table.column(name)).transpose()?;
+    let texts = talk.is_none();
+    let prompts =
+        columns.prompt.iter().filter(|_| texts).enumerate().filter_map(|(i, name)| match (i, table.column(name)) {
+            (_, Ok(column)) => Some(Ok(column)),
+            (0, Err(e)) => Some(Err(e)),
+            _ => None,
+        });
     let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
-    let replies = columns.replies.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+    let replies =
+        columns.replies.iter().filter(|_| texts).map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
     let cells = columns.cells.map(|name| table.column(name)).transpose()?;
     let (id, system) = (optional("id"), optional("system"));
     let images: Vec<_> = ["images", "image"].iter().filter_map(|name| optional(name)).collect();
@@ -83,14 +95,25 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
         let media = |columns: &[&arrow::array::ArrayRef]| -> Vec<Medium> {
             columns.iter().flat_map(|c| media_of(&Cell::read(c.as_ref(), row))).collect()
         };
+        let mut messages = match talk {
+            Some(column) => conversation(&Cell::read(column.as_ref(), row)),
+            None => asked(&said.join("\n")),
+        };
+        let mut replies: Vec<String> = replies.iter().map(|c| text(Cell::read(c.as_ref(), row))).collect();
+        replies.extend(messages.pop_if(|(role, _)| role == "assistant").map(|(_, reply)| reply));
+        let own_system = messages.first().filter(|(role, _)| role == "system").map(|(_, text)| text.clone());
+        messages.drain(..usize::from(own_system.is_some()));
         TextRow {
             name: id
                 .map(|c| text(Cell::read(c.as_ref(), row)))
                 .filter(|n| !n.is_empty())
                 .unwrap_or_else(|| row.to_string()),
-            system: system.map(|c| text(Cell::read(c.as_ref(), row))).filter(|s| !s.is_empty()),
-            prompt: said.join("\n"),
-            replies: replies.iter().map(|c| text(Cell::read(c.as_ref(), row))).collect(),
+            system: own_system.or_else(|| {
+                let system = system.map(|c| text(Cell::read(c.as_ref(), row)));
+                system.filter(|s| !s.is_empty())
+            }),
+            messages,
+            replies,
             images: media(&images),
             videos: media(&video.into_iter().collect::<Vec<_>>()),
             cells: cells.and_then(|c| match Cell::read(c.as_ref(), row) {
@@ -107,6 +130,22 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
         }
     });
     Ok(rows.collect())
+}
+
+/// Returns a conversation of one message.
+pub fn asked(prompt: &str) -> Vec<(String, String)> {
+    vec![("user".to_owned(), prompt.to_owned())]
+}
+
+/// Returns role and text of each message of a cell; what a tool says is an observation.
+fn conversation(cell: &Cell) -> Vec<(String, String)> {
+    let Cell::List(messages) = cell else { return Vec::new() };
+    let field = |message: &Cell, name: &str| message.field(name).map(|c| c.text().into_owned()).unwrap_or_default();
+    let role = |message: &Cell| match field(message, "role").as_str() {
+        "tool" => "observation".to_owned(),
+        role => role.to_owned(),
+    };
+    messages.iter().map(|message| (role(message), field(message, "content"))).collect()
 }
 
 /// Returns the pictures of a cell: a list of them, or one.

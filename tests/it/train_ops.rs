@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::{Digest, OpError};
-use rbpipe::engine::{Artifact, Context, Output, Store, dataset};
+use rbpipe::engine::record::{self, Record};
+use rbpipe::engine::{Artifact, Context, Output, Store, dataset, publish};
 use rbpipe::ops::BUILTINS;
+use rbpipe::train::encoder::{Encoder, Limits};
+use rbpipe::train::rows::TextRow;
 use serde_json::{Value as Json, json};
 
 /// A store and a scratch folder, in which operators are run one by one.
@@ -23,6 +26,35 @@ impl Bench {
     }
 
     fn run(&self, name: &str, args: Json, inputs: &[(&str, &Artifact)]) -> Result<Artifact, OpError> {
+        self.run_with(name, args, json!({ "log": 1 }), inputs).0
+    }
+
+    /// Runs an operator under some `with`; also returns what it said.
+    fn run_with(
+        &self,
+        name: &str,
+        args: Json,
+        with: Json,
+        inputs: &[(&str, &Artifact)],
+    ) -> (Result<Artifact, OpError>, Vec<String>) {
+        let said = std::sync::Mutex::new(Vec::new());
+        let emit = |event: &str, fields: Json| {
+            if event == "node_log" {
+                said.lock().expect("nobody panicked").push(fields["text"].as_str().expect("a text").to_owned());
+            }
+        };
+        let made = self.made(name, args, with, inputs, &emit);
+        (made, said.into_inner().expect("nobody panicked"))
+    }
+
+    fn made(
+        &self,
+        name: &str,
+        args: Json,
+        with: Json,
+        inputs: &[(&str, &Artifact)],
+        emit: &(dyn Fn(&str, Json) + Sync),
+    ) -> Result<Artifact, OpError> {
         let mark = format!("op {name}(");
         let op =
             BUILTINS.iter().find(|b| b.spec.signature.contains(&mark)).unwrap_or_else(|| panic!("no operator {name}"));
@@ -31,7 +63,7 @@ impl Bench {
         let mut cx = Context {
             args,
             inputs: inputs.iter().map(|(slot, a)| ((*slot).to_owned(), (*a).clone())).collect(),
-            with: json!({ "log": 1 }),
+            with,
             store: &self.store,
             scratch: scratch.path().to_owned(),
             folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes"),
@@ -40,7 +72,7 @@ impl Bench {
             stream: Digest::of(b"test"),
             threads: 2,
             checkpoints: None,
-            emit: &|_, _| {},
+            emit,
             cancelled: &cancelled,
             fates: Vec::new(),
             counts: BTreeMap::new(),
@@ -50,9 +82,13 @@ impl Bench {
         Ok(match output {
             Output::Artifact(artifact) => artifact,
             Output::Table(table) => dataset::save(&self.store, &table)?,
-            Output::Folder { kind, meta, path, attached: _ } => {
+            Output::Folder { kind, meta, path, attached } => {
                 let mut artifact = Artifact { kind, meta, files: BTreeMap::new() };
                 self.take(&scratch.path().join(path), PathBuf::new(), &mut artifact)?;
+                let inner = attached.unwrap_or_else(|| PathBuf::from("none"));
+                for (path, file) in &mut artifact.files {
+                    file.attached = Path::new(path).starts_with(&inner);
+                }
                 artifact
             }
         })
@@ -121,6 +157,18 @@ fn rows(bench: &Bench, path: &str, columns: Json) -> Artifact {
     bench.run("data.jsonl", args, &[]).expect("the vendored rows load")
 }
 
+/// A fresh tiny model with a tokenizer.
+fn fresh(bench: &Bench, tokenizer: &Artifact) -> Artifact {
+    let random = json!({ "config": config(), "tokenizer": { "$input": "tokenizer" }, "dtype": "f32" });
+    bench.run("model.random", random, &[("tokenizer", tokenizer)]).unwrap()
+}
+
+/// A fresh tiny model whose tokenizer knows the rows.
+fn base(bench: &Bench, rows: &Artifact) -> Artifact {
+    let texts = json!({ "on": ["instruction", "output"], "vocab": 600 });
+    fresh(bench, &bench.run("train.tokenizer", texts, &[("d", rows)]).unwrap())
+}
+
 fn losses(bench: &Bench, model: &Artifact, key: &str) -> Vec<f64> {
     let log = bench.text(model, "training/log.jsonl");
     log.lines().filter_map(|line| serde_json::from_str::<Json>(line).expect("JSON")[key].as_f64()).collect()
@@ -154,8 +202,7 @@ fn a_model_is_made_trained_aligned_and_scored() {
         .unwrap();
     assert_eq!(tokenizer, again, "the same texts give the same tokenizer");
 
-    let random = json!({ "config": config(), "tokenizer": { "$input": "tokenizer" }, "dtype": "f32" });
-    let base = bench.run("model.random", random, &[("tokenizer", &tokenizer)]).unwrap();
+    let base = fresh(&bench, &tokenizer);
     let tuned = bench.run("train.sft", sft_args(30), &[("m", &base), ("data", &sft_rows)]).unwrap();
     let loss = losses(&bench, &tuned, "loss");
     assert!(loss.len() == 30 && loss[29] < 0.7 * loss[0], "{loss:?}");
@@ -195,6 +242,180 @@ fn a_model_is_made_trained_aligned_and_scored() {
     };
     let value = score(&aligned).meta["value"].as_f64().unwrap();
     assert!((0.0..=1.0).contains(&value));
+}
+
+#[test]
+fn an_expert_gets_an_amplifier() {
+    let bench = Bench::new();
+    let data = host_rows(&bench);
+    let base = base(&bench, &data);
+    let train =
+        |change: Json, m: &Artifact| bench.run("train.sft", with(sft_args(6), change), &[("m", m), ("data", &data)]);
+    let expert = train(json!({ "amplify": { "gain": 3.0, "attention": 0.5, "on": null } }), &base).unwrap();
+    assert_eq!(expert.meta["amplifier"], json!({ "gain": 3.0, "attention": 0.5 }));
+    let gate = |model: &Artifact| bench.store.read(model.files["amplifier.safetensors"].digest).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.safetensors"), gate(&expert)).unwrap();
+    let weights = rbpipe::model::weights::read(&folder.path().join("a.safetensors")).unwrap();
+    let learned = weights["amplifier.gate.2.weight"].abs().max().double_value(&[]);
+    assert!(learned > 1e-4, "the gate moved from its zeros: {learned}");
+
+    let second = train(json!({}), &expert).unwrap();
+    assert_eq!(gate(&second), gate(&expert), "it is kept as it is where nobody asks for more");
+    assert_ne!(second.files["model.safetensors"], expert.files["model.safetensors"]);
+    let third = train(json!({ "amplify": { "gain": 3.0, "attention": 0.5, "on": null } }), &expert).unwrap();
+    assert_ne!(gate(&third), gate(&expert));
+    assert!(!train(json!({}), &base).unwrap().files.contains_key("amplifier.safetensors"));
+
+    let never = json!({ "binary": ["==", { "col": "risk" }, { "lit": "none such" }] });
+    let unknown = json!({ "binary": ["==", { "col": "danger" }, { "lit": "high" }] });
+    for (amplify, word) in [
+        (json!({ "gain": 0.5, "attention": null, "on": null }), "gain: 0.5"),
+        (json!({ "gain": null, "attention": null, "on": never }), "none of the training rows"),
+        (json!({ "gain": null, "attention": null, "on": unknown }), "danger"),
+    ] {
+        let error = train(json!({ "amplify": amplify }), &base).expect_err("refused");
+        assert!(error.message.contains(word) && error.help.is_some(), "{error:?}");
+    }
+}
+
+fn host_rows(bench: &Bench) -> Artifact {
+    rows(
+        bench,
+        "data/tabletop/raw/host.jsonl",
+        json!([
+            { "name": "id", "type": "Str" }, { "name": "instruction", "type": "Str" }, { "name": "output", "type": "Str" },
+            { "name": "images", "type": "[Image]" }, { "name": "risk", "type": "Str" },
+        ]),
+    )
+}
+
+#[test]
+fn options_are_followed_refused_or_spoken_of() {
+    let bench = Bench::new();
+    let data = host_rows(&bench);
+    let base = base(&bench, &data);
+    let train = |change: Json, with: Json| {
+        bench.run_with("train.sft", self::with(sft_args(2), change), with, &[("m", &base), ("data", &data)])
+    };
+    // As the default profile of the mission's recipe has it.
+    let usual = json!({
+        "gpus": 0, "shard": "none", "attention": "sdpa", "checkpoint": 50, "log": 5, "timeout": 1800.0, "retries": 1,
+    });
+    let (plain, said) = train(json!({}), usual.clone());
+    let plain = plain.unwrap();
+    assert_eq!(said, Vec::<String>::new());
+    let (same, said) = train(
+        json!({ "history": true, "thinking": true }),
+        with(usual.clone(), json!({ "attention": "flash", "offload": true, "workers": 1 })),
+    );
+    assert_eq!(same.unwrap().digest(), plain.digest(), "none of it changes the result");
+    for name in ["history", "thinking", "attention", "offload"] {
+        assert!(said.iter().any(|line| line.starts_with(name) && line.contains("no effect here")), "{name}: {said:?}");
+    }
+    for (change, word) in [(json!({ "gpus": 2 }), "gpus: 2"), (json!({ "shard": "zero2" }), "zero2")] {
+        let error = train(json!({}), with(usual.clone(), change)).0.expect_err("refused");
+        assert!(error.code == "E0712" && error.message.contains(word) && error.help.is_some(), "{error:?}");
+    }
+}
+
+#[test]
+fn conversations_are_learned_as_rows_are() {
+    let bench = Bench::new();
+    let data = host_rows(&bench);
+    let base = base(&bench, &data);
+    let talk = bench.run("data.layout", json!({ "to": "messages" }), &[("d", &data)]).unwrap();
+    let columns = json!({ "columns": ["instruction", "output"] });
+    let talk = bench.run("data.drop", columns, &[("d", &talk)]).unwrap();
+    let train = |data: &Artifact| bench.run("train.sft", sft_args(3), &[("m", &base), ("data", data)]).unwrap();
+    assert_eq!(train(&talk).digest(), train(&data).digest());
+}
+
+#[test]
+fn a_conversation_is_learned_in_all_replies_or_the_last() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/dev/model");
+    let config = rbpipe::model::Config::load(&folder).unwrap();
+    let tokenizer = rbpipe::model::Tokenizer::load(&folder).unwrap();
+    let store = Bench::new();
+    let message = |role: &str, text: &str| (role.to_owned(), text.to_owned());
+    let talk = vec![message("user", "hello"), message("assistant", "good day"), message("user", "and now?")];
+    let row = |messages: Vec<(String, String)>, replies: &[&str]| TextRow {
+        name: "talk".into(),
+        system: None,
+        messages,
+        replies: replies.iter().map(|&r| r.to_owned()).collect(),
+        images: Vec::new(),
+        videos: Vec::new(),
+        cells: None,
+    };
+    let learned = |history: bool, row: &TextRow| -> Result<String, String> {
+        let limits = Limits { history, ..Limits::default() };
+        let encoder = Encoder::open(&folder, &config, limits).unwrap();
+        let (encoded, _, lost) = encoder.encode(std::slice::from_ref(row), &store.store, &|_| {}).unwrap();
+        if let Some((_, why)) = lost.into_iter().next() {
+            return Err(why);
+        }
+        let sample = &encoded[0].examples[0].sample;
+        let labels: Vec<i64> = sample.labels.iter().copied().filter(|&l| l != rbpipe::model::collate::IGNORE).collect();
+        let whole = tokenizer.text(&sample.ids, false).unwrap();
+        assert!(
+            whole.contains("hello") && whole.contains("good day") && whole.ends_with("later<|im_end|>\n"),
+            "{whole}"
+        );
+        Ok(tokenizer.text(&labels, false).unwrap())
+    };
+    let whole = row(talk.clone(), &["later"]);
+    assert_eq!(learned(false, &whole).unwrap(), "good day<|im_end|>\nlater<|im_end|>\n");
+    assert_eq!(learned(true, &whole).unwrap(), "later<|im_end|>\n");
+    let open = row(talk[..1].to_vec(), &[]);
+    assert!(learned(false, &open).unwrap_err().contains("does not end with a reply"));
+    let odd = row(vec![talk[0].clone(), talk[2].clone()], &["later"]);
+    let why = learned(false, &odd).unwrap_err();
+    assert!(why.contains("messages") || why.contains("roles"), "{why}");
+}
+
+#[test]
+fn two_trainings_are_the_same_model() {
+    let bench = Bench::new();
+    let data = host_rows(&bench);
+    let base = base(&bench, &data);
+    let amplify = json!({ "amplify": { "gain": null, "attention": 0.5, "on": null } });
+    let train =
+        || bench.run("train.sft", with(sft_args(3), amplify.clone()), &[("m", &base), ("data", &data)]).unwrap();
+    let (first, second) = (train(), train());
+    assert_eq!(first.digest(), second.digest());
+    let log = first.files["training/log.jsonl"];
+    assert!(log.attached && bench.text(&first, "training/log.jsonl").contains("seconds"), "clock times go beside it");
+    assert!(!first.files["model.safetensors"].attached);
+
+    // A record keeps attachments, and does without them when they are lost.
+    let key = Digest::of(b"a training");
+    let outputs = BTreeMap::from([(String::new(), bench.store.put_artifact(&first).unwrap())]);
+    assert_eq!(outputs[""], first.digest());
+    let record = Record {
+        key,
+        outputs,
+        attachments: BTreeMap::from([(String::new(), first.attachments())]),
+        preimage: serde_json::Map::new(),
+        seconds: 1.0,
+        rows: None,
+        bytes: first.bytes(),
+        counts: BTreeMap::new(),
+        fates: None,
+        name: "tuned".into(),
+        made: "today".into(),
+        build: "this".into(),
+    };
+    record::publish(&bench.store, &record).unwrap();
+    let found = |why: &str| record::lookup(&bench.store, key).unwrap_or_else(|| panic!("{why}")).1[""].clone();
+    assert_eq!(found("a record"), first);
+    let folder = bench.root.path().join("out/tuned");
+    publish::publish(&bench.store, &found("a record"), &folder, json!({}), false).unwrap();
+    assert!(folder.join("training/loss.svg").is_file() && folder.join("amplifier.safetensors").is_file());
+    std::fs::remove_file(bench.store.path(log.digest)).unwrap();
+    let without = found("a log is no reason to train again");
+    assert!(!without.files.contains_key("training/log.jsonl"));
+    assert_eq!(without.digest(), first.digest());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::model::collate::{IGNORE, Sample};
 use crate::model::{Likelihood, QwenVl, Tokenizer, generate, guard, score_prompts, set_threads};
 use crate::ops::fuse::two_tier::Fusion;
 use crate::train::encoder::{Encoder, Limits};
-use crate::train::rows::{Medium, TextRow};
+use crate::train::rows::{Medium, TextRow, asked};
 
 /// Prompts generated side by side, at most.
 const BATCH: usize = 64;
@@ -62,7 +62,7 @@ impl Local {
         let row = |(i, (system, text, pictures)): (usize, &(Option<&str>, &str, Vec<&Picture>))| TextRow {
             name: i.to_string(),
             system: system.map(str::to_owned),
-            prompt: (*text).to_owned(),
+            messages: asked(text),
             replies: vec![String::new()],
             images: pictures.iter().map(|p| Medium { digest: p.digest.hex(), media: p.media.clone() }).collect(),
             videos: Vec::new(),

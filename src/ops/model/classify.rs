@@ -43,7 +43,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
 
     use crate::ops::rows::drop_rows;
     use crate::train::encoder::Limits;
-    use crate::train::rows::{TextRow, pictures};
+    use crate::train::rows::{TextRow, asked, pictures};
     use crate::train::scorer::Scorer;
 
     #[derive(serde::Deserialize)]
@@ -66,7 +66,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         .map(|(i, images)| TextRow {
             name: i.to_string(),
             system: None,
-            prompt: declared.prompt.trim().to_owned(),
+            messages: asked(declared.prompt.trim()),
             replies: declared.into.clone(),
             images,
             videos: Vec::new(),

@@ -46,8 +46,8 @@ pub struct Split<T> {
 
 impl Session {
     /// Lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
-    /// tokenizer and processor.
-    pub fn open(cx: &Context, shared: &Shared) -> Result<Self, OpError> {
+    /// tokenizer and processor; with `history`, the last reply of a conversation alone is learned.
+    pub fn open(cx: &Context, shared: &Shared, history: bool) -> Result<Self, OpError> {
         machine::check(cx, shared)?;
         set_threads(cx.threads);
         let strength = shared.amplify.as_ref().map(Amplify::strength).transpose()?;
@@ -65,6 +65,7 @@ impl Session {
         let limits = Limits {
             cutoff: shared.cutoff,
             drop_long: shared.long == "drop",
+            history,
             system: shared.system.clone(),
             pixels: (shared.pixels.from, shared.pixels.to),
             video_pixels: (shared.video_pixels.from, shared.video_pixels.to),
@@ -105,6 +106,9 @@ impl Session {
     ) -> Result<Split<T>, OpError> {
         let table = cx.table(slot)?;
         let all = rows::read(&table, columns)?;
+        if self.encoder.limits.history && !columns.conversations(&table) {
+            cx.say("history: true has no effect here: rows of instruction and output have one turn");
+        }
         let teaching = shared.amplify.as_ref().map(|a| a.teaching(&table, cx.threads)).transpose()?;
         let mut order: Vec<usize> = (0..all.len()).collect();
         if let Some(most) = shared.max_rows.filter(|&most| most < all.len()) {

@@ -18,7 +18,8 @@ pub static SFT: Builtin = Builtin {
 ## Fine-tunes a vision-language model on instruction and reply; the loss is the cross-entropy of the reply's tokens, in nats.
 ##
 ## A row's prompt is `instruction`, then `input` on a new line if there is one; its pictures and video come first unless the text
-## places them with `<image>` or `<video>`. Reads `images` or `image`, `video`, `system` where the rows have them. The result holds
+## places them with `<image>` or `<video>`. Rows of `messages` (`role` system, user, assistant or tool, and `content`) are whole
+## conversations, and every assistant's reply is learned. Reads `images` or `image`, `video`, `system` where the rows have them. The result holds
 ## the model in Hugging Face layout and `training/` with the log in the format of LLaMA-Factory, a richer one, and the loss plot.
 ## A run that is stopped goes on from its last checkpoint, on a CPU bit for bit.
 ##
@@ -26,7 +27,7 @@ pub static SFT: Builtin = Builtin {
 op train.sft(
   m: Model,
   ## Rows to learn from.
-  data: Dataset[{ instruction: Str, output: Str, ..r }],"#,
+  data: Dataset[{ instruction: Str, output: Str, ..r } | { messages: [{ role: Str, content: Str, ..any }], ..r }],"#,
             shared!(),
             r#"
   ## Several rows per sequence. Attention and positions stay within each row, so the result is the same.
@@ -35,7 +36,8 @@ op train.sft(
   loss: enum { token_mean, micro_mean } = "token_mean",
   ## Rows per micro-batch; needed by `micro_mean`, whose result depends on it.
   per_device: Int? = none,
-  ## Loss on the last turn of a conversation only. Rows of instruction and output have one turn, so nothing changes for them.
+  ## Loss on the last reply of a conversation only; what is too long is cut from its beginning. Rows of instruction and output have
+  ## one turn, so nothing changes for them.
   history: Bool = false,
   ## Part of each target spread evenly over the vocabulary.
   smoothing: Float = 0.0,
@@ -92,10 +94,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
         _ => Scaling::TokenMean,
     };
-    if args.history {
-        cx.say("history: true has no effect here: rows of instruction and output have one turn");
-    }
-    let session = Session::open(cx, &args.shared)?;
+    let session = Session::open(cx, &args.shared, args.history)?;
     let blocks = session.model.blocks.len();
     if let Some(after) = args.cells_after.filter(|after| !(1..=blocks).contains(after)) {
         return Err(OpError::new("E0214", format!("cells_after: {after}, but the model has {blocks} text blocks")));
