@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rbpipe::model::collate::{Batch, IGNORE, Padding, Pixels, Sample, collate};
 use rbpipe::model::qwen_vl::Embedded;
-use rbpipe::model::{Config, Decoding, QwenVl, Strength, generate, score_options};
+use rbpipe::model::{Config, Decoding, QwenVl, Strength, generate, score_options, score_prompts};
 use tch::{Device, Kind, Tensor, no_grad};
 
 fn golden_model() -> PathBuf {
@@ -197,21 +197,47 @@ fn generation_with_a_cache_is_the_full_forward() {
     let model = stirred(2.0, 0.75);
     let config = &model.config;
     let prompts = [sample(config, 4, 3, false), sample(config, 11, 5, false), sample(config, 75, 2, false)];
-    let replies = generate(&model, &prompts, &Decoding::greedy(6, vec![], 504), |_| {}).expect("replies");
-    for (prompt, reply) in prompts.iter().zip(&replies) {
+    agrees_with_the_full_forward(&model, &prompts);
+}
+
+#[test]
+fn shared_pictures_and_beginnings_are_amplified_too() {
+    let model = stirred(2.0, 0.75);
+    let config = &model.config;
+    let mut prompts = Vec::new();
+    // Beginnings of two lengths, two pictures; endings of different lengths.
+    for before in [40, 9] {
+        let one = sample(config, before, 0, false);
+        for after in [1, 4, 2, 7, 3] {
+            let tail = (0..after).map(|i| 33 + (i * 17 + after * 5) % 300);
+            let ids: Vec<i64> = one.ids.iter().copied().chain(tail).collect();
+            prompts.push(Sample { labels: vec![IGNORE; ids.len()], ids, ..one.clone() });
+        }
+    }
+    agrees_with_the_full_forward(&model, &prompts);
+}
+
+/// Generates replies, scores them as options, and compares every step with one forward over prompt and reply.
+fn agrees_with_the_full_forward(model: &QwenVl, prompts: &[Sample]) {
+    let replies = generate(model, prompts, &Decoding::greedy(6, vec![], 504), |_| {}).expect("replies");
+    let others: Vec<Vec<Vec<i64>>> = replies.iter().map(|r| vec![vec![40, 41], r.ids.clone(), vec![42]]).collect();
+    let together = score_prompts(model, prompts, &others, 504).expect("scores");
+    for ((prompt, reply), together) in prompts.iter().zip(&replies).zip(&together) {
         assert_eq!(reply.ids.len(), 6);
         let whole = Sample {
             ids: [prompt.ids.clone(), reply.ids.clone()].concat(),
             labels: vec![IGNORE; prompt.ids.len() + 6],
             ..prompt.clone()
         };
-        let scores = logits(&model, &batch(&model, &[whole])).get(0).log_softmax(-1, Kind::Float);
-        let options = score_options(&model, prompt, &[reply.ids.clone(), vec![40, 41]]).expect("scores");
+        let scores = logits(model, &batch(model, &[whole])).get(0).log_softmax(-1, Kind::Float);
+        let options = score_options(model, prompt, &[reply.ids.clone(), vec![40, 41]]).expect("scores");
         for (i, &id) in reply.ids.iter().enumerate() {
             let at = (prompt.ids.len() + i - 1) as i64;
             let full = scores.double_value(&[at, id]);
             assert!((full - reply.logps[i]).abs() < 1e-4, "token {i}: {full} and {}", reply.logps[i]);
-            assert!((full - options[0].tokens[i]).abs() < 1e-4, "token {i}: {full} and {}", options[0].tokens[i]);
+            for scored in [options[0].tokens[i], together[1].tokens[i]] {
+                assert!((full - scored).abs() < 1e-4, "token {i}: {full} and {scored}");
+            }
             assert_eq!(scores.get(at).argmax(-1, false).int64_value(&[]), id);
         }
     }

@@ -5,12 +5,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rbpipe::model::collate::{IGNORE, Pixels, Sample};
-use rbpipe::model::{Decoding, QwenVl, generate, score_options, score_prompts};
-use tch::{Device, Kind};
+use rbpipe::model::{Decoding, QwenVl, Strength, generate, score_options, score_prompts};
+use tch::{Device, Kind, Tensor, no_grad};
 
 fn model() -> QwenVl {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/dev/model");
     QwenVl::load(&folder, Device::Cpu, Kind::Float).unwrap()
+}
+
+/// The same with an amplifier whose gate is no longer what it was at the start.
+fn amplified() -> QwenVl {
+    let model = model().amplified(Strength { gain: 2.0, attention: 1.5 }, 5);
+    let mut weight = model.params.get("amplifier.gate.2.weight").unwrap();
+    no_grad(|| weight.copy_(&(Tensor::arange(64, (Kind::Float, Device::Cpu)).sin().view([1, 64]) * 2.0)));
+    model
 }
 
 /// A picture of `side` x `side` patches, by number.
@@ -48,19 +56,27 @@ fn alone(prompts: &[Sample]) -> Vec<Sample> {
 
 #[test]
 fn batches_and_shared_pictures_change_no_reply() {
-    let model = model();
-    let prompts = prompts(&model, 41, 5, 4);
+    sharing_changes_no_reply(&model());
+}
+
+#[test]
+fn nor_with_an_amplifier() {
+    sharing_changes_no_reply(&amplified());
+}
+
+fn sharing_changes_no_reply(model: &QwenVl) {
+    let prompts = prompts(model, 41, 5, 4);
     let mut decoding = Decoding { batch: 1, ..Decoding::greedy(24, Vec::new(), 505) };
-    let long = generate(&model, &alone(&prompts), &decoding, |_| ()).unwrap();
+    let long = generate(model, &alone(&prompts), &decoding, |_| ()).unwrap();
     // Tokens that some replies hold, so that these end early and leave their batch at different steps.
     decoding.stops = long.iter().step_by(3).enumerate().map(|(i, r)| r.ids[(5 * i) % 20]).collect();
     for temperature in [0.0, 0.9] {
         decoding.temperature = temperature;
-        let one = generate(&model, &alone(&prompts), &Decoding { batch: 1, ..decoding.clone() }, |_| ()).unwrap();
+        let one = generate(model, &alone(&prompts), &Decoding { batch: 1, ..decoding.clone() }, |_| ()).unwrap();
         let lengths: std::collections::BTreeSet<usize> = one.iter().map(|r| r.ids.len()).collect();
         assert!(lengths.len() > 4, "replies of different lengths: {lengths:?}");
         for batch in [7, 64] {
-            let many = generate(&model, &prompts, &Decoding { batch, ..decoding.clone() }, |_| ()).unwrap();
+            let many = generate(model, &prompts, &Decoding { batch, ..decoding.clone() }, |_| ()).unwrap();
             for (a, b) in one.iter().zip(&many) {
                 assert_eq!((&a.ids, a.stopped), (&b.ids, b.stopped), "temperature {temperature}, batch {batch}");
                 let far = a.logps.iter().zip(&b.logps).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);

@@ -466,6 +466,7 @@ fn every_record_can_be_read_back() {
             key,
             preimage: serde_json::Map::from_iter([("arg.lr".to_owned(), Json::from(awkward / 3.0))]),
             outputs: BTreeMap::new(),
+            attachments: BTreeMap::new(),
             seconds: awkward,
             rows: None,
             bytes: 0,

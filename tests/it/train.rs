@@ -1,7 +1,7 @@
 //! Training: numbers against the goldens, preference losses by hand, resume, and what a bad run says.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rbpipe::base::OpError;
 use rbpipe::model::QwenVl;
@@ -30,6 +30,10 @@ fn numbers_match_the_goldens() {
 /// Text of some length as a training set: each row teaches to repeat a token.
 struct Echo {
     dir: std::path::PathBuf,
+    /// After so many steps someone asks the run to stop.
+    stop_after: Option<u64>,
+    steps: AtomicU64,
+    cancelled: AtomicBool,
 }
 
 impl Objective for Echo {
@@ -53,6 +57,9 @@ impl Objective for Echo {
     }
 
     fn backward(&self, model: &QwenVl, step: &Step, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
+        if self.stop_after == Some(self.steps.fetch_add(1, Ordering::Relaxed) + 1) {
+            self.cancelled.store(true, Ordering::Relaxed);
+        }
         let weighting = Weighting { scaling: Scaling::TokenMean, smoothing: 0.0, cells_weight: 0.0, cells_after: None };
         sft::backward(model, step, weighting, fold)
     }
@@ -93,15 +100,10 @@ fn train(kind: Kind, settings: &Settings, checkpoints: Option<&Path>, stop_after
     let dir = goldens().join("model");
     let mut model = QwenVl::load(&dir, Device::Cpu, kind).expect("the golden model loads");
     model.params.set_trainable(|_| true).expect("all of it");
-    let cancelled = AtomicBool::new(false);
-    let emit = |_: &str, fields: serde_json::Value| {
-        if stop_after.is_some() && fields["done"].as_u64() >= stop_after {
-            cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
-        }
-    };
+    let echo = Echo { dir, stop_after, steps: AtomicU64::new(0), cancelled: AtomicBool::new(false) };
     let every = checkpoints.map(|_| Every::Steps(3));
-    let hooks = Hooks { emit: &emit, cancelled: &cancelled, checkpoints, checkpoint: every, log: 1 };
-    let records = run(&model, &Echo { dir }, settings, &hooks);
+    let hooks = Hooks { emit: &|_, _| (), cancelled: &echo.cancelled, checkpoints, checkpoint: every, log: 1 };
+    let records = run(&model, &echo, settings, &hooks);
     Outcome { records, weights: model.params.flat().copy() }
 }
 
