@@ -27,7 +27,8 @@ pub struct Contrasts {
 type Exchanged = BTreeMap<(u32, u32), bool>;
 
 impl Contrasts {
-    /// Finds the pairs of words that stand in each other's place in at least `least` different surroundings.
+    /// Finds the pairs of words that stand in each other's place in at least `least` different surroundings. The same exchange cut out together with a
+    /// neighbouring word is another surrounding.
     ///
     /// A surrounding is a text with a run of one to three words cut out. Of two runs in one surrounding, each word that only one has is exchanged
     /// with each that only the other has. Words that are exchanged within a group in three of ten surroundings or more are not in contrast: where the
