@@ -494,7 +494,7 @@ fn exchanged_words_tell_texts_apart() {
         "another phrasing: one place, cut in two ways"
     );
     assert!(apart(2, "Point at the red cube.", "Show me the blue thing, the cube."), "learnt elsewhere, true here");
-    assert!(!apart(9, "Where is the red cube?", "Where is the blue cube?"), "in three surroundings only");
+    assert!(!apart(12, "Where is the red cube?", "Where is the blue cube?"), "in eleven surroundings only");
     assert!(!apart(1, "Where is the red cube?", "Where is the red cube?"));
     // In one group: two ways to say one thing.
     let one = vec![0; texts.len()];
