@@ -3,7 +3,6 @@
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-env=RBPIPE_OPT_LEVEL={}", std::env::var("OPT_LEVEL").unwrap_or_default());
     if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
     }
