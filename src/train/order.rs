@@ -94,6 +94,11 @@ impl Order {
     }
 }
 
+/// Returns groups of one row each: any row may follow any other.
+pub fn singly(rows: usize) -> Vec<Vec<usize>> {
+    (0..rows).map(|row| vec![row]).collect()
+}
+
 /// The Mersenne Twister of torch's CPU generator, 32-bit outputs.
 struct Mt19937 {
     state: [u32; 624],

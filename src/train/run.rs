@@ -15,7 +15,7 @@ use super::checkpoint::{self, State, Window};
 use super::clip::clip;
 use super::log::{Record, peak_rss};
 use super::optim::{AdamW, Decay, Optimizer, Segment, merged};
-use super::order::Order;
+use super::order::{self, Order};
 use super::schedule::{Schedule, Shape, Span};
 use crate::base::{Digest, OpError};
 use crate::model::QwenVl;
@@ -28,7 +28,7 @@ pub trait Objective: Sync {
     fn rows(&self) -> usize;
     /// Returns the rows that follow each other in every epoch; each row by itself unless an objective says otherwise.
     fn groups(&self) -> Vec<Vec<usize>> {
-        (0..self.rows()).map(|row| vec![row]).collect()
+        order::singly(self.rows())
     }
     /// Makes the tensors of a step from its rows; runs ahead, on another thread.
     fn prepare(&self, rows: &[usize]) -> Result<Self::Batch, OpError>;

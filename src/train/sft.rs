@@ -10,6 +10,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::examples::{Example, Gallery};
 use super::loss;
 use super::micro::{Labelled, Layout, Micro, label_count, labelled, micro_batches, rows_at};
+use super::order;
 use super::run::{Objective, StepLoss};
 use crate::base::OpError;
 use crate::model::collate::Sample;
@@ -143,7 +144,7 @@ impl Objective for Sft<'_> {
 
     fn groups(&self) -> Vec<Vec<usize>> {
         if !self.by_picture {
-            return (0..self.rows.len()).map(|row| vec![row]).collect();
+            return order::singly(self.rows.len());
         }
         let mut groups: Vec<Vec<usize>> = Vec::new();
         let mut open: BTreeMap<(&[usize], &[usize]), usize> = BTreeMap::new();

@@ -111,25 +111,22 @@ fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
     Ok(vec![(String::new(), Output::Artifact(artifact))])
 }
 
+/// The two labels between which something is measured.
+#[derive(Deserialize)]
+struct FromTo {
+    from: String,
+    to: String,
+}
+
 fn run_worst_drop(cx: &mut Context) -> Result<Outputs, OpError> {
-    #[derive(Deserialize)]
-    struct Args {
-        from: String,
-        to: String,
-    }
-    let args: Args = cx.args()?;
+    let args: FromTo = cx.args()?;
     let (layout, cells) = grid(cx, "g")?;
     let (value, at) = worst_drop(&layout, &cells, &args.from, &args.to)?;
     Ok(metric(json!({ "value": value, "at": at })))
 }
 
 fn run_delta(cx: &mut Context) -> Result<Outputs, OpError> {
-    #[derive(Deserialize)]
-    struct Args {
-        from: String,
-        to: String,
-    }
-    let args: Args = cx.args()?;
+    let args: FromTo = cx.args()?;
     let (layout, cells) = grid(cx, "g")?;
     let found = delta(&layout, &cells, &args.from, &args.to)?;
     let facts = facts(&found);
