@@ -1,6 +1,7 @@
 //! Rows and media: tables, loaders, images, row expressions, dedup kernels. No engine knowledge but the store.
 
 pub mod answer;
+pub mod asking;
 pub mod blobs;
 pub mod cell;
 pub mod clusters;
@@ -11,6 +12,7 @@ pub mod csv;
 pub mod draw;
 pub mod episode;
 pub mod geometry;
+pub mod grounding;
 pub mod inquiry;
 pub mod jsonl;
 pub mod knn;

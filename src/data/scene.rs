@@ -53,6 +53,15 @@ pub struct Relation {
     pub object: usize,
 }
 
+impl Scene {
+    /// Says whether the annotations put two objects right beside each other, or one on the other.
+    pub fn beside(&self, a: usize, b: usize) -> bool {
+        const APART: [&str; 4] = ["left of", "right of", "in front of", "behind"];
+        let joins = |r: &Relation| (r.subject, r.object) == (a, b) || (r.subject, r.object) == (b, a);
+        self.relations.iter().any(|r| joins(r) && !APART.contains(&r.predicate.as_str()))
+    }
+}
+
 impl Object {
     /// Says whether it is a hazard mark: something that annotations call a hazard.
     pub fn is_mark(&self) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! Shapes: `b` batch, `t` tokens, `d` model width, `v` vocabulary, `n` rows of hidden states.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
@@ -216,30 +217,28 @@ impl QwenVl {
     /// # Errors
     /// As [`Self::embed`].
     pub fn forward_hidden(&self, batch: &Batch) -> Result<Tensor, OpError> {
-        Ok(self.forward_early(batch, self.blocks.len())?.0)
+        let mut states = self.forward_after(batch, &[self.blocks.len()])?;
+        Ok(states.remove(0))
     }
 
-    /// Returns the hidden states after the last and after the first `early` blocks, each through the final norm.
+    /// Returns the hidden states after so many blocks, for each of `depths` (from 1), through the final norm.
     ///
     /// # Shapes
-    /// Both `[b, t, d]` of the weights' dtype.
+    /// Each `[b, t, d]` of the weights' dtype.
     ///
     /// # Errors
     /// As [`Self::embed`].
-    pub fn forward_early(&self, batch: &Batch, early: usize) -> Result<(Tensor, Tensor), OpError> {
+    pub fn forward_after(&self, batch: &Batch, depths: &[usize]) -> Result<Vec<Tensor>, OpError> {
         let Embedded { mut x_btd, bias_bt } = self.embed(batch)?;
-        let mut early_btd = x_btd.shallow_clone();
         let (rope, mask) = (self.rope(&batch.position_ids), self.mask(batch, bias_bt.as_ref()));
+        let mut states: BTreeMap<usize, Tensor> = BTreeMap::new();
         for (number, block) in self.blocks.iter().enumerate() {
             x_btd = block.forward(&x_btd, &rope, &mask, None);
-            if number + 1 == early {
-                early_btd = x_btd.shallow_clone();
+            if depths.contains(&(number + 1)) {
+                states.insert(number + 1, self.norm.forward(&x_btd));
             }
         }
-        let last_btd = self.norm.forward(&x_btd);
-        let early_btd =
-            if early == self.blocks.len() { last_btd.shallow_clone() } else { self.norm.forward(&early_btd) };
-        Ok((last_btd, early_btd))
+        Ok(depths.iter().filter_map(|depth| states.get(depth).map(Tensor::shallow_clone)).collect())
     }
 
     /// Returns the scores of the next token.

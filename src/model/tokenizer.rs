@@ -52,6 +52,15 @@ impl Tokenizer {
         self.encode(text, false)
     }
 
+    /// Returns for each id of a text where it ends, in bytes.
+    ///
+    /// # Errors
+    /// As [`Self::ids`].
+    pub fn ends(&self, text: &str) -> Result<Vec<usize>, OpError> {
+        let encoding = self.inner.encode(text, false).map_err(|e| OpError::new("E0612", format!("tokenizer: {e}")))?;
+        Ok(encoding.get_offsets().iter().map(|&(_, end)| end).collect())
+    }
+
     /// Returns the ids of a text with the tokenizer's own first and last tokens, at most `max` of them.
     ///
     /// # Errors

@@ -187,12 +187,15 @@ impl Encoder {
         let cells =
             row.cells.as_ref().map(|texts| self.cells(texts, image_tokens.iter().sum::<i64>() as usize).map(Arc::new));
         let cells = cells.transpose()?;
+        let phrases = if row.images.is_empty() { Vec::new() } else { self.phrases(row)? };
         let example = |made: encode::Encoded| {
             let prompt = made.labels.iter().position(|&label| label != IGNORE).unwrap_or(made.ids.len());
             let last = made.ids[..prompt].iter().rposition(|&id| id == self.config.vision_end_id);
             let sample = Sample { name: row.name.clone(), ids: made.ids, labels: made.labels, ..Sample::default() };
             let shared = last.map_or(0, |last| last + 1);
-            Example { sample, images: images.clone(), videos: videos.clone(), shared, cells: cells.clone() }
+            let said = phrases.iter().filter(|(at, _)| shared + at < prompt);
+            let phrases = said.map(|(at, label)| (shared + at, label.clone())).collect();
+            Example { sample, images: images.clone(), videos: videos.clone(), shared, cells: cells.clone(), phrases }
         };
         let examples: Vec<Example> = made.into_iter().map(example).collect();
         if examples.iter().any(|e| label_count(&e.sample) == 0) {
@@ -227,11 +230,28 @@ impl Encoder {
         if texts.len() != tokens {
             return Err(format!("{} texts for {tokens} image tokens", texts.len()));
         }
-        let ids = |text: &String| match text.as_str() {
-            "" => Ok(Vec::new()),
-            text => self.tokenizer.ids(&format!(" {text}")).map_err(said),
+        texts.iter().map(|text| self.label(text)).collect()
+    }
+
+    /// Returns for each phrase that stands in the prompt after its last picture its last token, counted from there, and the tokens of its label.
+    fn phrases(&self, row: &TextRow) -> Result<Vec<(usize, Vec<i64>)>, String> {
+        let Some((_, text)) = row.messages.last().filter(|_| !row.phrases.is_empty()) else { return Ok(Vec::new()) };
+        let text = text.rsplit(IMAGE).next().unwrap_or_default();
+        let ends = self.tokenizer.ends(text).map_err(said)?;
+        let whole = |end: usize| !text[end..].starts_with(char::is_alphanumeric);
+        let place = |phrase: &str| {
+            let mut places = text.match_indices(phrase).map(|(at, _)| at + phrase.len());
+            let end = places.find(|&end| whole(end))?;
+            ends.iter().position(|&token| token >= end)
         };
-        texts.iter().map(ids).collect()
+        let found = row.phrases.iter().filter(|(phrase, _)| !phrase.is_empty());
+        let placed = found.filter_map(|(phrase, label)| Some((place(phrase)?, label)));
+        placed.map(|(at, label)| Ok((at, self.label(label)?))).collect()
+    }
+
+    /// Returns the tokens of a text as they stand inside a sentence: after a blank.
+    fn label(&self, text: &str) -> Result<Vec<i64>, String> {
+        if text.is_empty() { Ok(Vec::new()) } else { self.tokenizer.ids(&format!(" {text}")).map_err(said) }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Example {
     pub shared: usize,
     /// The tokens that each image token is to predict, in any order: as many lists as there are image tokens.
     pub cells: Option<Arc<Vec<Vec<i64>>>>,
+    /// Tokens of the prompt that are to predict something besides what follows them: which token, and what, in any order.
+    pub phrases: Vec<(usize, Vec<i64>)>,
 }
 
 /// All pictures and videos of a data set, each once, with pixels at a quarter to an eighth of their size as f32.

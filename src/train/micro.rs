@@ -140,6 +140,19 @@ pub struct Labelled {
     pub targets: Tensor,
 }
 
+impl Labelled {
+    /// Takes positions with their labels.
+    pub fn of(pairs: &[(i64, i64)]) -> Self {
+        let (at, targets): (Vec<i64>, Vec<i64>) = pairs.iter().copied().unzip();
+        Self { at: Tensor::from_slice(&at), targets: Tensor::from_slice(&targets) }
+    }
+
+    /// No label.
+    pub fn none() -> Self {
+        Self::of(&[])
+    }
+}
+
 /// Finds the labelled positions of a batch: the hidden state at t - 1 predicts the label at t.
 pub fn labelled(batch: &Batch) -> Labelled {
     let (_, t) = batch.labels.size2().unwrap_or((0, 0));

@@ -32,6 +32,8 @@ pub struct TextRow {
     pub videos: Vec<Medium>,
     /// A text per image token.
     pub cells: Option<Arc<Vec<String>>>,
+    /// Phrases of the prompt, each with its label.
+    pub phrases: Vec<(String, String)>,
 }
 
 /// Which columns are read.
@@ -45,17 +47,24 @@ pub struct Columns<'a> {
     pub messages: Option<&'a str>,
     /// A list of texts, one per image token.
     pub cells: Option<&'a str>,
+    /// A list of `phrase` and `label`.
+    pub phrases: Option<&'a str>,
 }
 
 impl Columns<'_> {
     /// `instruction`, `input` → `output`; or `messages`.
-    pub fn sft(cells: Option<&str>) -> Columns<'_> {
-        Columns { prompt: vec!["instruction", "input"], replies: vec!["output"], messages: Some("messages"), cells }
+    pub fn sft() -> Self {
+        Columns { messages: Some("messages"), ..Columns::of(vec!["instruction", "input"], vec!["output"]) }
+    }
+
+    /// `prompt`, joined → each of `replies`.
+    pub fn of<'a>(prompt: Vec<&'a str>, replies: Vec<&'a str>) -> Columns<'a> {
+        Columns { prompt, replies, messages: None, cells: None, phrases: None }
     }
 
     /// `prompt` → `chosen`, `rejected`.
     pub fn pairs() -> Self {
-        Columns { prompt: vec!["prompt"], replies: vec!["chosen", "rejected"], messages: None, cells: None }
+        Columns::of(vec!["prompt"], vec!["chosen", "rejected"])
     }
 
     /// Says whether the rows of a table are whole conversations.
@@ -84,6 +93,7 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
     let replies =
         columns.replies.iter().filter(|_| texts).map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
     let cells = columns.cells.map(|name| table.column(name)).transpose()?;
+    let phrases = columns.phrases.map(|name| table.column(name)).transpose()?;
     let (id, system) = (optional("id"), optional("system"));
     let images: Vec<_> = ["images", "image"].iter().filter_map(|name| optional(name)).collect();
     let video = optional("video");
@@ -127,6 +137,7 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
                 }
                 _ => None,
             }),
+            phrases: phrases.map_or_else(Vec::new, |c| pairs_of(&Cell::read(c.as_ref(), row), "phrase", "label")),
         }
     });
     Ok(rows.collect())
@@ -139,13 +150,15 @@ pub fn asked(prompt: &str) -> Vec<(String, String)> {
 
 /// Returns role and text of each message of a cell; what a tool says is an observation.
 fn conversation(cell: &Cell) -> Vec<(String, String)> {
-    let Cell::List(messages) = cell else { return Vec::new() };
-    let field = |message: &Cell, name: &str| message.field(name).map(|c| c.text().into_owned()).unwrap_or_default();
-    let role = |message: &Cell| match field(message, "role").as_str() {
-        "tool" => "observation".to_owned(),
-        role => role.to_owned(),
-    };
-    messages.iter().map(|message| (role(message), field(message, "content"))).collect()
+    let role = |role: String| if role == "tool" { "observation".to_owned() } else { role };
+    pairs_of(cell, "role", "content").into_iter().map(|(from, said)| (role(from), said)).collect()
+}
+
+/// Returns two texts of each record of a list.
+fn pairs_of(cell: &Cell, first: &str, second: &str) -> Vec<(String, String)> {
+    let Cell::List(records) = cell else { return Vec::new() };
+    let field = |record: &Cell, name: &str| record.field(name).map(|c| c.text().into_owned()).unwrap_or_default();
+    records.iter().map(|record| (field(record, first), field(record, second))).collect()
 }
 
 /// Returns the pictures of a cell: a list of them, or one.

@@ -1,4 +1,4 @@
-//! Supervised fine-tuning: cross-entropy on replies, and on the tokens of picture cells where they are given.
+//! Supervised fine-tuning: cross-entropy on replies, and on the tokens of picture cells and phrases where they are given.
 //!
 //! Shapes: `b` batch, `t` tokens, `d` model width, `n` labelled positions.
 
@@ -13,7 +13,7 @@ use super::micro::{Labelled, Layout, Micro, label_count, labelled, micro_batches
 use super::order;
 use super::run::{Objective, StepLoss};
 use crate::base::OpError;
-use crate::model::collate::Sample;
+use crate::model::collate::{IGNORE, Sample};
 use crate::model::{Batch, Config, QwenVl, guard};
 
 /// Rows on the same pictures that follow each other, so that a step still sees several pictures.
@@ -30,6 +30,20 @@ pub enum Scaling {
     MicroMean(usize),
 }
 
+/// A loss beside that of the replies: what other tokens are to predict through the output layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Auxiliary {
+    /// Weight of its mean cross-entropy.
+    pub weight: f64,
+    /// Text blocks after which it is read; all if none.
+    pub after: Option<usize>,
+}
+
+impl Auxiliary {
+    /// No such loss.
+    pub const NONE: Self = Self { weight: 0.0, after: None };
+}
+
 /// How the losses of a step are weighted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weighting {
@@ -37,11 +51,25 @@ pub struct Weighting {
     pub scaling: Scaling,
     /// Part of the target spread evenly over the vocabulary.
     pub smoothing: f64,
-    /// Weight of the mean cross-entropy over picture cells.
-    pub cells_weight: f64,
-    /// Text blocks after which picture cells are read; all if none.
-    pub cells_after: Option<usize>,
+    /// The tokens of each picture cell's text, predicted by its image token.
+    pub cells: Auxiliary,
+    /// The tokens of each phrase's label, predicted by the phrase's last token.
+    pub phrases: Auxiliary,
 }
+
+impl Weighting {
+    /// Replies alone, without smoothing.
+    pub fn plain(scaling: Scaling) -> Self {
+        Self { scaling, smoothing: 0.0, cells: Auxiliary::NONE, phrases: Auxiliary::NONE }
+    }
+
+    fn auxiliaries(&self) -> [Auxiliary; 2] {
+        [self.cells, self.phrases]
+    }
+}
+
+/// Names of the auxiliary losses in the training log.
+const MEASURES: [&str; 2] = ["cells_loss", "phrases_loss"];
 
 /// Supervised fine-tuning of some rows.
 pub struct Sft<'a> {
@@ -65,23 +93,23 @@ pub struct Sft<'a> {
 pub struct Piece {
     batch: Batch,
     labels: Labelled,
-    /// Tokens of picture cells with a text.
-    cells: Option<Labelled>,
+    /// Targets of the auxiliary losses: cells, phrases.
+    beside: [Labelled; 2],
 }
 
 /// The tensors of one optimizer step.
 pub struct Step {
     pieces: Vec<Piece>,
     labels: usize,
-    cells: usize,
+    beside: [usize; 2],
 }
 
 impl Step {
-    /// Takes ready batches without picture cells, one per micro-batch.
+    /// Takes ready batches without cells and phrases, one per micro-batch.
     pub fn of(batches: Vec<Batch>) -> Self {
-        let pieces: Vec<Piece> =
-            batches.into_iter().map(|batch| Piece { labels: labelled(&batch), batch, cells: None }).collect();
-        Self { labels: pieces.iter().map(|p| p.labels.targets.numel()).sum(), cells: 0, pieces }
+        let piece = |batch| Piece { labels: labelled(&batch), batch, beside: [Labelled::none(), Labelled::none()] };
+        let pieces: Vec<Piece> = batches.into_iter().map(piece).collect();
+        Self { labels: pieces.iter().map(|p| p.labels.targets.numel()).sum(), beside: [0; 2], pieces }
     }
 }
 
@@ -102,8 +130,8 @@ impl Sft<'_> {
                     .collect()
             }
         };
-        let cells = micros.iter().filter_map(|p| p.cells.as_ref()).map(|c| c.targets.numel()).sum();
-        Ok(Step { labels: samples.iter().map(label_count).sum(), cells, pieces: micros })
+        let beside = [0, 1].map(|which| micros.iter().map(|p| p.beside[which].targets.numel()).sum());
+        Ok(Step { labels: samples.iter().map(label_count).sum(), beside, pieces: micros })
     }
 
     fn lay_out(&self, rows: &[&Example], samples: &[Sample], layout: Layout) -> Result<Vec<Piece>, OpError> {
@@ -113,20 +141,41 @@ impl Sft<'_> {
     }
 
     fn piece(&self, rows: &[&Example], micro: Micro) -> Piece {
+        let labels = labelled(&micro.batch);
+        let beside = [self.cells(rows, &micro), phrases(rows, &micro, &labels)];
+        Piece { labels, batch: micro.batch, beside }
+    }
+
+    fn cells(&self, rows: &[&Example], micro: &Micro) -> Labelled {
         let mut images = image_places(&micro.batch, self.config.image_id).into_iter();
-        let (mut at, mut targets) = (Vec::<i64>::new(), Vec::<i64>::new());
+        let mut pairs = Vec::new();
         for &i in &micro.shown {
             let tokens = rows[i].sample.ids.iter().filter(|&&id| id == self.config.image_id).count();
             let places: Vec<i64> = images.by_ref().take(tokens).collect();
             for (place, words) in places.into_iter().zip(rows[i].cells.iter().flat_map(|cells| cells.iter())) {
-                at.extend(vec![place; words.len()]);
-                targets.extend(words);
+                pairs.extend(words.iter().map(|&word| (place, word)));
             }
         }
-        let cells =
-            (!at.is_empty()).then(|| Labelled { at: Tensor::from_slice(&at), targets: Tensor::from_slice(&targets) });
-        Piece { labels: labelled(&micro.batch), batch: micro.batch, cells }
+        Labelled::of(&pairs)
     }
+}
+
+/// Returns where the phrases of some rows end in the flattened batch, with the tokens of their labels. A row's own tokens lie together, so
+/// its first label tells where the others are.
+fn phrases(rows: &[&Example], micro: &Micro, labels: &Labelled) -> Labelled {
+    let places = Vec::<i64>::try_from(&labels.at).unwrap_or_default();
+    let (mut pairs, mut next) = (Vec::new(), 0);
+    for &i in &micro.order {
+        let sample = &rows[i].sample;
+        let first = sample.labels.iter().skip(1).position(|&label| label != IGNORE);
+        if let (Some(first), Some(place)) = (first, places.get(next)) {
+            let flat = |at: usize| place - first as i64 + at as i64;
+            let each = rows[i].phrases.iter().flat_map(|(at, label)| label.iter().map(move |&word| (flat(*at), word)));
+            pairs.extend(each);
+        }
+        next += label_count(sample);
+    }
+    Labelled::of(&pairs)
 }
 
 /// Returns where image tokens stand in the flattened batch, in order.
@@ -197,9 +246,11 @@ impl Objective for Sft<'_> {
 pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
     let device = model.params.device();
     let pieces = step.pieces.iter().filter(|p| p.labels.targets.numel() > 0).count().max(1);
-    let cell_scale = 1.0 / step.cells.max(1) as f64;
-    let early = how.cells_after.unwrap_or(model.blocks.len());
-    let (mut loss, mut cell_loss, mut tokens) = (0.0, 0.0, 0);
+    let auxiliaries = how.auxiliaries();
+    let last = model.blocks.len();
+    let depths: Vec<usize> = auxiliaries.iter().map(|a| a.after.unwrap_or(last)).chain([last]).collect();
+    let beside_scales = step.beside.map(|n| 1.0 / n.max(1) as f64);
+    let (mut loss, mut beside_losses, mut tokens) = (0.0, [0.0; 2], 0);
     for piece in &step.pieces {
         tokens += piece.batch.tokens as u64;
         let n = piece.labels.targets.numel();
@@ -207,25 +258,35 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
             Scaling::TokenMean => 1.0 / step.labels.max(1) as f64,
             Scaling::MicroMean(_) => 1.0 / (n.max(1) * pieces) as f64,
         };
-        let cells = piece.cells.as_ref().filter(|_| how.cells_weight != 0.0);
-        let targets: Vec<&Tensor> = cells.into_iter().chain([&piece.labels]).map(|l| &l.targets).collect();
-        let targets = Tensor::cat(&targets, 0).to_device(device);
-        let (all, of_cells) = (targets.numel() as i64, (targets.numel() - n) as i64);
-        if all == 0 {
+        // What is read: the auxiliary targets in order, then the replies; each with its factor in the sum and in the log.
+        let parts: Vec<(&Labelled, f64)> = (piece.beside.iter().zip(auxiliaries).zip(beside_scales))
+            .map(|((targets, a), scale)| (targets, a.weight * scale))
+            .chain([(&piece.labels, scale)])
+            .collect();
+        if parts.iter().all(|(part, _)| part.targets.numel() == 0) {
             continue; // a mean over nothing is no number: such a micro-batch adds nothing
         }
-        let weights = Tensor::full([all], scale, (Kind::Float, device));
-        let _ = weights.narrow(0, 0, of_cells).fill_(cell_scale * how.cells_weight);
+        let targets = Tensor::cat(&parts.iter().map(|(p, _)| &p.targets).collect::<Vec<_>>(), 0).to_device(device);
+        let weight = |(p, w): &(&Labelled, f64)| Tensor::full([p.targets.numel() as i64], *w, (Kind::Float, device));
+        let weights = Tensor::cat(&parts.iter().map(weight).collect::<Vec<_>>(), 0);
         let losses = guard("training step", || -> Result<Tensor, OpError> {
-            let (last_btd, early_btd) = model.forward_early(&piece.batch, early)?;
-            let cells = cells.into_iter().map(|cells| rows_at(&early_btd, &cells.at));
-            let read: Vec<Tensor> = cells.chain([rows_at(&last_btd, &piece.labels.at)]).collect();
+            let states = model.forward_after(&piece.batch, &depths)?;
+            let read: Vec<Tensor> = states.iter().zip(&parts).map(|(state, (p, _))| rows_at(state, &p.at)).collect();
             Ok(loss::backward(&Tensor::cat(&read, 0), &model.head, &targets, &weights, how.smoothing))
         })??;
-        loss += losses.narrow(0, of_cells, n as i64).sum(Kind::Double).double_value(&[]) * scale;
-        cell_loss += losses.narrow(0, 0, of_cells).sum(Kind::Double).double_value(&[]) * cell_scale;
+        let mut from = 0;
+        let mut sum = |part: &Labelled| {
+            let n = part.targets.numel() as i64;
+            from += n;
+            losses.narrow(0, from - n, n).sum(Kind::Double).double_value(&[])
+        };
+        for (which, targets) in piece.beside.iter().enumerate() {
+            beside_losses[which] += sum(targets) * beside_scales[which];
+        }
+        loss += sum(&piece.labels) * scale;
         fold();
     }
-    let measures = if step.cells > 0 { vec![("cells_loss".to_owned(), cell_loss)] } else { Vec::new() };
+    let given = MEASURES.iter().zip(beside_losses).zip(step.beside).filter(|(_, n)| *n > 0);
+    let measures = given.map(|((name, loss), _)| ((*name).to_owned(), loss)).collect();
     Ok(StepLoss { loss, tokens, measures })
 }

@@ -164,10 +164,7 @@ fn adamw_run(rows: &mut Rows, dir: &Path, golden: &Json, scaling: Scaling, devic
     let mode = if scaling == Scaling::TokenMean { "token_mean" } else { "micro_mean" };
     let golden = &golden[format!("run_{mode}")];
     let mut model = QwenVl::load(&dir.join("model"), device, Kind::Float)?;
-    let objective = Golden {
-        dir: dir.to_owned(),
-        weighting: Weighting { scaling, smoothing: 0.0, cells_weight: 0.0, cells_after: None },
-    };
+    let objective = Golden { dir: dir.to_owned(), weighting: Weighting::plain(scaling) };
     let records = train(&mut model, &objective, &settings(golden, 4))?;
     for (ours, theirs) in records.iter().zip(golden["log"].as_array().into_iter().flatten()) {
         let name = |what: &str| format!("train.{mode}.step{}.{what}", ours.step);

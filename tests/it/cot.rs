@@ -7,7 +7,7 @@ use rbpipe::data::draw::{Draw, RowKey};
 use rbpipe::data::mistake::{Edit, wrong};
 use rbpipe::data::originals::originals;
 use rbpipe::data::rle;
-use rbpipe::ops::cot::{fail_fix::FAIL_FIX, plan::PLAN, structured::STRUCTURED};
+use rbpipe::ops::cot::{fail_fix::FAIL_FIX, plan::PLAN, questions::QUESTIONS, structured::STRUCTURED};
 use rbpipe::ops::data::{episodes::EPISODES, lvis::LVIS, visual_genome::VISUAL_GENOME};
 use serde_json::{Value as Json, json};
 
@@ -293,4 +293,90 @@ fn pairs_come_from_clean_rows() {
         pairs
     };
     assert_eq!(sorted(&all), sorted(&back));
+}
+
+#[test]
+fn questions_are_answered_by_the_annotations() {
+    let bench = Workbench::new();
+    let scenes = annotations(&bench, &VISUAL_GENOME, "scene_graphs.json").table;
+    let kinds = [
+        "cell", "point", "what", "side", "depth", "whether", "touch", "closer", "nearest", "edge", "stacked", "color",
+        "count", "total", "mark", "free", "between",
+    ];
+    let asked = |letters: f64| {
+        let args = json!({ "ask": kinds, "per_scene": 60, "grid": 8, "letters": letters });
+        bench.run(&QUESTIONS, args, &[("scenes", &scenes)]).expect("questions").table
+    };
+    let open = asked(0.0);
+    let of = |name: &str| texts(&open, name);
+    let (ids, kind, question, answer) = (of("id"), of("kind"), of("instruction"), of("output"));
+    let scene_of: BTreeMap<String, usize> = column(&scenes, "image")
+        .iter()
+        .enumerate()
+        .map(|(row, image)| (image["digest"].as_str().expect("a digest")[..12].to_owned(), row))
+        .collect();
+    let (objects, relations) = (column(&scenes, "objects"), column(&scenes, "relations"));
+    let name = |o: &Json| {
+        let label = o["label"].as_str().expect("a label");
+        let colors = o["attributes"].as_array().expect("a list").iter().filter_map(Json::as_str);
+        let spoken = colors.filter(|c| *c != "hazard" && !label.contains(c));
+        spoken.chain([label]).collect::<Vec<_>>().join(" ")
+    };
+    let phrases = column(&open, "phrases");
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in 0..open.rows() {
+        *seen.entry(&kind[row]).or_default() += 1;
+        let scene = scene_of[of_scene(&ids[row])];
+        let all: Vec<String> = objects[scene].as_array().expect("objects").iter().map(name).collect();
+        let says = format!("{} -> {}", question[row], answer[row]);
+        for phrase in phrases[row].as_array().expect("a list") {
+            let (words, label) = (phrase["phrase"].as_str().expect("text"), phrase["label"].as_str().expect("text"));
+            assert!(question[row].contains(words) && label.len() == 2, "{words} in {says}");
+        }
+        match kind[row].as_str() {
+            "what" | "closer" | "nearest" | "edge" | "stacked" => assert!(all.contains(&answer[row]), "{says}"),
+            "whether" | "touch" | "mark" => assert!(["yes", "no"].contains(&&*answer[row]), "{says}"),
+            "side" => {
+                let told = |predicate: &str| {
+                    relations[scene].as_array().expect("relations").iter().any(|r| {
+                        let at = |end: &str| &all[r[end].as_u64().expect("a place") as usize];
+                        r["predicate"] == predicate
+                            && [at("subject"), at("object")]
+                                .iter()
+                                .all(|n| question[row].contains(n.rsplit(' ').next().expect("a noun")))
+                    })
+                };
+                assert!(told("left of") || told("right of"), "{says}");
+            }
+            "total" => {
+                let marks = objects[scene].as_array().expect("objects").iter();
+                let marks =
+                    marks.filter(|o| o["attributes"].as_array().expect("a list").contains(&json!("hazard"))).count();
+                assert_eq!(answer[row], (all.len() - marks).to_string(), "{says}");
+            }
+            "point" | "free" | "between" => {
+                let inside = answer[row].strip_prefix("[(").and_then(|t| t.strip_suffix(")]")).expect("one point");
+                let both: Vec<f64> = inside.split(", ").map(|n| n.parse().expect("a number")).collect();
+                assert!(both.len() == 2 && both.iter().all(|n| (0.0..=1.0).contains(n)), "{says}");
+            }
+            _ => {}
+        }
+    }
+    assert!(kinds.iter().all(|k| seen.get(k).is_some_and(|n| *n > 50)), "{seen:?}");
+    let yes = (0..open.rows()).filter(|&r| kind[r] == "whether" && answer[r] == "yes").count() as f64;
+    assert!((0.45..0.55).contains(&(yes / seen["whether"] as f64)), "{yes} of {}", seen["whether"]);
+
+    let lettered = asked(1.0);
+    let (question, answer) = (texts(&lettered, "instruction"), texts(&lettered, "output"));
+    let listed = question.iter().zip(&answer).filter(|(q, _)| q.ends_with("Answer with the letter only."));
+    let right = listed.map(|(q, a)| {
+        let option = q.lines().find(|line| line.starts_with(&format!("{a}. "))).expect("the letter's option");
+        option.len() > 3
+    });
+    assert!(right.clone().count() > 20_000 && right.clone().all(|fine| fine));
+}
+
+/// The start of a picture's digest in the id of a question about it.
+fn of_scene(id: &str) -> &str {
+    id.split('-').next().expect("a digest")
 }

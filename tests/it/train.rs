@@ -60,8 +60,7 @@ impl Objective for Echo {
         if self.stop_after == Some(self.steps.fetch_add(1, Ordering::Relaxed) + 1) {
             self.cancelled.store(true, Ordering::Relaxed);
         }
-        let weighting = Weighting { scaling: Scaling::TokenMean, smoothing: 0.0, cells_weight: 0.0, cells_after: None };
-        sft::backward(model, step, weighting, fold)
+        sft::backward(model, step, Weighting::plain(Scaling::TokenMean), fold)
     }
 
     fn evaluate(&self, _: &QwenVl) -> Result<Option<f64>, OpError> {

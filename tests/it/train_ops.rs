@@ -132,7 +132,8 @@ fn with(base: Json, more: Json) -> Json {
 fn sft_args(steps: u64) -> Json {
     let own = json!({
         "m": { "$input": "m" }, "data": { "$input": "data" }, "packing": false, "loss": "token_mean", "per_device": null,
-        "history": false, "smoothing": 0.0, "cells": null, "cells_weight": 1.0, "cells_after": null, "order": "rows",
+        "history": false, "smoothing": 0.0, "cells": null, "cells_weight": 1.0, "cells_after": null,
+        "phrases": null, "phrases_weight": 1.0, "phrases_after": null, "order": "rows",
     });
     with(shared(steps), own)
 }
@@ -347,6 +348,7 @@ fn a_conversation_is_learned_in_all_replies_or_the_last() {
         images: Vec::new(),
         videos: Vec::new(),
         cells: None,
+        phrases: Vec::new(),
     };
     let learned = |history: bool, row: &TextRow| -> Result<String, String> {
         let limits = Limits { history, ..Limits::default() };
@@ -431,5 +433,86 @@ fn what_is_not_there_is_refused() {
     ] {
         let error = bench.run("train.sft", with(sft_args(1), change), &[("m", &nothing)]).expect_err("refused");
         assert!(error.message.contains(word) && error.help.is_some(), "{error:?}");
+    }
+}
+
+/// Questions about a few rendered scenes, with cells and phrases.
+fn grounded_rows(bench: &Bench) -> Artifact {
+    let path = "data/tabletop/annotations/scene_graphs.json";
+    let scenes = bench
+        .run("data.visual_genome", json!({ "path": path, "media": "data/tabletop", "bad": "fail" }), &[])
+        .expect("the vendored scenes load");
+    let few = json!({ "n": { "rows": 6 }, "by": null, "weights": null, "equal": false });
+    let few = bench.run("data.sample", few, &[("d", &scenes)]).expect("some scenes");
+    let ask = json!({ "ask": ["cell", "point", "what", "side"], "per_scene": 4, "grid": 4, "letters": 0.0 });
+    bench.run("cot.questions", ask, &[("scenes", &few)]).expect("questions")
+}
+
+#[test]
+fn cells_and_phrases_are_learned_however_rows_are_laid_out() {
+    let bench = Bench::new();
+    let data = grounded_rows(&bench);
+    let base = base(&bench, &data);
+    let train = |change: Json, with: Json| {
+        let on = json!({ "cells": "cells", "cells_after": 1, "phrases": "phrases", "phrases_after": 2, "validation": { "rows": 0 } });
+        let args = self::with(self::with(sft_args(40), on), change);
+        bench.run_with("train.sft", args, with, &[("m", &base), ("data", &data)]).0.expect("it trains")
+    };
+    let usual = train(json!({ "order": "pictures" }), json!({ "log": 1 }));
+    for name in ["cells_loss", "phrases_loss"] {
+        let loss = losses(&bench, &usual, name);
+        assert!(loss.len() == 40 && loss[39] < 0.7 * loss[0], "{name}: {loss:?}");
+    }
+    // One row per forward shares no picture; then cells count once per row, but phrases once in any case.
+    let alone = json!({ "cells": null, "max_steps": 3, "order": "pictures" });
+    let usual = losses(&bench, &train(alone.clone(), json!({ "log": 1 })), "phrases_loss");
+    let single = train(alone.clone(), json!({ "log": 1, "micro_batch": 1 }));
+    let packed = train(self::with(alone, json!({ "packing": true })), json!({ "log": 1 }));
+    for other in [&single, &packed] {
+        let other = losses(&bench, other, "phrases_loss");
+        assert!(usual.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-3), "{usual:?} and {other:?}");
+    }
+    let late = json!({ "phrases_after": 3, "max_steps": 1 });
+    let args = with(with(sft_args(1), json!({ "phrases": "phrases" })), late);
+    let error = bench.run("train.sft", args, &[("m", &base), ("data", &data)]).expect_err("two blocks");
+    assert!(error.code == "E0214" && error.message.contains("phrases_after: 3"), "{error:?}");
+}
+
+#[test]
+fn a_phrase_ends_where_its_last_token_stands() {
+    let bench = Bench::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/dev/model");
+    let config = rbpipe::model::Config::load(&folder).unwrap();
+    let tokenizer = rbpipe::model::Tokenizer::load(&folder).unwrap();
+    let encoder = Encoder::open(&folder, &config, Limits::default()).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/data/tabletop/images/train/000674.jpg");
+    let digest = bench.store.put_file(&file).unwrap().digest;
+    let picture = rbpipe::train::rows::Medium { digest: digest.to_string(), media: "image/jpeg".into() };
+    let cases = [
+        ("Is the red cube left of the ball?", "red cube", Some("Is the red cube")),
+        ("Is the red cube left of the ball?", "ball", Some("Is the red cube left of the ball")),
+        ("How many balls? Point to the ball.", "ball", Some("How many balls? Point to the ball")),
+        ("Look: <image> a lemon, the lemon", "lemon", Some(" a lemon")),
+        ("Is the lemon left?", "bread", None),
+    ];
+    for (text, phrase, expected) in cases {
+        let row = TextRow {
+            name: "row".into(),
+            system: None,
+            messages: vec![("user".to_owned(), text.to_owned())],
+            replies: vec!["yes".to_owned()],
+            images: vec![picture.clone()],
+            videos: Vec::new(),
+            cells: None,
+            phrases: vec![(phrase.to_owned(), "c3".to_owned())],
+        };
+        let (encoded, _, lost) = encoder.encode(&[row], &bench.store, &|_| {}).unwrap();
+        assert!(lost.is_empty(), "{lost:?}");
+        let example = &encoded[0].examples[0];
+        let found = example.phrases.first().map(|(at, label)| {
+            assert_eq!(*label, tokenizer.ids(" c3").unwrap());
+            tokenizer.text(&example.sample.ids[example.shared..=*at], false).unwrap()
+        });
+        assert_eq!(found.as_deref(), expected, "{phrase} in {text}");
     }
 }

@@ -1,12 +1,14 @@
 //! `cot.questions`: questions with exact answers, made from annotated scenes.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Fields};
 
 use crate::base::OpError;
 use crate::data::cell::{self, Cell};
 use crate::data::draw::{Draw, row_keys};
+use crate::data::grounding;
 use crate::data::inquiry::{self, Ask, Drawing};
 use crate::data::scene;
 use crate::data::schema::list_of;
@@ -20,18 +22,26 @@ pub static QUESTIONS: Builtin = Builtin {
         signature: r#"
 ## Makes questions with exact answers from annotated scenes: what a model can be pre-trained on before anybody has written a question.
 ##
-## "cell": the grid cell of a named object. "point": a point on it. "what": the object at a point. "side", "depth": left or right, in front of or behind another
-## object. "touch": whether two objects stand right beside each other. "count": the number of a kind, zero included. "mark": whether
-## there is a hazard mark. Only objects whose name is the only one of its kind in the picture are asked for by name.
+## "cell": the grid cell of a named object. "point": a point on it. "what": the object at a point. "side", "depth": left or
+## right, in front of or behind another object. "whether": whether such a relation holds. "touch": whether two objects stand
+## right beside each other. "closer": which of two to four is closest to the camera, or farthest. "nearest": the object nearest to
+## another in the picture. "edge": the object farthest to one side. "stacked": what is on an object, or under it. "color". "count":
+## the number of a kind, zero included. "total": of objects. "mark": whether there is a hazard mark. "free": a point on the table
+## beside an object. "between": the point between two. Each kind has one or two wordings. Objects are called by their name or, where that
+## is clear, by their noun; those that no words tell apart are not asked for.
+##
 ## `.cells` says for every cell of a grid over the picture what is there, one text a cell, row by row: the object that covers most
-## of it, or "table", with the cell's column as a letter and its row as a digit.
+## of it, or "table", with the cell's column as a letter and its row as a digit. `.phrases` lists the words of the question that
+## speak of a place, a name that only one object has or a point, each with the name of its cell as `label`.
 op cot.questions(
   scenes: Dataset[{
     image: Image, objects: [{ label: Str, box: Box, attributes: [Str] }],
     relations: [{ subject: Int, predicate: Str, object: Int }], ..r
   }],
   ## Kinds of question.
-  ask: [enum { cell, point, what, side, depth, touch, count, mark }] =
+  ask: [enum {
+    cell, point, what, side, depth, whether, touch, closer, nearest, edge, stacked, color, count, total, mark, free, between
+  }] =
     ["point", "what", "side", "depth", "touch", "count", "mark"],
   ## Questions drawn for each scene, at most; kinds take turns.
   per_scene: Int = 8,
@@ -39,9 +49,11 @@ op cot.questions(
   grid: Int = 8,
   ## Share of questions with a closed set of answers that list these as lettered options and ask for the letter.
   letters: Ratio = 0%,
-) -> Dataset[{ id: Str, kind: Str, instruction: Str, input: Str, output: Str, images: [Image], cells: [Str] }]"#,
+) -> Dataset[{ id: Str, kind: Str, instruction: Str, input: Str, output: Str, images: [Image], cells: [Str],
+  phrases: [{ phrase: Str, label: Str }] }]"#,
         class: Class::Sampled,
         effect: Effect::RowExpand,
+        version: 2,
         ..OpSpec::BASE
     },
     run: Some(run),
@@ -59,19 +71,28 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut args: Args = cx.args()?;
     args.ask.sort_unstable();
     args.ask.dedup();
-    let drawing = Drawing { asks: args.ask, most: args.per_scene, grid: args.grid.max(1), letters: args.letters };
+    let mut drawing = Drawing {
+        asks: args.ask,
+        most: args.per_scene,
+        grid: args.grid.max(1),
+        letters: args.letters,
+        labels: Vec::new(),
+    };
     let table = cx.table("scenes")?;
     let scenes = scene::read(&table)?;
+    let labels: BTreeSet<&String> =
+        scenes.iter().flat_map(|s| &s.objects).filter(|o| !o.is_mark()).map(|o| &o.label).collect();
+    drawing.labels = labels.into_iter().cloned().collect();
     let keys = row_keys(&table, &["image", "objects", "relations"])?;
     if scenes.len() != table.rows() {
         return Err(OpError::new("E0302", format!("{} scenes have no picture", table.rows() - scenes.len()))
             .help("drop them first: `filter.rule(where: .image != none)`"));
     }
-    let mut columns: [Vec<Cell<'static>>; 7] = Default::default();
+    let mut columns: [Vec<Cell<'static>>; 8] = Default::default();
     for (scene, key) in scenes.iter().zip(keys) {
         let mut draw = Draw::new(cx.stream, key);
         let picture = scene.image.cell();
-        let cells: Vec<Cell<'static>> = inquiry::cells(scene, drawing.grid).into_iter().map(text).collect();
+        let cells: Vec<Cell<'static>> = grounding::cells(scene, drawing.grid).into_iter().map(text).collect();
         for (n, q) in inquiry::questions(scene, &drawing, &mut draw).into_iter().enumerate() {
             let row = [
                 text(format!("{}-{n}", &scene.image.digest[..12.min(scene.image.digest.len())])),
@@ -81,6 +102,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
                 text(q.answer),
                 Cell::List(vec![picture.clone()]),
                 Cell::List(cells.clone()),
+                Cell::List(q.phrases.into_iter().map(phrase).collect()),
             ];
             columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
         }
@@ -88,17 +110,26 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let rows = columns[0].len();
     cx.counts.insert("scenes".into(), scenes.len() as u64);
     cx.counts.insert("questions".into(), rows as u64);
-    let names = ["id", "kind", "instruction", "input", "output", "images", "cells"];
+    let names = ["id", "kind", "instruction", "input", "output", "images", "cells", "phrases"];
     let arrays = names.iter().zip(&columns).map(|(name, cells)| {
         let ty = match *name {
             "images" => list_of(image_type()),
             "cells" => list_of(DataType::Utf8),
+            "phrases" => list_of(phrase_type()),
             _ => DataType::Utf8,
         };
         let array = cell::column(cells, &ty).map_err(|m| OpError::new("E0612", format!("`.{name}`: {}", m.message)))?;
         Ok(((*name).to_owned(), array))
     });
     Ok(Context::rows(Table::new(arrays.collect::<Result<_, OpError>>()?, rows)?))
+}
+
+fn phrase((phrase, label): (String, String)) -> Cell<'static> {
+    Cell::Record(vec![(Cow::Borrowed("phrase"), text(phrase)), (Cow::Borrowed("label"), text(label))])
+}
+
+fn phrase_type() -> DataType {
+    DataType::Struct(Fields::from_iter(["phrase", "label"].map(|name| Field::new(name, DataType::Utf8, true))))
 }
 
 fn text(s: String) -> Cell<'static> {

@@ -67,6 +67,7 @@ impl Local {
             images: pictures.iter().map(|p| Medium { digest: p.digest.hex(), media: p.media.clone() }).collect(),
             videos: Vec::new(),
             cells: None,
+            phrases: Vec::new(),
         };
         let rows: Vec<TextRow> = messages.iter().enumerate().map(row).collect();
         let (encoded, gallery, lost) = self.encoder.encode(&rows, &self.store, &|_| {})?;

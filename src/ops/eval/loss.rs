@@ -59,8 +59,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let limits = Limits { cutoff: args.cutoff, pixels: (args.pixels.from, args.pixels.to), ..Limits::default() };
     let scorer = Scorer::open(&folder, limits, cx.threads)?;
     let total = table.rows() as u64;
-    let scored =
-        scorer.table(&table, &Columns::sft(None), cx.store, &|done| cx.progress(done as u64, total, "rows"))?;
+    let scored = scorer.table(&table, &Columns::sft(), cx.store, &|done| cx.progress(done as u64, total, "rows"))?;
     let rows: Vec<_> = scored.iter().flatten().filter_map(|r| r.first()).filter(|l| l.tokens > 0).collect();
     let tokens: usize = rows.iter().map(|l| l.tokens).sum();
     if tokens == 0 {

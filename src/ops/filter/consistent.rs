@@ -59,7 +59,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     check_backend(&args.backend, cx.inputs.contains_key("by"))?;
     let table = cx.table("d")?;
     let given: Vec<&str> = args.given.iter().map(String::as_str).collect();
-    let mut rows = read(&table, &Columns { prompt: given, replies: vec![&args.text], messages: None, cells: None })?;
+    let mut rows = read(&table, &Columns::of(given, vec![&args.text]))?;
     for (row, images) in rows.iter_mut().zip(pictures(&table, &args.images)?) {
         row.images = images;
     }

@@ -53,7 +53,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let folder = cx.folder_of(cx.input("by")?, "model")?;
     let scorer = Scorer::open(&folder, Limits::default(), cx.threads)?;
     let given: Vec<&str> = args.given.iter().map(String::as_str).collect();
-    let rows = read(&table, &Columns { prompt: given, replies: vec![&args.of], messages: None, cells: None })?;
+    let rows = read(&table, &Columns::of(given, vec![&args.of]))?;
     let total = table.rows() as u64;
     let value = |logps: &[crate::train::score::Logp]| match logps {
         [one] if one.tokens > 0 => Ok((-one.sum / one.tokens as f64).exp()),

@@ -54,7 +54,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let head = RewardHead::load(&folder, tch::Device::Cpu)?;
     let scorer = Scorer::open(&folder, Limits::default(), cx.threads)?;
     let prompt: Vec<&str> = args.prompt.iter().map(String::as_str).collect();
-    let rows = read(&table, &Columns { prompt, replies: vec![&args.reply], messages: None, cells: None })?;
+    let rows = read(&table, &Columns::of(prompt, vec![&args.reply]))?;
     let total = table.rows() as u64;
     super::scored::keep(cx, &table, "reward", &args.keep, super::scored::Best::Highest, |cx, chosen| {
         let rows: Vec<_> = chosen.iter().map(|&i| rows[i].clone()).collect();

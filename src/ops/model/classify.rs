@@ -71,6 +71,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             images,
             videos: Vec::new(),
             cells: None,
+            phrases: Vec::new(),
         })
         .collect();
     let total = (rows.len() * declared.into.len()) as u64;

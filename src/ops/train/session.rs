@@ -76,12 +76,12 @@ impl Session {
         Ok(Self { source, model, encoder })
     }
 
-    /// Reads, splits and encodes the rows of slot `data`; rows that cannot be used become fates.
+    /// Reads, splits and encodes the rows of slot `data` by these columns; rows that cannot be used become fates.
     ///
     /// # Errors
     /// `E0711` when no row with a label is left.
-    pub fn sft(&self, cx: &mut Context, shared: &Shared, cells: Option<&str>) -> Result<Split<Example>, OpError> {
-        self.split(cx, "data", shared, &Columns::sft(cells), |e| e.examples.into_iter().next())
+    pub fn sft(&self, cx: &mut Context, shared: &Shared, columns: &Columns) -> Result<Split<Example>, OpError> {
+        self.split(cx, "data", shared, columns, |e| e.examples.into_iter().next())
     }
 
     /// Reads, splits and encodes the pairs of slot `pairs`.

@@ -52,6 +52,14 @@ op train.sft(
   ## Text blocks after which cells are read; all if absent. With tied embeddings, the blocks after it find a named object by
   ## comparing a word with the cells.
   cells_after: Int? = none,
+  ## Column with phrases of the prompt, each with a label: `[{ phrase, label }]`; empty for none. The last token of a phrase, where it first
+  ## stands after the pictures, then predicts the tokens of its label, in any order, through the output layer. With the names of
+  ## objects and the cells that they are in, the model learns early which name means which place.
+  phrases: Col? = none,
+  ## Weight of the mean cross-entropy over the tokens of labels.
+  phrases_weight: Float = 1.0,
+  ## Text blocks after which phrases are read, more than `cells_after`; all if absent.
+  phrases_after: Int? = none,
 ) -> Model"#
         ),
         class: Class::Sampled,
@@ -76,13 +84,17 @@ struct Args {
     cells: Option<String>,
     cells_weight: f64,
     cells_after: Option<usize>,
+    phrases: Option<String>,
+    phrases_weight: f64,
+    phrases_after: Option<usize>,
     order: String,
 }
 
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     use super::session::Session;
-    use crate::train::sft::{Scaling, Sft, Weighting};
+    use crate::train::rows::Columns;
+    use crate::train::sft::{Auxiliary, Scaling, Sft, Weighting};
 
     let args: Args = cx.args()?;
     args.shared.check()?;
@@ -96,10 +108,13 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     };
     let session = Session::open(cx, &args.shared, args.history)?;
     let blocks = session.model.blocks.len();
-    if let Some(after) = args.cells_after.filter(|after| !(1..=blocks).contains(after)) {
-        return Err(OpError::new("E0214", format!("cells_after: {after}, but the model has {blocks} text blocks")));
+    for (name, after) in [("cells_after", args.cells_after), ("phrases_after", args.phrases_after)] {
+        if let Some(after) = after.filter(|after| !(1..=blocks).contains(after)) {
+            return Err(OpError::new("E0214", format!("{name}: {after}, but the model has {blocks} text blocks")));
+        }
     }
-    let data = session.sft(cx, &args.shared, args.cells.as_deref())?;
+    let columns = Columns { cells: args.cells.as_deref(), phrases: args.phrases.as_deref(), ..Columns::sft() };
+    let data = session.sft(cx, &args.shared, &columns)?;
     let objective = Sft {
         config: &session.model.config,
         rows: data.rows,
@@ -108,8 +123,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         weighting: Weighting {
             scaling,
             smoothing: args.smoothing,
-            cells_weight: args.cells_weight,
-            cells_after: args.cells_after,
+            cells: Auxiliary { weight: args.cells_weight, after: args.cells_after },
+            phrases: Auxiliary { weight: args.phrases_weight, after: args.phrases_after },
         },
         by_picture: args.order == "pictures",
         layout: session.layout(cx, args.packing.then_some(args.shared.cutoff)),
