@@ -2,11 +2,9 @@
 
 use super::draw::Draw;
 use super::grounding::{centre, centre_cell, point_text};
-use super::inquiry::{Ask, Inquiry, shuffle};
+use super::inquiry::{Ask, Drawing, Inquiry, shuffle};
 use super::scene::{Object, Scene};
-
-/// How a point is asked for.
-const ONE_POINT: &str = "Answer with one point as [(x, y)], both between 0 and 1.";
+use super::wordings::{self, Wordings};
 
 /// Asks about one scene.
 pub struct Asker<'a> {
@@ -15,18 +13,20 @@ pub struct Asker<'a> {
     grid: usize,
     /// Every noun of the data set, in order.
     labels: &'a [String],
+    /// In many wordings.
+    varied: bool,
     draw: &'a mut Draw,
     /// Objects whose full name no other has, hazard marks left out.
     things: Vec<usize>,
 }
 
 impl<'a> Asker<'a> {
-    /// Asks about `scene`; `labels` are the nouns of all scenes.
-    pub fn new(scene: &'a Scene, grid: usize, labels: &'a [String], draw: &'a mut Draw) -> Self {
+    /// Asks about a scene.
+    pub fn new(scene: &'a Scene, drawing: &'a Drawing, draw: &'a mut Draw) -> Self {
         let names: Vec<String> = scene.objects.iter().map(Object::name).collect();
         let alone = |i: &usize| names.iter().filter(|n| **n == names[*i]).count() == 1;
         let things = (0..names.len()).filter(|i| alone(i) && !scene.objects[*i].is_mark()).collect();
-        Self { scene, grid, labels, draw, things }
+        Self { scene, grid: drawing.grid, labels: &drawing.labels, varied: drawing.varied, draw, things }
     }
 
     /// Returns all questions of a kind.
@@ -35,8 +35,8 @@ impl<'a> Asker<'a> {
             Ask::Cell => self.cell(),
             Ask::Point => self.point(),
             Ask::What => self.what(),
-            Ask::Side => self.either(ask, &SIDES, &SIDE_WORDINGS),
-            Ask::Depth => self.either(ask, &DEPTHS, &DEPTH_WORDINGS),
+            Ask::Side => self.either(ask, &SIDES, &wordings::SIDE),
+            Ask::Depth => self.either(ask, &DEPTHS, &wordings::DEPTH),
             Ask::Whether => self.whether(),
             Ask::Touch => self.touch(),
             Ask::Closer => self.closer(),
@@ -53,9 +53,20 @@ impl<'a> Asker<'a> {
     }
 
     /// Words a question: one of the wordings, with `{a}` and `{b}` filled in.
-    fn say(&mut self, wordings: &[&str], a: &str, b: &str) -> String {
-        let wording = wordings[self.draw.below(wordings.len())];
-        wording.replace("{a}", a).replace("{b}", b)
+    fn say(&mut self, wordings: &Wordings, a: &str, b: &str) -> String {
+        wordings.pick(self.varied, self.draw).replace("{a}", a).replace("{b}", b)
+    }
+
+    /// Adds how a point is to be answered.
+    fn as_point(&mut self, question: &str) -> String {
+        let hint = wordings::ONE_POINT.hint(self.varied, self.draw);
+        self.joined(question, hint)
+    }
+
+    /// Puts a second sentence after a first; on a line of its own in half of the cases where words vary.
+    fn joined(&mut self, first: &str, second: &str) -> String {
+        let gap = if self.varied && self.draw.chance(0.5) { "\n" } else { " " };
+        format!("{first}{gap}{second}")
     }
 
     /// Says what an object is called: by its noun alone in half of the cases where that is clear.
@@ -76,44 +87,59 @@ impl<'a> Asker<'a> {
 
     fn cell(&mut self) -> Vec<Inquiry> {
         let things = self.things.clone();
-        let wordings = ["Which cell holds the {a}?", "In which cell of the grid is the {a}?"];
         let ask = |&i: &usize| {
             let (name, cell) = (self.call(i), centre_cell(self.scene, &self.scene.objects[i], self.grid));
-            Inquiry::new(Ask::Cell, self.say(&wordings, &name, ""), cell)
+            Inquiry::new(Ask::Cell, self.say(&wordings::CELL, &name, ""), cell)
         };
         things.iter().map(ask).collect()
     }
 
     fn point(&mut self) -> Vec<Inquiry> {
         let things = self.things.clone();
-        let wordings = ["Point to the {a}.", "Where is the {a}?", "Show where the {a} is."];
         let ask = |&i: &usize| {
             let name = self.call(i);
-            let question = format!("{} {ONE_POINT}", self.say(&wordings, &name, ""));
-            Inquiry::new(Ask::Point, question, point_text(self.scene, centre(&self.scene.objects[i])))
+            let question = self.say(&wordings::POINT, &name, "");
+            Inquiry::new(Ask::Point, self.as_point(&question), point_text(self.scene, centre(&self.scene.objects[i])))
         };
         things.iter().map(ask).collect()
     }
 
     fn what(&mut self) -> Vec<Inquiry> {
         let things = self.things.clone();
-        let wordings = ["Which object is at {a}?", "What stands at {a}?"];
         let ask = |&i: &usize| {
             let place = point_text(self.scene, centre(&self.scene.objects[i]));
-            Inquiry::new(Ask::What, self.say(&wordings, &place, ""), self.name(i)).among(self.names_but(&[i]))
+            Inquiry::new(Ask::What, self.say(&wordings::WHAT, &place, ""), self.name(i)).among(self.names_but(&[i]))
         };
         things.iter().map(ask).collect()
     }
 
     /// Asks which of two opposite relations holds between two things.
-    fn either(&mut self, ask: Ask, words: &Opposites, wordings: &[&str]) -> Vec<Inquiry> {
+    fn either(&mut self, ask: Ask, words: &Opposites, wordings: &Wordings) -> Vec<Inquiry> {
         let related = self.related(words);
         let ask = |(a, b, first): (usize, usize, bool)| {
             let (right, wrong) = if first { (words[0].1, words[1].1) } else { (words[1].1, words[0].1) };
             let (a, b) = (self.call(a), self.call(b));
+            if self.varied && self.draw.chance(0.3) {
+                return self.placed(ask, [&a, &b], right, wrong);
+            }
             Inquiry::new(ask, self.say(wordings, &a, &b), right.to_owned()).among(vec![wrong.to_owned()])
         };
         related.into_iter().map(ask).collect()
+    }
+
+    /// Asks for the sentence that says how one thing stands to another.
+    fn placed(&mut self, ask: Ask, [a, b]: [&str; 2], right: &str, wrong: &str) -> Inquiry {
+        let sentence = |how: &str| {
+            let relation = match how {
+                "left" => "to the left of",
+                "right" => "to the right of",
+                "in front" => "in front of",
+                other => other,
+            };
+            format!("The {a} is {relation} the {b}.")
+        };
+        let others = [wrong, "on top of", "under"].map(sentence).to_vec();
+        Inquiry::new(ask, self.say(&wordings::PLACED, a, b), sentence(right)).among(others)
     }
 
     fn whether(&mut self) -> Vec<Inquiry> {
@@ -122,10 +148,8 @@ impl<'a> Asker<'a> {
         {
             for (a, b, first) in self.related(words) {
                 let said = self.draw.below(2);
-                let wording = format!("Is the {{a}} {} the {{b}}?", phrases[said]);
-                let other = format!("Does the {{a}} stand {} the {{b}}?", phrases[said]);
                 let (a, b) = (self.call(a), self.call(b));
-                let question = self.say(&[&wording, &other], &a, &b);
+                let question = self.say(&wordings::WHETHER, &a, &b).replace("{r}", phrases[said]);
                 found.push(self.yes_or_no(Ask::Whether, question, (said == 0) == first));
             }
         }
@@ -149,20 +173,25 @@ impl<'a> Asker<'a> {
     }
 
     fn yes_or_no(&mut self, ask: Ask, question: String, yes: bool) -> Inquiry {
-        let question = self.with_hint(question, "Answer yes or no.");
+        let question = self.with_hint(question, &wordings::YES_NO);
         let (right, wrong) = if yes { ("yes", "no") } else { ("no", "yes") };
         Inquiry::new(ask, question, right.to_owned()).among(vec![wrong.to_owned()])
     }
 
     fn number(&mut self, ask: Ask, question: String, n: usize) -> Inquiry {
-        let question = self.with_hint(question, "Answer with a number only.");
+        let question = self.with_hint(question, &wordings::NUMBER);
         let others = [n + 1, n + 2, n.saturating_sub(1), n.saturating_sub(2)];
         Inquiry::new(ask, question, n.to_string()).among(others.iter().map(ToString::to_string).collect())
     }
 
-    /// Says in a third of the cases what form the answer has.
-    fn with_hint(&mut self, question: String, hint: &str) -> String {
-        if self.draw.chance(1.0 / 3.0) { format!("{question} {hint}") } else { question }
+    /// Says in a third of the cases what form the answer has; in two thirds where words vary.
+    fn with_hint(&mut self, question: String, hints: &Wordings) -> String {
+        let odds = if self.varied { 2.0 / 3.0 } else { 1.0 / 3.0 };
+        if !self.draw.chance(odds) {
+            return question;
+        }
+        let hint = hints.hint(self.varied, self.draw);
+        self.joined(&question, hint)
     }
 
     /// Pairs that stand right beside each other, and as many that stand well apart; a hazard mark that is the only one counts as a thing.
@@ -183,13 +212,12 @@ impl<'a> Asker<'a> {
         shuffle(&mut apart, self.draw);
         apart.truncate(near.len().max(1));
         near.append(&mut apart);
-        let wordings = ["Is the {a} right next to the {b}?", "Do the {a} and the {b} stand right beside each other?"];
         let ask = |(a, b, yes): (usize, usize, bool)| {
             let mut called = [a, b].map(|i| if marks.contains(&i) { MARK.to_owned() } else { self.call(i) });
             if !marks.contains(&b) && self.draw.chance(0.5) {
                 called.swap(0, 1);
             }
-            let question = self.say(&wordings, &called[0], &called[1]);
+            let question = self.say(&wordings::TOUCH, &called[0], &called[1]);
             self.yes_or_no(Ask::Touch, question, yes)
         };
         near.into_iter().map(ask).collect()
@@ -219,26 +247,25 @@ impl<'a> Asker<'a> {
             let names: Vec<String> = listed.iter().map(|&i| format!("the {}", self.name(i))).collect();
             let (last, first) = names.split_last().expect("a winner");
             let list = format!("{} or {last}", first.join(", "));
-            let wordings = match (near, listed.len()) {
-                (true, 2) => ["Which is closer to the camera, {a}?", "Which one stands nearer to the viewer, {a}?"],
-                (true, _) => ["Which is closest to the camera, {a}?", "Which one stands nearest to the viewer, {a}?"],
-                (false, 2) => {
-                    ["Which is farther from the camera, {a}?", "Which one stands farther from the viewer, {a}?"]
-                }
-                (false, _) => {
-                    ["Which is farthest from the camera, {a}?", "Which one stands farthest from the viewer, {a}?"]
-                }
+            let (wordings, options) = match (near, listed.len()) {
+                (true, 2) => (&wordings::NEARER, &wordings::NEAR_OPTION),
+                (true, _) => (&wordings::NEAR, &wordings::NEAR_OPTION),
+                (false, 2) => (&wordings::FARTHER, &wordings::FAR_OPTION),
+                (false, _) => (&wordings::FAR, &wordings::FAR_OPTION),
             };
-            let question = self.say(&wordings, &list, "");
+            let question = self.say(wordings, &list, "");
             let others = beaten.iter().map(|&i| self.name(i)).collect();
-            inquiries.push(Inquiry::new(Ask::Closer, question, self.name(winner)).among(others));
+            let mut inquiry = Inquiry::new(Ask::Closer, question, self.name(winner)).among(others);
+            if self.varied && self.draw.chance(0.5) {
+                inquiry.above_options = Some(self.say(options, "", ""));
+            }
+            inquiries.push(inquiry);
         }
         inquiries
     }
 
     /// The neighbour whose centre is nearest in the picture, if the next one is a third farther away.
     fn nearest(&mut self) -> Vec<Inquiry> {
-        let wordings = ["Which object stands nearest to the {a}?", "What is the nearest object to the {a}?"];
         let mut found = Vec::new();
         for a in self.things.clone() {
             let far = |b: usize| {
@@ -251,7 +278,7 @@ impl<'a> Asker<'a> {
             let Some(&(b, distance)) = others.first() else { continue };
             if self.things.contains(&b) && others.get(1).is_none_or(|(_, next)| *next > distance * 4.0 / 3.0) {
                 let called = self.call(a);
-                let question = self.say(&wordings, &called, "");
+                let question = self.say(&wordings::NEAREST, &called, "");
                 found.push(Inquiry::new(Ask::Nearest, question, self.name(b)).among(self.names_but(&[a, b])));
             }
         }
@@ -259,14 +286,9 @@ impl<'a> Asker<'a> {
     }
 
     fn edge(&mut self) -> Vec<Inquiry> {
-        let edges: [(&[&str], usize, f64); 4] = [
-            (&["Which object is farthest to the left?", "What is the leftmost object?"], 0, 1.0),
-            (&["Which object is farthest to the right?", "What is the rightmost object?"], 0, -1.0),
-            (&["Which object is nearest to the upper edge of the picture?"], 1, 1.0),
-            (&["Which object is nearest to the lower edge of the picture?"], 1, -1.0),
-        ];
+        let edges = [(0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0)];
         let mut found = Vec::new();
-        for (wordings, axis, sign) in edges {
+        for ((axis, sign), wordings) in edges.into_iter().zip(&wordings::EDGE) {
             let along = |i: usize| {
                 let (x, y) = centre(&self.scene.objects[i]);
                 sign * if axis == 0 { x } else { y }
@@ -295,9 +317,9 @@ impl<'a> Asker<'a> {
             if self.things.contains(&upper) && self.things.contains(&lower) {
                 let (over, under) = (self.call(lower), self.call(upper));
                 let others = self.names_but(&[upper, lower]);
-                let question = self.say(&["What is on top of the {a}?", "Which object stands on the {a}?"], &over, "");
+                let question = self.say(&wordings::ON_TOP, &over, "");
                 found.push(Inquiry::new(Ask::Stacked, question, self.name(upper)).among(others.clone()));
-                let question = self.say(&["What is under the {a}?", "Which object does the {a} stand on?"], &under, "");
+                let question = self.say(&wordings::UNDER, &under, "");
                 found.push(Inquiry::new(Ask::Stacked, question, self.name(lower)).among(others));
             }
         }
@@ -306,7 +328,6 @@ impl<'a> Asker<'a> {
 
     /// The first attribute of an object whose noun no other has and does not tell it.
     fn color(&mut self) -> Vec<Inquiry> {
-        let wordings = ["What color is the {a}?", "Which color does the {a} have?"];
         let mut found = Vec::new();
         for object in self.scene.objects.iter().filter(|o| !o.is_mark()) {
             let alone = self.scene.objects.iter().filter(|o| o.label == object.label).count() == 1;
@@ -315,7 +336,7 @@ impl<'a> Asker<'a> {
             };
             let all = self.scene.objects.iter().filter_map(|o| o.attributes.first());
             let others: Vec<String> = all.filter(|c| *c != color && *c != "hazard").cloned().collect();
-            let question = self.say(&wordings, &object.label, "");
+            let question = self.say(&wordings::COLOR, &object.label, "");
             found.push(Inquiry::new(Ask::Color, question, color.clone()).among(others));
         }
         found
@@ -323,29 +344,26 @@ impl<'a> Asker<'a> {
 
     /// Every noun of the scene, and as many others of the data set.
     fn count(&mut self) -> Vec<Inquiry> {
-        let wordings = ["How many {a} are in the picture?", "Count the {a}.", "How many {a} do you see?"];
         let number = |label: &str| self.scene.objects.iter().filter(|o| o.label == label && !o.is_mark()).count();
         let (here, mut absent): (Vec<&String>, Vec<&String>) = self.labels.iter().partition(|l| number(l) > 0);
         shuffle(&mut absent, self.draw);
         absent.truncate(here.len());
         let counted: Vec<(String, usize)> = here.into_iter().chain(absent).map(|l| (plural(l), number(l))).collect();
         let ask = |(label, n): (String, usize)| {
-            let question = self.say(&wordings, &label, "");
+            let question = self.say(&wordings::COUNT, &label, "");
             self.number(Ask::Count, question, n)
         };
         counted.into_iter().map(ask).collect()
     }
 
     fn total(&mut self) -> Vec<Inquiry> {
-        let wordings = ["How many objects are on the table?", "Count all objects in the picture."];
         let n = self.scene.objects.iter().filter(|o| !o.is_mark()).count();
-        let question = self.say(&wordings, "", "");
+        let question = self.say(&wordings::TOTAL, "", "");
         vec![self.number(Ask::Total, question, n)]
     }
 
     fn mark(&mut self) -> Vec<Inquiry> {
-        let wordings = ["Is there a hazard mark on the table?", "Does the picture show a hazard mark?"];
-        let question = self.say(&wordings, "", "");
+        let question = self.say(&wordings::MARK, "", "");
         let yes = self.scene.objects.iter().any(Object::is_mark);
         vec![self.yes_or_no(Ask::Mark, question, yes)]
     }
@@ -363,9 +381,8 @@ impl<'a> Asker<'a> {
             ];
             for (relation, place) in places.into_iter().filter(|(_, place)| self.bare(*place)).collect::<Vec<_>>() {
                 let called = self.call(i);
-                let wordings = ["Point to free table space {b} the {a}.", "Show an empty place {b} the {a}."];
-                let question = format!("{} {ONE_POINT}", self.say(&wordings, &called, relation));
-                found.push(Inquiry::new(Ask::Free, question, point_text(self.scene, place)));
+                let question = self.say(&wordings::FREE, &called, relation);
+                found.push(Inquiry::new(Ask::Free, self.as_point(&question), point_text(self.scene, place)));
             }
         }
         found
@@ -373,8 +390,6 @@ impl<'a> Asker<'a> {
 
     /// The point half way between the feet of two things, if it lies on no box.
     fn between(&mut self) -> Vec<Inquiry> {
-        let wordings =
-            ["Point to the middle between the {a} and the {b}.", "Show the place between the {a} and the {b}."];
         let mut found = Vec::new();
         for (n, &a) in self.things.clone().iter().enumerate() {
             for &b in &self.things.clone()[n + 1..] {
@@ -385,8 +400,8 @@ impl<'a> Asker<'a> {
                 let place = ((foot(a).0 + foot(b).0) / 2.0, (foot(a).1 + foot(b).1) / 2.0);
                 if self.bare(place) {
                     let (a, b) = (self.call(a), self.call(b));
-                    let question = format!("{} {ONE_POINT}", self.say(&wordings, &a, &b));
-                    found.push(Inquiry::new(Ask::Between, question, point_text(self.scene, place)));
+                    let question = self.say(&wordings::BETWEEN, &a, &b);
+                    found.push(Inquiry::new(Ask::Between, self.as_point(&question), point_text(self.scene, place)));
                 }
             }
         }
@@ -413,11 +428,7 @@ pub const MARK: &str = "hazard mark";
 type Opposites = [(&'static str, &'static str); 2];
 
 const SIDES: Opposites = [("left of", "left"), ("right of", "right")];
-const SIDE_WORDINGS: [&str; 2] =
-    ["Is the {a} left or right of the {b}?", "On which side of the {b} do you see the {a}, left or right?"];
 const DEPTHS: Opposites = [("in front of", "in front"), ("behind", "behind")];
-const DEPTH_WORDINGS: [&str; 2] =
-    ["Is the {a} in front of or behind the {b}?", "Does the {a} stand in front of the {b} or behind it?"];
 
 /// Returns the pixels between two boxes, 0 when they overlap.
 fn gap(a: &Object, b: &Object) -> f64 {

@@ -4,6 +4,7 @@ use super::asking::Asker;
 use super::draw::Draw;
 use super::grounding;
 use super::scene::Scene;
+use super::wordings;
 
 /// A kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
@@ -81,6 +82,8 @@ pub struct Inquiry {
     pub answer: String,
     /// What is wrong but of the same form; none where the answers are no closed set.
     pub others: Vec<String>,
+    /// How the question goes where its options are listed below, if another way.
+    pub above_options: Option<String>,
     /// Which words of the question speak of which cell.
     pub phrases: Vec<(String, String)>,
 }
@@ -88,7 +91,7 @@ pub struct Inquiry {
 impl Inquiry {
     /// A question with an open answer.
     pub fn new(ask: Ask, question: String, answer: String) -> Self {
-        Self { ask, question, answer, others: Vec::new(), phrases: Vec::new() }
+        Self { ask, question, answer, others: Vec::new(), above_options: None, phrases: Vec::new() }
     }
 
     /// The same with answers that are wrong.
@@ -108,6 +111,8 @@ pub struct Drawing {
     pub grid: usize,
     /// Share of questions with a closed set of answers that list them as lettered options.
     pub letters: f64,
+    /// In many wordings and layouts.
+    pub varied: bool,
     /// Every noun of the data set, in order.
     pub labels: Vec<String>,
 }
@@ -115,7 +120,7 @@ pub struct Drawing {
 /// Draws questions about a scene.
 pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inquiry> {
     let most = drawing.most;
-    let mut asker = Asker::new(scene, drawing.grid, &drawing.labels, draw);
+    let mut asker = Asker::new(scene, drawing, draw);
     let mut kinds: Vec<Vec<Inquiry>> = drawing.asks.iter().map(|&ask| asker.all(ask)).collect();
     kinds.iter_mut().for_each(|k| shuffle(k, draw));
     shuffle(&mut kinds, draw);
@@ -129,7 +134,12 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
     }
     shuffle(&mut drawn, draw);
     let finished = |inquiry: Inquiry| {
-        let mut inquiry = if draw.chance(drawing.letters) { lettered(inquiry, draw) } else { inquiry };
+        let mut inquiry = if draw.chance(drawing.letters) { lettered(inquiry, drawing.varied, draw) } else { inquiry };
+        if drawing.varied && draw.chance(0.3) {
+            let before = wordings::BEFORE[draw.below(wordings::BEFORE.len())];
+            let gap = if draw.chance(0.5) { "\n" } else { " " };
+            inquiry.question = format!("{before}{gap}{}", inquiry.question);
+        }
         inquiry.phrases = grounding::phrases(scene, drawing.grid, &inquiry.question);
         inquiry
     };
@@ -137,7 +147,7 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
 }
 
 /// Asks for the letter of an answer among two to four, if the answers are a closed set.
-fn lettered(inquiry: Inquiry, draw: &mut Draw) -> Inquiry {
+fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
     let mut answers = inquiry.others.clone();
     answers.retain(|answer| *answer != inquiry.answer);
     answers.sort();
@@ -151,8 +161,16 @@ fn lettered(inquiry: Inquiry, draw: &mut Draw) -> Inquiry {
     shuffle(&mut answers, draw);
     let letter = |n: usize| char::from(b'A' + n as u8);
     let right = answers.iter().position(|answer| *answer == inquiry.answer).map_or('A', letter);
-    let options: String = answers.iter().enumerate().map(|(n, answer)| format!("\n{}. {answer}", letter(n))).collect();
-    let question = format!("{}{options}\nAnswer with the letter only.", inquiry.question);
+    let marks = [("", "."), ("(", ")"), ("", ")"), ("", ":")];
+    let (open, close) = marks[if varied { draw.below(marks.len()) } else { 0 }];
+    let gap = if varied && draw.chance(0.3) { " " } else { "\n" };
+    let option = |(n, answer): (usize, &String)| format!("{gap}{open}{}{close} {answer}", letter(n));
+    let options: String = answers.iter().enumerate().map(option).collect();
+    let header = if varied { wordings::OPTIONS[draw.below(wordings::OPTIONS.len())] } else { "" };
+    let header = if header.is_empty() { String::new() } else { format!(" {header}") };
+    let hint = wordings::LETTER.hint(varied, draw);
+    let asked = inquiry.above_options.as_ref().unwrap_or(&inquiry.question);
+    let question = format!("{asked}{header}{options}{gap}{hint}");
     Inquiry { question, answer: right.to_string(), ..inquiry }
 }
 

@@ -37,3 +37,4 @@ pub mod table;
 pub mod text;
 pub mod transforms;
 pub mod within;
+pub mod wordings;

@@ -7,6 +7,7 @@ use rbpipe::data::draw::{Draw, RowKey};
 use rbpipe::data::mistake::{Edit, wrong};
 use rbpipe::data::originals::originals;
 use rbpipe::data::rle;
+use rbpipe::data::table::Table;
 use rbpipe::ops::cot::{fail_fix::FAIL_FIX, plan::PLAN, questions::QUESTIONS, structured::STRUCTURED};
 use rbpipe::ops::data::{episodes::EPISODES, lvis::LVIS, visual_genome::VISUAL_GENOME};
 use serde_json::{Value as Json, json};
@@ -303,11 +304,11 @@ fn questions_are_answered_by_the_annotations() {
         "cell", "point", "what", "side", "depth", "whether", "touch", "closer", "nearest", "edge", "stacked", "color",
         "count", "total", "mark", "free", "between",
     ];
-    let asked = |letters: f64| {
-        let args = json!({ "ask": kinds, "per_scene": 60, "grid": 8, "letters": letters });
+    let asked = |letters: f64, varied: bool| {
+        let args = json!({ "ask": kinds, "per_scene": 60, "grid": 8, "letters": letters, "varied": varied });
         bench.run(&QUESTIONS, args, &[("scenes", &scenes)]).expect("questions").table
     };
-    let open = asked(0.0);
+    let open = asked(0.0, false);
     let of = |name: &str| texts(&open, name);
     let (ids, kind, question, answer) = (of("id"), of("kind"), of("instruction"), of("output"));
     let scene_of: BTreeMap<String, usize> = column(&scenes, "image")
@@ -366,7 +367,7 @@ fn questions_are_answered_by_the_annotations() {
     let yes = (0..open.rows()).filter(|&r| kind[r] == "whether" && answer[r] == "yes").count() as f64;
     assert!((0.45..0.55).contains(&(yes / seen["whether"] as f64)), "{yes} of {}", seen["whether"]);
 
-    let lettered = asked(1.0);
+    let lettered = asked(1.0, false);
     let (question, answer) = (texts(&lettered, "instruction"), texts(&lettered, "output"));
     let listed = question.iter().zip(&answer).filter(|(q, _)| q.ends_with("Answer with the letter only."));
     let right = listed.map(|(q, a)| {
@@ -374,6 +375,15 @@ fn questions_are_answered_by_the_annotations() {
         option.len() > 3
     });
     assert!(right.clone().count() > 20_000 && right.clone().all(|fine| fine));
+
+    let begins = |table: &Table| -> BTreeSet<String> {
+        let first = |q: &String| q.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+        texts(table, "instruction").iter().map(first).collect()
+    };
+    let varied = asked(0.5, true);
+    assert!(begins(&varied).len() > 2 * begins(&open).len(), "many more wordings");
+    let sentences = texts(&varied, "output").iter().filter(|a| a.starts_with("The ") && a.ends_with('.')).count();
+    assert!(sentences > 500, "{sentences} answers are sentences");
 }
 
 /// The start of a picture's digest in the id of a question about it.

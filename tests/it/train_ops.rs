@@ -444,7 +444,8 @@ fn grounded_rows(bench: &Bench) -> Artifact {
         .expect("the vendored scenes load");
     let few = json!({ "n": { "rows": 6 }, "by": null, "weights": null, "equal": false });
     let few = bench.run("data.sample", few, &[("d", &scenes)]).expect("some scenes");
-    let ask = json!({ "ask": ["cell", "point", "what", "side"], "per_scene": 4, "grid": 4, "letters": 0.0 });
+    let ask =
+        json!({ "ask": ["cell", "point", "what", "side"], "per_scene": 4, "grid": 4, "letters": 0.0, "varied": false });
     bench.run("cot.questions", ask, &[("scenes", &few)]).expect("questions")
 }
 

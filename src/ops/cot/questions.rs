@@ -49,6 +49,9 @@ op cot.questions(
   grid: Int = 8,
   ## Share of questions with a closed set of answers that list these as lettered options and ask for the letter.
   letters: Ratio = 0%,
+  ## In many wordings: several more for each kind, options and hints about the form of the answer in several layouts, sometimes
+  ## a sentence before the question. For a model that is to understand words that it was not trained on.
+  varied: Bool = false,
 ) -> Dataset[{ id: Str, kind: Str, instruction: Str, input: Str, output: Str, images: [Image], cells: [Str],
   phrases: [{ phrase: Str, label: Str }] }]"#,
         class: Class::Sampled,
@@ -65,6 +68,7 @@ struct Args {
     per_scene: usize,
     grid: usize,
     letters: f64,
+    varied: bool,
 }
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
@@ -76,6 +80,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         most: args.per_scene,
         grid: args.grid.max(1),
         letters: args.letters,
+        varied: args.varied,
         labels: Vec::new(),
     };
     let table = cx.table("scenes")?;
