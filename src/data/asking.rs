@@ -59,8 +59,18 @@ impl<'a> Asker<'a> {
 
     /// Adds how a point is to be answered.
     fn as_point(&mut self, question: &str) -> String {
-        let hint = wordings::ONE_POINT.hint(self.varied, self.draw);
-        self.joined(question, hint)
+        self.hinted(question, &wordings::ONE_POINT)
+    }
+
+    /// Adds what form the answer has; where words vary, in a third of the cases twice, so that what is asked may lie far back.
+    fn hinted(&mut self, question: &str, hints: &Wordings) -> String {
+        let hint = hints.hint(self.varied, self.draw);
+        let mut said = self.joined(question, hint);
+        if self.varied && self.draw.chance(1.0 / 3.0) {
+            let again = hints.hint(self.varied, self.draw);
+            said = self.joined(&said, again);
+        }
+        said
     }
 
     /// Puts a second sentence after a first; on a line of its own in half of the cases where words vary.
@@ -190,8 +200,7 @@ impl<'a> Asker<'a> {
         if !self.draw.chance(odds) {
             return question;
         }
-        let hint = hints.hint(self.varied, self.draw);
-        self.joined(&question, hint)
+        self.hinted(&question, hints)
     }
 
     /// Pairs that stand right beside each other, and as many that stand well apart; a hazard mark that is the only one counts as a thing.

@@ -292,6 +292,7 @@ pub const ONE_POINT: Wordings = words(
         "Answer as [(x, y)], where x and y are fractions of width and height.",
         "Answer with one point as [(x, y)]. Both numbers lie between 0 and 1.",
         "The answer is a list with one tuple, [(x, y)], between 0 and 1.",
+        "Your answer should be a list with a single tuple, [(x, y)]: the share of the width from the left and of the height from the top.",
     ],
 );
 
@@ -322,7 +323,7 @@ pub const LETTER: Wordings = words(
 pub const OPTIONS: [&str; 5] = ["", "", "Choices:", "Select from the following options.", "Choose one of these."];
 
 /// What may be said before a question, in varied words.
-pub const BEFORE: [&str; 8] = [
+pub const BEFORE: [&str; 9] = [
     "Look at the picture.",
     "Here is a table with some objects.",
     "You are a robot in front of a table.",
@@ -331,4 +332,5 @@ pub const BEFORE: [&str; 8] = [
     "A gripper works on this table.",
     "The picture shows the present view.",
     "Please look at the scene with care.",
+    "The table in this picture holds a few objects: cubes, balls, cylinders and things from a kitchen. Some tables carry a hazard mark.",
 ];

@@ -517,3 +517,30 @@ fn a_phrase_ends_where_its_last_token_stands() {
         assert_eq!(found.as_deref(), expected, "{phrase} in {text}");
     }
 }
+
+#[test]
+fn the_best_come_in_equal_shares_from_each_group() {
+    let bench = Bench::new();
+    let data = grounded_rows(&bench);
+    let base = base(&bench, &data);
+    let kept = |within: &[&str]| {
+        let args = json!({
+            "d": { "$input": "d" }, "by": { "$input": "by" }, "of": "output", "given": ["instruction"], "keep": { "top": 12 },
+            "within": within,
+        });
+        let made = bench.run("filter.perplexity", args, &[("d", &data), ("by", &base)]).expect("scored rows");
+        let table = dataset::load(&bench.store, &made).expect("rows");
+        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+        for kind in table.texts(&["kind".to_owned()]).expect("a column") {
+            *kinds.entry(kind).or_default() += 1;
+        }
+        kinds
+    };
+    let all: usize = kept(&[]).values().sum();
+    let shares = kept(&["kind"]);
+    assert!(all == 12 && shares.values().sum::<usize>() == 12, "{shares:?}");
+    assert!(
+        shares.len() == 4 && shares.values().all(|n| (2..=4).contains(n)),
+        "half of the 24 rows, of each kind: {shares:?}"
+    );
+}

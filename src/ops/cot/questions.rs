@@ -56,7 +56,7 @@ op cot.questions(
   phrases: [{ phrase: Str, label: Str }] }]"#,
         class: Class::Sampled,
         effect: Effect::RowExpand,
-        version: 2,
+        version: 3,
         ..OpSpec::BASE
     },
     run: Some(run),

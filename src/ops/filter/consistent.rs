@@ -30,6 +30,8 @@ op filter.consistent(
   given: Cols = [],
   ## A range of shares, or `top(n)`: the n highest.
   keep: Keep[Ratio] = 30%..,
+  ## `top` takes its rows in equal shares from every group of rows that agree on these columns.
+  within: Cols = [],
 ) -> Dataset[{ consistency: Ratio, ..r }]"#,
         takes_where: true,
         class: Class::Numeric,
@@ -46,7 +48,8 @@ struct Args {
     text: String,
     backend: String,
     given: Vec<String>,
-    keep: super::scored::Keep,
+    #[serde(flatten)]
+    selection: super::scored::Selection,
 }
 
 #[cfg(feature = "torch")]
@@ -65,7 +68,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     }
     let folder = cx.folder_of(cx.input("by")?, "model")?;
     let scorer = Scorer::open(&folder, Limits::default(), cx.threads)?;
-    super::scored::keep(cx, &table, "consistency", &args.keep, super::scored::Best::Highest, |cx, chosen| {
+    super::scored::keep(cx, &table, "consistency", &args.selection, super::scored::Best::Highest, |cx, chosen| {
         let seen = |row: usize| !rows[row].images.is_empty() || !rows[row].videos.is_empty();
         let judged: Vec<_> = chosen.iter().filter(|&&row| seen(row)).map(|&row| rows[row].clone()).collect();
         let total = judged.len() as u64;

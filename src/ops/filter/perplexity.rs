@@ -24,6 +24,8 @@ op filter.perplexity(
   given: Cols = [],
   ## A range of perplexities, or `top(n)`.
   keep: Keep[Float],
+  ## `top` takes its rows in equal shares from every group of rows that agree on these columns.
+  within: Cols = [],
 ) -> Dataset[{ perplexity: Float, ..r }]"#,
         takes_where: true,
         class: Class::Numeric,
@@ -39,7 +41,8 @@ struct Args {
     of: String,
     #[serde(default)]
     given: Vec<String>,
-    keep: super::scored::Keep,
+    #[serde(flatten)]
+    selection: super::scored::Selection,
 }
 
 #[cfg(feature = "torch")]
@@ -59,7 +62,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         [one] if one.tokens > 0 => Ok((-one.sum / one.tokens as f64).exp()),
         _ => Err(format!(".{} has no token to predict", args.of)),
     };
-    super::scored::keep(cx, &table, "perplexity", &args.keep, super::scored::Best::Lowest, |cx, chosen| {
+    super::scored::keep(cx, &table, "perplexity", &args.selection, super::scored::Best::Lowest, |cx, chosen| {
         let rows: Vec<_> = chosen.iter().map(|&i| rows[i].clone()).collect();
         let scored = scorer.rows(&rows, cx.store, &|done| cx.progress(done as u64, total, "rows"))?;
         Ok(scored.into_iter().map(|row| row.and_then(|logps| value(&logps))).collect())

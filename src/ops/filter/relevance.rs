@@ -28,6 +28,8 @@ op filter.relevance(
   hi: Float = 0.8,
   ## A range of scores, or `top(n)`: the n highest.
   keep: Keep[Float] = 4.0..6.0,
+  ## `top` takes its rows in equal shares from every group of rows that agree on these columns.
+  within: Cols = [],
 ) -> Dataset[{ relevance: Float, ..r }]"#,
         takes_where: true,
         class: Class::Numeric,
@@ -44,7 +46,8 @@ struct Args {
     to: Vec<String>,
     lo: f64,
     hi: f64,
-    keep: super::scored::Keep,
+    #[serde(flatten)]
+    selection: super::scored::Selection,
 }
 
 #[cfg(feature = "torch")]
@@ -57,7 +60,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let table = cx.table("d")?;
     let of = table.texts(&[args.of])?;
     let to = table.texts(&args.to)?;
-    super::scored::keep(cx, &table, "relevance", &args.keep, super::scored::Best::Highest, |cx, chosen| {
+    super::scored::keep(cx, &table, "relevance", &args.selection, super::scored::Best::Highest, |cx, chosen| {
         let texts: Vec<&str> = chosen.iter().flat_map(|&row| [of[row].as_str(), to[row].as_str()]).collect();
         let encoded = crate::ops::embed::encode(cx, "embed", &texts)?;
         let score = |i: usize| 1.0 + 5.0 * ((encoded.cosine(2 * i, 2 * i + 1) - lo) / (hi - lo)).clamp(0.0, 1.0);

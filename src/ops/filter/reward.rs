@@ -24,6 +24,8 @@ op filter.reward(
   reply: Col = .output,
   ## A range of scores, or `top(n)`.
   keep: Keep[Float],
+  ## `top` takes its rows in equal shares from every group of rows that agree on these columns.
+  within: Cols = [],
 ) -> Dataset[{ reward: Float, ..r }]"#,
         takes_where: true,
         class: Class::Numeric,
@@ -38,7 +40,8 @@ op filter.reward(
 struct Args {
     prompt: Vec<String>,
     reply: String,
-    keep: super::scored::Keep,
+    #[serde(flatten)]
+    selection: super::scored::Selection,
 }
 
 #[cfg(feature = "torch")]
@@ -56,7 +59,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let prompt: Vec<&str> = args.prompt.iter().map(String::as_str).collect();
     let rows = read(&table, &Columns::of(prompt, vec![&args.reply]))?;
     let total = table.rows() as u64;
-    super::scored::keep(cx, &table, "reward", &args.keep, super::scored::Best::Highest, |cx, chosen| {
+    super::scored::keep(cx, &table, "reward", &args.selection, super::scored::Best::Highest, |cx, chosen| {
         let rows: Vec<_> = chosen.iter().map(|&i| rows[i].clone()).collect();
         let scored = scorer.rewards(&head, &rows, cx.store, &|done| cx.progress(done as u64, total, "rows"))?;
         Ok(scored.into_iter().map(|row| row.and_then(|v| v.first().copied().ok_or("no reply".to_owned()))).collect())

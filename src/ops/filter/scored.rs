@@ -1,5 +1,6 @@
 //! Filters that score rows and keep a range of scores or the best: the selection itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array};
@@ -7,6 +8,7 @@ use serde::Deserialize;
 
 use crate::base::OpError;
 use crate::data::table::Table;
+use crate::data::within;
 use crate::engine::{Context, Outputs};
 use crate::ops::bounds::Bounds;
 use crate::ops::rows::{Reason, drop_rows, in_scope};
@@ -19,6 +21,16 @@ pub enum Keep {
     Top { top: usize },
     /// Both ends included; an open end is none.
     Range { from: Option<f64>, to: Option<f64> },
+}
+
+/// Which rows a filter keeps by their scores.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Selection {
+    /// Which scores.
+    pub keep: Keep,
+    /// The best come in equal shares from each group of rows that agree on these columns.
+    #[serde(default)]
+    pub within: Vec<String>,
 }
 
 /// Which end of the scores is best.
@@ -35,7 +47,7 @@ pub fn keep(
     cx: &mut Context,
     table: &Table,
     name: &str,
-    keep: &Keep,
+    selection: &Selection,
     best: Best,
     score: impl FnOnce(&Context, &[usize]) -> Result<Vec<Result<f64, String>>, OpError>,
 ) -> Result<Outputs, OpError> {
@@ -51,7 +63,7 @@ pub fn keep(
         }
     }
     let scored = |row: &usize| column[*row].map(|score: f64| (*row, score));
-    match *keep {
+    match selection.keep {
         Keep::Range { from, to } => {
             let bounds = Bounds { from: from.unwrap_or(f64::NEG_INFINITY), to: to.unwrap_or(f64::INFINITY) };
             for (row, score) in chosen.iter().filter_map(scored) {
@@ -60,9 +72,8 @@ pub fn keep(
             }
         }
         Keep::Top { top } => {
-            let mut ranked: Vec<(usize, f64)> = chosen.iter().filter_map(scored).collect();
-            let sign = if best == Best::Lowest { 1.0 } else { -1.0 };
-            ranked.sort_by(|a, b| (a.1 * sign).total_cmp(&(b.1 * sign)).then(a.0.cmp(&b.0)));
+            let groups = within::groups(table, &selection.within, 0, cx.store)?;
+            let ranked = ranked(chosen.iter().filter_map(scored), &groups, best);
             for (place, (row, score)) in ranked.into_iter().enumerate().skip(top) {
                 let why = format!("{name} {score:.4} is place {} of {top} kept", place + 1);
                 reasons[row] = Some(Reason::new("not among the best", why));
@@ -72,4 +83,21 @@ pub fn keep(
     let column: ArrayRef = Arc::new(Float64Array::from(column));
     let table = table.with_column(name, column)?;
     Ok(Context::rows(drop_rows(cx, &table, &reasons)?))
+}
+
+/// Orders rows from best to worst by their place within their group, as a share of the group; then by score and row. Any first part of the order holds the
+/// best of every group in equal shares.
+fn ranked(scored: impl Iterator<Item = (usize, f64)>, groups: &[u32], best: Best) -> Vec<(usize, f64)> {
+    let sign = if best == Best::Lowest { 1.0 } else { -1.0 };
+    let order = |a: &(usize, f64), b: &(usize, f64)| (a.1 * sign).total_cmp(&(b.1 * sign)).then(a.0.cmp(&b.0));
+    let mut members: BTreeMap<u32, Vec<(usize, f64)>> = BTreeMap::new();
+    scored.for_each(|row| members.entry(groups[row.0]).or_default().push(row));
+    let mut placed: Vec<(f64, (usize, f64))> = Vec::new();
+    for mut rows in members.into_values() {
+        rows.sort_by(order);
+        let size = rows.len() as f64;
+        placed.extend(rows.into_iter().enumerate().map(|(place, row)| ((place as f64 + 0.5) / size, row)));
+    }
+    placed.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| order(&a.1, &b.1)));
+    placed.into_iter().map(|(_, row)| row).collect()
 }
