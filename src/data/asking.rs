@@ -2,8 +2,8 @@
 
 use super::draw::Draw;
 use super::grounding::{centre, centre_cell, point_text};
-use super::inquiry::{Ask, Drawing, Inquiry, shuffle};
-use super::scene::{Object, Scene};
+use super::inquiry::{Ask, Drawing, Inquiry};
+use super::scene::{MARK, Object, Scene};
 use super::wordings::{self, Wordings};
 
 /// Asks about one scene.
@@ -218,7 +218,7 @@ impl<'a> Asker<'a> {
                 }
             }
         }
-        shuffle(&mut apart, self.draw);
+        self.draw.shuffle(&mut apart);
         apart.truncate(near.len().max(1));
         near.append(&mut apart);
         let ask = |(a, b, yes): (usize, usize, bool)| {
@@ -249,10 +249,10 @@ impl<'a> Asker<'a> {
         }
         let mut inquiries = Vec::new();
         for (winner, near, mut beaten) in found.into_iter().filter(|(_, _, beaten)| !beaten.is_empty()) {
-            shuffle(&mut beaten, self.draw);
+            self.draw.shuffle(&mut beaten);
             beaten.truncate(1 + self.draw.below(3));
             let mut listed = [&[winner], &beaten[..]].concat();
-            shuffle(&mut listed, self.draw);
+            self.draw.shuffle(&mut listed);
             let names: Vec<String> = listed.iter().map(|&i| format!("the {}", self.name(i))).collect();
             let (last, first) = names.split_last().expect("a winner");
             let list = format!("{} or {last}", first.join(", "));
@@ -355,7 +355,7 @@ impl<'a> Asker<'a> {
     fn count(&mut self) -> Vec<Inquiry> {
         let number = |label: &str| self.scene.objects.iter().filter(|o| o.label == label && !o.is_mark()).count();
         let (here, mut absent): (Vec<&String>, Vec<&String>) = self.labels.iter().partition(|l| number(l) > 0);
-        shuffle(&mut absent, self.draw);
+        self.draw.shuffle(&mut absent);
         absent.truncate(here.len());
         let counted: Vec<(String, usize)> = here.into_iter().chain(absent).map(|l| (plural(l), number(l))).collect();
         let ask = |(label, n): (String, usize)| {
@@ -429,9 +429,6 @@ impl<'a> Asker<'a> {
             && !self.scene.objects.iter().any(covers)
     }
 }
-
-/// What a hazard mark is called.
-pub const MARK: &str = "hazard mark";
 
 /// Two opposite predicates with the words of their answers.
 type Opposites = [(&'static str, &'static str); 2];

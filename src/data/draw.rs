@@ -71,6 +71,13 @@ impl Draw {
         ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
     }
 
+    /// Puts items in random order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i + 1));
+        }
+    }
+
     /// Says yes with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p

@@ -1,7 +1,6 @@
 //! Where things of a scene are: cells of a grid over the picture, and the words of a question that speak of a place.
 
-use super::asking::MARK;
-use super::scene::{Object, Scene};
+use super::scene::{MARK, Object, Scene};
 
 /// Returns a text for every cell of a `grid` x `grid` raster over the picture, row by row: the object whose box covers most of the cell, at
 /// least a quarter of it or a third of the object, else "table"; then the cell's column as a letter and its row as a digit.

@@ -1,16 +1,10 @@
-//! Questions with exact answers about an annotated scene.
-
-use super::asking::Asker;
-use super::draw::Draw;
-use super::grounding;
-use super::scene::Scene;
-use super::wordings;
+//! What a question with an exact answer about an annotated scene is, and which are drawn.
 
 /// A kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// The grid cell of a named object's centre, as [`grounding::cells`] names it.
+    /// The grid cell of a named object's centre, as [`super::grounding::cells`] names it.
     Cell,
     /// A point on a named object, as `[(x, y)]` in fractions of the picture.
     Point,
@@ -115,68 +109,4 @@ pub struct Drawing {
     pub varied: bool,
     /// Every noun of the data set, in order.
     pub labels: Vec<String>,
-}
-
-/// Draws questions about a scene.
-pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inquiry> {
-    let most = drawing.most;
-    let mut asker = Asker::new(scene, drawing, draw);
-    let mut kinds: Vec<Vec<Inquiry>> = drawing.asks.iter().map(|&ask| asker.all(ask)).collect();
-    kinds.iter_mut().for_each(|k| shuffle(k, draw));
-    shuffle(&mut kinds, draw);
-    let mut drawn = Vec::with_capacity(most);
-    while drawn.len() < most && kinds.iter().any(|k| !k.is_empty()) {
-        for kind in &mut kinds {
-            if drawn.len() < most {
-                drawn.extend(kind.pop());
-            }
-        }
-    }
-    shuffle(&mut drawn, draw);
-    let finished = |inquiry: Inquiry| {
-        let mut inquiry = if draw.chance(drawing.letters) { lettered(inquiry, drawing.varied, draw) } else { inquiry };
-        if drawing.varied && draw.chance(0.3) {
-            let before = wordings::BEFORE[draw.below(wordings::BEFORE.len())];
-            let gap = if draw.chance(0.5) { "\n" } else { " " };
-            inquiry.question = format!("{before}{gap}{}", inquiry.question);
-        }
-        inquiry.phrases = grounding::phrases(scene, drawing.grid, &inquiry.question);
-        inquiry
-    };
-    drawn.into_iter().map(finished).collect()
-}
-
-/// Asks for the letter of an answer among two to four, if the answers are a closed set.
-fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
-    let mut answers = inquiry.others.clone();
-    answers.retain(|answer| *answer != inquiry.answer);
-    answers.sort();
-    answers.dedup();
-    if answers.is_empty() {
-        return inquiry;
-    }
-    shuffle(&mut answers, draw);
-    answers.truncate(3);
-    answers.push(inquiry.answer.clone());
-    shuffle(&mut answers, draw);
-    let letter = |n: usize| char::from(b'A' + n as u8);
-    let right = answers.iter().position(|answer| *answer == inquiry.answer).map_or('A', letter);
-    let marks = [("", "."), ("(", ")"), ("", ")"), ("", ":")];
-    let (open, close) = marks[if varied { draw.below(marks.len()) } else { 0 }];
-    let gap = if varied && draw.chance(0.3) { " " } else { "\n" };
-    let option = |(n, answer): (usize, &String)| format!("{gap}{open}{}{close} {answer}", letter(n));
-    let options: String = answers.iter().enumerate().map(option).collect();
-    let header = if varied { wordings::OPTIONS[draw.below(wordings::OPTIONS.len())] } else { "" };
-    let header = if header.is_empty() { String::new() } else { format!(" {header}") };
-    let hint = wordings::LETTER.hint(varied, draw);
-    let asked = inquiry.above_options.as_ref().unwrap_or(&inquiry.question);
-    let question = format!("{asked}{header}{options}{gap}{hint}");
-    Inquiry { question, answer: right.to_string(), ..inquiry }
-}
-
-/// Puts items in random order.
-pub fn shuffle<T>(items: &mut [T], draw: &mut Draw) {
-    for i in (1..items.len()).rev() {
-        items.swap(i, draw.below(i + 1));
-    }
 }

@@ -27,6 +27,7 @@ pub mod pad;
 pub mod phash;
 pub mod picture;
 pub mod points;
+pub mod questions;
 pub mod rle;
 pub mod rowexpr;
 pub mod rowmethods;

@@ -20,6 +20,9 @@ pub const COLUMNS: [(&str, &str); 4] = [
     ("absent", "[Str]"),
 ];
 
+/// What a hazard mark is called, whatever its kind.
+pub const MARK: &str = "hazard mark";
+
 /// A scene, read from a row.
 #[derive(Clone, Debug)]
 pub struct Scene {

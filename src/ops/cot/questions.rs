@@ -9,7 +9,8 @@ use crate::base::OpError;
 use crate::data::cell::{self, Cell};
 use crate::data::draw::{Draw, row_keys};
 use crate::data::grounding;
-use crate::data::inquiry::{self, Ask, Drawing};
+use crate::data::inquiry::{Ask, Drawing};
+use crate::data::questions;
 use crate::data::scene;
 use crate::data::schema::list_of;
 use crate::data::table::{Table, image_type};
@@ -75,19 +76,18 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut args: Args = cx.args()?;
     args.ask.sort_unstable();
     args.ask.dedup();
-    let mut drawing = Drawing {
+    let table = cx.table("scenes")?;
+    let scenes = scene::read(&table)?;
+    let labels: BTreeSet<&String> =
+        scenes.iter().flat_map(|s| &s.objects).filter(|o| !o.is_mark()).map(|o| &o.label).collect();
+    let drawing = Drawing {
         asks: args.ask,
         most: args.per_scene,
         grid: args.grid.max(1),
         letters: args.letters,
         varied: args.varied,
-        labels: Vec::new(),
+        labels: labels.into_iter().cloned().collect(),
     };
-    let table = cx.table("scenes")?;
-    let scenes = scene::read(&table)?;
-    let labels: BTreeSet<&String> =
-        scenes.iter().flat_map(|s| &s.objects).filter(|o| !o.is_mark()).map(|o| &o.label).collect();
-    drawing.labels = labels.into_iter().cloned().collect();
     let keys = row_keys(&table, &["image", "objects", "relations"])?;
     if scenes.len() != table.rows() {
         return Err(OpError::new("E0302", format!("{} scenes have no picture", table.rows() - scenes.len()))
@@ -98,7 +98,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let mut draw = Draw::new(cx.stream, key);
         let picture = scene.image.cell();
         let cells: Vec<Cell<'static>> = grounding::cells(scene, drawing.grid).into_iter().map(text).collect();
-        for (n, q) in inquiry::questions(scene, &drawing, &mut draw).into_iter().enumerate() {
+        for (n, q) in questions::questions(scene, &drawing, &mut draw).into_iter().enumerate() {
             let row = [
                 text(format!("{}-{n}", &scene.image.digest[..12.min(scene.image.digest.len())])),
                 text(q.ask.name().to_owned()),
