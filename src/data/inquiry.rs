@@ -78,7 +78,7 @@ pub struct Inquiry {
     pub others: Vec<String>,
     /// How the question goes where its options are listed below, if another way.
     pub above_options: Option<String>,
-    /// Which words of the question speak of which cell.
+    /// What words of the question are to bring to mind: the cell that they speak of; of a listed option, whether it is right.
     pub phrases: Vec<(String, String)>,
 }
 

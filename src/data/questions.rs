@@ -30,7 +30,7 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
             let gap = if draw.chance(0.5) { "\n" } else { " " };
             inquiry.question = format!("{before}{gap}{}", inquiry.question);
         }
-        inquiry.phrases = grounding::phrases(scene, drawing.grid, &inquiry.question);
+        inquiry.phrases.extend(grounding::phrases(scene, drawing.grid, &inquiry.question));
         inquiry
     };
     drawn.into_iter().map(finished).collect()
@@ -54,12 +54,15 @@ fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
     let marks = [("", "."), ("(", ")"), ("", ")"), ("", ":")];
     let (open, close) = marks[if varied { draw.below(marks.len()) } else { 0 }];
     let gap = if varied && draw.chance(0.3) { " " } else { "\n" };
-    let option = |(n, answer): (usize, &String)| format!("{gap}{open}{}{close} {answer}", letter(n));
-    let options: String = answers.iter().enumerate().map(option).collect();
+    let option = |(n, answer): (usize, &String)| format!("{open}{}{close} {answer}", letter(n));
+    let listed: Vec<String> = answers.iter().enumerate().map(option).collect();
+    let options: String = listed.iter().map(|option| format!("{gap}{option}")).collect();
     let header = if varied { wordings::OPTIONS[draw.below(wordings::OPTIONS.len())] } else { "" };
     let header = if header.is_empty() { String::new() } else { format!(" {header}") };
     let hint = wordings::LETTER.hint(varied, draw);
     let asked = inquiry.above_options.as_ref().unwrap_or(&inquiry.question);
     let question = format!("{asked}{header}{options}{gap}{hint}");
-    Inquiry { question, answer: right.to_string(), ..inquiry }
+    let verdict = |answer: &String| if *answer == inquiry.answer { "yes" } else { "no" }.to_owned();
+    let phrases = listed.into_iter().zip(answers.iter().map(verdict)).collect();
+    Inquiry { question, answer: right.to_string(), phrases, ..inquiry }
 }

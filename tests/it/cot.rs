@@ -369,6 +369,18 @@ fn questions_are_answered_by_the_annotations() {
 
     let lettered = asked(1.0, false);
     let (question, answer) = (texts(&lettered, "instruction"), texts(&lettered, "output"));
+    for (phrases, a) in column(&lettered, "phrases").iter().zip(&answer) {
+        let said = |label: &str| {
+            let all = phrases.as_array().expect("a list").iter().filter(|p| p["label"] == label);
+            all.map(|p| p["phrase"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+        };
+        let (right, wrong) = (said("yes"), said("no"));
+        if a.len() == 1 && a.starts_with(char::is_uppercase) {
+            assert!(right.len() == 1 && right[0].starts_with(&format!("{a}. ")) && (1..=3).contains(&wrong.len()));
+        } else {
+            assert!(right.is_empty() && wrong.is_empty(), "{a}");
+        }
+    }
     let listed = question.iter().zip(&answer).filter(|(q, _)| q.ends_with("Answer with the letter only."));
     let right = listed.map(|(q, a)| {
         let option = q.lines().find(|line| line.starts_with(&format!("{a}. "))).expect("the letter's option");
