@@ -2,6 +2,7 @@
 
 #[cfg(feature = "torch")]
 mod amplify;
+#[cfg(feature = "torch")]
 pub(super) mod arguments;
 pub mod dpo;
 pub mod logps;
@@ -10,4 +11,5 @@ mod machine;
 #[cfg(feature = "torch")]
 mod session;
 pub mod sft;
+mod signature;
 pub mod tokenizer;

@@ -8,7 +8,7 @@ use crate::engine::{Context, Outputs};
 use crate::spec::{Class, Effect, OpSpec, Pool};
 use crate::torch_run;
 
-use super::arguments::{WITH, shared};
+use super::signature::{WITH, shared};
 
 /// The operator.
 pub static SFT: Builtin = Builtin {
