@@ -24,7 +24,7 @@ pub enum Command {
     Plan(PlanArgs),
     /// Say field by field why a node ran or would run
     Why(WhyArgs),
-    /// Say what changes between two recipes, locks or runs
+    /// Say what changes between two recipes or locks, and what that runs anew
     Diff(DiffArgs),
     /// Show the artifact behind a name
     Show(ShowArgs),
@@ -162,11 +162,14 @@ pub struct WhyArgs {
 
 /// Arguments of `diff`.
 #[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
 pub struct DiffArgs {
-    /// The one recipe, lock or run
+    /// The one recipe or lock
     pub a: PathBuf,
     /// The other one
     pub b: PathBuf,
+    #[command(flatten)]
+    pub choice: Choice,
 }
 
 /// Arguments of `show`.
@@ -322,8 +325,11 @@ pub struct FmtArgs {
 /// Arguments of `doc`.
 #[derive(Clone, Debug, Args)]
 pub struct DocArgs {
-    /// A module or an operator
+    /// A module or an operator; all if absent
     pub name: Option<String>,
+    /// Write one Markdown page for each module into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `explain`.
@@ -344,7 +350,8 @@ pub struct NewArgs {
 #[derive(Clone, Debug, Args)]
 pub struct CompletionsArgs {
     /// The shell
-    pub shell: String,
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// Arguments of `engine`.

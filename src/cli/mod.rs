@@ -3,18 +3,23 @@
 mod args;
 mod cache;
 mod check;
+mod completions;
+mod diff;
+mod doc;
 mod engine;
 mod explain;
 mod fmt;
 mod graph;
 mod libtorch;
 mod lock;
+mod new;
 mod plan;
 mod progress;
 mod recipe;
 mod render;
 mod run;
 mod show;
+mod trace;
 mod why;
 
 use std::io::Write as _;
@@ -106,8 +111,8 @@ fn dispatch(command: &Command) -> Exit {
         Command::Cache(args) => cache::run(args),
         Command::Engine(args) => engine::run(args),
         Command::Explain(args) => explain::run(args),
-        Command::Diff(_) => not_there("diff"),
-        Command::Trace(_) => not_there("trace"),
+        Command::Diff(args) => diff::run(args),
+        Command::Trace(args) => trace::run(args),
         Command::Lock(args) => lock::run(args),
         Command::Rehearse(_) => not_there("rehearse"),
         Command::Report(_) => not_there("report"),
@@ -115,9 +120,9 @@ fn dispatch(command: &Command) -> Exit {
         Command::Export(_) => not_there("export"),
         Command::Fmt(args) => fmt::run(args),
         Command::Lsp => not_there("lsp"),
-        Command::Doc(_) => not_there("doc"),
-        Command::New(_) => not_there("new"),
-        Command::Completions(_) => not_there("completions"),
+        Command::Doc(args) => doc::run(args),
+        Command::New(args) => new::run(args),
+        Command::Completions(args) => completions::run(args),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod scheduler;
 pub mod state;
 pub mod store;
 pub mod task;
+pub mod trace;
 
 pub use artifact::{Artifact, FileRef, Kind};
 pub use context::{Builtin, Context, Output, Outputs, RunFn};

@@ -3,6 +3,7 @@
 pub mod arith;
 pub mod call;
 pub mod columns;
+pub mod diff;
 pub mod eval;
 pub mod explain;
 pub mod graph;

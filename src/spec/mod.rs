@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod operator;
+pub mod page;
 pub mod prelude;
 pub mod rowexpr;
 pub mod types;

@@ -4,12 +4,14 @@ mod acceptance;
 #[cfg(feature = "torch")]
 mod amplify;
 mod augment;
+mod author;
 mod bench;
 mod browser;
 mod cot;
 mod data;
 #[cfg(feature = "torch")]
 mod decode;
+mod diff;
 #[cfg(feature = "torch")]
 mod embed;
 mod engine;
@@ -23,6 +25,7 @@ mod semantics;
 mod syntax;
 mod tabletop;
 mod tidy;
+mod trace;
 #[cfg(feature = "torch")]
 mod train;
 #[cfg(feature = "torch")]

@@ -1,0 +1,200 @@
+//! What became of one row: where it was read, what each operator did with it, and why it was dropped.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use super::artifact::{Artifact, Kind};
+use super::context::{Fate, QUARANTINED};
+use super::decide::{Line, Results};
+use super::store::Store;
+use super::{dataset, record};
+use crate::base::{Digest, OpError};
+use crate::plan::{Graph, Node, NodeId};
+use crate::spec::Effect;
+
+/// A row's way through a recipe.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trace {
+    /// What each operator that met the row did with it, in the order of the graph.
+    pub steps: Vec<Step>,
+    /// Some row that is there, to show what names look like.
+    pub example: Option<String>,
+    /// How many nodes have no recorded result, so that nobody knows whether they meet the row.
+    pub unknown: usize,
+}
+
+/// What one operator did with the row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What people call the node.
+    pub node: String,
+    /// The operator.
+    pub op: String,
+    /// In words: `read`, `passed`, `dropped: …`.
+    pub says: String,
+}
+
+/// Follows the row whose column `id` is `row`. Rows without an `id` have no name that lasts, so datasets without one are passed over.
+///
+/// # Errors
+/// A recorded dataset that cannot be read.
+pub fn trace(
+    graph: &Graph,
+    lines: &[Line],
+    results: &BTreeMap<NodeId, Results>,
+    store: &Store,
+    row: &str,
+) -> Result<Trace, OpError> {
+    let mut found = Trace::default();
+    let mut seen = Seen { store, row, rows: BTreeMap::new(), example: None };
+    for line in lines {
+        let node = graph.node(line.node);
+        if node.gate.is_some() {
+            continue;
+        }
+        let Some(made) = results.get(&line.node) else {
+            found.unknown += 1;
+            continue;
+        };
+        let mut before: Option<Cells> = None;
+        for input in &node.inputs {
+            let artifact = results.get(&input.node).and_then(|r| r.get(&input.field));
+            before = before.or(artifact.map_or(Ok(None), |(digest, a)| seen.row(*digest, a))?);
+        }
+        let mut after = None;
+        for (digest, artifact) in made.values() {
+            after = after.or(seen.row(*digest, artifact)?);
+        }
+        let rows: Vec<&Artifact> = made.values().map(|(_, a)| a).filter(|a| a.kind == Kind::Dataset).collect();
+        let named = |artifact: &&Artifact| {
+            artifact.meta["columns"].as_array().is_none_or(|c| c.iter().any(|c| c["name"] == "id"))
+        };
+        let makes = match (rows.is_empty(), rows.iter().any(named)) {
+            (true, _) => Makes::Other,
+            (false, true) => Makes::Rows,
+            (false, false) => Makes::Nameless,
+        };
+        let fates = line.identity.as_ref().map(|i| fates(store, i.key, row)).unwrap_or_default();
+        // A row that was never read is named by its place; any other fate is this row's only where the row came in.
+        let own: Vec<&Fate> = fates.iter().filter(|f| before.is_some() || f.what == QUARANTINED).collect();
+        if let Some(says) = says(node, before.as_ref(), after.as_ref(), makes, &own) {
+            found.steps.push(Step { node: node.name.clone(), op: node.op.clone(), says });
+        }
+    }
+    found.example = seen.example;
+    Ok(found)
+}
+
+/// What a node makes of rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Makes {
+    /// Rows with an `id`.
+    Rows,
+    /// Rows without one.
+    Nameless,
+    /// Something else.
+    Other,
+}
+
+/// The cells of a row by column.
+type Cells = Map<String, Json>;
+
+/// Datasets looked through so far: the row in each.
+struct Seen<'a> {
+    store: &'a Store,
+    row: &'a str,
+    rows: BTreeMap<Digest, Option<Cells>>,
+    example: Option<String>,
+}
+
+impl Seen<'_> {
+    fn row(&mut self, digest: Digest, artifact: &Artifact) -> Result<Option<Cells>, OpError> {
+        if artifact.kind != Kind::Dataset {
+            return Ok(None);
+        }
+        if let Some(known) = self.rows.get(&digest) {
+            return Ok(known.clone());
+        }
+        let table = dataset::load(self.store, artifact)?;
+        let mut cells = None;
+        if table.column("id").is_ok() {
+            let at = (0..table.rows()).find(|&at| table.name(at) == self.row);
+            if self.example.is_none() && table.rows() > 0 {
+                self.example = Some(table.name(0));
+            }
+            if let Some(at) = at {
+                let mut row = Cells::new();
+                for (name, _) in table.columns() {
+                    row.insert(name.clone(), table.cell(&name, at)?.to_json());
+                }
+                cells = Some(row);
+            }
+        }
+        self.rows.insert(digest, cells.clone());
+        Ok(cells)
+    }
+}
+
+/// Returns what a record tells about a row.
+fn fates(store: &Store, key: Digest, row: &str) -> Vec<Fate> {
+    let told = record::read(store, key).and_then(|r| r.fates).and_then(|f| store.read(f.digest).ok());
+    let all = told.unwrap_or_default();
+    let lines = all.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Fate>(line).ok());
+    lines.filter(|fate| fate.row == row).collect()
+}
+
+/// Says what a node did with a row; nothing if it never met it.
+fn says(node: &Node, before: Option<&Cells>, after: Option<&Cells>, makes: Makes, fates: &[&Fate]) -> Option<String> {
+    let told: Vec<String> = fates.iter().map(|f| format!("{}: {}", f.what, f.why)).collect();
+    let told = told.join("; ");
+    Some(match (before, after) {
+        (None, None) if told.is_empty() => return None,
+        (None, None) => told,
+        (None, Some(_)) if node.effect == Effect::Source => "read".to_owned(),
+        (None, Some(_)) => "made here".to_owned(),
+        (Some(before), Some(after)) => {
+            let mut parts = changes(before, after);
+            parts.extend((!told.is_empty()).then_some(told));
+            if parts.is_empty() { "passed".to_owned() } else { format!("passed; {}", parts.join("; ")) }
+        }
+        (Some(_), None) if !told.is_empty() => told,
+        (Some(_), None) if makes == Makes::Rows => "left out".to_owned(),
+        (Some(_), None) if makes == Makes::Nameless => "not followed further: its rows have no `id`".to_owned(),
+        (Some(_), None) if node.effect == Effect::Train => "trained on".to_owned(),
+        (Some(_), None) => "looked at".to_owned(),
+    })
+}
+
+/// Says which cells are new or other than before.
+fn changes(before: &Cells, after: &Cells) -> Vec<String> {
+    let mut said = Vec::new();
+    for (name, value) in after {
+        match before.get(name) {
+            Some(old) if old == value => {}
+            Some(old) => said.push(match (short(old), short(value)) {
+                (Some(old), Some(new)) => format!(".{name} {old} -> {new}"),
+                _ => format!(".{name} changed"),
+            }),
+            None => said.push(match short(value) {
+                Some(new) => format!("+ .{name} {new}"),
+                None => format!("+ .{name}"),
+            }),
+        }
+    }
+    said.extend(before.keys().filter(|name| !after.contains_key(*name)).map(|name| format!("- .{name}")));
+    said
+}
+
+/// Returns a cell as it fits into a line; nothing for lists and records.
+fn short(value: &Json) -> Option<String> {
+    const MOST: usize = 40;
+    if value.is_array() || value.is_object() {
+        return None;
+    }
+    let text = value.to_string();
+    if text.chars().count() <= MOST {
+        return Some(text);
+    }
+    Some(text.chars().take(MOST).chain("…".chars()).collect())
+}

@@ -1,0 +1,93 @@
+//! What helps an author who has no recipe yet: the operators' pages, a first recipe, completions.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use rbpipe::spec::page;
+
+use crate::engine::Place;
+
+#[test]
+fn the_pages_of_the_operators_are_those_of_their_declarations() {
+    let catalogue = rbpipe::ops::catalogue();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators");
+    let mut there: BTreeSet<String> =
+        fs::read_dir(&folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    for module in page::modules(&catalogue) {
+        let name = format!("{module}.md");
+        let said = fs::read_to_string(folder.join(&name)).unwrap_or_default();
+        let made = page::module(&catalogue, module).unwrap();
+        assert!(said == made, "docs/operators/{name} is not what `rbpipe doc --out docs/operators` writes");
+        there.remove(&name);
+    }
+    assert!(there.is_empty(), "no module has the pages {there:?}");
+    for op in &catalogue.operators {
+        assert!(!op.doc.is_empty(), "{} says nothing about itself", op.name);
+    }
+}
+
+#[test]
+fn doc_finds_operators_and_modules_and_says_what_is_near() {
+    let place = Place::new();
+    let doc = |args: &[&str]| {
+        let out = place.command(&[&["doc"], args].concat()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+    };
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&[], 0, "  dedup.minhash "),
+        (&["dedup.minhash"], 0, "# dedup.minhash\n\nDrops near-duplicate rows"),
+        (&["std.dedup.minhash"], 0, "similar: Ratio = 70%"),
+        (&["filter"], 0, "| `filter.rule` |"),
+        (&["minhash"], 2, "did you mean `dedup.minhash`?"),
+        (&["filter.rul"], 2, "did you mean `filter.rule`?"),
+        (&["zzz"], 2, "`rbpipe doc` lists all"),
+    ];
+    for (args, code, says) in cases {
+        let (ended, out, err) = doc(args);
+        assert_eq!(ended, *code, "{args:?}");
+        assert!(if ended == 0 { &out } else { &err }.contains(says), "{args:?}: {out}{err}");
+    }
+}
+
+#[test]
+fn a_new_recipe_runs_as_it_is_and_overwrites_nothing() {
+    let place = Place::new();
+    let said = |args: &[&str]| {
+        let out = place.command(args).output().unwrap();
+        (out.status.code().unwrap(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    assert_eq!(said(&["new", "my demo"]).0, 0);
+    let recipe = fs::read_to_string(place.path("my demo/recipe.rb2")).unwrap();
+    assert!(recipe.contains("recipe \"my-demo\""), "{recipe}");
+    for (args, code) in [
+        (&["fmt", "--check", "my demo/recipe.rb2"][..], 0),
+        (&["check", "my demo/recipe.rb2"], 0),
+        (&["run", "my demo/recipe.rb2"], 0),
+        (&["run", "my demo/recipe.rb2", "--no-exec"], 0),
+        (&["run", "my demo/recipe.rb2", "-p", "budget=2rows"], 4),
+    ] {
+        let (ended, err) = said(args);
+        assert_eq!(ended, code, "{args:?}: {err}");
+    }
+    let kept = fs::read_to_string(place.path("my demo/out/kept.jsonl")).unwrap();
+    let ids: Vec<&str> = kept.lines().filter_map(|line| line.split('"').nth(3)).collect();
+    assert_eq!(ids, ["1", "2", "6", "7"], "the empty answer, the broken row and both copies are gone");
+
+    fs::write(place.path("my demo/recipe.rb2"), "mine").unwrap();
+    let (ended, err) = said(&["new", "my demo"]);
+    assert!(ended == 2 && err.contains("not empty"), "{err}");
+    assert_eq!(fs::read_to_string(place.path("my demo/recipe.rb2")).unwrap(), "mine");
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let out = place.command(&["completions", shell]).output().unwrap();
+        assert_eq!(out.status.code(), Some(0), "{shell}");
+        assert!(String::from_utf8_lossy(&out.stdout).contains("no-exec"), "{shell}");
+    }
+    assert_eq!(place.command(&["completions", "tcsh"]).output().unwrap().status.code(), Some(2));
+}
