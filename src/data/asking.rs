@@ -49,6 +49,7 @@ impl<'a> Asker<'a> {
             Ask::Mark => self.mark(),
             Ask::Free => self.free(),
             Ask::Between => self.between(),
+            Ask::Risk => self.risk(),
         }
     }
 
@@ -415,6 +416,32 @@ impl<'a> Asker<'a> {
             }
         }
         found
+    }
+
+    /// The tier of a thing: high right beside a hazard mark, low where there is one elsewhere, else safe. Most scenes have no mark: one thing
+    /// of each of those is asked for, and as many things far from a mark as beside one.
+    fn risk(&mut self) -> Vec<Inquiry> {
+        let marks: Vec<usize> = (0..self.scene.objects.len()).filter(|&i| self.scene.objects[i].is_mark()).collect();
+        let beside = |i: &usize| marks.iter().any(|&mark| self.scene.beside(*i, mark));
+        let (mut high, mut rest): (Vec<usize>, Vec<usize>) = self.things.iter().partition(|i| beside(i));
+        self.draw.shuffle(&mut rest);
+        rest.truncate(high.len().max(1));
+        let tier = if marks.is_empty() { "safe" } else { "low" };
+        let told = rest.into_iter().map(|i| (i, tier)).collect::<Vec<_>>();
+        let all = high.drain(..).map(|i| (i, "high")).chain(told).collect::<Vec<_>>();
+        let ask = |(i, tier): (usize, &str)| {
+            let called = self.call(i);
+            let asked = self.say(&wordings::RISK, &called, "");
+            let question = if self.draw.chance(0.25) {
+                asked
+            } else {
+                let rule = self.say(&wordings::RISK_RULE, "", "");
+                if self.draw.chance(0.5) { self.joined(&rule, &asked) } else { self.joined(&asked, &rule) }
+            };
+            let others = ["safe", "low", "high"].iter().filter(|t| **t != tier).map(ToString::to_string).collect();
+            Inquiry::new(Ask::Risk, question, tier.to_owned()).among(others)
+        };
+        all.into_iter().map(ask).collect()
     }
 
     /// Says whether a point lies well inside the picture and on no object.

@@ -38,6 +38,8 @@ pub enum Ask {
     Free,
     /// The point between two objects.
     Between,
+    /// The risk tier of grasping an object.
+    Risk,
 }
 
 impl Ask {
@@ -61,6 +63,7 @@ impl Ask {
             Ask::Mark => "mark",
             Ask::Free => "free",
             Ask::Between => "between",
+            Ask::Risk => "risk",
         }
     }
 }

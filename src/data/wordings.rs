@@ -256,6 +256,31 @@ pub const MARK: Wordings = words(
     &["Do you see a hazard mark?", "Is any hazard mark in view?", "Can a hazard mark be found here?"],
 );
 
+/// The risk tier of an object.
+pub const RISK: Wordings = words(
+    &[
+        "What is the risk of grasping the {a}: safe, low or high?",
+        "Is it safe to take the {a}, or is the risk low or high?",
+    ],
+    &[
+        "The gripper goes for the {a}. Name the risk: safe, low or high.",
+        "A hand reaches for the {a}. Which risk level is this, safe, low or high?",
+        "How risky is it to pick up the {a}?",
+        "Someone wants to lift the {a}. Say whether the risk is safe, low or high.",
+        "Give the risk tier of the {a}: safe, low or high.",
+    ],
+);
+
+/// How a risk tier is decided.
+pub const RISK_RULE: Wordings = words(
+    &["The risk is high right beside a hazard mark, low if a hazard mark is elsewhere, and safe without one."],
+    &[
+        "Rules: safe = nowhere a hazard mark; low = a hazard mark, but not beside the object; high = a hazard mark right beside it.",
+        "Objects right beside a hazard mark are high risk. With a mark farther away the risk is low, with none it is safe.",
+        "Say high if a hazard mark stands right beside the object; low if it stands apart; safe if there is no mark on the table.",
+    ],
+);
+
 /// A free place beside an object; `{b}` is the relation.
 pub const FREE: Wordings = words(
     &["Point to free table space {b} the {a}.", "Show an empty place {b} the {a}."],

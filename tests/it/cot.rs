@@ -302,7 +302,7 @@ fn questions_are_answered_by_the_annotations() {
     let scenes = annotations(&bench, &VISUAL_GENOME, "scene_graphs.json").table;
     let kinds = [
         "cell", "point", "what", "side", "depth", "whether", "touch", "closer", "nearest", "edge", "stacked", "color",
-        "count", "total", "mark", "free", "between",
+        "count", "total", "mark", "free", "between", "risk",
     ];
     let asked = |letters: f64, varied: bool| {
         let args = json!({ "ask": kinds, "per_scene": 60, "grid": 8, "letters": letters, "varied": varied });
@@ -348,6 +348,14 @@ fn questions_are_answered_by_the_annotations() {
                     })
                 };
                 assert!(told("left of") || told("right of"), "{says}");
+            }
+            "risk" => {
+                let hazard = |o: &Json| o["attributes"].as_array().expect("a list").contains(&json!("hazard"));
+                let marked = objects[scene].as_array().expect("objects").iter().any(hazard);
+                assert!(
+                    if marked { ["low", "high"].contains(&&*answer[row]) } else { answer[row] == "safe" },
+                    "{says}"
+                );
             }
             "total" => {
                 let marks = objects[scene].as_array().expect("objects").iter();

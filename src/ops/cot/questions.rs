@@ -28,7 +28,8 @@ pub static QUESTIONS: Builtin = Builtin {
 ## right beside each other. "closer": which of two to four is closest to the camera, or farthest. "nearest": the object nearest to
 ## another in the picture. "edge": the object farthest to one side. "stacked": what is on an object, or under it. "color". "count":
 ## the number of a kind, zero included. "total": of objects. "mark": whether there is a hazard mark. "free": a point on the table
-## beside an object. "between": the point between two. Each kind has one or two wordings. Objects are called by their name or, where that
+## beside an object. "between": the point between two. "risk": of grasping an object, high right beside a hazard mark, low where there is one
+## elsewhere, else safe. Each kind has one or two wordings. Objects are called by their name or, where that
 ## is clear, by their noun; those that no words tell apart are not asked for.
 ##
 ## `.cells` says for every cell of a grid over the picture what is there, one text a cell, row by row: the object that covers most
@@ -42,7 +43,7 @@ op cot.questions(
   }],
   ## Kinds of question.
   ask: [enum {
-    cell, point, what, side, depth, whether, touch, closer, nearest, edge, stacked, color, count, total, mark, free, between
+    cell, point, what, side, depth, whether, touch, closer, nearest, edge, stacked, color, count, total, mark, free, between, risk
   }] =
     ["point", "what", "side", "depth", "touch", "count", "mark"],
   ## Questions drawn for each scene, at most; kinds take turns.
