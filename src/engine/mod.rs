@@ -17,6 +17,7 @@ pub mod process;
 pub mod publish;
 pub mod record;
 pub mod scheduler;
+pub mod slots;
 pub mod state;
 pub mod store;
 pub mod task;

@@ -1,6 +1,6 @@
 //! Runs a graph: looks each node up once what it reads is there, executes what is not recorded, several at a time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -16,6 +16,7 @@ use super::event::{Event, Listener};
 use super::files::FileIndex;
 use super::process::{Limits, Stop};
 use super::record::{self, Published, Record};
+use super::slots::Slots;
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::{Made, Task};
@@ -96,8 +97,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
         setup,
         states: States::new(graph, &selection.nodes),
         summary: Summary::default(),
-        queues: BTreeMap::new(),
-        running: BTreeMap::new(),
+        slots: Slots::new(graph, setup.jobs),
         identities: BTreeMap::new(),
         incomplete: BTreeSet::new(),
     };
@@ -124,7 +124,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
                     }
                 }
             }
-            if run.running.values().sum::<usize>() == 0 && (stopping || run.nothing_waits()) {
+            if !run.slots.busy() && (stopping || run.nothing_waits()) {
                 break;
             }
             match receive.recv_timeout(Duration::from_millis(100)) {
@@ -146,9 +146,7 @@ struct Run<'a> {
     setup: &'a Setup<'a>,
     states: States<'a>,
     summary: Summary,
-    /// Nodes that wait for a slot, by pool.
-    queues: BTreeMap<u8, VecDeque<NodeId>>,
-    running: BTreeMap<u8, usize>,
+    slots: Slots,
     identities: BTreeMap<NodeId, Identity>,
     /// Nodes that read something incomplete: their results are never recorded.
     incomplete: BTreeSet<NodeId>,
@@ -194,7 +192,7 @@ impl<'a> Run<'a> {
                         }
                         None => {
                             self.states.set(id, NodeState::Queued);
-                            self.queues.entry(slot(node.pool)).or_default().push_back(id);
+                            self.slots.wait(id, node);
                         }
                     }
                 }
@@ -252,40 +250,29 @@ impl<'a> Run<'a> {
     }
 
     fn nothing_waits(&self) -> bool {
-        self.states.ready.is_empty() && self.queues.values().all(VecDeque::is_empty)
+        self.states.ready.is_empty() && self.slots.empty()
     }
 
     fn next_job(&mut self) -> Option<Job<'a>> {
-        let limits = [(slot(Pool::Cpu), self.setup.jobs.max(1)), (slot(Pool::Engine), 1), (slot(Pool::Net), 16)];
-        for (pool, limit) in limits {
-            let busy = self.running.get(&pool).copied().unwrap_or(0);
-            if busy >= limit {
-                continue;
-            }
-            let Some(id) = self.queues.get_mut(&pool).and_then(VecDeque::pop_front) else { continue };
-            *self.running.entry(pool).or_insert(0) += 1;
-            self.states.set(id, NodeState::Running);
-            self.tell(id, "node_started", Map::new());
-            let node = self.graph.node(id);
-            let inputs = node
-                .inputs
-                .iter()
-                .filter_map(|i| {
-                    let (_, artifact) = self.summary.results.get(&i.node)?.get(&i.field)?;
-                    Some((i.slot.clone(), artifact.clone()))
-                })
-                .collect();
-            let identity = self.identities.get(&id).cloned()?;
-            let complete = !self.incomplete.contains(&id);
-            return Some(Job { id, node, inputs, identity, complete, setup: self.setup });
-        }
-        None
+        let id = self.slots.next(self.graph)?;
+        self.states.set(id, NodeState::Running);
+        self.tell(id, "node_started", Map::new());
+        let node = self.graph.node(id);
+        let inputs = node
+            .inputs
+            .iter()
+            .filter_map(|i| {
+                let (_, artifact) = self.summary.results.get(&i.node)?.get(&i.field)?;
+                Some((i.slot.clone(), artifact.clone()))
+            })
+            .collect();
+        let identity = self.identities.get(&id).cloned()?;
+        let complete = !self.incomplete.contains(&id);
+        Some(Job { id, node, inputs, identity, complete, threads: self.slots.cores(node), setup: self.setup })
     }
 
     fn finished(&mut self, id: NodeId, outcome: Outcome) {
-        if let Some(busy) = self.running.get_mut(&slot(self.graph.node(id).pool)) {
-            *busy -= 1;
-        }
+        self.slots.ended(id);
         match outcome {
             Ok((Finished::Found(record, results), _)) => self.hit(id, &record, results),
             Ok((Finished::Executed { seconds, lease }, made)) => {
@@ -416,14 +403,6 @@ fn tell(listener: &dyn Listener, node: &Node, key: Option<String>, event: &str, 
     listener.hear(&e);
 }
 
-fn slot(pool: Pool) -> u8 {
-    match pool {
-        Pool::Cpu => 0,
-        Pool::Engine => 1,
-        Pool::Net => 2,
-    }
-}
-
 fn output(outputs: &BTreeMap<String, crate::base::Digest>) -> Json {
     match outputs.iter().next() {
         Some((field, digest)) if outputs.len() == 1 && field.is_empty() => json!(digest),
@@ -449,6 +428,7 @@ struct Job<'a> {
     inputs: BTreeMap<String, Artifact>,
     identity: Identity,
     complete: bool,
+    threads: usize,
     setup: &'a Setup<'a>,
 }
 
@@ -498,7 +478,6 @@ impl Job<'_> {
         if trains {
             std::fs::create_dir_all(&checkpoints)?;
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let sampled = self.node.class == Class::Sampled;
         let mut args = self.node.args.clone();
         if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
@@ -514,7 +493,7 @@ impl Job<'_> {
             folder: std::path::absolute(&self.node.folder)?,
             seed: if sampled { self.node.seed.unwrap_or(0).cast_unsigned() } else { 0 },
             stream: key::stream(self.node),
-            threads: cores,
+            threads: self.threads,
             checkpoints: trains.then(|| checkpoints.clone()),
         };
         let secrets: BTreeMap<String, String> = self

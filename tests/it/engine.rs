@@ -480,3 +480,51 @@ fn every_record_can_be_read_back() {
         assert!(record::read(&store, key).is_some(), "a record that took {awkward} s is lost");
     }
 }
+
+/// Three nodes of the engine, what `with` says of each, and the order in which they start and end on two cores or more.
+#[cfg(feature = "torch")]
+const SIDE_BY_SIDE: &[([&str; 3], &str)] = &[
+    (["", "", ""], "+a -a +b -b +c -c"),
+    (["cpus: 1", "cpus: 1", ""], "+a +b -. -. +c -c"),
+    (["", "", "priority: 1"], "+c -c +a -a +b -b"),
+    (["cpus: 1", "", "cpus: 1"], "+a -a +b -b +c -c"),
+];
+
+#[cfg(feature = "torch")]
+#[test]
+fn nodes_that_name_their_cores_run_side_by_side() {
+    if std::thread::available_parallelism().map_or(1, usize::from) != 2 {
+        eprintln!("SKIPPED: this is about two cores");
+        return;
+    }
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/models");
+    for (with, order) in SIDE_BY_SIDE {
+        let place = Place::new();
+        let mut recipe = "recipe \"side\"\nimport std.{model}\n".to_owned();
+        for ((name, seed), with) in ["a", "b", "c"].iter().zip(1..).zip(with) {
+            recipe += &format!(
+                "let {name} = model.random(config: \"{0}/small.json\", tokenizer: \"{0}/tiny-base\", seed: {seed}) with {{ {with} }}\noutput o{name} = {name}\n",
+                models.display()
+            );
+        }
+        place.write("recipe.rb2", &recipe.replace(" with {  }", ""));
+        let ran = place.run(&[]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let said = ran.events.iter().filter_map(|e| {
+            let sign = match e["event"].as_str()? {
+                "node_started" => "+",
+                "node_finished" => "-",
+                _ => return None,
+            };
+            Some(format!("{sign}{}", e["node"].as_str()?))
+        });
+        let mut said: Vec<String> = said.collect();
+        // Which of two that run side by side ends first is nobody's business.
+        let ends: Vec<&str> = order.split(' ').collect();
+        said.iter_mut()
+            .zip(&ends)
+            .filter(|(_, wanted)| **wanted == "-.")
+            .for_each(|(said, _)| *said = format!("{}.", &said[..1]));
+        assert_eq!(said.join(" "), *order, "{with:?}");
+    }
+}
