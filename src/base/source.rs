@@ -70,6 +70,11 @@ impl SourceMap {
         SourceId((self.sources.len() - 1) as u32)
     }
 
+    /// Returns all sources in the order in which they were added.
+    pub fn all(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter()
+    }
+
     /// Returns a source by name.
     pub fn get(&self, id: SourceId) -> &Source {
         &self.sources[id.0 as usize]

@@ -17,7 +17,7 @@ fn draw(args: &GraphArgs) -> Result<Exit, Exit> {
         Drawing::Text => render::text(graph, &selection),
         Drawing::Dot => render::dot(graph, &selection),
         Drawing::Mermaid => render::mermaid(graph, &selection),
-        Drawing::Svg => render::svg(graph, &selection),
+        Drawing::Svg => render::svg(graph, &selection, &|_| "#fff"),
         Drawing::Json => format!("{}\n", render::json(graph, &selection)),
     };
     print!("{text}");

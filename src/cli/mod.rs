@@ -17,6 +17,7 @@ mod plan;
 mod progress;
 mod recipe;
 mod render;
+mod report;
 mod run;
 mod show;
 mod trace;
@@ -115,7 +116,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Trace(args) => trace::run(args),
         Command::Lock(args) => lock::run(args),
         Command::Rehearse(_) => not_there("rehearse"),
-        Command::Report(_) => not_there("report"),
+        Command::Report(args) => report::run(args),
         Command::Bundle(_) => not_there("bundle"),
         Command::Export(_) => not_there("export"),
         Command::Fmt(args) => fmt::run(args),

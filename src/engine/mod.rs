@@ -1,6 +1,7 @@
 //! Runs graphs: store, keys, scheduler, and what an operator sees while it runs. No operator is known here by name.
 
 pub mod artifact;
+pub mod chronicle;
 pub mod context;
 pub mod dataset;
 pub mod decide;

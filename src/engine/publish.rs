@@ -1,7 +1,7 @@
 //! Puts outputs where the recipe says, whole or not at all, with a note beside them about where they come from.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -117,7 +117,7 @@ pub fn publish(
     }
     let text = serde_json::to_vec_pretty(&Sidecar { artifact: digest, files, provenance })?;
     let mut file = tempfile::NamedTempFile::new_in(temporary.path())?;
-    io::Write::write_all(&mut file, &text)?;
+    file.write_all(&text)?;
     file.as_file().sync_all()?;
     file.persist(&note).map_err(|e| at(&note, &e.error))?;
     std::fs::File::open(parent).and_then(|f| f.sync_all()).map_err(|e| at(parent, &e))?;
@@ -147,18 +147,19 @@ fn unchanged(path: &Path, written: Written) -> bool {
 }
 
 fn write(store: &Store, piece: &Piece, to: &Path) -> io::Result<()> {
-    if let Some(folder) = to.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
+    write_whole(to, &mut |file| match piece {
+        Piece::Bytes(bytes) => file.write_all(bytes),
+        Piece::Blob(digest) => io::copy(&mut std::fs::File::open(store.path(*digest))?, file).map(drop),
+    })
+}
+
+/// Writes a file of the user's that is there whole or not at all, and everybody may read; makes the folders above it.
+pub fn write_whole(to: &Path, fill: &mut dyn FnMut(&mut std::fs::File) -> io::Result<()>) -> io::Result<()> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
     // A copy, never a link: a user's edit must not reach the store. Written aside, so that a half file never bears the name.
-    let folder = to.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".rbpipe-").tempfile_in(folder)?;
-    match piece {
-        Piece::Bytes(bytes) => io::Write::write_all(&mut file, bytes)?,
-        Piece::Blob(digest) => {
-            io::copy(&mut std::fs::File::open(store.path(*digest))?, &mut file)?;
-        }
-    }
+    fill(file.as_file_mut())?;
     file.as_file().sync_all()?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode)?;

@@ -98,8 +98,8 @@ pub fn json(graph: &Graph, selection: &Selection) -> Json {
     json!({ "nodes": list, "edges": edges, "outputs": outputs })
 }
 
-/// Returns the graph as an SVG picture: columns by depth, one box a node.
-pub fn svg(graph: &Graph, selection: &Selection) -> String {
+/// Returns the graph as an SVG picture: columns by depth, one box a node, filled with a color.
+pub fn svg(graph: &Graph, selection: &Selection, fill: &dyn Fn(NodeId) -> &'static str) -> String {
     const W: usize = 220;
     const H: usize = 44;
     let mut depth = std::collections::BTreeMap::new();
@@ -122,7 +122,8 @@ pub fn svg(graph: &Graph, selection: &Selection) -> String {
     let width = 40 + column_sizes.len() * (W + 60);
     let height = 40 + column_sizes.iter().max().copied().unwrap_or(0) * (H + 16);
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n"
     );
     for (from, to, edge) in edges(graph, selection) {
         let ((x1, y1), (x2, y2)) = (places[&from], places[&to]);
@@ -141,8 +142,9 @@ pub fn svg(graph: &Graph, selection: &Selection) -> String {
         let name: String = node.name.chars().take(34).collect();
         let _ = writeln!(
             out,
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{W}\" height=\"{H}\" rx=\"5\" fill=\"#fff\" stroke=\"#333\" stroke-width=\"{stroke}\"/>\
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{W}\" height=\"{H}\" rx=\"5\" fill=\"{}\" stroke=\"#333\" stroke-width=\"{stroke}\"/>\
              <text x=\"{}\" y=\"{}\">{}</text><text x=\"{}\" y=\"{}\" fill=\"#777\">{}</text>",
+            fill(id),
             x + 8,
             y + 18,
             escape(&name),

@@ -20,6 +20,7 @@ mod judge;
 mod lock;
 #[cfg(feature = "torch")]
 mod numerics;
+mod report;
 mod scores;
 mod semantics;
 mod syntax;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::{Environment, context};
 use serde_json::{Value as Json, json};
 
+use super::STYLE;
 use super::payload::payload;
 use crate::base::{OpError, phrase};
 use crate::engine::artifact::{Artifact, Kind};
@@ -58,7 +59,6 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     Ok(vec![(String::new(), Output::Artifact(Artifact { kind: Kind::Report, meta, files }))])
 }
 
-const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// Fills the template. What models wrote reaches the page only as JSON in which no tag can open.

@@ -1,0 +1,142 @@
+//! `rbpipe report`: one HTML file about the last run of a recipe.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use minijinja::{Environment, context};
+use serde_json::{Value as Json, json};
+
+use super::Exit;
+use super::args::ReportArgs;
+use super::plan::time as duration;
+use super::recipe::{self, Compiled};
+use crate::base::phrase;
+use crate::engine::chronicle::{self, Chronicle, Told};
+use crate::engine::publish;
+use crate::ops::report::STYLE;
+use crate::plan::render;
+
+/// Bars of the timeline, at most: the longest.
+const BARS: usize = 120;
+/// Bytes of a published text that the page shows, at most.
+const SHOWN: usize = 20_000;
+
+/// Runs the command.
+pub(super) fn run(args: &ReportArgs) -> Exit {
+    report(args).unwrap_or_else(|exit| exit)
+}
+
+fn report(args: &ReportArgs) -> Result<Exit, Exit> {
+    let compiled = recipe::compile(&args.recipe)?;
+    let (store, _) = recipe::store()?;
+    let Some(run) = chronicle::last(&store, &compiled.path) else {
+        eprintln!("error: no run of this recipe is on record; `rbpipe run {}` makes one", compiled.path.display());
+        return Err(Exit::Refused);
+    };
+    let path = args.out.clone().unwrap_or_else(|| default_path(&compiled.path));
+    let failed = |why: String| {
+        eprintln!("error: cannot write `{}`: {why}", path.display());
+        Exit::Node
+    };
+    let page = page(&compiled, &run).map_err(|e| failed(e.to_string()))?;
+    publish::write_whole(&path, &mut |file| file.write_all(page.as_bytes())).map_err(|e| failed(e.to_string()))?;
+    println!("{}", path.display());
+    Ok(Exit::Done)
+}
+
+/// Returns `out/NAME-run.html` beside the recipe.
+fn default_path(recipe: &Path) -> PathBuf {
+    let stem = recipe.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    recipe.parent().unwrap_or(Path::new("")).join("out").join(format!("{stem}-run.html"))
+}
+
+fn page(compiled: &Compiled, run: &Chronicle) -> Result<String, minijinja::Error> {
+    let graph = &compiled.planned.graph;
+    let states: BTreeMap<&str, &str> = run.nodes.iter().map(|n| (n.name.as_str(), n.state)).collect();
+    let fill = |id| match states.get(graph.node(id).name.as_str()) {
+        Some(&"done") => "#dff1e4",
+        Some(&"failed") => "#f6d5d0",
+        Some(&"hit") => "#ffffff",
+        _ if graph.node(id).gate.is_some() => "#ffffff",
+        _ => "#f6eccb",
+    };
+    let selection = crate::plan::select::select(graph, &[]).unwrap_or_default();
+    let bars = bars(run);
+    let curves: Vec<Json> =
+        run.nodes.iter().filter_map(|n| Some(json!({ "name": n.name, "svg": n.curve.as_ref()? }))).collect();
+    let sources = &compiled.sources;
+    let own = sources.all().filter(|file| !file.name.starts_with("std/"));
+    let files: Vec<Json> = own.map(|file| json!({ "name": file.name, "text": &*file.text })).collect();
+    let executed = run.nodes.iter().filter(|n| n.from.is_some()).count();
+    let time_note = format!(
+        "{} executed{}; each bar begins where the node began.",
+        phrase::count(executed, "node"),
+        if executed > bars.len() { format!(", the {} longest are shown", bars.len()) } else { String::new() }
+    );
+    let mut env = Environment::new();
+    env.add_template("page.html", include_str!("report/page.html"))?;
+    env.get_template("page.html")?.render(context! {
+        title => format!("Run of {}", compiled.path.display()),
+        subtitle => subtitle(run),
+        style => STYLE,
+        run => run,
+        time => bars,
+        time_note,
+        graph => render::svg(graph, &selection, &fill),
+        nodes => run.nodes.iter().map(line).collect::<Vec<_>>(),
+        curves => curves,
+        outputs => outputs(compiled),
+        files => files,
+    })
+}
+
+fn subtitle(run: &Chronicle) -> String {
+    let count = |state: &str| run.nodes.iter().filter(|n| n.state == state).count();
+    let mut parts = vec![run.started.clone()];
+    parts.push(match run.seconds {
+        Some(seconds) => format!("took {}", duration(seconds)),
+        None => "never ended".to_owned(),
+    });
+    parts.push(format!("{} executed, {} from the cache", count("done"), count("hit")));
+    parts.extend((count("failed") > 0).then(|| format!("{} failed", count("failed"))));
+    parts.extend((count("skipped") > 0).then(|| format!("{} skipped", count("skipped"))));
+    parts.extend(run.exit.map(|code| format!("exit code {code}")));
+    parts.join(" · ")
+}
+
+/// Returns the bars of the timeline, in the order of their beginning.
+fn bars(run: &Chronicle) -> Vec<Json> {
+    let mut nodes: Vec<(f64, f64, &Told)> =
+        run.nodes.iter().filter_map(|n| Some((n.from?, n.seconds.unwrap_or(0.0), n))).collect();
+    nodes.sort_by(|a, b| b.1.total_cmp(&a.1));
+    nodes.truncate(BARS);
+    nodes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let end = nodes.iter().map(|(from, seconds, _)| from + seconds).fold(0.001, f64::max);
+    let bar = |&(from, seconds, node): &(f64, f64, &Told)| {
+        let share = |s: f64| format!("{:.3}", 100.0 * s / end);
+        json!({ "name": node.name, "op": node.op, "state": node.state, "left": share(from), "width": share(seconds),
+                "seconds": duration(seconds) })
+    };
+    nodes.iter().map(bar).collect()
+}
+
+fn line(node: &Told) -> Json {
+    let counted: Vec<String> = node.counts.iter().map(|(what, n)| format!("{what} {n}")).collect();
+    json!({
+        "name": node.name, "op": node.op, "state": node.state, "why": node.why, "counted": counted.join(", "),
+        "seconds": node.seconds.map(duration).unwrap_or_default(),
+        "rows": node.rows.map(|n| n.to_string()).unwrap_or_default(),
+    })
+}
+
+/// Returns what the recipe publishes, small texts with their content.
+fn outputs(compiled: &Compiled) -> Vec<Json> {
+    let told = |output: &crate::plan::Output| {
+        let path = output.to.as_deref()?;
+        let shows = ["md", "csv", "json", "txt"].iter().any(|e| path.extension().is_some_and(|x| x == *e));
+        let text = std::fs::read_to_string(path).ok().filter(|text| shows && text.len() <= SHOWN);
+        Some(json!({ "name": output.name, "path": path.display().to_string(), "absent": !path.exists(), "text": text }))
+    };
+    compiled.planned.graph.outputs.iter().filter_map(told).collect()
+}

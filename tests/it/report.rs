@@ -1,0 +1,60 @@
+//! The page about a run, as `rbpipe report` writes it.
+
+use std::fs;
+
+use crate::browser::Browser;
+use crate::engine::Place;
+
+const RECIPE: &str = r#"recipe "told"
+import std.{data, filter}
+schema Row { id: Str, text: Str, n: Int }
+let rows = data.jsonl("rows.jsonl", as: Row, bad: "skip")
+let kept = rows |> filter.rule(where: .n > 1)
+warn kept.rows > 5rows else "few <rows> are left"
+output good = kept to "out/kept.jsonl"
+output n = data.count(kept) to "out/n.json"
+"#;
+
+#[test]
+fn a_run_is_told_on_one_page() {
+    let place = Place::new();
+    place.write("recipe.rb2", RECIPE);
+    place.write(
+        "rows.jsonl",
+        "{\"id\": \"a\", \"text\": \"x\", \"n\": 3}\n{\"id\": \"b\", \"text\": \"y\", \"n\": 1}\n",
+    );
+    let report = |args: &[&str]| {
+        let out = place.command(&[&["report", "recipe.rb2"], args].concat()).output().unwrap();
+        (out.status.code().unwrap(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    };
+    let (code, said) = report(&[]);
+    assert!(code == 5 && said.contains("no run of this recipe is on record"), "{said}");
+    assert_eq!(place.run(&[]).code, 0);
+    assert_eq!(report(&[]), (0, "out/recipe-run.html\n".to_owned()));
+    let page = place.read("out/recipe-run.html");
+    for part in [
+        "exit code 0",
+        "few &lt;rows&gt; are left",
+        "1 &gt; 5",
+        "kept 1, read 2",
+        "fill=\"#dff1e4\"",
+        "n.json",
+        "let kept = rows",
+    ] {
+        assert!(page.contains(part), "{part:?} is not on the page:\n{page}");
+    }
+    assert!(
+        !page.contains("http://")
+            || page.matches("http://").count() == page.matches("http://www.w3.org/2000/svg").count()
+    );
+
+    place.write_quietly("recipe.rb2", &place.read("recipe.rb2").replace(".n > 1", ".n > 2"));
+    fs::remove_file(place.path("rows.jsonl")).unwrap();
+    assert_eq!(place.run(&[]).code, 1, "an input is missing: no run");
+    assert_eq!(report(&["-o", "other.html"]).0, 0);
+    if let Some(browser) = Browser::find() {
+        let seen = browser.open(&place.path("out/recipe-run.html"));
+        assert!(seen.console.is_empty(), "{:?}", seen.console);
+        assert!(seen.dom.contains("3 of 3"), "the filter counts the nodes");
+    }
+}
