@@ -191,7 +191,13 @@ impl<'a> Asker<'a> {
 
     fn number(&mut self, ask: Ask, question: String, n: usize) -> Inquiry {
         let question = self.with_hint(question, &wordings::NUMBER);
-        let others = [n + 1, n + 2, n.saturating_sub(1), n.saturating_sub(2)];
+        // Around the right number, or, in varied words, neighbours of which it may be any: the middle one must not give it away.
+        let others = if self.varied {
+            let least = n.saturating_sub(self.draw.below(4));
+            (least..least + 4).collect()
+        } else {
+            vec![n + 1, n + 2, n.saturating_sub(1), n.saturating_sub(2)]
+        };
         Inquiry::new(ask, question, n.to_string()).among(others.iter().map(ToString::to_string).collect())
     }
 
