@@ -9,7 +9,7 @@ use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0201, E0202, E0204, E0208, E0210, E0211, E0212, E0218};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::catalogue::Operator;
-use crate::spec::{Class, Effect, Row, Type, prelude};
+use crate::spec::{Class, Effect, Row, Type, foreign, prelude};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr};
 
 /// What a call calls.
@@ -463,7 +463,7 @@ impl<'a> Checker<'a> {
         if let Some(at) = spread.filter(|s| *s != span) {
             d = d.also(at, "spread into the call here");
         }
-        let foreign = prelude::FOREIGN.iter().find(|(n, _)| *n == name);
+        let foreign = foreign::FOREIGN.iter().find(|(n, _)| *n == name);
         let with = prelude::WITH.iter().find(|(n, _)| *n == name);
         let near = phrase::nearest(name, known.iter().copied());
         d = if let Some((_, hint)) = foreign {

@@ -1,6 +1,7 @@
 //! What exists in the language: types, values, row expressions, operators. No files, no graph.
 
 pub mod catalogue;
+pub mod foreign;
 pub mod operator;
 pub mod page;
 pub mod prelude;

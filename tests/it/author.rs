@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use rbpipe::spec::foreign::FOREIGN;
 use rbpipe::spec::page;
 
 use crate::engine::Place;
@@ -90,4 +91,41 @@ fn completions_know_the_commands() {
         assert!(String::from_utf8_lossy(&out.stdout).contains("no-exec"), "{shell}");
     }
     assert_eq!(place.command(&["completions", "tcsh"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn options_of_other_trainers_lead_to_ours() {
+    let catalogue = rbpipe::ops::catalogue();
+    let trainers = ["train.sft", "train.dpo"].map(|name| catalogue.get(name).unwrap());
+    let options: BTreeSet<&str> = trainers
+        .iter()
+        .flat_map(|op| op.signature.params.iter().map(|p| p.name.text.as_str()))
+        .chain(["seed"])
+        .collect();
+    let ways: BTreeSet<&str> = rbpipe::spec::prelude::WITH.iter().map(|(name, _)| *name).collect();
+    let mut names = BTreeSet::new();
+    for (name, hint) in FOREIGN {
+        assert!(names.insert(name), "{name} is listed twice");
+        assert!(!options.contains(name), "{name} is an option of ours");
+        for said in hint.split('`').skip(1).step_by(2) {
+            if let Some(inner) = said.strip_prefix("with { ") {
+                assert!(ways.contains(inner.split(':').next().unwrap()), "{name}: no `with` option in {said}");
+            } else if let Some((call, _)) = said.split_once('(') {
+                assert!(catalogue.get(call).is_some(), "{name}: no operator in {said}");
+            } else if said.split_whitespace().next().is_some_and(|word| word.ends_with(':')) {
+                assert!(options.contains(said.split(':').next().unwrap()), "{name}: no option in {said}");
+            }
+        }
+    }
+    let place = Place::new();
+    let recipe = "recipe \"x\"\nimport std.{data, model, train}\nschema Row { instruction: Str, output: Str }\nparam seed: Int = 1\n\
+                  let rows = data.jsonl(\"rows.jsonl\", as: Row)\noutput m = model.hf(\"./m\") |> train.sft(data: rows, NAME: 1)\n";
+    for (name, hint) in FOREIGN {
+        place.write("recipe.rb2", &recipe.replace("NAME", name));
+        let out = place.command(&["check", "recipe.rb2", "--format", "json"]).output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        let helps: Vec<&str> =
+            said["diagnostics"].as_array().unwrap().iter().filter_map(|d| d["help"].as_str()).collect();
+        assert!(helps.contains(hint), "{name}: {helps:?}");
+    }
 }
