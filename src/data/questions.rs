@@ -24,7 +24,8 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
     }
     draw.shuffle(&mut drawn);
     let finished = |inquiry: Inquiry| {
-        let mut inquiry = if draw.chance(drawing.letters) { lettered(inquiry, drawing.varied, draw) } else { inquiry };
+        let mut inquiry =
+            if draw.chance(drawing.letters) { lettered(inquiry, drawing.varied, draw) } else { open(inquiry) };
         if drawing.varied && draw.chance(0.3) {
             let before = wordings::BEFORE[draw.below(wordings::BEFORE.len())];
             let gap = if draw.chance(0.5) { "\n" } else { " " };
@@ -36,6 +37,18 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
     drawn.into_iter().map(finished).collect()
 }
 
+/// Asks for the answer itself.
+fn open(inquiry: Inquiry) -> Inquiry {
+    let phrases = if inquiry.others.is_empty() { Vec::new() } else { gist(&inquiry.question, &inquiry.answer) };
+    Inquiry { phrases, ..inquiry }
+}
+
+/// What the end of a question is to bring to mind: its answer, if that is a few words.
+fn gist(asked: &str, answer: &str) -> Vec<(String, String)> {
+    let few = answer.split_whitespace().count() <= 3;
+    few.then(|| (asked.to_owned(), answer.to_owned())).into_iter().collect()
+}
+
 /// Asks for the letter of an answer among two to four, if the answers are a closed set.
 fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
     let mut answers = inquiry.others.clone();
@@ -43,7 +56,7 @@ fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
     answers.sort();
     answers.dedup();
     if answers.is_empty() {
-        return inquiry;
+        return open(inquiry);
     }
     draw.shuffle(&mut answers);
     answers.truncate(3);
@@ -55,14 +68,15 @@ fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
     let (open, close) = marks[if varied { draw.below(marks.len()) } else { 0 }];
     let gap = if varied && draw.chance(0.3) { " " } else { "\n" };
     let option = |(n, answer): (usize, &String)| format!("{open}{}{close} {answer}", letter(n));
-    let listed: Vec<String> = answers.iter().enumerate().map(option).collect();
-    let options: String = listed.iter().map(|option| format!("{gap}{option}")).collect();
+    let options: String = answers.iter().enumerate().map(option).map(|option| format!("{gap}{option}")).collect();
     let header = if varied { wordings::OPTIONS[draw.below(wordings::OPTIONS.len())] } else { "" };
     let header = if header.is_empty() { String::new() } else { format!(" {header}") };
     let hint = wordings::LETTER.hint(varied, draw);
-    let asked = inquiry.above_options.as_ref().unwrap_or(&inquiry.question);
+    // A question that leaves its candidates to the options has no answer before them.
+    let (asked, phrases) = match &inquiry.above_options {
+        Some(asked) => (asked, Vec::new()),
+        None => (&inquiry.question, gist(&inquiry.question, &inquiry.answer)),
+    };
     let question = format!("{asked}{header}{options}{gap}{hint}");
-    let verdict = |answer: &String| if *answer == inquiry.answer { "yes" } else { "no" }.to_owned();
-    let phrases = listed.into_iter().zip(answers.iter().map(verdict)).collect();
     Inquiry { question, answer: right.to_string(), phrases, ..inquiry }
 }
