@@ -81,7 +81,7 @@ pub struct Inquiry {
     pub others: Vec<String>,
     /// How the question goes where its options are listed below, if another way.
     pub above_options: Option<String>,
-    /// What words of the question are to bring to mind: the cell that they speak of; at its end, its answer.
+    /// Which words of the question speak of which cell.
     pub phrases: Vec<(String, String)>,
 }
 

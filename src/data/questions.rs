@@ -24,29 +24,16 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
     }
     draw.shuffle(&mut drawn);
     let finished = |inquiry: Inquiry| {
-        let mut inquiry =
-            if draw.chance(drawing.letters) { lettered(inquiry, drawing.varied, draw) } else { open(inquiry) };
+        let mut inquiry = if draw.chance(drawing.letters) { lettered(inquiry, drawing.varied, draw) } else { inquiry };
         if drawing.varied && draw.chance(0.3) {
             let before = wordings::BEFORE[draw.below(wordings::BEFORE.len())];
             let gap = if draw.chance(0.5) { "\n" } else { " " };
             inquiry.question = format!("{before}{gap}{}", inquiry.question);
         }
-        inquiry.phrases.extend(grounding::phrases(scene, drawing.grid, &inquiry.question));
+        inquiry.phrases = grounding::phrases(scene, drawing.grid, &inquiry.question);
         inquiry
     };
     drawn.into_iter().map(finished).collect()
-}
-
-/// Asks for the answer itself.
-fn open(inquiry: Inquiry) -> Inquiry {
-    let phrases = if inquiry.others.is_empty() { Vec::new() } else { gist(&inquiry.question, &inquiry.answer) };
-    Inquiry { phrases, ..inquiry }
-}
-
-/// What the end of a question is to bring to mind: its answer, if that is a few words.
-fn gist(asked: &str, answer: &str) -> Vec<(String, String)> {
-    let few = answer.split_whitespace().count() <= 3;
-    few.then(|| (asked.to_owned(), answer.to_owned())).into_iter().collect()
 }
 
 /// Asks for the letter of an answer among two to four, if the answers are a closed set.
@@ -56,7 +43,7 @@ fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
     answers.sort();
     answers.dedup();
     if answers.is_empty() {
-        return open(inquiry);
+        return inquiry;
     }
     draw.shuffle(&mut answers);
     answers.truncate(3);
@@ -72,11 +59,7 @@ fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
     let header = if varied { wordings::OPTIONS[draw.below(wordings::OPTIONS.len())] } else { "" };
     let header = if header.is_empty() { String::new() } else { format!(" {header}") };
     let hint = wordings::LETTER.hint(varied, draw);
-    // A question that leaves its candidates to the options has no answer before them.
-    let (asked, phrases) = match &inquiry.above_options {
-        Some(asked) => (asked, Vec::new()),
-        None => (&inquiry.question, gist(&inquiry.question, &inquiry.answer)),
-    };
+    let asked = inquiry.above_options.as_ref().unwrap_or(&inquiry.question);
     let question = format!("{asked}{header}{options}{gap}{hint}");
-    Inquiry { question, answer: right.to_string(), phrases, ..inquiry }
+    Inquiry { question, answer: right.to_string(), ..inquiry }
 }

@@ -245,7 +245,8 @@ impl Checker<'_> {
         }
     }
 
-    fn twice(&mut self, seen: &[&Name], name: &Name) {
+    /// Reports a field that stands in a record already.
+    pub(super) fn twice(&mut self, seen: &[&Name], name: &Name) {
         if let Some(first) = seen.iter().find(|n| n.text == name.text) {
             self.report(
                 Diagnostic::new(E0202, name.span, format!("`{}` stands twice in this record", name.text), "again here")

@@ -8,7 +8,7 @@ use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0210, E0216};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Type, prelude};
-use crate::syntax::ast::{Expr, ExprKind, RecordField, With};
+use crate::syntax::ast::{Expr, ExprKind, Name, RecordField, With};
 
 /// What the operators created by an expression accept.
 #[derive(Clone, Debug, Default)]
@@ -45,10 +45,17 @@ impl Checker<'_> {
                 self.with_spread(&e, name.span, accepted, cx);
             }
             With::Record { fields, .. } => {
+                let mut seen: Vec<&Name> = Vec::new();
                 for field in fields {
                     match field {
-                        RecordField::Named(name, value) => self.with_field(&name.text, name.span, value, accepted, cx),
+                        RecordField::Named(name, value) => {
+                            self.twice(&seen, name);
+                            seen.push(name);
+                            self.with_field(&name.text, name.span, value, accepted, cx);
+                        }
                         RecordField::Pun(name) => {
+                            self.twice(&seen, name);
+                            seen.push(name);
                             let e = Expr { kind: ExprKind::Ident(name.text.clone()), span: name.span };
                             self.with_field(&name.text, name.span, &e, accepted, cx);
                         }

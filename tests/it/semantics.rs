@@ -185,6 +185,7 @@ const CASES: &[Case] = &[
     ("profile p { budgte: 4rows }\nparam budget: Rows = 5rows", &[("E0215:7:13", &["did you mean `budget`?"])]),
     ("let a = raw |> filter.rule(where: true)\n  with { gpus: 1 }", &[("E0216:8:10", &["`train.sft`"])]),
     ("let a = raw with { cpus: 1 }", &[("E0216:7:20", &["creates no node"])]),
+    ("let a = raw |> filter.rule(where: true) with { cpus: 1, cpus: 2 }", &[("E0202:7:57", &["`cpus` stands twice"])]),
     ("let a = raw |> filter.rule(where: true) with { retrie: 1 }", &[("E0210:7:48", &["did you mean `retries`?"])]),
     ("param seed: Int = 1\nlet a = base |> train.sft(data: raw) with { batch: 1 }", &[("E0210:8:45", &["argument of the call"])]),
     ("param seed: Int = 1\nlet a = base |> train.sft(data: raw) with { shard: \"zero9\" }", &[("E0213:8:52", &["\"zero2\""])]),

@@ -34,8 +34,7 @@ pub static QUESTIONS: Builtin = Builtin {
 ##
 ## `.cells` says for every cell of a grid over the picture what is there, one text a cell, row by row: the object that covers most
 ## of it, or "table", with the cell's column as a letter and its row as a digit. `.phrases` lists the words of the question that
-## speak of a place, a name that only one object has or a point, each with the name of its cell as `label`; and the question itself, before
-## hints and options that follow it, with its answer as `label` where that is one of a closed set.
+## speak of a place, a name that only one object has or a point, each with the name of its cell as `label`.
 op cot.questions(
   scenes: Dataset[{
     image: Image, objects: [{ label: Str, box: Box, attributes: [Str] }],
