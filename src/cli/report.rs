@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use minijinja::{Environment, context};
+use minijinja::context;
 use serde_json::{Value as Json, json};
 
 use super::Exit;
@@ -14,8 +14,9 @@ use super::recipe::{self, Compiled};
 use crate::base::phrase;
 use crate::engine::chronicle::{self, Chronicle, Told};
 use crate::engine::publish;
-use crate::ops::report::STYLE;
+use crate::ops::report::{STYLE, fill};
 use crate::plan::render;
+use crate::plan::select::Selection;
 
 /// Bars of the timeline, at most: the longest.
 const BARS: usize = 120;
@@ -29,6 +30,7 @@ pub(super) fn run(args: &ReportArgs) -> Exit {
 
 fn report(args: &ReportArgs) -> Result<Exit, Exit> {
     let compiled = recipe::compile(&args.recipe)?;
+    let selection = compiled.select(&[])?;
     let (store, _) = recipe::store()?;
     let Some(run) = chronicle::last(&store, &compiled.path) else {
         eprintln!("error: no run of this recipe is on record; `rbpipe run {}` makes one", compiled.path.display());
@@ -39,7 +41,7 @@ fn report(args: &ReportArgs) -> Result<Exit, Exit> {
         eprintln!("error: cannot write `{}`: {why}", path.display());
         Exit::Node
     };
-    let page = page(&compiled, &run).map_err(|e| failed(e.to_string()))?;
+    let page = page(&compiled, &selection, &run).map_err(|e| failed(e.to_string()))?;
     publish::write_whole(&path, &mut |file| file.write_all(page.as_bytes())).map_err(|e| failed(e.to_string()))?;
     println!("{}", path.display());
     Ok(Exit::Done)
@@ -51,17 +53,16 @@ fn default_path(recipe: &Path) -> PathBuf {
     recipe.parent().unwrap_or(Path::new("")).join("out").join(format!("{stem}-run.html"))
 }
 
-fn page(compiled: &Compiled, run: &Chronicle) -> Result<String, minijinja::Error> {
+fn page(compiled: &Compiled, selection: &Selection, run: &Chronicle) -> Result<String, minijinja::Error> {
     let graph = &compiled.planned.graph;
     let states: BTreeMap<&str, &str> = run.nodes.iter().map(|n| (n.name.as_str(), n.state)).collect();
-    let fill = |id| match states.get(graph.node(id).name.as_str()) {
+    let color = |id| match states.get(graph.node(id).name.as_str()) {
         Some(&"done") => "#dff1e4",
         Some(&"failed") => "#f6d5d0",
         Some(&"hit") => "#ffffff",
         _ if graph.node(id).gate.is_some() => "#ffffff",
         _ => "#f6eccb",
     };
-    let selection = crate::plan::select::select(graph, &[]).unwrap_or_default();
     let bars = bars(run);
     let curves: Vec<Json> =
         run.nodes.iter().filter_map(|n| Some(json!({ "name": n.name, "svg": n.curve.as_ref()? }))).collect();
@@ -74,21 +75,20 @@ fn page(compiled: &Compiled, run: &Chronicle) -> Result<String, minijinja::Error
         phrase::count(executed, "node"),
         if executed > bars.len() { format!(", the {} longest are shown", bars.len()) } else { String::new() }
     );
-    let mut env = Environment::new();
-    env.add_template("page.html", include_str!("report/page.html"))?;
-    env.get_template("page.html")?.render(context! {
+    let values = context! {
         title => format!("Run of {}", compiled.path.display()),
         subtitle => subtitle(run),
-        style => STYLE,
+        style => format!("{STYLE}{}", include_str!("report/page.css")),
         run => run,
         time => bars,
         time_note,
-        graph => render::svg(graph, &selection, &fill),
+        graph => render::svg(graph, selection, &color),
         nodes => run.nodes.iter().map(line).collect::<Vec<_>>(),
         curves => curves,
         outputs => outputs(compiled),
         files => files,
-    })
+    };
+    fill(include_str!("report/page.html"), values)
 }
 
 fn subtitle(run: &Chronicle) -> String {

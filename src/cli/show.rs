@@ -38,7 +38,8 @@ fn show(args: &ShowArgs) -> Result<Exit, Exit> {
         return Err(Exit::Refused);
     };
     let key = lines.iter().find(|l| l.node == wanted.node).and_then(|l| l.identity.as_ref()).map(|i| i.key);
-    let bad = key.map(|key| quarantined(&store, key)).unwrap_or_default();
+    let told = key.and_then(|key| record::read(&store, key)).map(|record| record.told(&store)).unwrap_or_default();
+    let bad = told.into_iter().filter(|fate| fate.what == QUARANTINED).collect();
     let found = Found { name: &args.name, op: &node.op, key, digest: *digest, artifact, bad };
     found.print(args, &store).map_err(|e| {
         eprintln!("error: {}", e.message);
@@ -55,14 +56,6 @@ struct Found<'a> {
     artifact: &'a Artifact,
     /// Rows that were left out because they could not be read, each with its place and the reason.
     bad: Vec<Fate>,
-}
-
-/// Returns the bad rows that a record names.
-fn quarantined(store: &Store, key: Digest) -> Vec<Fate> {
-    let fates = record::read(store, key).and_then(|r| r.fates).and_then(|f| store.read(f.digest).ok());
-    let all = fates.unwrap_or_default();
-    let lines = all.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Fate>(line).ok());
-    lines.filter(|fate| fate.what == QUARANTINED).collect()
 }
 
 impl Found<'_> {

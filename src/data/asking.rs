@@ -91,6 +91,11 @@ impl<'a> Asker<'a> {
         self.scene.objects[i].name()
     }
 
+    /// Returns the hazard marks.
+    fn marks(&self) -> Vec<usize> {
+        (0..self.scene.objects.len()).filter(|&i| self.scene.objects[i].is_mark()).collect()
+    }
+
     /// Returns the names of the things except some.
     fn names_but(&self, but: &[usize]) -> Vec<String> {
         self.things.iter().filter(|i| !but.contains(i)).map(|&i| self.name(i)).collect()
@@ -212,7 +217,7 @@ impl<'a> Asker<'a> {
 
     /// Pairs that stand right beside each other, and as many that stand well apart; a hazard mark that is the only one counts as a thing.
     fn touch(&mut self) -> Vec<Inquiry> {
-        let marks: Vec<usize> = (0..self.scene.objects.len()).filter(|&i| self.scene.objects[i].is_mark()).collect();
+        let marks = self.marks();
         let mut all = self.things.clone();
         all.extend(if marks.len() == 1 { &marks[..] } else { &[] });
         let (mut near, mut apart) = (Vec::new(), Vec::new());
@@ -427,14 +432,14 @@ impl<'a> Asker<'a> {
     /// The tier of a thing: high right beside a hazard mark, low where there is one elsewhere, else safe. Most scenes have no mark: one thing
     /// of each of those is asked for, and as many things far from a mark as beside one.
     fn risk(&mut self) -> Vec<Inquiry> {
-        let marks: Vec<usize> = (0..self.scene.objects.len()).filter(|&i| self.scene.objects[i].is_mark()).collect();
+        let marks = self.marks();
         let beside = |i: &usize| marks.iter().any(|&mark| self.scene.beside(*i, mark));
-        let (mut high, mut rest): (Vec<usize>, Vec<usize>) = self.things.iter().partition(|i| beside(i));
+        let (high, mut rest): (Vec<usize>, Vec<usize>) = self.things.iter().partition(|i| beside(i));
         self.draw.shuffle(&mut rest);
         rest.truncate(high.len().max(1));
         let tier = if marks.is_empty() { "safe" } else { "low" };
-        let told = rest.into_iter().map(|i| (i, tier)).collect::<Vec<_>>();
-        let all = high.drain(..).map(|i| (i, "high")).chain(told).collect::<Vec<_>>();
+        let all: Vec<(usize, &str)> =
+            high.into_iter().map(|i| (i, "high")).chain(rest.into_iter().map(|i| (i, tier))).collect();
         let ask = |(i, tier): (usize, &str)| {
             let called = self.call(i);
             let asked = self.say(&wordings::RISK, &called, "");

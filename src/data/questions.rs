@@ -54,8 +54,8 @@ fn lettered(inquiry: Inquiry, varied: bool, draw: &mut Draw) -> Inquiry {
     let marks = [("", "."), ("(", ")"), ("", ")"), ("", ":")];
     let (open, close) = marks[if varied { draw.below(marks.len()) } else { 0 }];
     let gap = if varied && draw.chance(0.3) { " " } else { "\n" };
-    let option = |(n, answer): (usize, &String)| format!("{open}{}{close} {answer}", letter(n));
-    let options: String = answers.iter().enumerate().map(option).map(|option| format!("{gap}{option}")).collect();
+    let option = |(n, answer): (usize, &String)| format!("{gap}{open}{}{close} {answer}", letter(n));
+    let options: String = answers.iter().enumerate().map(option).collect();
     let header = if varied { wordings::OPTIONS[draw.below(wordings::OPTIONS.len())] } else { "" };
     let header = if header.is_empty() { String::new() } else { format!(" {header}") };
     let hint = wordings::LETTER.hint(varied, draw);

@@ -26,8 +26,6 @@ pub struct Chronicle {
     pub nodes: Vec<Told>,
     /// What `expect` and `warn` asked.
     pub questions: Vec<Question>,
-    /// Files that it wrote.
-    pub written: Vec<String>,
     /// What it said besides.
     pub notes: Vec<String>,
 }
@@ -106,7 +104,6 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
                     message: text("message"),
                 });
             }
-            "output_published" => run.written.push(text("path")),
             "notice" | "run_failed" | "divergence" => run.notes.push(text("message")),
             _ => {
                 let (Some(name), Some(state)) = (&event.node, state(&event.event)) else { continue };

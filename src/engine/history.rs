@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::context::Fate;
 use super::record::{self, Record};
 use super::store::Store;
 use crate::base::Digest;
@@ -91,15 +92,8 @@ fn passing(node: &Node) -> impl Iterator<Item = &Input> {
 /// Counts the reasons of a record's fates. Reasons that differ in names and numbers alone are one.
 fn reasons(record: &Record, store: &Store) -> Vec<(String, String, u64)> {
     static OWN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"`[^`]*`|"[^"]*"|-?\d+(?:\.\d+)?"#).ok());
-    #[derive(Deserialize)]
-    struct Line {
-        what: String,
-        why: String,
-    }
-    let Some(bytes) = record.fates.and_then(|f| store.read(f.digest).ok()) else { return Vec::new() };
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-        let Ok(Line { what, why }) = serde_json::from_slice(line) else { continue };
+    for Fate { what, why, .. } in record.told(store) {
         let why = OWN.as_ref().map_or(why.clone(), |own| own.replace_all(&why, "…").into_owned());
         *counts.entry((what, why)).or_default() += 1;
     }

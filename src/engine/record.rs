@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, FileRef};
+use super::context::Fate;
 use super::store::Store;
 use crate::base::Digest;
 
@@ -39,6 +40,14 @@ pub struct Record {
     pub made: String,
     /// The build that made it.
     pub build: String,
+}
+
+impl Record {
+    /// Returns the rows that were dropped or changed, as far as they can be read.
+    pub fn told(&self, store: &Store) -> Vec<Fate> {
+        let bytes = self.fates.and_then(|f| store.read(f.digest).ok()).unwrap_or_default();
+        bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -22,9 +22,9 @@ pub struct Slots {
     jobs: usize,
     /// Nodes from here to the farthest end of the graph.
     heights: BTreeMap<NodeId, usize>,
-    waiting: BTreeMap<u8, BTreeSet<Rank>>,
+    waiting: BTreeMap<Pool, BTreeSet<Rank>>,
     /// What runs: its pool and its cores.
-    running: BTreeMap<NodeId, (u8, usize)>,
+    running: BTreeMap<NodeId, (Pool, usize)>,
 }
 
 impl Slots {
@@ -52,24 +52,24 @@ impl Slots {
     pub fn wait(&mut self, id: NodeId, node: &Node) {
         let priority = node.with.get("priority").and_then(Json::as_i64).unwrap_or(0);
         let height = self.heights.get(&id).copied().unwrap_or(0);
-        self.waiting.entry(slot(node.pool)).or_default().insert((Reverse(priority), Reverse(height), id));
+        self.waiting.entry(node.pool).or_default().insert((Reverse(priority), Reverse(height), id));
     }
 
     /// Takes the next node for which there is room, and the room. The first of a queue is not overtaken, so that one that needs the
     /// whole machine gets it.
     pub fn next(&mut self, graph: &Graph) -> Option<NodeId> {
         for pool in [Pool::Cpu, Pool::Engine, Pool::Net] {
-            let Some(&first) = self.waiting.get(&slot(pool)).and_then(BTreeSet::first) else { continue };
+            let Some(&first) = self.waiting.get(&pool).and_then(BTreeSet::first) else { continue };
             let cores = self.cores(graph.node(first.2));
-            let there = self.running.values().filter(|(p, _)| *p == slot(pool));
+            let there = self.running.values().filter(|(p, _)| *p == pool);
             let fits = match pool {
                 Pool::Cpu => there.count() < self.jobs,
                 Pool::Net => there.count() < REQUESTS,
                 Pool::Engine => there.map(|(_, cores)| cores).sum::<usize>() + cores <= self.cores,
             };
             if fits {
-                self.waiting.entry(slot(pool)).or_default().remove(&first);
-                self.running.insert(first.2, (slot(pool), cores));
+                self.waiting.entry(pool).or_default().remove(&first);
+                self.running.insert(first.2, (pool, cores));
                 return Some(first.2);
             }
         }
@@ -89,13 +89,5 @@ impl Slots {
     /// Says whether nothing waits.
     pub fn empty(&self) -> bool {
         self.waiting.values().all(BTreeSet::is_empty)
-    }
-}
-
-fn slot(pool: Pool) -> u8 {
-    match pool {
-        Pool::Cpu => 0,
-        Pool::Engine => 1,
-        Pool::Net => 2,
     }
 }

@@ -57,15 +57,8 @@ pub fn trace(
             found.unknown += 1;
             continue;
         };
-        let mut before: Option<Cells> = None;
-        for input in &node.inputs {
-            let artifact = results.get(&input.node).and_then(|r| r.get(&input.field));
-            before = before.or(artifact.map_or(Ok(None), |(digest, a)| seen.row(*digest, a))?);
-        }
-        let mut after = None;
-        for (digest, artifact) in made.values() {
-            after = after.or(seen.row(*digest, artifact)?);
-        }
+        let given = node.inputs.iter().filter_map(|i| results.get(&i.node)?.get(&i.field));
+        let (before, after) = (seen.first(given)?, seen.first(made.values())?);
         let rows: Vec<&Artifact> = made.values().map(|(_, a)| a).filter(|a| a.kind == Kind::Dataset).collect();
         let named = |artifact: &&Artifact| {
             artifact.meta["columns"].as_array().is_none_or(|c| c.iter().any(|c| c["name"] == "id"))
@@ -75,9 +68,11 @@ pub fn trace(
             (false, true) => Makes::Rows,
             (false, false) => Makes::Nameless,
         };
-        let fates = line.identity.as_ref().map(|i| fates(store, i.key, row)).unwrap_or_default();
+        let record = line.identity.as_ref().and_then(|i| record::read(store, i.key));
+        let told = record.map(|record| record.told(store)).unwrap_or_default();
         // A row that was never read is named by its place; any other fate is this row's only where the row came in.
-        let own: Vec<&Fate> = fates.iter().filter(|f| before.is_some() || f.what == QUARANTINED).collect();
+        let own: Vec<&Fate> =
+            told.iter().filter(|f| f.row == row && (before.is_some() || f.what == QUARANTINED)).collect();
         if let Some(says) = says(node, before.as_ref(), after.as_ref(), makes, &own) {
             found.steps.push(Step { node: node.name.clone(), op: node.op.clone(), says });
         }
@@ -109,6 +104,16 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    /// Returns the row as the first of some artifacts has it.
+    fn first<'r>(&mut self, all: impl Iterator<Item = &'r (Digest, Artifact)>) -> Result<Option<Cells>, OpError> {
+        for (digest, artifact) in all {
+            if let Some(row) = self.row(*digest, artifact)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
     fn row(&mut self, digest: Digest, artifact: &Artifact) -> Result<Option<Cells>, OpError> {
         if artifact.kind != Kind::Dataset {
             return Ok(None);
@@ -134,14 +139,6 @@ impl Seen<'_> {
         self.rows.insert(digest, cells.clone());
         Ok(cells)
     }
-}
-
-/// Returns what a record tells about a row.
-fn fates(store: &Store, key: Digest, row: &str) -> Vec<Fate> {
-    let told = record::read(store, key).and_then(|r| r.fates).and_then(|f| store.read(f.digest).ok());
-    let all = told.unwrap_or_default();
-    let lines = all.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Fate>(line).ok());
-    lines.filter(|fate| fate.row == row).collect()
 }
 
 /// Says what a node did with a row; nothing if it never met it.

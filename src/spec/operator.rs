@@ -35,7 +35,7 @@ pub enum Effect {
 }
 
 /// Where an operator runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pool {
     /// In the scheduler's process, on its cores.
     Cpu,

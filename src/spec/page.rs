@@ -76,8 +76,7 @@ fn module_of(op: &Operator) -> &str {
 /// Returns the first sentence of a documentation.
 fn summary(doc: &str) -> String {
     let paragraph = doc.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    let end = paragraph.match_indices(". ").find(|(at, _)| !paragraph[..*at].ends_with("e.g")).map(|(at, _)| at + 1);
-    paragraph[..end.unwrap_or(paragraph.len())].to_owned()
+    paragraph[..paragraph.find(". ").map_or(paragraph.len(), |at| at + 1)].to_owned()
 }
 
 fn class(class: Class) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::{Environment, context};
+use minijinja::context;
 use serde_json::{Value as Json, json};
 
 use super::STYLE;
@@ -63,9 +63,6 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// Fills the template. What models wrote reaches the page only as JSON in which no tag can open.
 pub fn render(title: &str, payload: &Json) -> Result<String, OpError> {
-    let mut env = Environment::new();
-    let failed = |e: minijinja::Error| OpError::new("E0612", format!("the report's template: {e}"));
-    env.add_template("page.html", include_str!("page.html")).map_err(failed)?;
     let list = |key: &str| payload[key].as_array().map_or(0, Vec::len);
     let items: u64 = payload["table"]["rows"].as_array().into_iter().flatten().filter_map(|r| r["n"].as_u64()).sum();
     let subtitle = [
@@ -78,12 +75,10 @@ pub fn render(title: &str, payload: &Json) -> Result<String, OpError> {
         .replace('<', "\\u003c")
         .replace('\u{2028}', "\\u2028")
         .replace('\u{2029}', "\\u2029");
-    env.get_template("page.html")
-        .and_then(|t| {
-            t.render(context! {
-                title, subtitle, payload => text, style => STYLE, script => SCRIPT,
-                has_training => list("training") > 0, has_funnel => !payload["funnel"].is_null(),
-            })
-        })
-        .map_err(failed)
+    let values = context! {
+        title, subtitle, payload => text, style => STYLE, script => SCRIPT,
+        has_training => list("training") > 0, has_funnel => !payload["funnel"].is_null(),
+    };
+    super::fill(include_str!("page.html"), values)
+        .map_err(|e| OpError::new("E0612", format!("the report's template: {e}")))
 }
