@@ -9,19 +9,22 @@ use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::OpError;
 use rbpipe::engine::task::{Made, Outcome, Task};
-use rbpipe::engine::{Store, executor};
+use rbpipe::engine::{Builtin, Store, executor};
+use rbpipe::model::cuda;
 use rbpipe::ops;
 use rbpipe::spec::Pool;
 use serde_json::{Value as Json, json};
+use tch::Device;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["info"] => info(),
-        ["verify", dir] => verify(Path::new(dir)),
+        ["verify", dir] => verify(Path::new(dir), Device::Cpu),
+        ["verify", dir, "--gpu"] => verify(Path::new(dir), Device::Cuda(0)),
         [task] => task_file(Path::new(task)),
         _ => {
-            eprintln!("usage: rbpipe-engine TASK.json | info | verify DIR   (`rbpipe run` starts it)");
+            eprintln!("usage: rbpipe-engine TASK.json | info | verify DIR [--gpu]   (`rbpipe run` starts it)");
             ExitCode::from(2)
         }
     }
@@ -29,18 +32,24 @@ fn main() -> ExitCode {
 
 fn info() -> ExitCode {
     let catalogue = ops::catalogue();
-    let runs = |i: usize| ops::BUILTINS[i].run.is_some() && ops::BUILTINS[i].spec.pool == Pool::Engine;
-    let names: Vec<&str> =
-        catalogue.operators.iter().enumerate().filter(|(i, _)| runs(*i)).map(|(_, o)| o.name.as_str()).collect();
+    let runs = |b: &Builtin| b.run.is_some() && b.spec.pool == Pool::Engine;
+    // The built-in operators come first in the catalogue, in their order; benchmark values follow.
+    let named = catalogue.operators.iter().zip(ops::BUILTINS);
+    let names: Vec<&str> = named.filter(|(_, b)| runs(b)).map(|(o, _)| o.name.as_str()).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     println!("version        {}", env!("CARGO_PKG_VERSION"));
     println!("device         cpu, {threads} threads");
+    println!("gpus           {}", if cuda::available() { tch::Cuda::device_count() } else { 0 });
     println!("operators      {}", names.join(" "));
     ExitCode::SUCCESS
 }
 
-fn verify(dir: &Path) -> ExitCode {
-    match rbpipe::verify::verify(dir) {
+fn verify(dir: &Path, device: Device) -> ExitCode {
+    if device.is_cuda() && !cuda::available() {
+        eprintln!("error: this engine is built without CUDA, or the machine has no GPU");
+        return ExitCode::FAILURE;
+    }
+    match rbpipe::verify::verify(dir, device) {
         Ok(rows) => {
             print!("{}", rbpipe::verify::table(&rows));
             if rows.iter().all(|r| r.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

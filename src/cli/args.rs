@@ -377,6 +377,9 @@ pub enum EngineCommand {
     Verify {
         /// The folder
         dir: PathBuf,
+        /// The model on the first GPU instead of the processor
+        #[arg(long)]
+        gpu: bool,
     },
 }
 

@@ -12,9 +12,9 @@ pub(super) fn run(args: &EngineArgs) -> Exit {
     let done = match &args.command {
         EngineCommand::Install { cuda } => install(*cuda),
         EngineCommand::Info => info(),
-        EngineCommand::Verify { dir } => std::path::absolute(dir).map_err(OpError::from).and_then(|dir| {
+        EngineCommand::Verify { dir, gpu } => std::path::absolute(dir).map_err(OpError::from).and_then(|dir| {
             let mut command = Command::new(find(&tell)?);
-            Ok(command.arg("verify").arg(dir).status()?.success())
+            Ok(command.arg("verify").arg(dir).args(gpu.then_some("--gpu")).status()?.success())
         }),
     };
     match done {
@@ -35,11 +35,7 @@ fn tell(message: String) {
 }
 
 fn install(cuda: bool) -> Result<bool, OpError> {
-    if cuda {
-        return Err(OpError::new("E0612", "the engine on CUDA is not there yet")
-            .help("leave `--cuda` out for the engine on the CPU"));
-    }
-    let libtorch = libtorch::fetch(&tell)?;
+    let libtorch = if cuda { libtorch::fetch_cuda(&tell)? } else { libtorch::fetch(&tell)? };
     let binary = libtorch::build(&libtorch, &tell)?;
     eprintln!("the engine is ready: {}", binary.display());
     Ok(true)

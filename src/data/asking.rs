@@ -50,6 +50,7 @@ impl<'a> Asker<'a> {
             Ask::Free => self.free(),
             Ask::Between => self.between(),
             Ask::Risk => self.risk(),
+            Ask::Option => self.option(),
         }
     }
 
@@ -453,6 +454,17 @@ impl<'a> Asker<'a> {
             Inquiry::new(Ask::Risk, question, tier.to_owned()).among(others)
         };
         all.into_iter().map(ask).collect()
+    }
+
+    /// Which letter stands before a name: looking up an option, with nothing to be seen.
+    fn option(&mut self) -> Vec<Inquiry> {
+        let some: Vec<usize> = if self.things.len() > 1 { self.things.clone() } else { Vec::new() };
+        let ask = |i: usize| {
+            let (name, others) = (self.name(i), self.names_but(&[i]));
+            let question = self.say(&wordings::OPTION, &name, "");
+            Inquiry { always_lettered: true, ..Inquiry::new(Ask::Option, question, name).among(others) }
+        };
+        some.into_iter().map(ask).collect()
     }
 
     /// Says whether a point lies well inside the picture and on no object.

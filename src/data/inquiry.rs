@@ -40,6 +40,8 @@ pub enum Ask {
     Between,
     /// The risk tier of grasping an object.
     Risk,
+    /// The letter before a given name in a list of options.
+    Option,
 }
 
 impl Ask {
@@ -64,6 +66,7 @@ impl Ask {
             Ask::Free => "free",
             Ask::Between => "between",
             Ask::Risk => "risk",
+            Ask::Option => "option",
         }
     }
 }
@@ -79,6 +82,8 @@ pub struct Inquiry {
     pub answer: String,
     /// What is wrong but of the same form; none where the answers are no closed set.
     pub others: Vec<String>,
+    /// Its options are always listed below, whatever share of the others has letters.
+    pub always_lettered: bool,
     /// How the question goes where its options are listed below, if another way.
     pub above_options: Option<String>,
     /// Which words of the question speak of which cell.
@@ -88,7 +93,7 @@ pub struct Inquiry {
 impl Inquiry {
     /// A question with an open answer.
     pub fn new(ask: Ask, question: String, answer: String) -> Self {
-        Self { ask, question, answer, others: Vec::new(), above_options: None, phrases: Vec::new() }
+        Self { ask, question, answer, others: Vec::new(), always_lettered: false, above_options: None, phrases: Vec::new() }
     }
 
     /// The same with answers that are wrong.

@@ -24,7 +24,8 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
     }
     draw.shuffle(&mut drawn);
     let finished = |inquiry: Inquiry| {
-        let mut inquiry = if draw.chance(drawing.letters) { lettered(inquiry, drawing.varied, draw) } else { inquiry };
+        let with_letters = draw.chance(drawing.letters) || inquiry.always_lettered;
+        let mut inquiry = if with_letters { lettered(inquiry, drawing.varied, draw) } else { inquiry };
         if drawing.varied && draw.chance(0.3) {
             let before = wordings::BEFORE[draw.below(wordings::BEFORE.len())];
             let gap = if draw.chance(0.5) { "\n" } else { " " };

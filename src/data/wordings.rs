@@ -281,6 +281,12 @@ pub const RISK_RULE: Wordings = words(
     ],
 );
 
+/// A name to be found among options.
+pub const OPTION: Wordings = words(
+    &["Which option is the {a}?", "Which letter stands before the {a}?"],
+    &["Find the {a} in the list.", "Choose the {a}.", "The answer is the {a}. Which letter is that?"],
+);
+
 /// A free place beside an object; `{b}` is the relation.
 pub const FREE: Wordings = words(
     &["Point to free table space {b} the {a}.", "Show an empty place {b} the {a}."],

@@ -61,6 +61,7 @@ pub fn execute(
         .stdout(Stdio::piped())
         .stderr(std::fs::File::create(log)?)
         .process_group(0)
+        .env("CUDA_VISIBLE_DEVICES", task.gpus.join(","))
         .envs(WAITING.iter().filter(|(name, _)| std::env::var_os(name).is_none()).copied())
         .spawn()
         .map_err(|e| OpError::new("E0612", format!("cannot start `{}`: {e}", engine.display())))?;

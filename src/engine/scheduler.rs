@@ -268,7 +268,8 @@ impl<'a> Run<'a> {
             .collect();
         let identity = self.identities.get(&id).cloned()?;
         let complete = !self.incomplete.contains(&id);
-        Some(Job { id, node, inputs, identity, complete, threads: self.slots.cores(node), setup: self.setup })
+        let (threads, gpus) = (self.slots.cores(node), self.slots.gpus(id));
+        Some(Job { id, node, inputs, identity, complete, threads, gpus, setup: self.setup })
     }
 
     fn finished(&mut self, id: NodeId, outcome: Outcome) {
@@ -300,7 +301,9 @@ impl<'a> Run<'a> {
             }
         }
         let mut results = Results::new();
-        for (field, artifact) in made.outputs {
+        for (field, mut artifact) in made.outputs {
+            // As the store gives it back, so that whoever reads it next makes the same bytes now and in a later run.
+            artifact.meta.sort_all_objects();
             results.insert(field, (store.put_artifact(&artifact)?, artifact));
         }
         let fates = if made.fates.is_empty() {
@@ -429,6 +432,7 @@ struct Job<'a> {
     identity: Identity,
     complete: bool,
     threads: usize,
+    gpus: Vec<String>,
     setup: &'a Setup<'a>,
 }
 
@@ -494,6 +498,7 @@ impl Job<'_> {
             seed: if sampled { self.node.seed.unwrap_or(0).cast_unsigned() } else { 0 },
             stream: key::stream(self.node),
             threads: self.threads,
+            gpus: self.gpus.clone(),
             checkpoints: trains.then(|| checkpoints.clone()),
         };
         let secrets: BTreeMap<String, String> = self

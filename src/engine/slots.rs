@@ -14,17 +14,25 @@ const REQUESTS: usize = 16;
 /// A place in a queue: higher `priority` first, then what most must wait for, then the order of the graph.
 type Rank = (Reverse<i64>, Reverse<usize>, NodeId);
 
+/// What a running node has.
+struct Room {
+    pool: Pool,
+    cores: usize,
+    gpus: Vec<String>,
+}
+
 /// The pools of a run.
 pub struct Slots {
     /// Cores of the machine.
     cores: usize,
+    /// Its GPUs, by the names that CUDA knows them by.
+    gpus: Vec<String>,
     /// Nodes of the scheduler's own process at a time.
     jobs: usize,
     /// Nodes from here to the farthest end of the graph.
     heights: BTreeMap<NodeId, usize>,
     waiting: BTreeMap<Pool, BTreeSet<Rank>>,
-    /// What runs: its pool and its cores.
-    running: BTreeMap<NodeId, (Pool, usize)>,
+    running: BTreeMap<NodeId, Room>,
 }
 
 impl Slots {
@@ -39,13 +47,27 @@ impl Slots {
             }
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cores, jobs: jobs.max(1), heights, waiting: BTreeMap::new(), running: BTreeMap::new() }
+        Self { cores, gpus: gpus(), jobs: jobs.max(1), heights, waiting: BTreeMap::new(), running: BTreeMap::new() }
     }
 
     /// Returns how many cores a node takes: `with { cpus }`, else all.
     pub fn cores(&self, node: &Node) -> usize {
         let asked = node.with.get("cpus").and_then(Json::as_u64).map(|n| n as usize);
         asked.unwrap_or(self.cores).clamp(1, self.cores)
+    }
+
+    /// Returns the GPUs that a running node has.
+    pub fn gpus(&self, id: NodeId) -> Vec<String> {
+        self.running.get(&id).map_or_else(Vec::new, |room| room.gpus.clone())
+    }
+
+    /// Returns GPUs that are free for a node: as many as `with { gpus }` says, or all there are if it asks for more, since the operator knows
+    /// best what to say then. None while others have them.
+    fn free_gpus(&self, node: &Node) -> Option<Vec<String>> {
+        let asked = node.with.get("gpus").and_then(Json::as_u64).map_or(0, |n| n as usize).min(self.gpus.len());
+        let taken = |gpu: &&String| self.running.values().any(|room| room.gpus.contains(gpu));
+        let free: Vec<String> = self.gpus.iter().filter(|gpu| !taken(gpu)).take(asked).cloned().collect();
+        (free.len() == asked).then_some(free)
     }
 
     /// Queues a node.
@@ -61,15 +83,16 @@ impl Slots {
         for pool in [Pool::Cpu, Pool::Engine, Pool::Net] {
             let Some(&first) = self.waiting.get(&pool).and_then(BTreeSet::first) else { continue };
             let cores = self.cores(graph.node(first.2));
-            let there = self.running.values().filter(|(p, _)| *p == pool);
+            let Some(gpus) = self.free_gpus(graph.node(first.2)) else { continue };
+            let there = self.running.values().filter(|room| room.pool == pool);
             let fits = match pool {
                 Pool::Cpu => there.count() < self.jobs,
                 Pool::Net => there.count() < REQUESTS,
-                Pool::Engine => there.map(|(_, cores)| cores).sum::<usize>() + cores <= self.cores,
+                Pool::Engine => there.map(|room| room.cores).sum::<usize>() + cores <= self.cores,
             };
             if fits {
                 self.waiting.entry(pool).or_default().remove(&first);
-                self.running.insert(first.2, (pool, cores));
+                self.running.insert(first.2, Room { pool, cores, gpus });
                 return Some(first.2);
             }
         }
@@ -90,4 +113,18 @@ impl Slots {
     pub fn empty(&self) -> bool {
         self.waiting.values().all(BTreeSet::is_empty)
     }
+}
+
+/// Returns the GPUs of the machine: those that `CUDA_VISIBLE_DEVICES` names, else those that the driver shows.
+fn gpus() -> Vec<String> {
+    if let Ok(named) = std::env::var("CUDA_VISIBLE_DEVICES") {
+        return named.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    }
+    let shown = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        Some(name.to_str()?.strip_prefix("nvidia")?.parse::<usize>().ok()?.to_string())
+    };
+    let mut found: Vec<String> = std::fs::read_dir("/dev").into_iter().flatten().flatten().filter_map(shown).collect();
+    found.sort_by_key(|gpu| gpu.parse::<usize>().unwrap_or(0));
+    found
 }

@@ -33,6 +33,9 @@ pub struct Task {
     pub stream: Digest,
     /// Threads to use.
     pub threads: usize,
+    /// GPUs to use, by the names that CUDA knows them by.
+    #[serde(default)]
+    pub gpus: Vec<String>,
     /// Where checkpoints of this key are kept.
     pub checkpoints: Option<PathBuf>,
 }

@@ -74,8 +74,19 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask) -> Tensor {
             };
             Tensor::scaled_dot_product_attention(q, k, v, Some(&added), 0.0, false, None, gqa)
         }
+        // On a GPU the memory-efficient kernel takes a mask, but as many key heads as query heads only.
+        Mask::Added(added) if gqa && q.device().is_cuda() => {
+            let (k, v) = (repeated(k, q.size()[1]), repeated(v, q.size()[1]));
+            Tensor::scaled_dot_product_attention(q, &k, &v, Some(added), 0.0, false, None, false)
+        }
         Mask::Added(added) => Tensor::scaled_dot_product_attention(q, k, v, Some(added), 0.0, false, None, gqa),
     }
+}
+
+/// Returns keys or values with each head repeated for its query heads: `[b, h, s, k]`.
+fn repeated(heads: &Tensor, h: i64) -> Tensor {
+    let (b, g, s, width) = heads.size4().expect("four axes");
+    heads.unsqueeze(2).expand([b, g, h / g, s, width], false).reshape([b, h, s, width])
 }
 
 /// Returns `[1, 1, q, s]` booleans: query i of the last q positions may see keys up to its own.

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::config::Config;
 use super::positions::{Media, RopeTime, positions};
@@ -261,6 +261,26 @@ fn batch(rows: &[Row<'_>], padding: Padding, packed: bool, pixels: bool) -> Resu
         left_padded: padding.left && rows.iter().any(|r| r.ids.len() < t),
         tokens: rows.iter().map(|r| r.ids.len() as i64).sum(),
     })
+}
+
+impl Batch {
+    /// Returns the batch with its tensors on a device.
+    pub fn to_device(self, device: Device) -> Self {
+        if device == Device::Cpu {
+            return self;
+        }
+        let there = |t: Tensor| t.to_device(device);
+        Self {
+            input_ids: there(self.input_ids),
+            attention_mask: there(self.attention_mask),
+            labels: there(self.labels),
+            position_ids: there(self.position_ids),
+            pixel_values: self.pixel_values.map(there),
+            pixel_values_videos: self.pixel_values_videos.map(there),
+            mask: self.mask.map(there),
+            ..self
+        }
+    }
 }
 
 /// Returns `[b, 1, t, t]` booleans; padding sees itself, so that no row of scores is empty.

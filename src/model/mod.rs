@@ -9,6 +9,7 @@ pub mod attention;
 pub mod block;
 pub mod collate;
 pub mod config;
+pub mod cuda;
 pub mod decode;
 pub mod encode;
 pub mod encoder;

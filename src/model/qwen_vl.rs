@@ -149,7 +149,8 @@ impl QwenVl {
         if pixels.is_empty() {
             return Ok(Embedded { x_btd, bias_bt: None });
         }
-        let items = self.features(&Tensor::cat(&pixels, 0), &grids);
+        let pixels = if let [one] = pixels[..] { one.shallow_clone() } else { Tensor::cat(&pixels, 0) };
+        let items = self.features(&pixels, &grids);
         self.place(batch, x_btd, &items[..batch.image_grid_thw.len()], &items[batch.image_grid_thw.len()..])
     }
 

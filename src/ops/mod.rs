@@ -10,6 +10,8 @@ pub mod embed;
 pub mod eval;
 pub mod filter;
 pub mod fuse;
+#[cfg(feature = "torch")]
+pub mod gpu;
 pub mod grid;
 pub mod judge;
 pub mod model;

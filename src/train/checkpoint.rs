@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::log::Record;
 use crate::base::{Digest, OpError};
@@ -46,6 +46,9 @@ pub struct Window {
     pub loss: f64,
     /// Sums of their measures.
     pub measures: Vec<(String, f64)>,
+    /// Seconds that they waited for their batches.
+    #[serde(default)]
+    pub waited: f64,
 }
 
 /// Writes a checkpoint under `folder` and deletes those beyond the newest two.
@@ -57,7 +60,8 @@ pub fn save(folder: &Path, state: &State, tensors: &[(&str, &Tensor)]) -> Result
     let _ = fs::remove_dir_all(&draft);
     fs::create_dir_all(&draft)?;
     let path = draft.join(TENSORS);
-    Tensor::write_safetensors(tensors, &path)
+    let tensors: Vec<(&str, Tensor)> = tensors.iter().map(|(name, t)| (*name, t.to_device(Device::Cpu))).collect();
+    Tensor::write_safetensors(&tensors, &path)
         .map_err(|e| OpError::new("E0612", format!("checkpoint {}: {e}", path.display())))?;
     fs::File::open(&path)?.sync_all()?;
     let state = State { tensors: Some(digest_of(&path)?), ..state.clone() };

@@ -1,12 +1,12 @@
 //! Turns text rows into ids, labels and pictures: rows in parallel, each distinct picture once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::examples::{Example, Gallery};
+use super::examples::{Example, Gallery, Packed};
 use super::micro::label_count;
 use super::rows::{Medium, TextRow};
 use crate::base::{Digest, OpError};
@@ -122,15 +122,17 @@ impl Encoder {
             images.into_iter().map(|m| (m, false)).chain(videos.into_iter().map(|m| (m, true))).collect();
         // In parts, so that no more than a part's pixels exist as f32 at a time.
         for (done, part) in all.chunks(256).enumerate() {
-            let made: Vec<Result<Pixels, String>> =
-                part.par_iter().map(|(m, video)| self.pixels(m, *video, blobs)).collect();
-            for ((medium, _), pixels) in part.iter().zip(made) {
-                numbers.insert(medium.clone(), pixels.map(|p| gallery.add(p)));
+            let packed = |(m, video): &(Medium, bool)| Ok(gallery.packed(self.pixels(m, *video, blobs)?));
+            let made: Vec<Result<Packed, String>> = part.par_iter().map(packed).collect();
+            for ((medium, _), packed) in part.iter().zip(made) {
+                numbers.insert(medium.clone(), packed.map(|p| gallery.add(p)));
             }
             told((done * 256 + part.len()) * rows.len() / all.len().max(1));
         }
+        let labels = self.labels(rows)?;
+        let known = Known { numbers, labels, cells: Mutex::default() };
         let encoded: Vec<Result<Encoded, String>> =
-            rows.par_iter().enumerate().map(|(i, row)| self.row(i, row, &numbers, &gallery)).collect();
+            rows.par_iter().enumerate().map(|(i, row)| self.row(i, row, &known, &gallery)).collect();
         let (mut kept, mut lost) = (Vec::new(), Vec::new());
         for (i, encoded) in encoded.into_iter().enumerate() {
             match encoded {
@@ -157,11 +159,11 @@ impl Encoder {
         &self,
         number: usize,
         row: &TextRow,
-        numbers: &BTreeMap<Medium, Result<usize, String>>,
+        known: &Known,
         gallery: &Gallery,
     ) -> Result<Encoded, String> {
         let find = |media: &[Medium]| -> Result<Vec<usize>, String> {
-            media.iter().map(|m| numbers.get(m).cloned().unwrap_or_else(|| Err("picture not read".into()))).collect()
+            media.iter().map(|m| known.numbers.get(m).cloned().unwrap_or_else(|| Err("picture not read".into()))).collect()
         };
         let (images, videos) = (find(&row.images)?, find(&row.videos)?);
         let merge = self.config.vision.merge;
@@ -184,10 +186,9 @@ impl Encoder {
             let own = "the text holds picture tokens of its own: pictures are placed with `<image>`".to_owned();
             return Err(if cut { format!("{limit}, and the cut would go through a picture") } else { own });
         }
-        let cells =
-            row.cells.as_ref().map(|texts| self.cells(texts, image_tokens.iter().sum::<i64>() as usize).map(Arc::new));
+        let cells = row.cells.as_ref().map(|texts| known.cells(texts, image_tokens.iter().sum::<i64>() as usize));
         let cells = cells.transpose()?;
-        let phrases = if row.images.is_empty() { Vec::new() } else { self.phrases(row)? };
+        let phrases = if row.images.is_empty() { Vec::new() } else { self.phrases(row, known)? };
         let example = |made: encode::Encoded| {
             let prompt = made.labels.iter().position(|&label| label != IGNORE).unwrap_or(made.ids.len());
             let last = made.ids[..prompt].iter().rposition(|&id| id == self.config.vision_end_id);
@@ -225,16 +226,8 @@ impl Encoder {
         .map_err(said)
     }
 
-    /// Returns the tokens of each cell's text, as they stand inside a sentence: after a blank.
-    fn cells(&self, texts: &[String], tokens: usize) -> Result<Vec<Vec<i64>>, String> {
-        if texts.len() != tokens {
-            return Err(format!("{} texts for {tokens} image tokens", texts.len()));
-        }
-        texts.iter().map(|text| self.label(text)).collect()
-    }
-
     /// Returns for each phrase that stands in the prompt after its last picture its last token, counted from there, and the tokens of its label.
-    fn phrases(&self, row: &TextRow) -> Result<Vec<(usize, Vec<i64>)>, String> {
+    fn phrases(&self, row: &TextRow, known: &Known) -> Result<Vec<(usize, Vec<i64>)>, String> {
         let Some((_, text)) = row.messages.last().filter(|_| !row.phrases.is_empty()) else { return Ok(Vec::new()) };
         let text = text.rsplit(IMAGE).next().unwrap_or_default();
         let ends = self.tokenizer.ends(text).map_err(said)?;
@@ -246,12 +239,56 @@ impl Encoder {
         };
         let found = row.phrases.iter().filter(|(phrase, _)| !phrase.is_empty());
         let placed = found.filter_map(|(phrase, label)| Some((place(phrase)?, label)));
-        placed.map(|(at, label)| Ok((at, self.label(label)?))).collect()
+        Ok(placed.map(|(at, label)| (at, known.label(label))).collect())
     }
 
-    /// Returns the tokens of a text as they stand inside a sentence: after a blank.
-    fn label(&self, text: &str) -> Result<Vec<i64>, String> {
-        if text.is_empty() { Ok(Vec::new()) } else { self.tokenizer.ids(&format!(" {text}")).map_err(said) }
+    /// Returns the tokens of each different text that is a label, as it stands inside a sentence: after a blank.
+    fn labels(&self, rows: &[TextRow]) -> Result<BTreeMap<String, Vec<i64>>, OpError> {
+        let of_row = |row: &TextRow| {
+            let cells = row.cells.iter().flat_map(|cells| cells.iter());
+            cells.chain(row.phrases.iter().map(|(_, label)| label)).cloned().collect::<BTreeSet<String>>()
+        };
+        let texts = rows.par_iter().map(of_row).reduce(BTreeSet::new, |a, b| {
+            let (mut large, small) = if a.len() < b.len() { (b, a) } else { (a, b) };
+            large.extend(small);
+            large
+        });
+        let ids = |text: String| {
+            let ids = if text.is_empty() { Vec::new() } else { self.tokenizer.ids(&format!(" {text}"))? };
+            Ok((text, ids))
+        };
+        texts.into_iter().map(ids).collect()
+    }
+}
+
+/// What rows have in common.
+struct Known {
+    /// Where each picture lies in the gallery, or why it does not.
+    numbers: BTreeMap<Medium, Result<usize, String>>,
+    /// Tokens of labels by text.
+    labels: BTreeMap<String, Vec<i64>>,
+    /// Tokens of the cells of a picture, by where their texts lie: rows about one picture share them.
+    cells: Mutex<HashMap<usize, Arc<Vec<Vec<i64>>>>>,
+}
+
+impl Known {
+    fn label(&self, text: &str) -> Vec<i64> {
+        self.labels.get(text).cloned().unwrap_or_default()
+    }
+
+    /// Returns the tokens of each cell's text.
+    fn cells(&self, texts: &Arc<Vec<String>>, tokens: usize) -> Result<Arc<Vec<Vec<i64>>>, String> {
+        if texts.len() != tokens {
+            return Err(format!("{} texts for {tokens} image tokens", texts.len()));
+        }
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Arc::as_ptr(texts).addr();
+        if let Some(made) = cells.get(&place) {
+            return Ok(Arc::clone(made));
+        }
+        let made = Arc::new(texts.iter().map(|text| self.label(text)).collect::<Vec<_>>());
+        cells.insert(place, Arc::clone(&made));
+        Ok(made)
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Gallery {
     items: Vec<Stored>,
 }
 
+/// A picture or video as the gallery keeps it.
+pub struct Packed(Stored);
+
 enum Stored {
     Whole(Arc<Pixels>),
     Coded { grid: [i64; 3], seconds: f64, levels: Vec<Vec<f32>>, codes: Vec<u8> },
@@ -50,10 +53,14 @@ impl Gallery {
         }
     }
 
+    /// Makes what [`Self::add`] takes of a picture or video.
+    pub fn packed(&self, pixels: Pixels) -> Packed {
+        Packed(self.coded(&pixels).unwrap_or_else(|| Stored::Whole(Arc::new(pixels))))
+    }
+
     /// Adds a picture or video and returns its number.
-    pub fn add(&mut self, pixels: Pixels) -> usize {
-        let stored = self.coded(&pixels).unwrap_or_else(|| Stored::Whole(Arc::new(pixels)));
-        self.items.push(stored);
+    pub fn add(&mut self, packed: Packed) -> usize {
+        self.items.push(packed.0);
         self.items.len() - 1
     }
 
@@ -104,28 +111,49 @@ impl Gallery {
 
     /// Codes a picture as levels, unless its frames differ or a channel has more than 256 levels.
     fn coded(&self, pixels: &Pixels) -> Option<Stored> {
-        let mut levels: Vec<Vec<f32>> = vec![Vec::new(); self.channels];
-        let mut known: Vec<BTreeMap<u32, u8>> = vec![BTreeMap::new(); self.channels];
+        let mut levels: Vec<Levels> = (0..self.channels).map(|_| Levels::default()).collect();
         let mut codes = Vec::with_capacity(pixels.values.len() / self.frames);
         for (i, plane) in pixels.values.chunks(self.frame * self.frames).enumerate() {
             let (first, rest) = plane.split_at(self.frame.min(plane.len()));
             if rest.chunks(self.frame).any(|other| other != first) {
                 return None;
             }
-            let (levels, known) = (&mut levels[i % self.channels], &mut known[i % self.channels]);
+            let levels = &mut levels[i % self.channels];
             for &value in first {
-                let code = match known.get(&value.to_bits()) {
-                    Some(&code) => code,
-                    None => {
-                        let code = u8::try_from(levels.len()).ok()?;
-                        known.insert(value.to_bits(), code);
-                        levels.push(value);
-                        code
-                    }
-                };
-                codes.push(code);
+                codes.push(levels.code(value)?);
             }
         }
+        let levels = levels.into_iter().map(|levels| levels.values).collect();
         Some(Stored::Coded { grid: pixels.grid, seconds: pixels.seconds, levels, codes })
+    }
+}
+
+/// The different values of a channel, in the order in which they came up.
+struct Levels {
+    values: Vec<f32>,
+    /// Open addressing: one more than the code of a value, 0 where none is.
+    slots: [u16; 1024],
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self { values: Vec::new(), slots: [0; 1024] }
+    }
+}
+
+impl Levels {
+    /// Returns the code of a value, a new one if it is new; none beyond 256.
+    fn code(&mut self, value: f32) -> Option<u8> {
+        let mut at = (value.to_bits().wrapping_mul(0x9E37_79B1) >> 22) as usize;
+        while let Some(code) = self.slots[at].checked_sub(1) {
+            if self.values[usize::from(code)].to_bits() == value.to_bits() {
+                return Some(code as u8);
+            }
+            at = (at + 1) % self.slots.len();
+        }
+        let code = u8::try_from(self.values.len()).ok()?;
+        self.values.push(value);
+        self.slots[at] = u16::from(code) + 1;
+        Some(code)
     }
 }

@@ -30,6 +30,9 @@ pub struct Record {
     pub tokens: u64,
     /// Seconds of training, over all attempts.
     pub seconds: f64,
+    /// Mean seconds per step that the model waited for its batch since the last line.
+    #[serde(default)]
+    pub data_wait: Option<f64>,
     /// Peak resident memory of the process, bytes.
     pub rss: u64,
 }
@@ -86,6 +89,7 @@ pub fn full_line(record: &Record) -> Json {
     put("epoch", json!(record.epoch));
     put("tokens", json!(record.tokens));
     put("seconds", json!(round(record.seconds, 3)));
+    put("data_wait", json!(record.data_wait.map(|s| round(s, 5))));
     put("rss", json!(record.rss));
     Json::Object(line)
 }

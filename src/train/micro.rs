@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::base::OpError;
 use crate::model::collate::{Group, IGNORE, Padding, Sample, collate, pack};
@@ -145,6 +145,11 @@ impl Labelled {
     pub fn of(pairs: &[(i64, i64)]) -> Self {
         let (at, targets): (Vec<i64>, Vec<i64>) = pairs.iter().copied().unzip();
         Self { at: Tensor::from_slice(&at), targets: Tensor::from_slice(&targets) }
+    }
+
+    /// Returns the same on a device.
+    pub fn to_device(self, device: Device) -> Self {
+        Self { at: self.at.to_device(device), targets: self.targets.to_device(device) }
     }
 
     /// No label.

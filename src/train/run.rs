@@ -117,6 +117,8 @@ pub struct Hooks<'a> {
     pub checkpoint: Option<Every>,
     /// Steps between log lines.
     pub log: u64,
+    /// Threads that prepare batches.
+    pub makers: usize,
 }
 
 /// Trains `model` in place and returns the log.
@@ -155,21 +157,30 @@ pub fn run<O: Objective>(
     let mut trainer = Trainer::new(model, settings, hooks, total, objective.rows())?;
     trainer.resume();
     let first = trainer.state.step + 1;
-    // One step is prepared while another is computed.
+    // Steps are prepared while others are computed: each maker takes every so many-th, and they are taken up in order.
+    let makers = hooks.makers.max(1);
     std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(1);
         let order = &order;
-        scope.spawn(move || {
-            for step in first..=total {
-                let prepared = objective.prepare(&order.rows(step));
-                let failed = prepared.is_err();
-                if sender.send(prepared).is_err() || failed {
-                    return;
-                }
-            }
-        });
+        let prepared: Vec<_> = (0..makers as u64)
+            .map(|maker| {
+                let (sender, receiver) = sync_channel(1);
+                scope.spawn(move || {
+                    for step in (first + maker..=total).step_by(makers) {
+                        let batch = objective.prepare(&order.rows(step));
+                        let failed = batch.is_err();
+                        if sender.send(batch).is_err() || failed {
+                            return;
+                        }
+                    }
+                });
+                receiver
+            })
+            .collect();
         for step in first..=total {
+            let receiver = &prepared[((step - first) % makers as u64) as usize];
+            let asked = Instant::now();
             let batch = receiver.recv().map_err(|_| OpError::new("E0612", "the batch maker stopped"))??;
+            trainer.state.window.waited += asked.elapsed().as_secs_f64();
             trainer.step(objective, &batch, step, schedule.lr(step), order.epochs_done(step, settings.per_device))?;
         }
         Ok::<(), OpError>(())
@@ -374,6 +385,7 @@ impl<'a> Trainer<'a> {
             loss: Some(window.loss / steps),
             lr: Some(lr),
             grad_norm: Some(norm),
+            data_wait: Some(window.waited / steps),
             measures: window.measures.into_iter().map(|(name, sum)| (name, sum / steps)).collect(),
             ..self.record(step, epoch)
         };

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::examples::{Example, Gallery};
 use super::loss;
@@ -28,6 +28,8 @@ pub enum Scaling {
     /// Over the tokens of each micro-batch of so many rows, then over micro-batches, as LLaMA-Factory with a processor. A short
     /// answer in a small micro-batch weighs more.
     MicroMean(usize),
+    /// Over the tokens of each row, then over the rows of the step: a letter weighs as much as a plan, however rows are laid out.
+    RowMean,
 }
 
 /// A loss beside that of the replies: what other tokens are to predict through the output layer.
@@ -85,6 +87,8 @@ pub struct Sft<'a> {
     pub weighting: Weighting,
     /// How rows are laid out.
     pub layout: Layout,
+    /// Where batches are to lie: with the model.
+    pub device: Device,
     /// Rows on the same pictures follow each other, so that a step reads each picture once.
     pub by_picture: bool,
 }
@@ -93,6 +97,8 @@ pub struct Sft<'a> {
 pub struct Piece {
     batch: Batch,
     labels: Labelled,
+    /// How many of them each row has, in their order.
+    lengths: Vec<usize>,
     /// Targets of the auxiliary losses: cells, phrases.
     beside: [Labelled; 2],
 }
@@ -101,15 +107,35 @@ pub struct Piece {
 pub struct Step {
     pieces: Vec<Piece>,
     labels: usize,
+    rows: usize,
     beside: [usize; 2],
 }
 
 impl Step {
     /// Takes ready batches without cells and phrases, one per micro-batch.
     pub fn of(batches: Vec<Batch>) -> Self {
-        let piece = |batch| Piece { labels: labelled(&batch), batch, beside: [Labelled::none(), Labelled::none()] };
+        let piece = |batch: Batch| {
+            let given = batch.labels.narrow(1, 1, batch.labels.size()[1] - 1).not_equal(IGNORE);
+            let lengths = given.sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
+            let lengths = Vec::<i64>::try_from(lengths).unwrap_or_default().into_iter().map(|n| n as usize).collect();
+            Piece { labels: labelled(&batch), batch, lengths, beside: [Labelled::none(), Labelled::none()] }
+        };
         let pieces: Vec<Piece> = batches.into_iter().map(piece).collect();
-        Self { labels: pieces.iter().map(|p| p.labels.targets.numel()).sum(), beside: [0; 2], pieces }
+        let labels = pieces.iter().map(|p| p.labels.targets.numel()).sum();
+        Self { labels, rows: pieces.iter().map(Piece::rows).sum(), beside: [0; 2], pieces }
+    }
+}
+
+impl Piece {
+    /// Rows with a label.
+    fn rows(&self) -> usize {
+        self.lengths.iter().filter(|&&n| n > 0).count()
+    }
+
+    /// Returns what each label weighs when each of so many rows weighs the same: `[n]` f32.
+    fn row_weights(&self, rows: usize) -> Tensor {
+        let of_row = |&n: &usize| vec![1.0 / (n * rows).max(1) as f32; n];
+        Tensor::from_slice(&self.lengths.iter().flat_map(of_row).collect::<Vec<f32>>())
     }
 }
 
@@ -117,7 +143,7 @@ impl Sft<'_> {
     fn step_of(&self, rows: &[&Example]) -> Result<Step, OpError> {
         let samples = self.gallery.samples(rows);
         let micros = match self.weighting.scaling {
-            Scaling::TokenMean => self.lay_out(rows, &samples, self.layout)?,
+            Scaling::TokenMean | Scaling::RowMean => self.lay_out(rows, &samples, self.layout)?,
             Scaling::MicroMean(per_device) => {
                 let whole =
                     Layout { budget: usize::MAX, rows: per_device, packing: self.layout.packing, pad: self.layout.pad };
@@ -131,7 +157,8 @@ impl Sft<'_> {
             }
         };
         let beside = [0, 1].map(|which| micros.iter().map(|p| p.beside[which].targets.numel()).sum());
-        Ok(Step { labels: samples.iter().map(label_count).sum(), beside, pieces: micros })
+        let rows = micros.iter().map(Piece::rows).sum();
+        Ok(Step { labels: samples.iter().map(label_count).sum(), rows, beside, pieces: micros })
     }
 
     fn lay_out(&self, rows: &[&Example], samples: &[Sample], layout: Layout) -> Result<Vec<Piece>, OpError> {
@@ -142,8 +169,9 @@ impl Sft<'_> {
 
     fn piece(&self, rows: &[&Example], micro: Micro) -> Piece {
         let labels = labelled(&micro.batch);
-        let beside = [self.cells(rows, &micro), phrases(rows, &micro, &labels)];
-        Piece { labels, batch: micro.batch, beside }
+        let lengths = micro.order.iter().map(|&i| label_count(&rows[i].sample)).collect();
+        let beside = [self.cells(rows, &micro), phrases(rows, &micro, &labels)].map(|l| l.to_device(self.device));
+        Piece { labels: labels.to_device(self.device), batch: micro.batch.to_device(self.device), lengths, beside }
     }
 
     fn cells(&self, rows: &[&Example], micro: &Micro) -> Labelled {
@@ -257,7 +285,9 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
         let scale = match how.scaling {
             Scaling::TokenMean => 1.0 / step.labels.max(1) as f64,
             Scaling::MicroMean(_) => 1.0 / (n.max(1) * pieces) as f64,
+            Scaling::RowMean => 0.0, // by row, below
         };
+        let by_row = (how.scaling == Scaling::RowMean).then(|| piece.row_weights(step.rows).to_device(device));
         // What is read: the auxiliary targets in order, then the replies; each with its factor in the sum and in the log.
         let parts: Vec<(&Labelled, f64)> = (piece.beside.iter().zip(auxiliaries).zip(beside_scales))
             .map(|((targets, a), scale)| (targets, a.weight * scale))
@@ -268,22 +298,30 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
         }
         let targets = Tensor::cat(&parts.iter().map(|(p, _)| &p.targets).collect::<Vec<_>>(), 0).to_device(device);
         let weight = |(p, w): &(&Labelled, f64)| Tensor::full([p.targets.numel() as i64], *w, (Kind::Float, device));
-        let weights = Tensor::cat(&parts.iter().map(weight).collect::<Vec<_>>(), 0);
+        let mut weights: Vec<Tensor> = parts.iter().map(weight).collect();
+        if let (Some(by_row), Some(replies)) = (&by_row, weights.last_mut()) {
+            *replies = by_row.shallow_clone();
+        }
+        let weights = Tensor::cat(&weights, 0);
         let losses = guard("training step", || -> Result<Tensor, OpError> {
             let states = model.forward_after(&piece.batch, &depths)?;
             let read: Vec<Tensor> = states.iter().zip(&parts).map(|(state, (p, _))| rows_at(state, &p.at)).collect();
             Ok(loss::backward(&Tensor::cat(&read, 0), &model.head, &targets, &weights, how.smoothing))
         })??;
         let mut from = 0;
-        let mut sum = |part: &Labelled| {
+        let mut next = |part: &Labelled| {
             let n = part.targets.numel() as i64;
             from += n;
-            losses.narrow(0, from - n, n).sum(Kind::Double).double_value(&[])
+            losses.narrow(0, from - n, n)
         };
+        let sum = |losses: Tensor| losses.sum(Kind::Double).double_value(&[]);
         for (which, targets) in piece.beside.iter().enumerate() {
-            beside_losses[which] += sum(targets) * beside_scales[which];
+            beside_losses[which] += sum(next(targets)) * beside_scales[which];
         }
-        loss += sum(&piece.labels) * scale;
+        loss += match by_row {
+            Some(by_row) => sum(next(&piece.labels) * by_row),
+            None => sum(next(&piece.labels)) * scale,
+        };
         fold();
     }
     let given = MEASURES.iter().zip(beside_losses).zip(step.beside).filter(|(_, n)| *n > 0);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor, with_grad};
 
 use crate::base::OpError;
 use crate::model::guard;
@@ -45,8 +45,8 @@ impl Rows {
                 format!("shape {:?}, golden {:?}", ours.size(), golden.size()),
             );
         }
-        let ours = ours.to_kind(Kind::Double).detach();
-        let golden = golden.to_kind(Kind::Double);
+        let ours = ours.to_kind(Kind::Double).to_device(Device::Cpu).detach();
+        let golden = golden.to_kind(Kind::Double).to_device(Device::Cpu);
         let apart = (&ours - &golden).abs();
         let within = apart.le_tensor(&(golden.abs() * rel + abs)).to_kind(Kind::Double).mean(Kind::Double);
         let relative = &apart / golden.abs().clamp_min(1e-12);
@@ -77,7 +77,8 @@ impl Rows {
 
     /// Runs a group of checks; when it fails as a whole, that is one row.
     pub fn section(&mut self, name: &str, check: impl FnOnce() -> Result<Rows, OpError>) {
-        match guard(name, check).and_then(|r| r) {
+        // A failure inside `no_grad` must not leave the next section without gradients.
+        match guard(name, || with_grad(check)).and_then(|r| r) {
             Ok(rows) => self.rows.extend(rows.rows),
             Err(e) => self.push(name, f64::NAN, f64::NAN, false, e.message),
         }

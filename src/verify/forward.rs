@@ -159,7 +159,7 @@ fn activations(rows: &mut Rows, dir: &Path, model: &QwenVl, pixels: &Tensors) ->
         }
         let place: Vec<i64> =
             window_order.iter().filter_map(|u| units.iter().position(|v| v == u)).map(|p| p as i64).collect();
-        seen.push(x.view([-1, merge * merge, d]).index_select(0, &Tensor::from_slice(&place)).view([-1, d]));
+        seen.push(x.view([-1, merge * merge, d]).index_select(0, &Tensor::from_slice(&place).to_device(x.device())).view([-1, d]));
     });
     for (i, x) in seen.iter().enumerate() {
         let name = if i == 0 { "vision.patch_embed".to_owned() } else { format!("vision.block{}", i - 1) };
@@ -195,7 +195,7 @@ fn activations(rows: &mut Rows, dir: &Path, model: &QwenVl, pixels: &Tensors) ->
     rows.close("text.hidden0", &x.squeeze_dim(0), &get("text.hidden0")?, 1e-5, 1e-5);
     // The decoder starts from the golden embedding: the golden patch embedding is itself 5e-6 off the exact product (a Conv3d
     // in f32), which would use up half of the tolerance.
-    x = get("text.hidden0")?.unsqueeze(0);
+    x = get("text.hidden0")?.unsqueeze(0).to_device(x.device());
     for (i, block) in model.blocks.iter().enumerate() {
         x = block.forward(&x, &rope, &mask, None);
         let shown = if i + 1 == model.blocks.len() { model.norm.forward(&x) } else { x.shallow_clone() };
@@ -238,7 +238,7 @@ fn last_logits(model: &QwenVl, hidden: &Tensor, batch: &Batch) -> Tensor {
 /// Returns the mean cross-entropy over the labelled tokens, in nats, and their number.
 fn mean_loss(model: &QwenVl, hidden: &Tensor, batch: &Batch) -> (Tensor, i64) {
     let t = hidden.size()[1];
-    let labels = batch.labels.narrow(1, 1, t - 1).reshape([-1]);
+    let labels = batch.labels.narrow(1, 1, t - 1).reshape([-1]).to_device(hidden.device());
     let rows = labels.not_equal(-100).nonzero().view([-1]);
     let picked = hidden.narrow(1, 0, t - 1).reshape([-1, hidden.size()[2]]).index_select(0, &rows);
     let scores = model.logits(&picked).to_kind(Kind::Float);
@@ -251,11 +251,13 @@ fn reward(rows: &mut Rows, dir: &Path, model: &QwenVl, batch: &Batch) -> Result<
     let golden = weights::read(&dir.join("reward.safetensors"))?;
     let head = RewardHead::load(dir, model.params.device())?;
     let hidden = model.forward_hidden(batch)?;
-    let real = batch.attention_mask.not_equal(0).to_kind(Kind::Float);
-    rows.close("reward.values", &(head.values(&hidden) * &real), &(take(&golden, "mb0.values")? * &real), 1e-5, 1e-5);
+    let mask = batch.attention_mask.to_device(hidden.device());
+    let real = mask.not_equal(0).to_kind(Kind::Float);
+    let values = take(&golden, "mb0.values")?.to_device(hidden.device());
+    rows.close("reward.values", &(head.values(&hidden) * &real), &(values * &real), 1e-5, 1e-5);
     rows.close(
         "reward.scores",
-        &head.scores(&hidden, &batch.attention_mask),
+        &head.scores(&hidden, &mask),
         &take(&golden, "mb0.scores")?,
         1e-5,
         1e-5,

@@ -19,21 +19,21 @@ pub use compare::{Row, Rows, table};
 use crate::base::OpError;
 use crate::model::set_threads;
 
-/// Runs every check on a folder of goldens and returns one row each, in reading order.
+/// Runs every check on a folder of goldens, the model on `device`, and returns one row each, in reading order.
 ///
 /// # Errors
 /// When the folder is no golden set. A check that cannot run is a row that is not ok.
-pub fn verify(dir: &Path) -> Result<Vec<Row>, OpError> {
+pub fn verify(dir: &Path, device: Device) -> Result<Vec<Row>, OpError> {
     if !dir.join("batch.safetensors").exists() {
         return Err(OpError::new("E0501", format!("{}: no golden set (batch.safetensors is absent)", dir.display())));
     }
     set_threads(1);
     let mut rows = Rows::default();
-    rows.section("forward", || forward::check(dir, Device::Cpu));
-    rows.section("train", || train::check(dir, Device::Cpu));
+    rows.section("forward", || forward::check(dir, device));
+    rows.section("train", || train::check(dir, device));
     rows.section("text", || text::check(dir));
     rows.section("pixels", || pixels::check(dir));
-    rows.section("generate", || generate::check(dir, Device::Cpu));
+    rows.section("generate", || generate::check(dir, device));
     rows.section("embed", || embed::check(dir));
     Ok(rows.done())
 }

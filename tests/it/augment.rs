@@ -157,6 +157,53 @@ fn places_move_with_the_picture() {
 }
 
 #[test]
+fn a_mirror_swaps_the_sides_of_relations() {
+    let bench = Workbench::new();
+    let file = dotted(&bench, "two", (120, 90), (0.3, 0.5));
+    let rows: Vec<Json> = (0..40)
+        .map(|i| {
+            let (left, right) = (20.0 + f64::from(i % 7), 80.0 - f64::from(i % 5));
+            json!({
+                "id": format!("r{i}"), "images": [file],
+                "objects": [{ "label": "dot", "box": [left, 40.0, 10.0, 10.0] }, { "label": "cup", "box": [right, 40.0, 10.0, 10.0] }],
+                "relations": [
+                    { "subject": 0, "predicate": "left of", "object": 1 }, { "subject": 1, "predicate": "right of", "object": 0 },
+                    { "subject": 0, "predicate": "behind", "object": 1 },
+                ],
+            })
+        })
+        .collect();
+    let columns = [
+        ("id", "Str"),
+        ("images", "[Image]"),
+        ("objects", "[{ label: Str, box: Box }]"),
+        ("relations", "[{ subject: Int, predicate: Str, object: Int }]"),
+    ];
+    let d = bench.table(&columns, &rows, None);
+    let made = |more: Json| {
+        let mut args = geometry((0.9, 1.1), (0.0, 0.0), json!({ "flip": true, "boxes": "objects" }));
+        merge(&mut args, more);
+        bench.run(&GEOMETRY, args, &[("d", &d)]).expect("scenes").table
+    };
+    let swapped = made(json!({ "sides": "relations" }));
+    let mirrored = |table: &Table| texts(table, "transform").iter().filter(|how| how.ends_with("mirrored")).count();
+    assert!((10..30).contains(&mirrored(&swapped)), "{} of 40", mirrored(&swapped));
+    let (objects, relations) = (column(&swapped, "objects"), column(&swapped, "relations"));
+    for (objects, relations) in objects.iter().zip(&relations) {
+        let middle = |o: &Json| objects[o.as_u64().expect("a place") as usize]["box"][0].as_f64().expect("a number");
+        for relation in relations.as_array().expect("relations") {
+            let (subject, object) = (middle(&relation["subject"]), middle(&relation["object"]));
+            match relation["predicate"].as_str().expect("text") {
+                "left of" => assert!(subject < object, "{relation}"),
+                "right of" => assert!(subject > object, "{relation}"),
+                other => assert_eq!(other, "behind"),
+            }
+        }
+    }
+    assert_eq!(mirrored(&made(json!({}))), 0, "a relation that nobody swaps keeps its row from the mirror");
+}
+
+#[test]
 fn text_around_points_stays() {
     let double = |x: f64, y: f64| Some((x / 2.0, y / 2.0));
     let cases = [

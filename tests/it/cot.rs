@@ -302,7 +302,7 @@ fn questions_are_answered_by_the_annotations() {
     let scenes = annotations(&bench, &VISUAL_GENOME, "scene_graphs.json").table;
     let kinds = [
         "cell", "point", "what", "side", "depth", "whether", "touch", "closer", "nearest", "edge", "stacked", "color",
-        "count", "total", "mark", "free", "between", "risk",
+        "count", "total", "mark", "free", "between", "risk", "option",
     ];
     let asked = |letters: f64, varied: bool| {
         let args = json!({ "ask": kinds, "per_scene": 60, "grid": 8, "letters": letters, "varied": varied });
@@ -356,6 +356,11 @@ fn questions_are_answered_by_the_annotations() {
                     if marked { ["low", "high"].contains(&&*answer[row]) } else { answer[row] == "safe" },
                     "{says}"
                 );
+            }
+            "option" => {
+                let line = format!("{}. ", answer[row]);
+                let named = question[row].lines().find_map(|l| l.strip_prefix(&line)).expect("the option");
+                assert!(question[row].lines().next().is_some_and(|asked| asked.contains(named)), "{says}");
             }
             "total" => {
                 let marks = objects[scene].as_array().expect("objects").iter();

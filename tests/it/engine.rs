@@ -481,6 +481,57 @@ fn every_record_can_be_read_back() {
     }
 }
 
+/// Three trainings that ask for a GPU each: with one GPU they follow each other, though there are cores for all. No engine of the tests has CUDA,
+/// so each of them ends by saying so.
+#[cfg(feature = "torch")]
+#[test]
+fn nodes_that_ask_for_gpus_share_them() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/models");
+    let place = Place::new();
+    place.write("rows.jsonl", "{\"instruction\": \"Say yes.\", \"output\": \"yes\"}\n");
+    let mut recipe = format!(
+        "recipe \"gpus\"\nimport std.{{data, model, train}}\nschema Row {{ instruction: Str, output: Str }}\nlet rows = data.jsonl(\"rows.jsonl\", as: Row)\n\
+         let blank = model.random(config: \"{0}/small.json\", tokenizer: \"{0}/tiny-base\")\n",
+        models.display()
+    );
+    for name in ["a", "b", "c"] {
+        recipe += &format!(
+            "stage {name} = blank |> train.sft(data: rows, seed: {}) with {{ gpus: 1, cpus: 1, on_error: \"keep_going\" }}\noutput o{name} = {name}\n",
+            name.as_bytes()[0]
+        );
+    }
+    place.write("recipe.rb2", &recipe);
+    let events = place.path("events.jsonl");
+    let args = ["run", "recipe.rb2", "--events", events.to_str().unwrap()];
+    let out = place.command(&args).env("CUDA_VISIBLE_DEVICES", "0").output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(said.contains("E0712") && said.contains("without CUDA"), "{said}");
+    let events = place.read("events.jsonl");
+    let order: String = events
+        .lines()
+        .map(|l| serde_json::from_str::<Json>(l).unwrap())
+        .filter(|e| ["a", "b", "c"].contains(&e["node"].as_str().unwrap_or_default()))
+        .filter_map(|e| match e["event"].as_str()? {
+            "node_started" => Some('+'),
+            "node_failed" => Some('-'),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(order, "+-+-+-");
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn the_engine_says_what_it_can_do() {
+    let place = Place::new();
+    let out = place.command(&["engine", "info"]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    for word in ["cpu, ", "gpus           0", "train.sft", "eval.run"] {
+        assert!(said.contains(word), "no `{word}` in {said}");
+    }
+}
+
 /// Three nodes of the engine, what `with` says of each, and the order in which they start and end on two cores or more.
 #[cfg(feature = "torch")]
 const SIDE_BY_SIDE: &[([&str; 3], &str)] = &[

@@ -9,7 +9,7 @@ fn goldens() -> std::path::PathBuf {
 
 #[test]
 fn goldens_agree() {
-    let rows = rbpipe::verify::verify(&goldens()).expect("a golden set");
+    let rows = rbpipe::verify::verify(&goldens(), tch::Device::Cpu).expect("a golden set");
     println!("{}", rbpipe::verify::table(&rows));
     let bad: Vec<_> = rows.iter().filter(|r| !r.ok).map(|r| format!("{}: {}", r.name, r.note)).collect();
     assert!(bad.is_empty(), "{} of {} rows fail:\n{}", bad.len(), rows.len(), bad.join("\n"));

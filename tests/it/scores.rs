@@ -1,7 +1,7 @@
 //! Scores from outside: a gate over questions from annotated scenes, what a recipe may ask of it, and the page about it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::browser::Browser;
@@ -111,6 +111,16 @@ fn a_gate_is_made_of_annotated_scenes() {
         assert_eq!(seen.console, Vec::<String>::new());
         assert!(seen.dom.contains("data-ready=\"yes\""));
     }
+    // Made once more, of scores that now come from the store instead of memory, it has the same bytes.
+    let removed = records(&place.folder().join("cache/records")).into_iter().filter(|record| {
+        let text = fs::read_to_string(record).unwrap();
+        text.contains(r#""name":"page""#) && fs::remove_file(record).is_ok()
+    });
+    assert_eq!(removed.count(), 1);
+    let (code, text) = place.rbpipe(&["run", "recipe.rb2"]);
+    assert!(code == 0 && text.contains("1 run"), "{text}");
+    assert!(fs::read_to_string(place.folder().join("out/page.html")).unwrap() == page, "another page");
+
     let recipe = fs::read_to_string(place.folder().join("recipe.rb2")).unwrap();
     let same = recipe.replace("let sides = asked |> ", "let sides = asked |> filter.rule(where: .id != \"\") |> ");
     fs::write(place.folder().join("recipe.rb2"), same).unwrap();
@@ -120,6 +130,12 @@ fn a_gate_is_made_of_annotated_scenes() {
     assert_eq!(other.matches(r#""op":"filter.rule""#).count(), 1 + page.matches(r#""op":"filter.rule""#).count());
     let (code, text) = place.rbpipe(&["run", "recipe.rb2", "--no-exec"]);
     assert_eq!(code, 0, "{text}");
+}
+
+/// Returns the files under a folder.
+fn records(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { records(&path) } else { vec![path] }).collect()
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn goldens() -> &'static Path {
 
 #[test]
 fn numbers_match_the_goldens() {
-    let rows = rbpipe::verify::verify(goldens()).expect("the goldens are there");
+    let rows = rbpipe::verify::verify(goldens(), tch::Device::Cpu).expect("the goldens are there");
     let bad: Vec<_> =
         rows.iter().filter(|r| !r.ok && (r.name.starts_with("train") || r.name.starts_with("dpo"))).cloned().collect();
     assert!(bad.is_empty(), "{}", rbpipe::verify::table(&bad));
@@ -101,7 +101,7 @@ fn train(kind: Kind, settings: &Settings, checkpoints: Option<&Path>, stop_after
     model.params.set_trainable(|_| true).expect("all of it");
     let echo = Echo { dir, stop_after, steps: AtomicU64::new(0), cancelled: AtomicBool::new(false) };
     let every = checkpoints.map(|_| Every::Steps(3));
-    let hooks = Hooks { emit: &|_, _| (), cancelled: &echo.cancelled, checkpoints, checkpoint: every, log: 1 };
+    let hooks = Hooks { emit: &|_, _| (), cancelled: &echo.cancelled, checkpoints, checkpoint: every, log: 1, makers: 2 };
     let records = run(&model, &echo, settings, &hooks);
     Outcome { records, weights: model.params.flat().copy() }
 }

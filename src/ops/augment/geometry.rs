@@ -26,8 +26,10 @@ op augment.geometry(
   scale: Range[Ratio] = 80%..125%,
   ## Rotation, clockwise as seen.
   rotate: Range[Angle] = 0deg..0deg,
-  ## Mirrors half of the rows; never one whose text says "left" or "right".
+  ## Mirrors half of the rows; never one whose text says "left" or "right", unless `sides` names it.
   flip: Bool = false,
+  ## A column, of texts at any depth, whose words "left" and "right" change places in a mirrored row: the relations of a scene.
+  sides: Col? = none,
   ## Points in unit coordinates: `[(x, y), …]` in text, or a column of points. Default: wherever a text holds such a list.
   points: Col? = none,
   ## Boxes `[x, y, width, height]` in pixels, alone, in lists or in records.
@@ -49,6 +51,7 @@ op augment.geometry(
 ) -> Dataset[{ parent: Str, transform: Str, ..r }]"#,
         class: Class::Sampled,
         effect: Effect::RowSubset,
+        version: 2,
         ..OpSpec::BASE
     },
     run: Some(run),
@@ -60,6 +63,7 @@ struct Args {
     scale: Ends,
     rotate: Ends,
     flip: bool,
+    sides: Option<String>,
     seen: f64,
     lost: String,
     share: f64,
@@ -76,26 +80,35 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let (low, high) = args.rotate.within("rotate", -360.0)?;
     let d = cx.table("d")?;
     let columns = args.places.columns(&d)?;
+    let sides = args.sides.as_deref();
     let plan = Plan {
         images: &args.images,
         share: args.share,
-        reads: args.places.named(),
-        writes: columns.iter().map(String::as_str).collect(),
+        reads: args.places.named().into_iter().chain(sides).collect(),
+        writes: columns.iter().map(String::as_str).chain(sides).collect(),
     };
     let store = cx.store;
     let frames = Frames::new(cx, &d, &args.images, args.seen)?;
     let (out, _) = apply(cx, &d, &plan, |row, pictures, draw| {
         let scale = rounded(draw.between(small.ln(), large.ln()).exp());
         let degrees = rounded(draw.between(low, high));
-        let mirrored = draw.chance(0.5) && args.flip && !names_a_side(&d, row)?;
+        let mirrored = draw.chance(0.5) && args.flip && !names_a_side(&d, row, sides);
         let by = |size| Move::about_centre(size, scale, degrees, mirrored);
         let first = (pictures[0].width.max(1) as u32, pictures[0].height.max(1) as u32);
         let moved = args.places.moved(store, &d, row, &columns, &by(first))?;
-        let cells = match moved.and_then(|cells| frames.check(row, &by(first)).map(|()| cells)) {
+        let mut cells = match moved.and_then(|cells| frames.check(row, &by(first)).map(|()| cells)) {
             Ok(cells) => cells,
             Err(why) if args.lost == "drop" => return Ok(Change::Drop(why)),
             Err(_) => return Ok(Change::None),
         };
+        if let Some(column) = sides.filter(|_| mirrored) {
+            let known = cells.iter().position(|(name, _)| name == column);
+            let cell = match known {
+                Some(at) => cells.remove(at).1,
+                None => d.cell(column, row)?,
+            };
+            cells.push((column.to_owned(), swapped(cell)));
+        }
         let mut moved = Vec::with_capacity(pictures.len());
         for picture in pictures {
             let pixels = picture.pixels(store)?;
@@ -107,12 +120,47 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     Ok(outputs(out))
 }
 
-/// Says whether any text of the row speaks of left or right, which a mirror would turn into the opposite.
-fn names_a_side(d: &Table, row: usize) -> Result<bool, OpError> {
-    let side = |s: &str| {
-        s.split(|c: char| !c.is_alphabetic()).any(|w| w.eq_ignore_ascii_case("left") || w.eq_ignore_ascii_case("right"))
-    };
-    Ok(d.columns().iter().any(|(_, array)| matches!(Cell::read(array.as_ref(), row), Cell::Str(s) if side(&s))))
+/// Says whether any text of the row, outside the column that is mirrored with it, speaks of left or right.
+fn names_a_side(d: &Table, row: usize, mirrored: Option<&str>) -> bool {
+    let others = d.columns().into_iter().filter(|(name, _)| Some(name.as_str()) != mirrored);
+    others.into_iter().any(|(_, array)| says_a_side(&Cell::read(array.as_ref(), row)))
+}
+
+fn says_a_side(cell: &Cell<'_>) -> bool {
+    match cell {
+        Cell::Str(s) => {
+            let is = |word: &str| word.eq_ignore_ascii_case("left") || word.eq_ignore_ascii_case("right");
+            s.split(|c: char| !c.is_alphabetic()).any(is)
+        }
+        Cell::List(items) => items.iter().any(says_a_side),
+        Cell::Record(fields) => fields.iter().any(|(_, value)| says_a_side(value)),
+        _ => false,
+    }
+}
+
+/// Lets the words "left" and "right" change places in all texts of a cell.
+fn swapped(cell: Cell<'_>) -> Cell<'_> {
+    match cell {
+        Cell::Str(s) => {
+            let word = |part: &str| match part {
+                "left" => "right".to_owned(),
+                "right" => "left".to_owned(),
+                "Left" => "Right".to_owned(),
+                "Right" => "Left".to_owned(),
+                other => other.to_owned(),
+            };
+            let ends = |c: char| !c.is_alphabetic();
+            let mut out: String = s.split_inclusive(ends).map(|part| {
+                let bare = part.trim_end_matches(ends);
+                word(bare) + &part[bare.len()..]
+            }).collect();
+            out.shrink_to_fit();
+            Cell::Str(out.into())
+        }
+        Cell::List(items) => Cell::List(items.into_iter().map(swapped).collect()),
+        Cell::Record(fields) => Cell::Record(fields.into_iter().map(|(name, value)| (name, swapped(value))).collect()),
+        other => other,
+    }
 }
 
 /// The boxes of the objects in each row's first picture, as annotated; none without scenes.

@@ -4,17 +4,19 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use arrow::datatypes::{DataType, Field, Fields};
+use rayon::prelude::*;
 
 use crate::base::OpError;
 use crate::data::cell::{self, Cell};
-use crate::data::draw::{Draw, row_keys};
+use crate::data::draw::{Draw, RowKey, row_keys};
 use crate::data::grounding;
-use crate::data::inquiry::{Ask, Drawing};
+use crate::data::inquiry::{Ask, Drawing, Inquiry};
 use crate::data::questions;
-use crate::data::scene;
+use crate::data::scene::{self, Scene};
 use crate::data::schema::list_of;
 use crate::data::table::{Table, image_type};
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows::pooled;
 use crate::spec::{Class, Effect, OpSpec};
 
 /// The operator.
@@ -29,7 +31,7 @@ pub static QUESTIONS: Builtin = Builtin {
 ## another in the picture. "edge": the object farthest to one side. "stacked": what is on an object, or under it. "color". "count":
 ## the number of a kind, zero included. "total": of objects. "mark": whether there is a hazard mark. "free": a point on the table
 ## beside an object. "between": the point between two. "risk": of grasping an object, high right beside a hazard mark, low where there is one
-## elsewhere, else safe. Each kind has one or two wordings. Objects are called by their name or, where that
+## elsewhere, else safe. "option": the letter before the name of an object, in a list. Each kind has one or two wordings. Objects are called by their name or, where that
 ## is clear, by their noun; those that no words tell apart are not asked for.
 ##
 ## `.cells` says for every cell of a grid over the picture what is there, one text a cell, row by row: the object that covers most
@@ -42,7 +44,8 @@ op cot.questions(
   }],
   ## Kinds of question.
   ask: [enum {
-    cell, point, what, side, depth, whether, touch, closer, nearest, edge, stacked, color, count, total, mark, free, between, risk
+    cell, point, what, side, depth, whether, touch, closer, nearest, edge, stacked, color, count, total, mark, free, between, risk,
+    option
   }] =
     ["point", "what", "side", "depth", "touch", "count", "mark"],
   ## Questions drawn for each scene, at most; kinds take turns.
@@ -58,7 +61,7 @@ op cot.questions(
   phrases: [{ phrase: Str, label: Str }] }]"#,
         class: Class::Sampled,
         effect: Effect::RowExpand,
-        version: 5,
+        version: 6,
         ..OpSpec::BASE
     },
     run: Some(run),
@@ -94,13 +97,13 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         return Err(OpError::new("E0302", format!("{} scenes have no picture", table.rows() - scenes.len()))
             .help("drop them first: `filter.rule(where: .image != none)`"));
     }
-    let mut columns: [Vec<Cell<'static>>; 8] = Default::default();
-    for (scene, key) in scenes.iter().zip(keys) {
-        let mut draw = Draw::new(cx.stream, key);
+    let stream = cx.stream;
+    let of_scene = |(scene, key): (&Scene, &RowKey)| {
+        let mut draw = Draw::new(stream, *key);
         let picture = scene.image.cell();
         let cells: Vec<Cell<'static>> = grounding::cells(scene, drawing.grid).into_iter().map(text).collect();
-        for (n, q) in questions::questions(scene, &drawing, &mut draw).into_iter().enumerate() {
-            let row = [
+        let row = |(n, q): (usize, Inquiry)| {
+            [
                 text(format!("{}-{n}", &scene.image.digest[..12.min(scene.image.digest.len())])),
                 text(q.ask.name().to_owned()),
                 text(q.question),
@@ -109,9 +112,14 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
                 Cell::List(vec![picture.clone()]),
                 Cell::List(cells.clone()),
                 Cell::List(q.phrases.into_iter().map(phrase).collect()),
-            ];
-            columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
-        }
+            ]
+        };
+        questions::questions(scene, &drawing, &mut draw).into_iter().enumerate().map(row).collect::<Vec<_>>()
+    };
+    let drawn: Vec<Vec<_>> = pooled(cx.threads, || scenes.par_iter().zip(&keys).map(of_scene).collect())?;
+    let mut columns: [Vec<Cell<'static>>; 8] = Default::default();
+    for row in drawn.into_iter().flatten() {
+        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
     }
     let rows = columns[0].len();
     cx.counts.insert("scenes".into(), scenes.len() as u64);

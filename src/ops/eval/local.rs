@@ -17,6 +17,7 @@ use crate::eval::{Decoding, Generate, Picture, Prompt, Reply};
 use crate::model::collate::{IGNORE, Sample};
 use crate::model::{Likelihood, QwenVl, Tokenizer, generate, guard, score_prompts, set_threads};
 use crate::ops::fuse::two_tier::Fusion;
+use crate::ops::gpu;
 use crate::train::encoder::{Encoder, Limits};
 use crate::train::rows::{Medium, TextRow, asked};
 
@@ -34,7 +35,8 @@ pub fn open(
     pixels: (Option<u64>, Option<u64>),
 ) -> Result<Box<dyn Generate>, OpError> {
     set_threads(cx.threads);
-    let local = |name: &str| Local::open(&folder.join(name), pixels, cx.store.clone());
+    let device = gpu::device(cx)?;
+    let local = |name: &str| Local::open(&folder.join(name), pixels, device, cx.store.clone());
     let Some(file) = model.files.get("fusion.json") else { return Ok(Box::new(local("")?)) };
     let fusion: Fusion = serde_json::from_slice(&cx.store.read(file.digest)?)
         .map_err(|e| OpError::new("E0503", format!("fusion.json: {e}")))?;
@@ -51,8 +53,8 @@ struct Local {
 }
 
 impl Local {
-    fn open(folder: &Path, pixels: (Option<u64>, Option<u64>), store: Store) -> Result<Self, OpError> {
-        let model = QwenVl::load(folder, Device::Cpu, Kind::Float)?;
+    fn open(folder: &Path, pixels: (Option<u64>, Option<u64>), device: Device, store: Store) -> Result<Self, OpError> {
+        let model = QwenVl::load(folder, device, Kind::Float)?;
         let encoder = Encoder::open(folder, &model.config, Limits { pixels, ..Limits::default() })?;
         Ok(Self { encoder, tokenizer: Tokenizer::load(folder)?, model, store })
     }

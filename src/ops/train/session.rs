@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
-use tch::{Device, Kind};
+use tch::Kind;
 
 use super::amplify::needs_a_teacher;
 use super::arguments::{Amount, Amplify, Shared};
@@ -48,12 +48,13 @@ impl Session {
     /// Lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
     /// tokenizer and processor; with `history`, the last reply of a conversation alone is learned.
     pub fn open(cx: &Context, shared: &Shared, history: bool) -> Result<Self, OpError> {
-        machine::check(cx, shared)?;
-        set_threads(cx.threads);
+        let device = machine::device(cx, shared)?;
+        // Beside a GPU the CPU prepares batches, several at a time and each on one thread.
+        set_threads(if device.is_cuda() { 1 } else { cx.threads });
         let strength = shared.amplify.as_ref().map(Amplify::strength).transpose()?;
         let source = cx.folder_of(cx.input("m")?, "start")?;
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
-        let mut model = QwenVl::load(&source, Device::Cpu, kind)?;
+        let mut model = QwenVl::load(&source, device, kind)?;
         if let Some(strength) = strength {
             model = model.amplified(strength, cx.seed as i64);
         }
@@ -204,6 +205,7 @@ impl Session {
             checkpoints: cx.checkpoints.as_deref(),
             checkpoint: cx.with.get("checkpoint").and_then(option),
             log: cx.with.get("log").and_then(option).map_or(5, |e| if let Every::Steps(n) = e { n } else { 5 }),
+            makers: machine::makers(cx, self.model.params.device()),
         };
         run(&self.model, objective, &settings, &hooks)
     }

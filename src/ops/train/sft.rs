@@ -32,8 +32,9 @@ op train.sft(
             r#"
   ## Several rows per sequence. Attention and positions stay within each row, so the result is the same.
   packing: Bool = false,
-  ## Mean over all labelled tokens of the step, or per micro-batch and then over micro-batches as LLaMA-Factory does.
-  loss: enum { token_mean, micro_mean } = "token_mean",
+  ## Mean over all labelled tokens of the step; or over the tokens of each row and then over rows, so that a letter weighs as much as a plan;
+  ## or per micro-batch and then over micro-batches, as LLaMA-Factory does.
+  loss: enum { token_mean, row_mean, micro_mean } = "token_mean",
   ## Rows per micro-batch; needed by `micro_mean`, whose result depends on it.
   per_device: Int? = none,
   ## Loss on the last reply of a conversation only; what is too long is cut from its beginning. Rows of instruction and output have
@@ -104,6 +105,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             return Err(OpError::new("E0211", "loss: \"micro_mean\" needs `per_device`, the rows per micro-batch")
                 .help("add `per_device: 4`, or use `loss: \"token_mean\"`, which does not depend on it"));
         }
+        ("row_mean", _) => Scaling::RowMean,
         _ => Scaling::TokenMean,
     };
     let session = Session::open(cx, &args.shared, args.history)?;
@@ -128,8 +130,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         },
         by_picture: args.order == "pictures",
         layout: session.layout(cx, args.packing.then_some(args.shared.cutoff)),
+        device: session.model.params.device(),
     };
-    let per_device = args.per_device.filter(|_| scaling != Scaling::TokenMean).unwrap_or(1);
+    let per_device = args.per_device.filter(|_| matches!(scaling, Scaling::MicroMean(_))).unwrap_or(1);
     let records = session.train(cx, &args.shared, per_device, &objective)?;
     session.publish(cx, &records)
 }
