@@ -93,7 +93,15 @@ pub struct Inquiry {
 impl Inquiry {
     /// A question with an open answer.
     pub fn new(ask: Ask, question: String, answer: String) -> Self {
-        Self { ask, question, answer, others: Vec::new(), always_lettered: false, above_options: None, phrases: Vec::new() }
+        Self {
+            ask,
+            question,
+            answer,
+            others: Vec::new(),
+            always_lettered: false,
+            above_options: None,
+            phrases: Vec::new(),
+        }
     }
 
     /// The same with answers that are wrong.

@@ -155,15 +155,12 @@ impl Encoder {
         self.processor.image(&picture).map_err(said)
     }
 
-    fn row(
-        &self,
-        number: usize,
-        row: &TextRow,
-        known: &Known,
-        gallery: &Gallery,
-    ) -> Result<Encoded, String> {
+    fn row(&self, number: usize, row: &TextRow, known: &Known, gallery: &Gallery) -> Result<Encoded, String> {
         let find = |media: &[Medium]| -> Result<Vec<usize>, String> {
-            media.iter().map(|m| known.numbers.get(m).cloned().unwrap_or_else(|| Err("picture not read".into()))).collect()
+            media
+                .iter()
+                .map(|m| known.numbers.get(m).cloned().unwrap_or_else(|| Err("picture not read".into())))
+                .collect()
         };
         let (images, videos) = (find(&row.images)?, find(&row.videos)?);
         let merge = self.config.vision.merge;

@@ -159,7 +159,11 @@ fn activations(rows: &mut Rows, dir: &Path, model: &QwenVl, pixels: &Tensors) ->
         }
         let place: Vec<i64> =
             window_order.iter().filter_map(|u| units.iter().position(|v| v == u)).map(|p| p as i64).collect();
-        seen.push(x.view([-1, merge * merge, d]).index_select(0, &Tensor::from_slice(&place).to_device(x.device())).view([-1, d]));
+        seen.push(
+            x.view([-1, merge * merge, d])
+                .index_select(0, &Tensor::from_slice(&place).to_device(x.device()))
+                .view([-1, d]),
+        );
     });
     for (i, x) in seen.iter().enumerate() {
         let name = if i == 0 { "vision.patch_embed".to_owned() } else { format!("vision.block{}", i - 1) };
@@ -255,13 +259,7 @@ fn reward(rows: &mut Rows, dir: &Path, model: &QwenVl, batch: &Batch) -> Result<
     let real = mask.not_equal(0).to_kind(Kind::Float);
     let values = take(&golden, "mb0.values")?.to_device(hidden.device());
     rows.close("reward.values", &(head.values(&hidden) * &real), &(values * &real), 1e-5, 1e-5);
-    rows.close(
-        "reward.scores",
-        &head.scores(&hidden, &mask),
-        &take(&golden, "mb0.scores")?,
-        1e-5,
-        1e-5,
-    );
+    rows.close("reward.scores", &head.scores(&hidden, &mask), &take(&golden, "mb0.scores")?, 1e-5, 1e-5);
     Ok(())
 }
 

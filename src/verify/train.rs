@@ -156,7 +156,8 @@ fn settings(golden: &Json, batch: usize) -> Settings {
 fn train<O: Objective>(model: &mut QwenVl, objective: &O, settings: &Settings) -> Result<Vec<Record>, OpError> {
     model.params.set_trainable(|_| true)?;
     let cancelled = AtomicBool::new(false);
-    let hooks = Hooks { emit: &|_, _| {}, cancelled: &cancelled, checkpoints: None, checkpoint: None, log: 1, makers: 1 };
+    let hooks =
+        Hooks { emit: &|_, _| {}, cancelled: &cancelled, checkpoints: None, checkpoint: None, log: 1, makers: 1 };
     run(model, objective, settings, &hooks)
 }
 

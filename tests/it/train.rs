@@ -101,7 +101,8 @@ fn train(kind: Kind, settings: &Settings, checkpoints: Option<&Path>, stop_after
     model.params.set_trainable(|_| true).expect("all of it");
     let echo = Echo { dir, stop_after, steps: AtomicU64::new(0), cancelled: AtomicBool::new(false) };
     let every = checkpoints.map(|_| Every::Steps(3));
-    let hooks = Hooks { emit: &|_, _| (), cancelled: &echo.cancelled, checkpoints, checkpoint: every, log: 1, makers: 2 };
+    let hooks =
+        Hooks { emit: &|_, _| (), cancelled: &echo.cancelled, checkpoints, checkpoint: every, log: 1, makers: 2 };
     let records = run(&model, &echo, settings, &hooks);
     Outcome { records, weights: model.params.flat().copy() }
 }

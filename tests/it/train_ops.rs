@@ -436,6 +436,35 @@ fn what_is_not_there_is_refused() {
     }
 }
 
+/// A mean over rows is a mean over micro-batches of one row each, however rows are laid out; and no mean over tokens.
+#[test]
+fn each_row_weighs_the_same_in_a_mean_over_rows() {
+    let bench = Bench::new();
+    let data = host_rows(&bench);
+    let base = base(&bench, &data);
+    let loss = |change: Json, on: Json| {
+        let model = bench
+            .run_with(
+                "train.sft",
+                with(sft_args(6), change),
+                with(json!({ "log": 1 }), on),
+                &[("m", &base), ("data", &data)],
+            )
+            .0
+            .expect("it trains");
+        losses(&bench, &model, "loss")
+    };
+    let near = |a: &[f64], b: &[f64]| a.len() == 6 && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 2e-4 * b.abs());
+    let alone = loss(json!({ "loss": "micro_mean", "per_device": 1 }), json!({}));
+    let rows = loss(json!({ "loss": "row_mean" }), json!({}));
+    assert!(near(&rows, &alone), "{rows:?}, {alone:?}");
+    for (change, on) in [(json!({}), json!({ "micro_batch": 3 })), (json!({ "packing": true }), json!({}))] {
+        let laid_out = loss(with(json!({ "loss": "row_mean" }), change), on);
+        assert!(near(&laid_out, &rows), "{laid_out:?}, {rows:?}");
+    }
+    assert!(!near(&loss(json!({}), json!({})), &rows), "rows of one length show nothing");
+}
+
 /// Questions about a few rendered scenes, with cells and phrases.
 fn grounded_rows(bench: &Bench) -> Artifact {
     let path = "data/tabletop/annotations/scene_graphs.json";

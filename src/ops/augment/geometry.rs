@@ -150,10 +150,13 @@ fn swapped(cell: Cell<'_>) -> Cell<'_> {
                 other => other.to_owned(),
             };
             let ends = |c: char| !c.is_alphabetic();
-            let mut out: String = s.split_inclusive(ends).map(|part| {
-                let bare = part.trim_end_matches(ends);
-                word(bare) + &part[bare.len()..]
-            }).collect();
+            let mut out: String = s
+                .split_inclusive(ends)
+                .map(|part| {
+                    let bare = part.trim_end_matches(ends);
+                    word(bare) + &part[bare.len()..]
+                })
+                .collect();
             out.shrink_to_fit();
             Cell::Str(out.into())
         }

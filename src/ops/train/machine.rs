@@ -28,7 +28,9 @@ pub fn device(cx: &Context, shared: &Shared) -> Result<Device, OpError> {
     if cx.with.get("offload").and_then(Json::as_bool) == Some(true) {
         if device.is_cuda() {
             let why = "`offload: true` is not there yet: the states of the optimizer stay on the GPU";
-            return Err(OpError::new("E0712", why).help("`with { offload: false }` keeps them there, to the same result"));
+            return Err(
+                OpError::new("E0712", why).help("`with { offload: false }` keeps them there, to the same result")
+            );
         }
         cx.say("offload: true has no effect here: weights, gradients and states are in main memory already");
     }
