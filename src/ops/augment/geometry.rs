@@ -138,26 +138,23 @@ fn says_a_side(cell: &Cell<'_>) -> bool {
     }
 }
 
+/// The words that a mirror swaps.
+const SIDES: [(&str, &str); 3] = [("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT")];
+
 /// Lets the words "left" and "right" change places in all texts of a cell.
 fn swapped(cell: Cell<'_>) -> Cell<'_> {
     match cell {
         Cell::Str(s) => {
-            let word = |part: &str| match part {
-                "left" => "right".to_owned(),
-                "right" => "left".to_owned(),
-                "Left" => "Right".to_owned(),
-                "Right" => "Left".to_owned(),
-                other => other.to_owned(),
+            let other = |word: &str| {
+                let pair = SIDES.iter().find(|(a, b)| word == *a || word == *b)?;
+                Some(if word == pair.0 { pair.1 } else { pair.0 })
             };
-            let ends = |c: char| !c.is_alphabetic();
-            let mut out: String = s
-                .split_inclusive(ends)
-                .map(|part| {
-                    let bare = part.trim_end_matches(ends);
-                    word(bare) + &part[bare.len()..]
-                })
-                .collect();
-            out.shrink_to_fit();
+            let mut out = String::with_capacity(s.len());
+            for part in s.split_inclusive(|c: char| !c.is_alphabetic()) {
+                let word = part.trim_end_matches(|c: char| !c.is_alphabetic());
+                out.push_str(other(word).unwrap_or(word));
+                out.push_str(&part[word.len()..]);
+            }
             Cell::Str(out.into())
         }
         Cell::List(items) => Cell::List(items.into_iter().map(swapped).collect()),

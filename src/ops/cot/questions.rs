@@ -31,8 +31,8 @@ pub static QUESTIONS: Builtin = Builtin {
 ## another in the picture. "edge": the object farthest to one side. "stacked": what is on an object, or under it. "color". "count":
 ## the number of a kind, zero included. "total": of objects. "mark": whether there is a hazard mark. "free": a point on the table
 ## beside an object. "between": the point between two. "risk": of grasping an object, high right beside a hazard mark, low where there is one
-## elsewhere, else safe. "option": the letter before the name of an object, in a list. Each kind has one or two wordings. Objects are called by their name or, where that
-## is clear, by their noun; those that no words tell apart are not asked for.
+## elsewhere, else safe. "option": the letter before the name of an object, in a list. Each kind has one or two wordings.
+## Objects are called by their name or, where that is clear, by their noun; those that no words tell apart are not asked for.
 ##
 ## `.cells` says for every cell of a grid over the picture what is there, one text a cell, row by row: the object that covers most
 ## of it, or "table", with the cell's column as a letter and its row as a digit. `.phrases` lists the words of the question that
