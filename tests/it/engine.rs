@@ -491,7 +491,7 @@ fn nodes_that_ask_for_gpus_share_them() {
     place.write("rows.jsonl", "{\"instruction\": \"Say yes.\", \"output\": \"yes\"}\n");
     let mut recipe = format!(
         "recipe \"gpus\"\nimport std.{{data, model, train}}\nschema Row {{ instruction: Str, output: Str }}\nlet rows = data.jsonl(\"rows.jsonl\", as: Row)\n\
-         let blank = model.random(config: \"{0}/small.json\", tokenizer: \"{0}/tiny-base\")\n",
+         let blank = model.random(config: \"{0}/small.json\", tokenizer: \"{0}/tiny-base\", seed: 1)\n",
         models.display()
     );
     for name in ["a", "b", "c"] {
