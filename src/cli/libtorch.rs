@@ -22,8 +22,6 @@ struct Build {
     files: &'static [&'static str],
     /// Folders and beginnings of names that are kept as a whole.
     prefixes: &'static [&'static str],
-    /// `libtorch.so` becomes another name of `libtorch_cpu.so`, which holds all that the engine needs: the wheel's own insists on CUDA.
-    own_libtorch: bool,
 }
 
 const TORCH: (&str, &str) = ("torch==2.13.0", "796633c4cdf0fe2cdced72d8f88f22e73dbcfce83132763162f6d4bff13b820b");
@@ -44,7 +42,6 @@ const CPU: Build = Build {
         "nvidia/cu13/lib/libcupti.so.13",
     ],
     prefixes: &["torch/include/", "torch/lib/libgomp", "torch.libs/libgomp"],
-    own_libtorch: false,
 };
 
 /// The same wheel with its CUDA half, and the libraries that it names, as its metadata does.
@@ -84,7 +81,6 @@ const CUDA: Build = Build {
         "nvidia/nccl/lib/",
         "nvidia/nvshmem/lib/lib",
     ],
-    own_libtorch: true,
 };
 
 impl Build {
@@ -134,7 +130,8 @@ fn fetched(build: &Build, notice: &dyn Fn(String)) -> Result<PathBuf, OpError> {
         unpack(build, &wheel, &staged)?;
         fs::remove_file(&wheel)?;
     }
-    if !build.own_libtorch {
+    // The wheel's own insists on CUDA; what the engine needs of it without is all in `libtorch_cpu.so`.
+    if !build.keeps("torch/lib/libtorch.so") {
         std::os::unix::fs::symlink("libtorch_cpu.so", staged.join("torch/lib/libtorch.so"))?;
     }
     match fs::rename(&staged, &home) {

@@ -462,7 +462,7 @@ impl<'a> Asker<'a> {
         let ask = |i: usize| {
             let (name, others) = (self.name(i), self.names_but(&[i]));
             let question = self.say(&wordings::OPTION, &name, "");
-            Inquiry { always_lettered: true, ..Inquiry::new(Ask::Option, question, name).among(others) }
+            Inquiry::new(Ask::Option, question, name).among(others)
         };
         some.into_iter().map(ask).collect()
     }

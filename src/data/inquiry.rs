@@ -40,7 +40,7 @@ pub enum Ask {
     Between,
     /// The risk tier of grasping an object.
     Risk,
-    /// The letter before a given name in a list of options.
+    /// The letter before a given name in a list of options: always with letters.
     Option,
 }
 
@@ -82,8 +82,6 @@ pub struct Inquiry {
     pub answer: String,
     /// What is wrong but of the same form; none where the answers are no closed set.
     pub others: Vec<String>,
-    /// Its options are always listed below, whatever share of the others has letters.
-    pub always_lettered: bool,
     /// How the question goes where its options are listed below, if another way.
     pub above_options: Option<String>,
     /// Which words of the question speak of which cell.
@@ -93,15 +91,7 @@ pub struct Inquiry {
 impl Inquiry {
     /// A question with an open answer.
     pub fn new(ask: Ask, question: String, answer: String) -> Self {
-        Self {
-            ask,
-            question,
-            answer,
-            others: Vec::new(),
-            always_lettered: false,
-            above_options: None,
-            phrases: Vec::new(),
-        }
+        Self { ask, question, answer, others: Vec::new(), above_options: None, phrases: Vec::new() }
     }
 
     /// The same with answers that are wrong.

@@ -3,7 +3,7 @@
 use super::asking::Asker;
 use super::draw::Draw;
 use super::grounding;
-use super::inquiry::{Drawing, Inquiry};
+use super::inquiry::{Ask, Drawing, Inquiry};
 use super::scene::Scene;
 use super::wordings;
 
@@ -24,7 +24,7 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
     }
     draw.shuffle(&mut drawn);
     let finished = |inquiry: Inquiry| {
-        let with_letters = draw.chance(drawing.letters) || inquiry.always_lettered;
+        let with_letters = draw.chance(drawing.letters) || inquiry.ask == Ask::Option;
         let mut inquiry = if with_letters { lettered(inquiry, drawing.varied, draw) } else { inquiry };
         if drawing.varied && draw.chance(0.3) {
             let before = wordings::BEFORE[draw.below(wordings::BEFORE.len())];

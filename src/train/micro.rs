@@ -168,6 +168,14 @@ pub fn labelled(batch: &Batch) -> Labelled {
     Labelled { at: at - 1, targets }
 }
 
+/// Returns how many labels of each row of a batch count.
+pub fn label_counts(batch: &Batch) -> Vec<usize> {
+    let t = batch.labels.size2().map_or(1, |(_, t)| t);
+    let given = batch.labels.narrow(1, 1, t - 1).not_equal(IGNORE);
+    let counts = given.sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
+    Vec::<i64>::try_from(counts).unwrap_or_default().into_iter().map(|n| n as usize).collect()
+}
+
 /// Returns how many labels of a sample count: all but one on its first token, which nothing predicts.
 pub fn label_count(sample: &Sample) -> usize {
     sample.labels.iter().skip(1).filter(|&&label| label != IGNORE).count()

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::dpo::{Logps, Outcome, Preference, accuracy_and_margin};
 use super::examples::{Example, Gallery};
 use super::loss;
-use super::micro::{Labelled, Layout, label_count, labelled, micro_batches, rows_at, segment_sums};
+use super::micro::{Labelled, Layout, label_count, label_counts, labelled, micro_batches, rows_at, segment_sums};
 use super::run::{Objective, StepLoss};
 use crate::base::OpError;
 use crate::model::collate::{IGNORE, Sample};
@@ -101,12 +101,9 @@ impl Piece {
     /// Takes a ready batch whose first half of rows are chosen replies and whose second half are the rejected ones.
     pub fn halves(batch: Batch, reference: Vec<(f64, f64)>) -> Self {
         let labels = labelled(&batch);
-        let (b, t) = batch.labels.size2().unwrap_or((0, 0));
-        let lengths =
-            batch.labels.narrow(1, 1, t - 1).not_equal(IGNORE).sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
-        let lengths = Vec::<i64>::try_from(lengths).unwrap_or_default();
+        let (b, _) = batch.labels.size2().unwrap_or((0, 0));
         Self {
-            lengths: lengths.into_iter().map(|n| n as usize).collect(),
+            lengths: label_counts(&batch),
             labels,
             batch,
             chosen: (0..b / 2).collect(),

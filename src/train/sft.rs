@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::examples::{Example, Gallery};
 use super::loss;
-use super::micro::{Labelled, Layout, Micro, label_count, labelled, micro_batches, rows_at};
+use super::micro::{Labelled, Layout, Micro, label_count, label_counts, labelled, micro_batches, rows_at};
 use super::order;
 use super::run::{Objective, StepLoss};
 use crate::base::OpError;
@@ -114,11 +114,11 @@ pub struct Step {
 impl Step {
     /// Takes ready batches without cells and phrases, one per micro-batch.
     pub fn of(batches: Vec<Batch>) -> Self {
-        let piece = |batch: Batch| {
-            let given = batch.labels.narrow(1, 1, batch.labels.size()[1] - 1).not_equal(IGNORE);
-            let lengths = given.sum_dim_intlist([1_i64].as_slice(), false, Kind::Int64);
-            let lengths = Vec::<i64>::try_from(lengths).unwrap_or_default().into_iter().map(|n| n as usize).collect();
-            Piece { labels: labelled(&batch), batch, lengths, beside: [Labelled::none(), Labelled::none()] }
+        let piece = |batch: Batch| Piece {
+            labels: labelled(&batch),
+            lengths: label_counts(&batch),
+            batch,
+            beside: [Labelled::none(), Labelled::none()],
         };
         let pieces: Vec<Piece> = batches.into_iter().map(piece).collect();
         let labels = pieces.iter().map(|p| p.labels.targets.numel()).sum();
