@@ -494,7 +494,8 @@ fn gap(a: &Object, b: &Object) -> f64 {
     dx.hypot(dy)
 }
 
-fn plural(noun: &str) -> String {
+/// Returns the plural of a noun.
+pub(super) fn plural(noun: &str) -> String {
     let hissing = ["s", "x", "ch", "sh"].iter().any(|end| noun.ends_with(end));
     format!("{noun}{}", if hissing { "es" } else { "s" })
 }

@@ -71,11 +71,17 @@ impl Ask {
     }
 }
 
+impl From<Ask> for &'static str {
+    fn from(ask: Ask) -> Self {
+        ask.name()
+    }
+}
+
 /// A question and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inquiry {
-    /// Its kind.
-    pub ask: Ask,
+    /// Its kind, as the language calls it.
+    pub kind: &'static str,
     /// What is asked.
     pub question: String,
     /// What is right.
@@ -90,8 +96,8 @@ pub struct Inquiry {
 
 impl Inquiry {
     /// A question with an open answer.
-    pub fn new(ask: Ask, question: String, answer: String) -> Self {
-        Self { ask, question, answer, others: Vec::new(), above_options: None, phrases: Vec::new() }
+    pub fn new(kind: impl Into<&'static str>, question: String, answer: String) -> Self {
+        Self { kind: kind.into(), question, answer, others: Vec::new(), above_options: None, phrases: Vec::new() }
     }
 
     /// The same with answers that are wrong.

@@ -1,8 +1,11 @@
 //! Exact cosine search among vectors.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::clusters::{Links, groups};
+use super::scan;
 
 /// Vectors of equal length, scaled to length 1; all zeros stay.
 pub struct Vectors {
@@ -30,6 +33,11 @@ impl Vectors {
         self.data.len() / self.width
     }
 
+    /// Returns how many numbers each has.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// Returns one.
     pub fn get(&self, i: usize) -> &[f32] {
         &self.data[i * self.width..(i + 1) * self.width]
@@ -43,11 +51,14 @@ impl Vectors {
 
 /// Rows per block: two blocks of 384-wide vectors fit the second-level cache.
 const BLOCK: usize = 128;
+/// Groups from this size are scanned in int8 first, where the processor can.
+const LARGE: usize = 512;
 
 /// Links rows of the same group whose cosine is at least `similar` and which are not told `apart`, at most the `neighbors` nearest of each row; ties
 /// go to the earlier row.
 ///
-/// Every pair is looked at. Sums run in one fixed order, so the result does not depend on the number of threads.
+/// Every pair is looked at. Sums run in one fixed order and the nearest are the same in whatever order they are found, so the result depends neither
+/// on the number of threads nor on the processor's instructions beyond fused multiply-add.
 pub fn links(
     vectors: &Vectors,
     group: &[u32],
@@ -56,42 +67,64 @@ pub fn links(
     apart: impl Fn(usize, usize) -> bool + Sync,
 ) -> Links {
     let rows = vectors.count();
+    let nearest: Vec<Mutex<Nearest>> = (0..rows).map(|_| Mutex::default()).collect();
+    let compare = |a: u32, b: u32| {
+        let cosine = vectors.cosine(a as usize, b as usize);
+        if cosine >= similar && !apart(a as usize, b as usize) {
+            for (row, other) in [(a, b), (b, a)] {
+                nearest[row as usize].lock().unwrap_or_else(PoisonError::into_inner).push(cosine, other, neighbors);
+            }
+        }
+    };
+    groups(group, 0..rows as u32).par_iter().for_each(|group| {
+        if group.len() >= LARGE && scan::available(vectors) {
+            scan::candidates(vectors, group, similar, compare);
+        } else {
+            each_pair(group, compare);
+        }
+    });
     let mut links = Links { class: (0..rows as u32).collect(), edges: Vec::new() };
-    for group in groups(group, 0..rows as u32) {
-        let near: Vec<Vec<(u32, u32)>> = group
-            .par_chunks(BLOCK)
-            .map(|queries| {
-                let mut best: Vec<Vec<(f32, u32)>> = vec![Vec::new(); queries.len()];
-                for others in group.chunks(BLOCK) {
-                    for (best, &a) in best.iter_mut().zip(queries) {
-                        for &b in others.iter().filter(|&&b| b != a) {
-                            let cosine = vectors.cosine(a as usize, b as usize);
-                            if cosine >= similar && !apart(a as usize, b as usize) {
-                                best.push((cosine, b));
-                            }
-                        }
-                        if best.len() > 4 * neighbors.max(16) {
-                            nearest(best, neighbors);
-                        }
-                    }
-                }
-                let edges = best.into_iter().zip(queries).flat_map(|(mut best, &a)| {
-                    nearest(&mut best, neighbors);
-                    best.into_iter().map(move |(_, b)| (a.min(b), a.max(b)))
-                });
-                edges.collect()
-            })
-            .collect();
-        links.edges.extend(near.into_iter().flatten());
+    for (a, found) in (0_u32..).zip(nearest) {
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner).best(neighbors);
+        links.edges.extend(found.map(|b| (a.min(b), a.max(b))));
     }
-    links.edges.sort_unstable();
+    links.edges.par_sort_unstable();
     links.edges.dedup();
     links
 }
 
-fn nearest(best: &mut Vec<(f32, u32)>, neighbors: usize) {
-    best.sort_unstable_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
-    best.truncate(neighbors);
+/// Calls `compare` for each pair of a group, block by block.
+fn each_pair(group: &[u32], compare: impl Fn(u32, u32) + Sync) {
+    group.par_chunks(BLOCK).enumerate().for_each(|(n, firsts)| {
+        for seconds in group[n * BLOCK..].chunks(BLOCK) {
+            for &a in firsts {
+                seconds.iter().filter(|&&b| a < b).for_each(|&b| compare(a, b));
+            }
+        }
+    });
+}
+
+/// The nearest of a row so far, and some more.
+#[derive(Default)]
+struct Nearest(Vec<(f32, u32)>);
+
+impl Nearest {
+    fn push(&mut self, cosine: f32, other: u32, neighbors: usize) {
+        self.0.push((cosine, other));
+        if self.0.len() > 4 * neighbors.max(16) {
+            self.cut(neighbors);
+        }
+    }
+
+    fn best(mut self, neighbors: usize) -> impl Iterator<Item = u32> {
+        self.cut(neighbors);
+        self.0.into_iter().map(|(_, other)| other)
+    }
+
+    fn cut(&mut self, neighbors: usize) {
+        self.0.sort_unstable_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
+        self.0.truncate(neighbors);
+    }
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

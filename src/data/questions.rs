@@ -9,9 +9,19 @@ use super::wordings;
 
 /// Draws questions about a scene.
 pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inquiry> {
-    let most = drawing.most;
     let mut asker = Asker::new(scene, drawing, draw);
-    let mut kinds: Vec<Vec<Inquiry>> = drawing.asks.iter().map(|&ask| asker.all(ask)).collect();
+    let kinds: Vec<Vec<Inquiry>> = drawing.asks.iter().map(|&ask| asker.all(ask)).collect();
+    let drawn = take_turns(kinds, drawing.most, draw);
+    let finished = |inquiry: Inquiry| {
+        let mut inquiry = finish(inquiry, drawing.letters, drawing.varied, draw);
+        inquiry.phrases = grounding::phrases(scene, drawing.grid, &inquiry.question);
+        inquiry
+    };
+    drawn.into_iter().map(finished).collect()
+}
+
+/// Picks at most so many questions, one of each kind after the other, in random order.
+pub(super) fn take_turns(mut kinds: Vec<Vec<Inquiry>>, most: usize, draw: &mut Draw) -> Vec<Inquiry> {
     kinds.iter_mut().for_each(|k| draw.shuffle(k));
     draw.shuffle(&mut kinds);
     let mut drawn = Vec::with_capacity(most);
@@ -23,18 +33,19 @@ pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inqui
         }
     }
     draw.shuffle(&mut drawn);
-    let finished = |inquiry: Inquiry| {
-        let with_letters = draw.chance(drawing.letters) || inquiry.ask == Ask::Option;
-        let mut inquiry = if with_letters { lettered(inquiry, drawing.varied, draw) } else { inquiry };
-        if drawing.varied && draw.chance(0.3) {
-            let before = wordings::BEFORE[draw.below(wordings::BEFORE.len())];
-            let gap = if draw.chance(0.5) { "\n" } else { " " };
-            inquiry.question = format!("{before}{gap}{}", inquiry.question);
-        }
-        inquiry.phrases = grounding::phrases(scene, drawing.grid, &inquiry.question);
-        inquiry
-    };
-    drawn.into_iter().map(finished).collect()
+    drawn
+}
+
+/// Gives a question its final layout: a share of `letters` with lettered options, now and then a sentence before it.
+pub(super) fn finish(inquiry: Inquiry, letters: f64, varied: bool, draw: &mut Draw) -> Inquiry {
+    let with_letters = draw.chance(letters) || inquiry.kind == Ask::Option.name();
+    let mut inquiry = if with_letters { lettered(inquiry, varied, draw) } else { inquiry };
+    if varied && draw.chance(0.3) {
+        let before = wordings::BEFORE[draw.below(wordings::BEFORE.len())];
+        let gap = if draw.chance(0.5) { "\n" } else { " " };
+        inquiry.question = format!("{before}{gap}{}", inquiry.question);
+    }
+    inquiry
 }
 
 /// Asks for the letter of an answer among two to four, if the answers are a closed set.

@@ -287,6 +287,50 @@ pub const OPTION: Wordings = words(
     &["Find the {a} in the list.", "Choose the {a}.", "The answer is the {a}. Which letter is that?"],
 );
 
+/// Which of two pictures shows more of a kind: `{a}` in the plural.
+pub const MORE: Wordings = words(
+    &["Which picture has more {a}?", "In which of the two pictures are more {a}?"],
+    &[
+        "Compare the two pictures: where are more {a}?",
+        "Where do you count more {a}, in the first or in the second picture?",
+        "One picture may hold more {a} than the other. Which?",
+    ],
+);
+
+/// Which of two pictures shows an object.
+pub const SHOWS: Wordings = words(
+    &["Which picture shows the {a}?", "In which of the two pictures is the {a}?"],
+    &[
+        "Only one of the pictures has the {a}. Which?",
+        "Where do you see the {a}, in the first or in the second picture?",
+        "Look for the {a} in both pictures. Which one has it?",
+    ],
+);
+
+/// Which of two pictures shows a hazard mark.
+pub const MARKED: Wordings = words(
+    &["Which picture shows a hazard mark?", "In which of the two pictures is a hazard mark?"],
+    &["Where is a hazard mark to be seen?", "Look for a hazard mark in both pictures. Which one has it?"],
+);
+
+/// On which side of its place in the first picture an object stands in the second.
+pub const SHIFTED: Wordings = words(
+    &["From the first to the second picture, does the {a} go left or right?"],
+    &[
+        "To which side did the {a} go between the two pictures?",
+        "Seen from its place in the first picture, is the {a} farther left or right in the second?",
+        "The {a} stands elsewhere in the second picture. On which side, left or right?",
+    ],
+);
+
+/// How two pictures are put before a question, in varied words; where they stand in front of the text it is none of these.
+pub const TWO: [&str; 4] = [
+    "First picture: <image>\nSecond picture: <image>\n",
+    "Picture one: <image> Picture two: <image> ",
+    "This is the first picture: <image> This is the second: <image>\n",
+    "Before: <image> After: <image>\n",
+];
+
 /// A free place beside an object; `{b}` is the relation.
 pub const FREE: Wordings = words(
     &["Point to free table space {b} the {a}.", "Show an empty place {b} the {a}."],

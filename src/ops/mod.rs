@@ -70,6 +70,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &cot::structured::STRUCTURED,
     &cot::plan::PLAN,
     &cot::fail_fix::FAIL_FIX,
+    &cot::compare::COMPARE,
     &cot::questions::QUESTIONS,
     &judge::agree::AGREE,
     &judge::prefer::PREFER,

@@ -8,7 +8,9 @@ use rbpipe::data::mistake::{Edit, wrong};
 use rbpipe::data::originals::originals;
 use rbpipe::data::rle;
 use rbpipe::data::table::Table;
-use rbpipe::ops::cot::{fail_fix::FAIL_FIX, plan::PLAN, questions::QUESTIONS, structured::STRUCTURED};
+use rbpipe::ops::cot::{
+    compare::COMPARE, fail_fix::FAIL_FIX, plan::PLAN, questions::QUESTIONS, structured::STRUCTURED,
+};
 use rbpipe::ops::data::{episodes::EPISODES, lvis::LVIS, visual_genome::VISUAL_GENOME};
 use serde_json::{Value as Json, json};
 
@@ -317,18 +319,12 @@ fn questions_are_answered_by_the_annotations() {
         .map(|(row, image)| (image["digest"].as_str().expect("a digest")[..12].to_owned(), row))
         .collect();
     let (objects, relations) = (column(&scenes, "objects"), column(&scenes, "relations"));
-    let name = |o: &Json| {
-        let label = o["label"].as_str().expect("a label");
-        let colors = o["attributes"].as_array().expect("a list").iter().filter_map(Json::as_str);
-        let spoken = colors.filter(|c| *c != "hazard" && !label.contains(c));
-        spoken.chain([label]).collect::<Vec<_>>().join(" ")
-    };
     let phrases = column(&open, "phrases");
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for row in 0..open.rows() {
         *seen.entry(&kind[row]).or_default() += 1;
         let scene = scene_of[of_scene(&ids[row])];
-        let all: Vec<String> = objects[scene].as_array().expect("objects").iter().map(name).collect();
+        let all: Vec<String> = objects[scene].as_array().expect("objects").iter().map(spoken).collect();
         let says = format!("{} -> {}", question[row], answer[row]);
         for phrase in phrases[row].as_array().expect("a list") {
             let (words, label) = (phrase["phrase"].as_str().expect("text"), phrase["label"].as_str().expect("text"));
@@ -397,6 +393,83 @@ fn questions_are_answered_by_the_annotations() {
     assert!(begins(&varied).len() > 2 * begins(&open).len(), "many more wordings");
     let sentences = texts(&varied, "output").iter().filter(|a| a.starts_with("The ") && a.ends_with('.')).count();
     assert!(sentences > 500, "{sentences} answers are sentences");
+}
+
+#[test]
+fn comparisons_are_answered_by_the_annotations_of_both_scenes() {
+    let bench = Workbench::new();
+    let scenes = annotations(&bench, &VISUAL_GENOME, "scene_graphs.json").table;
+    let asked = |letters: f64, varied: bool| {
+        let kinds = ["more", "shows", "mark", "shift"];
+        let args = json!({ "ask": kinds, "per_pair": 6, "letters": letters, "varied": varied });
+        bench.run(&COMPARE, args, &[("scenes", &scenes)]).expect("comparisons").table
+    };
+    let open = asked(0.0, false);
+    let of = |name: &str| texts(&open, name);
+    let (ids, kind, question, answer) = (of("id"), of("kind"), of("instruction"), of("output"));
+    let objects: BTreeMap<String, Vec<Json>> = column(&scenes, "image")
+        .iter()
+        .zip(column(&scenes, "objects"))
+        .map(|(image, objects)| (image["digest"].as_str().expect("a digest")[..12].to_owned(), list(&objects)))
+        .collect();
+    let images = column(&open, "images");
+    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for row in 0..open.rows() {
+        *seen.entry((&kind[row], &answer[row])).or_default() += 1;
+        let pair: Vec<&Vec<Json>> = ids[row].split('-').take(2).map(|scene| &objects[scene]).collect();
+        let says = format!("{} -> {} ({})", question[row], answer[row], ids[row]);
+        for (image, start) in list(&images[row]).iter().zip(ids[row].split('-')) {
+            assert!(image["digest"].as_str().is_some_and(|d| d.starts_with(start)), "{says}");
+        }
+        // Every noun or name in the question: how often it is in either picture, and where.
+        let hazard = |o: &Json| list(&o["attributes"]).contains(&json!("hazard"));
+        let told = |o: &&Json| match kind[row].as_str() {
+            "mark" => hazard(o),
+            "more" => !hazard(o) && question[row].contains(&format!(" {}", o["label"].as_str().expect("a label"))),
+            _ => !hazard(o) && question[row].contains(&format!(" the {}", spoken(o))),
+        };
+        let found: Vec<Vec<&Json>> = pair.iter().map(|scene| scene.iter().filter(told).collect()).collect();
+        let right = match kind[row].as_str() {
+            "more" => match found[0].len().cmp(&found[1].len()) {
+                std::cmp::Ordering::Greater => "the first picture",
+                std::cmp::Ordering::Less => "the second picture",
+                std::cmp::Ordering::Equal => "both alike",
+            },
+            "shift" => {
+                let middle = |o: &Json| o["box"][0].as_f64().expect("x") + o["box"][2].as_f64().expect("width") / 2.0;
+                if middle(found[1][0]) < middle(found[0][0]) { "left" } else { "right" }
+            }
+            _ => match (found[0].is_empty(), found[1].is_empty()) {
+                (false, true) => "the first picture",
+                (true, false) => "the second picture",
+                _ => "both",
+            },
+        };
+        assert_eq!(answer[row], right, "{says}");
+    }
+    assert!(seen.len() == 10 && seen.values().all(|n| *n > 20), "{seen:?}");
+
+    let varied = asked(1.0, true);
+    let (question, answer) = (texts(&varied, "instruction"), texts(&varied, "output"));
+    assert!(answer.iter().all(|a| ["A", "B", "C"].contains(&a.as_str())));
+    let placed = question.iter().filter(|q| q.matches("<image>").count() == 2).count() as f64;
+    assert!((0.4..0.6).contains(&(placed / question.len() as f64)), "{placed} of {}", question.len());
+
+    let args = json!({ "ask": ["more"], "per_pair": 1, "letters": 0.0, "varied": false });
+    let alone = bench.run(&COMPARE, args, &[("scenes", &scenes.take(&[0]).expect("one row"))]);
+    assert!(alone.is_err_and(|e| e.message.contains("one scene alone")));
+}
+
+/// What an annotated object is called.
+fn spoken(o: &Json) -> String {
+    let label = o["label"].as_str().expect("a label");
+    let attributes = list(&o["attributes"]);
+    let colors = attributes.iter().filter_map(Json::as_str).filter(|c| *c != "hazard" && !label.contains(c));
+    colors.chain([label]).collect::<Vec<_>>().join(" ")
+}
+
+fn list(json: &Json) -> Vec<Json> {
+    json.as_array().expect("a list").clone()
 }
 
 /// The start of a picture's digest in the id of a question about it.

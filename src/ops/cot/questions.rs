@@ -105,7 +105,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let row = |(n, q): (usize, Inquiry)| {
             [
                 text(format!("{}-{n}", &scene.image.digest[..12.min(scene.image.digest.len())])),
-                text(q.ask.name().to_owned()),
+                text(q.kind.to_owned()),
                 text(q.question),
                 text(String::new()),
                 text(q.answer),

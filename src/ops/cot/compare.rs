@@ -1,0 +1,104 @@
+//! `cot.compare`: questions with exact answers about two pictures, made from annotated scenes.
+
+use std::borrow::Cow;
+
+use arrow::datatypes::DataType;
+use rayon::prelude::*;
+
+use crate::base::OpError;
+use crate::data::cell::{self, Cell};
+use crate::data::comparison::{Compare, Comparing, comparisons};
+use crate::data::draw::{Draw, row_keys};
+use crate::data::scene;
+use crate::data::schema::list_of;
+use crate::data::table::{Table, image_type};
+use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows::pooled;
+use crate::spec::{Class, Effect, OpSpec};
+
+/// The operator.
+pub static COMPARE: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Makes questions with exact answers about two pictures. Each scene is put before another one, which is drawn.
+##
+## "more": which picture has more of a kind. "shows": which one shows an object that the other lacks. "mark": which one shows a hazard
+## mark. "shift": on which side of its place in the first picture an object stands in the second.
+##
+## The pictures stand before the text, or, in varied words, at the `<image>` in it.
+op cot.compare(
+  scenes: Dataset[{
+    image: Image, objects: [{ label: Str, box: Box, attributes: [Str] }],
+    relations: [{ subject: Int, predicate: Str, object: Int }], ..r
+  }],
+  ## Kinds of question.
+  ask: [enum { more, shows, mark, shift }] = ["more", "shows", "mark", "shift"],
+  ## Questions drawn for each pair, at most; kinds take turns.
+  per_pair: Int = 2,
+  ## Share of questions that list their answers as lettered options and ask for the letter.
+  letters: Ratio = 0%,
+  ## In many wordings and layouts, as in `cot.questions`.
+  varied: Bool = false,
+) -> Dataset[{ id: Str, kind: Str, instruction: Str, input: Str, output: Str, images: [Image] }]"#,
+        class: Class::Sampled,
+        effect: Effect::RowExpand,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+#[derive(serde::Deserialize)]
+struct Args {
+    ask: Vec<Compare>,
+    per_pair: usize,
+    letters: f64,
+    varied: bool,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let mut args: Args = cx.args()?;
+    args.ask.sort_unstable();
+    args.ask.dedup();
+    let comparing = Comparing { asks: args.ask, most: args.per_pair, letters: args.letters, varied: args.varied };
+    let table = cx.table("scenes")?;
+    let scenes = scene::read(&table)?;
+    if scenes.len() != table.rows() {
+        return Err(OpError::new("E0302", format!("{} scenes have no picture", table.rows() - scenes.len()))
+            .help("drop them first: `filter.rule(where: .image != none)`"));
+    }
+    if scenes.len() == 1 {
+        return Err(OpError::new("E0612", "one scene alone cannot be compared").help("give two scenes or more"));
+    }
+    let keys = row_keys(&table, &["image", "objects", "relations"])?;
+    let stream = cx.stream;
+    let of_scene = |first: usize| {
+        let mut draw = Draw::new(stream, keys[first]);
+        let second = (first + 1 + draw.below(scenes.len() - 1)) % scenes.len();
+        let pair = [&scenes[first], &scenes[second]];
+        let short = |digest: &str| digest[..12.min(digest.len())].to_owned();
+        let id = pair.map(|s| short(&s.image.digest)).join("-");
+        let images = Cell::List(pair.iter().map(|s| s.image.cell()).collect());
+        let row = |(n, q): (usize, crate::data::inquiry::Inquiry)| {
+            let texts = [format!("{id}-{n}"), q.kind.to_owned(), q.question, String::new(), q.answer];
+            let mut row: Vec<Cell<'static>> = texts.into_iter().map(|t| Cell::Str(Cow::Owned(t))).collect();
+            row.push(images.clone());
+            row
+        };
+        comparisons(pair, &comparing, &mut draw).into_iter().enumerate().map(row).collect::<Vec<_>>()
+    };
+    let drawn: Vec<Vec<_>> = pooled(cx.threads, || (0..scenes.len()).into_par_iter().map(of_scene).collect())?;
+    let mut columns: [Vec<Cell<'static>>; 6] = Default::default();
+    for row in drawn.into_iter().flatten() {
+        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+    }
+    let rows = columns[0].len();
+    cx.counts.insert("scenes".into(), scenes.len() as u64);
+    cx.counts.insert("questions".into(), rows as u64);
+    let names = ["id", "kind", "instruction", "input", "output", "images"];
+    let arrays = names.iter().zip(&columns).map(|(name, cells)| {
+        let ty = if *name == "images" { list_of(image_type()) } else { DataType::Utf8 };
+        let array = cell::column(cells, &ty).map_err(|m| OpError::new("E0612", format!("`.{name}`: {}", m.message)))?;
+        Ok(((*name).to_owned(), array))
+    });
+    Ok(Context::rows(Table::new(arrays.collect::<Result<_, OpError>>()?, rows)?))
+}
