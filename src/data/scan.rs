@@ -1,5 +1,8 @@
 //! Pairs of vectors whose cosine may reach a threshold: every pair is looked at, in int8, so that few have to be computed exactly.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::__m512i;
+
 use rayon::prelude::*;
 
 use super::knn::Vectors;
@@ -9,8 +12,6 @@ const ROWS: usize = 192;
 /// Rows and columns of one tile, whose sums stay in registers.
 const TILE: usize = 6;
 const PANEL: usize = 64;
-/// Sums of 16 columns share a register.
-const SIXTEEN: usize = 16;
 /// Covers the rounding of an f32 cosine and of the comparison itself.
 const SLACK: f32 = 1e-4;
 /// Widest vectors whose sums surely fit 32 bits.
@@ -42,7 +43,7 @@ pub fn candidates(vectors: &Vectors, members: &[u32], similar: f32, found: impl 
     let codes = Codes::new(vectors, members);
     (0..members.len().div_ceil(ROWS)).into_par_iter().for_each(|task| {
         let rows = task * ROWS..((task + 1) * ROWS).min(members.len());
-        for panel in rows.start / PANEL..codes.panels() {
+        for panel in rows.start / PANEL..codes.shift.len() {
             for row in rows.clone().step_by(TILE) {
                 let hits = codes.tile(row, panel, similar - SLACK);
                 for (r, &columns) in hits.iter().enumerate().filter(|(_, columns)| **columns != 0) {
@@ -60,78 +61,64 @@ pub fn candidates(vectors: &Vectors, members: &[u32], similar: f32, found: impl 
     });
 }
 
-/// The codes of some vectors, laid out twice: as rows, shifted to be unsigned, and as panels of 64 columns.
+/// The codes of some vectors, laid out twice: as tiles of 6 rows, shifted to be unsigned, and as panels of 64 columns.
 struct Codes {
-    /// Bytes of a row: a multiple of 4.
-    width: usize,
-    /// `[rows · width]`: code + 128.
-    rows: Vec<u8>,
-    /// `[panels · width/4 · 64 · 4]`.
-    panels: Vec<i8>,
+    /// Fours of numbers in a vector.
+    fours: usize,
+    /// `[rows/6 · fours]` of 6 rows by 4 numbers: code + 128.
+    tiles: Vec<[u8; 4 * TILE]>,
+    /// `[columns/64 · fours]` of 64 columns by 4 numbers.
+    panels: Vec<[i8; 4 * PANEL]>,
     /// Of each column what the shift adds to its sums, negated.
-    shift: Vec<i32>,
+    shift: Vec<[i32; PANEL]>,
     /// Of each row, or column, its scale.
-    scale: Vec<f32>,
+    scale: Vec<[f32; PANEL]>,
     /// Of each row, or column, the length of what its code misses.
-    rest: Vec<f32>,
+    rest: Vec<[f32; PANEL]>,
 }
 
 impl Codes {
     fn new(vectors: &Vectors, members: &[u32]) -> Self {
-        let width = vectors.width().next_multiple_of(4);
+        let fours = vectors.width().div_ceil(4);
         let padded = members.len().next_multiple_of(ROWS);
-        let mut rows = vec![128u8; padded * width];
+        let mut rows = vec![128u8; padded * fours * 4];
         let stats: Vec<(i32, f32, f32)> = rows
-            .par_chunks_mut(width)
+            .par_chunks_mut(fours * 4)
             .enumerate()
             .map(|(i, row)| members.get(i).map_or((0, 0.0, 0.0), |&m| encode(vectors.get(m as usize), row)))
             .collect();
-        let mut panels = vec![0i8; padded * width];
-        panels.par_chunks_mut(PANEL * width).zip(rows.par_chunks(PANEL * width)).for_each(|(panel, rows)| {
-            for (column, row) in rows.chunks_exact(width).enumerate() {
-                for (four, codes) in row.chunks_exact(4).enumerate() {
-                    let at = (four * PANEL + column) * 4;
-                    panel[at..at + 4].iter_mut().zip(codes).for_each(|(p, c)| *p = (*c ^ 128) as i8);
-                }
-            }
-        });
+        // One layout for both: `lanes` vectors side by side, four numbers of each.
+        let lay = |block: usize, lanes: usize, at: usize| {
+            let (lane, k) = (at / 4, at % 4);
+            rows[(block / fours * lanes + lane) * fours * 4 + block % fours * 4 + k]
+        };
+        let tile = |block: usize| std::array::from_fn(|at| lay(block, TILE, at));
+        let panel = |block: usize| std::array::from_fn(|at| (lay(block, PANEL, at) ^ 128) as i8);
+        let of_panel = |p: usize| &stats[p * PANEL..(p + 1) * PANEL];
+        let panels = padded / PANEL;
         Self {
-            width,
-            rows,
-            panels,
-            shift: stats.iter().map(|s| -128 * s.0).collect(),
-            scale: stats.iter().map(|s| s.1).collect(),
-            rest: stats.iter().map(|s| s.2).collect(),
+            fours,
+            tiles: (0..padded / TILE * fours).into_par_iter().map(tile).collect(),
+            panels: (0..panels * fours).into_par_iter().map(panel).collect(),
+            shift: (0..panels).map(|p| std::array::from_fn(|c| -128 * of_panel(p)[c].0)).collect(),
+            scale: (0..panels).map(|p| std::array::from_fn(|c| of_panel(p)[c].1)).collect(),
+            rest: (0..panels).map(|p| std::array::from_fn(|c| of_panel(p)[c].2)).collect(),
         }
     }
 
-    fn panels(&self) -> usize {
-        self.rows.len() / self.width / PANEL
-    }
-
-    /// Returns for each row of a tile the columns, as bits, whose cosine may be `least` or more.
+    /// Returns for each of the 6 rows from `row` the columns of a panel, as bits, whose cosine may be `least` or more.
     #[cfg(target_arch = "x86_64")]
     fn tile(&self, row: usize, panel: usize, least: f32) -> [u64; TILE] {
-        let columns = panel * PANEL..(panel + 1) * PANEL;
-        let rows = &self.rows[row * self.width..(row + TILE) * self.width];
-        let panel = &self.panels[columns.start * self.width..columns.end * self.width];
+        let tile = &self.tiles[row / TILE * self.fours..][..self.fours];
+        let columns = &self.panels[panel * self.fours..][..self.fours];
         // SAFETY: `candidates` has asked for the processor's features.
-        let sums = unsafe { multiply(rows, panel, &self.shift[columns.clone()], self.width) };
-        let mut hits = [0; TILE];
-        for (r, sums) in sums.iter().enumerate() {
+        let sums = unsafe { multiply(tile, columns, &self.shift[panel]) };
+        std::array::from_fn(|r| {
+            let of = |all: &[[f32; PANEL]]| all[(row + r) / PANEL][(row + r) % PANEL];
+            let (scale, rest) = (of(&self.scale), of(&self.rest));
             // SAFETY: as above.
-            hits[r] = unsafe {
-                reach(
-                    sums,
-                    &self.scale[columns.clone()],
-                    &self.rest[columns.clone()],
-                    self.scale[row + r],
-                    self.rest[row + r],
-                    least,
-                )
-            };
-        }
-        hits
+            unsafe { reach(&sums[r], &self.scale[panel], &self.rest[panel], scale, rest, least) }
+        })
     }
 
     #[cfg(not(target_arch = "x86_64"))]
@@ -160,24 +147,19 @@ fn encode(vector: &[f32], row: &mut [u8]) -> (i32, f32, f32) {
 /// Sums of products, `shift` added: 6 rows by 64 columns, 16 of these in each register.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn multiply(rows: &[u8], panel: &[i8], shift: &[i32], width: usize) -> [[std::arch::x86_64::__m512i; 4]; TILE] {
-    use std::arch::x86_64::{_mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32};
-    assert!(rows.len() == TILE * width && panel.len() == PANEL * width && shift.len() == PANEL);
-    // SAFETY: 64 bytes each, within the slices by the lengths just checked.
-    let sixteen = |from: *const i8| unsafe { _mm512_loadu_si512(from.cast()) };
-    let start: [_; 4] = std::array::from_fn(|c| sixteen(shift[c * SIXTEEN..(c + 1) * SIXTEEN].as_ptr().cast()));
+fn multiply(tile: &[[u8; 4 * TILE]], panel: &[[i8; 4 * PANEL]], shift: &[i32; PANEL]) -> [[__m512i; 4]; TILE] {
+    use std::arch::x86_64::{_mm512_dpbusd_epi32, _mm512_set1_epi32};
+    // SAFETY: 64 bytes each way, and every pattern of bits is a value of both types.
+    let start = unsafe { std::mem::transmute::<[i32; PANEL], [__m512i; 4]>(*shift) };
     let mut sums = [start; TILE];
-    for four in 0..width / 4 {
-        // SAFETY: `four` is below width / 4, so 256 bytes of the panel and 4 of each row lie within.
-        unsafe {
-            let columns = panel.as_ptr().add(four * PANEL * 4);
-            let columns: [_; 4] = std::array::from_fn(|c| sixteen(columns.add(c * PANEL)));
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let codes = rows.as_ptr().add(r * width + four * 4).cast::<i32>().read_unaligned();
-                let row = _mm512_set1_epi32(codes);
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = _mm512_dpbusd_epi32(*sum, row, column);
-                }
+    for (rows, columns) in tile.iter().zip(panel) {
+        // SAFETY: as above, 256 bytes each way.
+        let columns = unsafe { std::mem::transmute::<[i8; 4 * PANEL], [__m512i; 4]>(*columns) };
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let codes = [rows[4 * r], rows[4 * r + 1], rows[4 * r + 2], rows[4 * r + 3]];
+            let row = _mm512_set1_epi32(i32::from_le_bytes(codes));
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = _mm512_dpbusd_epi32(*sum, row, column);
             }
         }
     }
@@ -187,28 +169,17 @@ fn multiply(rows: &[u8], panel: &[i8], shift: &[i32], width: usize) -> [[std::ar
 /// Returns the columns, as bits, whose scaled sum plus what the codes may miss is `least` or more.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn reach(
-    sums: &[std::arch::x86_64::__m512i; 4],
-    scales: &[f32],
-    rests: &[f32],
-    scale: f32,
-    rest: f32,
-    least: f32,
-) -> u64 {
+fn reach(sums: &[__m512i; 4], scales: &[f32; PANEL], rests: &[f32; PANEL], scale: f32, rest: f32, least: f32) -> u64 {
     use std::arch::x86_64::{
-        _CMP_GE_OQ, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps,
-        _mm512_set1_ps,
+        __m512, _CMP_GE_OQ, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_set1_ps,
     };
-    assert!(scales.len() == PANEL && rests.len() == PANEL);
+    // SAFETY: 256 bytes each way, and every pattern of bits is a value of both types.
+    let wide = |numbers: &[f32; PANEL]| unsafe { std::mem::transmute::<[f32; PANEL], [__m512; 4]>(*numbers) };
     let mut hits = 0;
-    for (c, sum) in sums.iter().enumerate() {
-        // SAFETY: 16 numbers each, within the slices by the lengths just checked.
-        let (scales, rests) = unsafe {
-            (_mm512_loadu_ps(scales.as_ptr().add(c * SIXTEEN)), _mm512_loadu_ps(rests.as_ptr().add(c * SIXTEEN)))
-        };
+    for (c, ((sum, scales), rests)) in sums.iter().zip(wide(scales)).zip(wide(rests)).enumerate() {
         let cosine = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(*sum), _mm512_set1_ps(scale)), scales);
         let most = _mm512_fmadd_ps(rests, _mm512_set1_ps(1.0 + rest), cosine);
-        hits |= u64::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(most, _mm512_set1_ps(least - rest))) << (c * SIXTEEN);
+        hits |= u64::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(most, _mm512_set1_ps(least - rest))) << (c * PANEL / 4);
     }
     hits
 }
