@@ -6,15 +6,25 @@ use unicode_normalization::UnicodeNormalization;
 ///
 /// Symbols (`+ < = > $ %`), signs and decimal points of numbers stay, for they carry meaning: `-5`, `0.42`, `a < b`.
 pub fn normalise(text: &str) -> String {
+    if text.is_ascii() {
+        // Composition changes nothing, and one byte is one character.
+        let lower = text.to_ascii_lowercase();
+        return spaced(lower.chars(), |at| lower.as_bytes().get(at).map(|b| char::from(*b)));
+    }
     let lower: Vec<char> = text.nfc().flat_map(char::to_lowercase).nfc().collect();
-    let mut out = String::with_capacity(text.len());
+    spaced(lower.iter().copied(), |at| lower.get(at).copied())
+}
+
+/// Joins what is no gap by single blanks; `at` gives the character at a place.
+fn spaced(lower: impl Iterator<Item = char>, at: impl Fn(usize) -> Option<char>) -> String {
+    let mut out = String::with_capacity(lower.size_hint().0);
     let mut gap = false;
-    for (i, &c) in lower.iter().enumerate() {
-        let digit = |at: Option<&char>| at.is_some_and(char::is_ascii_digit);
-        let before = i.checked_sub(1).and_then(|b| lower.get(b));
+    for (i, c) in lower.enumerate() {
+        let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+        let before = || i.checked_sub(1).and_then(&at);
         let of_number = match c {
-            '.' | ',' => digit(before) && digit(lower.get(i + 1)),
-            '-' => !before.is_some_and(|b| b.is_alphanumeric()) && digit(lower.get(i + 1)),
+            '.' | ',' => digit(before()) && digit(at(i + 1)),
+            '-' => !before().is_some_and(char::is_alphanumeric) && digit(at(i + 1)),
             _ => false,
         };
         if of_number || !(c.is_whitespace() || is_punctuation(c)) {

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
+use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::base::OpError;
@@ -94,21 +95,18 @@ impl Scope {
         cx: &mut Context,
         links: &Links,
         on: &[String],
-        why: impl Fn(usize, usize) -> String,
+        why: impl Fn(usize, usize) -> String + Sync,
     ) -> Result<Outputs, OpError> {
         let rank = self.rank(on)?;
         let keeper = clusters::resolve(links, self.common.rule, &rank);
         let mut copies = vec![0i64; keeper.len()];
         keeper.iter().for_each(|&k| copies[k as usize] += 1);
         let kinds = Kinds::new(&self.table, on, &self.common.within)?;
-        let reasons: Vec<Option<Reason>> = keeper
-            .iter()
-            .enumerate()
-            .map(|(row, &k)| {
-                let k = k as usize;
-                (k != row).then(|| Reason::new(kinds.of(row, k), format!("{} {}", why(row, k), self.table.name(k))))
-            })
-            .collect();
+        let reason = |(row, &k): (usize, &u32)| {
+            let k = k as usize;
+            (k != row).then(|| Reason::new(kinds.of(row, k), format!("{} {}", why(row, k), self.table.name(k))))
+        };
+        let reasons: Vec<Option<Reason>> = pooled(cx.threads, || keeper.par_iter().enumerate().map(reason).collect())?;
         let names: ArrayRef =
             Arc::new(StringArray::from_iter_values((0..keeper.len()).map(|row| self.table.name(row))));
         let copies: ArrayRef = Arc::new(Int64Array::from(copies));
