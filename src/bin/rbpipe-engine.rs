@@ -46,7 +46,7 @@ fn info() -> ExitCode {
 
 fn verify(dir: &Path, device: Device) -> ExitCode {
     if device.is_cuda() && !cuda::available() {
-        eprintln!("error: this engine is built without CUDA, or the machine has no GPU");
+        eprintln!("error: {}", cuda::ABSENT);
         return ExitCode::FAILURE;
     }
     match rbpipe::verify::verify(dir, device) {

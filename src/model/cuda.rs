@@ -2,6 +2,9 @@
 
 use std::sync::Once;
 
+/// Why there is none.
+pub const ABSENT: &str = "this engine is built without CUDA, or the machine has no GPU";
+
 /// Says whether libtorch has CUDA and sees a GPU, after loading its CUDA half where there is one.
 ///
 /// Nothing in the engine names a symbol of `libtorch_cuda.so`, so the linker leaves the library out; it is found where `libtorch_cpu.so` was.

@@ -19,7 +19,7 @@ pub fn device(cx: &Context) -> Result<Device, OpError> {
     match gpus {
         ..=0 => Ok(Device::Cpu),
         _ if !cuda::available() => refused(
-            "the engine is built without CUDA, or the machine has no GPU",
+            cuda::ABSENT,
             "`with { gpus: 0 }` takes the processor; `rbpipe engine install --cuda` builds the engine for GPUs",
         ),
         1 => Ok(Device::Cuda(0)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -130,7 +130,7 @@ impl Encoder {
             told((done * 256 + part.len()) * rows.len() / all.len().max(1));
         }
         let labels = self.labels(rows)?;
-        let known = Known { numbers, labels, cells: Mutex::default() };
+        let known = Known { numbers, cells: cells(rows, &labels), labels };
         let encoded: Vec<Result<Encoded, String>> =
             rows.par_iter().enumerate().map(|(i, row)| self.row(i, row, &known, &gallery)).collect();
         let (mut kept, mut lost) = (Vec::new(), Vec::new());
@@ -264,8 +264,8 @@ struct Known {
     numbers: BTreeMap<Medium, Result<usize, String>>,
     /// Tokens of labels by text.
     labels: BTreeMap<String, Vec<i64>>,
-    /// Tokens of the cells of a picture, by where their texts lie: rows about one picture share them.
-    cells: Mutex<HashMap<usize, Arc<Vec<Vec<i64>>>>>,
+    /// Tokens of the cells of each picture, by where their texts lie: rows about one picture share them.
+    cells: HashMap<usize, Arc<Vec<Vec<i64>>>>,
 }
 
 impl Known {
@@ -273,20 +273,24 @@ impl Known {
         self.labels.get(text).cloned().unwrap_or_default()
     }
 
-    /// Returns the tokens of each cell's text.
+    /// Returns the tokens of each cell's text, as many as a picture has tokens.
     fn cells(&self, texts: &Arc<Vec<String>>, tokens: usize) -> Result<Arc<Vec<Vec<i64>>>, String> {
-        if texts.len() != tokens {
-            return Err(format!("{} texts for {tokens} image tokens", texts.len()));
-        }
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = Arc::as_ptr(texts).addr();
-        if let Some(made) = cells.get(&place) {
-            return Ok(Arc::clone(made));
-        }
-        let made = Arc::new(texts.iter().map(|text| self.label(text)).collect::<Vec<_>>());
-        cells.insert(place, Arc::clone(&made));
-        Ok(made)
+        let made = self.cells.get(&place(texts)).filter(|made| made.len() == tokens);
+        made.cloned().ok_or_else(|| format!("{} texts for {tokens} image tokens", texts.len()))
     }
+}
+
+/// Returns the tokens of the cells of each picture.
+fn cells(rows: &[TextRow], labels: &BTreeMap<String, Vec<i64>>) -> HashMap<usize, Arc<Vec<Vec<i64>>>> {
+    let distinct: HashMap<usize, &Arc<Vec<String>>> =
+        rows.iter().filter_map(|row| row.cells.as_ref()).map(|texts| (place(texts), texts)).collect();
+    let tokens = |text: &String| labels.get(text).cloned().unwrap_or_default();
+    let made = |(place, texts): (usize, &Arc<Vec<String>>)| (place, Arc::new(texts.iter().map(tokens).collect()));
+    distinct.into_par_iter().map(made).collect()
+}
+
+fn place(texts: &Arc<Vec<String>>) -> usize {
+    Arc::as_ptr(texts).addr()
 }
 
 /// Puts a marker for each picture and video before the conversation where no message has one.
