@@ -64,6 +64,8 @@ pub struct Seen {
 /// Remembers digests of files.
 pub struct FileIndex {
     place: PathBuf,
+    /// The store itself: what it holds is nobody's input, also where it lies beside a recipe.
+    store: PathBuf,
     /// Folders that were already looked at in this run: many sources share one.
     trees: Mutex<BTreeMap<(PathBuf, bool), Seen>>,
     known: Mutex<(BTreeMap<String, Entry>, bool)>,
@@ -74,7 +76,8 @@ impl FileIndex {
     pub fn open(store: &Store) -> Self {
         let place = store.root().join("index").join("files.json");
         let known = std::fs::read(&place).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
-        Self { place, trees: Mutex::default(), known: Mutex::new((known, false)) }
+        let root = std::fs::canonicalize(store.root()).unwrap_or_else(|_| store.root().to_owned());
+        Self { place, store: root, trees: Mutex::default(), known: Mutex::new((known, false)) }
     }
 
     /// Keeps what was learnt, if anything was.
@@ -158,7 +161,7 @@ impl FileIndex {
         }
         if arg.path.is_dir() {
             let mut files = Vec::new();
-            list(&arg.path, arg.media, &mut files)?;
+            list(&arg.path, arg.media, Some(&self.store), &mut files)?;
             files.sort();
             return self.tree(&arg.path, &files);
         }
@@ -187,14 +190,14 @@ fn matches(pattern: &Path) -> io::Result<(PathBuf, Vec<PathBuf>)> {
     let glob = globset::GlobBuilder::new(&text).literal_separator(true).build().map_err(io::Error::other)?;
     let matcher = glob.compile_matcher();
     let mut files = Vec::new();
-    list(&folder, false, &mut files)?;
+    list(&folder, false, None, &mut files)?;
     files.retain(|f| matcher.is_match(f));
     files.sort();
     Ok((folder, files))
 }
 
-/// Lists the files below a folder. Hidden ones are left out, and what this tool has published there.
-fn list(folder: &Path, media: bool, out: &mut Vec<PathBuf>) -> io::Result<()> {
+/// Lists the files below a folder. Hidden ones are left out, what this tool has published there, and the folder `but`.
+fn list(folder: &Path, media: bool, but: Option<&Path>, out: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
@@ -206,8 +209,9 @@ fn list(folder: &Path, media: bool, out: &mut Vec<PathBuf>) -> io::Result<()> {
         let kind = std::fs::metadata(&path)?;
         if kind.is_dir() {
             let published = super::publish::sidecar(&path).exists() || (media && name.ends_with(".media"));
-            if !published {
-                list(&path, media, out)?;
+            let left_out = but.is_some_and(|but| std::fs::canonicalize(&path).is_ok_and(|path| path == but));
+            if !published && !left_out {
+                list(&path, media, but, out)?;
             }
         } else if kind.is_file() {
             let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
