@@ -103,5 +103,6 @@ pub(super) fn store() -> Result<(Store, FileIndex), Exit> {
 /// Returns all operators by name.
 pub(super) fn operators() -> BTreeMap<String, &'static Builtin> {
     let catalogue = ops::catalogue();
-    catalogue.operators.iter().map(|o| o.name.clone()).zip(ops::BUILTINS.iter().copied()).collect()
+    let named = catalogue.operators.iter().map(|o| o.name.clone()).zip(ops::BUILTINS.iter().copied());
+    named.chain(ops::INSERTED.iter().map(|(name, op)| ((*name).to_owned(), *op))).collect()
 }

@@ -14,6 +14,7 @@ pub mod inputs;
 pub mod key;
 pub mod lower;
 pub mod metric;
+mod own_op;
 pub mod params;
 pub mod quantity;
 pub mod render;

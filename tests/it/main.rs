@@ -31,4 +31,5 @@ mod trace;
 mod train;
 #[cfg(feature = "torch")]
 mod train_ops;
+mod user_op;
 mod workbench;
