@@ -2,10 +2,10 @@
 
 use super::Exit;
 use super::args::{CheckArgs, Format};
-use super::render;
+use super::{recipe, render};
 use crate::base::world::OsWorld;
 use crate::base::{Problems, Severity, SourceMap};
-use crate::{ops, semantics};
+use crate::{ops, plan, semantics};
 
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs) -> Exit {
@@ -20,7 +20,17 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
         let parsed = !loaded.clone().sorted().iter().any(|d| d.code.0.starts_with("E01"));
         problems.extend(loaded);
         if parsed {
-            problems.extend(semantics::check(&program, &catalogue, &settings).1);
+            let checked = semantics::check(&program, &catalogue, &settings).1;
+            let sound = !problems.has_errors() && !checked.has_errors();
+            problems.extend(checked);
+            if sound {
+                let options =
+                    plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: Vec::new() };
+                // What only evaluation would find, such as a param without a value, is for those who run it.
+                if let (Some(planned), _) = plan::evaluate(&program, &catalogue, &mut sources, &OsWorld, &options) {
+                    problems.extend(recipe::lints(&program, &planned, &sources, path));
+                }
+            }
         }
     }
     let problems = problems.sorted();

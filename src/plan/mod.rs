@@ -12,6 +12,7 @@ mod groups;
 pub mod hub;
 pub mod inputs;
 pub mod key;
+pub mod lints;
 pub mod lower;
 pub mod metric;
 mod own_op;

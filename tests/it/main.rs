@@ -17,6 +17,7 @@ mod embed;
 mod engine;
 mod eval;
 mod judge;
+mod lints;
 mod lock;
 #[cfg(feature = "torch")]
 mod numerics;
