@@ -97,6 +97,7 @@ codes! {
     W0307 "weights do not sum to 100 %"
     W0401 "`expect` that cannot fail"
     W0402 "option never used in this branch"
+    W0403 "field overridden by a later spread"
     W0501 "warm-up above 20 % of the steps"
     W0502 "interval never fires"
     W0503 "rows not divisible by batch"

@@ -42,7 +42,10 @@ impl<'a> Evaluator<'a> {
         let before = match &rows {
             Val::Artifact(a) if a.kind == "Dataset" => a.clone(),
             other => {
-                return Err(mismatch(span, format!("`{}` takes a dataset, this is {}", op.name.text, other.describe())));
+                return Err(mismatch(
+                    span,
+                    format!("`{}` takes a dataset, this is {}", op.name.text, other.describe()),
+                ));
             }
         };
         let projected = self.projected(&before, &reads, span)?;

@@ -361,8 +361,8 @@ impl<'a> Checker<'a> {
                         Type::Record(row) => {
                             bound.open |= row.tail.is_some();
                             for (field, ty) in row.fields {
-                                if taken.iter().any(|(n, _)| *n == field) {
-                                    continue; // written out in the call itself: that wins
+                                if let Some((_, first)) = taken.iter().find(|(n, _)| *n == field) {
+                                    self.overridden(&field, *first, *span);
                                 }
                                 let origin = self.field_origin(e, &field, cx).unwrap_or_else(|| e.clone());
                                 let at = origin.span;

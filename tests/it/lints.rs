@@ -76,6 +76,8 @@ const CASES: &[Case] = &[
     ("stage t = base |> train.sft(data: plain, batch: 10, validation: 1%, evaluate: 20steps) with { checkpoint: 20steps, log: 5steps }", &[]),
     ("stage t = base |> train.sft(data: plain |> filter.rule(where: .n > 3), batch: 512, epochs: 1) with { checkpoint: 3steps }", &["W0502 `checkpoint: 3steps` never fires: the training has 2 steps at most"]),
     ("stage t = base |> train.sft(data: data.concat(a: plain, b: raw), batch: 100, epochs: 1, warmup: 4steps)", &[]),
+    ("stage t = base |> train.sft(data: plain) with { checkpoint: 1h, timeout: 30m, stall: 2h }", &["W0502 `checkpoint` and `stall` are longer than `timeout`, 30 minutes|never reached"]),
+    ("stage t = base |> train.sft(data: plain) with { checkpoint: 10m, timeout: 30m, stall: 5m }\nstage a = plain |> filter.rule(where: .n > 2) with { stall: 20m, timeout: 10m }", &["W0502 `stall` is longer than `timeout`, 10 minutes"]),
     ("stage t = base |> train.sft(data: plain, batch: 2_000)", &["W0503 a batch of 2000 is more than the 1000 rows"]),
     ("stage t = base |> train.sft(data: plain, max_rows: 20rows, batch: 32)", &["W0503 a batch of 32 is more than the 20 rows"]),
     ("stage t = base |> train.sft(data: plain, epochs: 0)", &["W0519 `train.sft` takes no step"]),
@@ -135,6 +137,8 @@ const CASES: &[Case] = &[
     ("let e = eval.run(base, on: exam(path: \"e.jsonl\"))\nexpect e.value <= 100%\nexpect e >= 50%", &["W0401 `expect e.value <= 100%`"]),
     ("param few: Bool = true\nexpect few or plain.rows > 5rows", &[]),
     // ---- names
+    ("let a = { lr: 1e-5, batch: 8 }\nlet b = { lr: 3e-5, ..a }\nstage t = base |> train.sft(data: plain, batch: 16, ..b)", &["W0403 `lr` is set here|this one wins", "W0403 `batch` is set here"]),
+    ("let a = { lr: 1e-5, batch: 8 }\nlet b = { ..a, lr: 3e-5 }\nstage t = base |> train.sft(data: plain, ..b, batch: 16)", &[]),
     ("let n = 3\nstage a = plain |> filter.rule(where: n > 2)", &["W0202 `n` is the value of that name, not the column `.n`|this value"]),
     ("let few = 3\nstage a = plain |> filter.rule(where: .n > few)", &[]),
     ("fn f(d: Dataset[Plain]) -> Dataset[Plain] = d\nsecret k from env \"K\"\nop o(d: Dataset[{ id: Str, ..r }]) -> Dataset[{ ..r }] runs \"cat\"\noutput x = plain",

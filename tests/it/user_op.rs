@@ -302,6 +302,27 @@ fn the_environment_holds_nothing_by_accident_and_secrets_stay_out_of_keys() {
     }
 }
 
+#[test]
+fn a_crash_is_tried_again_and_an_imported_op_finds_its_files() {
+    let place =
+        place("import \"./lib/own.rb2\" as own\noutput out = rows |> own.mine(count: \"COUNT\") to \"out.jsonl\"", "");
+    let text = place.read("recipe.rb2").replace("COUNT", place.path("tries").to_str().unwrap());
+    // Imports stand before what they are used in, and nowhere else.
+    place.write("recipe.rb2", &text);
+    place.write("lib/own.rb2", "op mine(d: Dataset[{ text: Str, ..r }], count: Str) -> Dataset[{ text: Str, ..r }] runs \"python3 tools/first.py\" files [\"tools/**\"] deterministic\n");
+    place.write("lib/tools/first.py", &format!("import word\n{}", each("row['text'] = word.of(row, args['count'])")));
+    place.write("lib/tools/word.py", "import os, sys\ndef of(row, path):\n    if not os.path.exists(path):\n        open(path, 'w')\n        sys.exit('not yet')\n    return row['text'][::-1]\n");
+    let ran = place.run(&["-w", "retries=2", "-w", "at_most=1"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(ran.events.iter().filter(|e| e["event"] == "node_retried").count(), 1, "{}", ran.stderr);
+    assert!(place.read("out.jsonl").contains("owt eno"));
+    place.write("lib/tools/word.py", "def of(row, path):\n    return 'new'\n");
+    assert_eq!(place.done().executed(), ["out", "out/mine"]);
+    let trace = place.command(&["trace", "recipe.rb2", "--row", "b"]).output().unwrap();
+    let said = String::from_utf8_lossy(&trace.stdout).into_owned();
+    assert!(said.contains("out") && said.contains(".text \"three\" -> \"new\""), "{said}");
+}
+
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
     entries.flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p] }).collect()

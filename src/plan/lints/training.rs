@@ -16,6 +16,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     if node.op == "data.split" {
         split(facts, node, found);
     }
+    clocks(node, found);
     if !trains(node) {
         return;
     }
@@ -107,6 +108,25 @@ fn intervals(node: &Node, total: u64, found: &mut Problems) {
     let message = format!("{} never {fires}: the training has {total} steps at most", phrase::quoted(&names));
     let d = Diagnostic::new(W0502, at(node, first), message, so.join("; "));
     found.push(d.help(format!("use {}steps or less", (total / 5).max(1))));
+}
+
+/// Intervals of time that the node's own limit cuts off.
+fn clocks(node: &Node, found: &mut Problems) {
+    let seconds = |name: &str| node.with.get(name).and_then(|v| v["duration"].as_f64().or_else(|| v.as_f64()));
+    // One word for all nodes of a binding: the one that is called after it.
+    let Some(limit) = seconds("timeout").filter(|s| *s > 0.0 && !node.name.contains('/')) else { return };
+    let long = ["checkpoint", "stall"].into_iter().filter(|name| {
+        let in_steps = node.with.get(*name).is_some_and(|v| v.get("steps").is_some());
+        !in_steps && seconds(name).is_some_and(|s| s > limit)
+    });
+    let long: Vec<&str> = long.collect();
+    if !long.is_empty() {
+        let is = if long.len() == 1 { "is" } else { "are" };
+        let minutes = phrase::count((limit / 60.0).round() as usize, "minute");
+        let message = format!("{} {is} longer than `timeout`, {minutes}", phrase::quoted(&long));
+        let d = Diagnostic::new(W0502, node.span, message, "never reached");
+        found.push(d.help("shorten them, or raise `timeout`; none of the three changes a result"));
+    }
 }
 
 fn kept_out(node: &Node, rows: u64) -> u64 {
