@@ -18,10 +18,11 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
         let (program, loaded) = semantics::load(&OsWorld, &catalogue, &mut sources, path);
         // Items that did not parse are missing from the tree: what others say of their names would only follow from that.
         let parsed = !loaded.clone().sorted().iter().any(|d| d.code.0.starts_with("E01"));
+        let sound = !loaded.has_errors();
         problems.extend(loaded);
         if parsed {
             let checked = semantics::check(&program, &catalogue, &settings).1;
-            let sound = !problems.has_errors() && !checked.has_errors();
+            let sound = sound && !checked.has_errors();
             problems.extend(checked);
             if sound {
                 let options =

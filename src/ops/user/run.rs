@@ -1,11 +1,13 @@
 //! `op.run`: a user's command over rows, several processes at once where rows do not know each other.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -34,6 +36,8 @@ pub static RUN: Builtin = Builtin {
     run: Some(run),
 };
 
+/// Between two words about progress.
+const BETWEEN: Duration = Duration::from_secs(1);
 /// How many lines of stderr stand in an error.
 const LAST_LINES: usize = 5;
 
@@ -124,6 +128,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             })
         };
         let running: Vec<_> = (0..shards.len()).map(work).collect();
+        tell_progress(shared, shards.len(), d.rows() as u64, &|| running.iter().all(|t| t.is_finished()));
         let died = || Err(OpError::new("E0612", "a thread of this operator died"));
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
     });
@@ -144,6 +149,30 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         out = out.select(&names)?;
     }
     Ok(Context::rows(out))
+}
+
+/// Counts answers while processes run; JSON lines alone can be counted from outside.
+fn tell_progress(cx: &Context, processes: usize, rows: u64, finished: &dyn Fn() -> bool) {
+    let mut counted = vec![(0_u64, 0_u64); processes];
+    let (mut wait, mut said) = (Duration::from_millis(2), Instant::now());
+    while !finished() {
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(Duration::from_millis(100));
+        if said.elapsed() < BETWEEN {
+            continue;
+        }
+        said = Instant::now();
+        for (at, (offset, lines)) in counted.iter_mut().enumerate() {
+            let mut fresh = Vec::new();
+            let read = File::open(cx.scratch.join(format!("out-{at}"))).and_then(|mut file| {
+                file.seek(SeekFrom::Start(*offset))?;
+                file.take(1 << 24).read_to_end(&mut fresh)
+            });
+            *offset += read.unwrap_or(0) as u64;
+            *lines += fresh.iter().filter(|&&b| b == b'\n').count() as u64;
+        }
+        cx.progress(counted.iter().map(|(_, lines)| lines).sum(), rows, "answers");
+    }
 }
 
 /// Cuts the rows into runs of nearly equal length, one for each process. The cut never shows in the result: rows keep their numbers, and answers their order.
