@@ -25,3 +25,11 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, name)| name)
 }
+
+/// Returns the text, cut to `limit` characters with an ellipsis.
+pub fn shortened(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit - 1).chain(['…']).collect()
+}

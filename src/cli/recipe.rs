@@ -1,17 +1,17 @@
 //! What every command that takes a recipe does first: load, check, evaluate, and open the store.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::RecipeArgs;
 use super::{Exit, render};
 use crate::base::{Problems, SourceMap, phrase, world};
 use crate::engine::files::FileIndex;
-use crate::engine::{Builtin, Store, journal};
+use crate::engine::{Builtin, Store, journal, lock};
 use crate::ops;
 use crate::plan::select::{self, Selection};
-use crate::plan::{self, Planned};
-use crate::semantics;
+use crate::plan::{self, PathArg, Planned};
+use crate::semantics::{self, Program};
 use crate::spec::Catalogue;
 
 /// A recipe, compiled.
@@ -53,7 +53,17 @@ fn evaluate(args: &RecipeArgs, catalogue: &Catalogue, sources: &mut SourceMap) -
         plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: choice.with.clone() };
     let (planned, more) = plan::evaluate(&program, catalogue, sources, &world, &options);
     problems.extend(more);
+    if let Some(planned) = &planned {
+        problems.extend(lints(&program, planned, sources, &args.recipe));
+    }
     (planned, problems)
+}
+
+/// Returns the warnings about a recipe's graph; the lock beside it tells how many rows its sources have.
+pub(super) fn lints(program: &Program, planned: &Planned, sources: &SourceMap, recipe: &Path) -> Problems {
+    let lock = lock::read(recipe).ok().flatten();
+    let known = |arg: &PathArg| lock.as_ref()?.rows(arg, recipe);
+    plan::lints::lint(program, &planned.graph, sources, &known)
 }
 
 impl Compiled {
@@ -103,5 +113,6 @@ pub(super) fn store() -> Result<(Store, FileIndex), Exit> {
 /// Returns all operators by name.
 pub(super) fn operators() -> BTreeMap<String, &'static Builtin> {
     let catalogue = ops::catalogue();
-    catalogue.operators.iter().map(|o| o.name.clone()).zip(ops::BUILTINS.iter().copied()).collect()
+    let named = catalogue.operators.iter().map(|o| o.name.clone()).zip(ops::BUILTINS.iter().copied());
+    named.chain(ops::INSERTED.iter().map(|(name, op)| ((*name).to_owned(), *op))).collect()
 }

@@ -178,6 +178,25 @@ pub fn is_there(arg: &PathArg) -> bool {
     arg.path.exists() || matches(&arg.path).is_ok_and(|(_, files)| !files.is_empty())
 }
 
+/// Returns the files that a path names: itself, those below a folder, or the matches of a pattern, sorted.
+///
+/// # Errors
+/// There is none, or a folder cannot be read.
+pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut files = Vec::new();
+    if path.is_dir() {
+        list(path, false, None, &mut files)?;
+        files.sort();
+    } else {
+        files = matches(path)?.1;
+    }
+    let none = || io::Error::new(io::ErrorKind::NotFound, format!("`{}` is not there", path.display()));
+    if files.is_empty() { Err(none()) } else { Ok(files) }
+}
+
 /// Returns the files that a pattern such as `shards/{000..127}.tar` or `*.parquet` matches, sorted, and the folder that
 /// they are below.
 fn matches(pattern: &Path) -> io::Result<(PathBuf, Vec<PathBuf>)> {

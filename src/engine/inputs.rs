@@ -30,12 +30,8 @@ pub fn absent(graph: &Graph, selection: &Selection) -> Vec<Absent> {
         if arg.media && gone.iter().any(|(_, other)| !other.media && other.path.starts_with(&arg.path)) {
             continue;
         }
-        let found = Absent {
-            what: describe(arg),
-            asked: format!("`{}` of `{}`", arg.arg, graph.node(id).op),
-            span: arg.span,
-            help: next_step(arg),
-        };
+        let found =
+            Absent { what: describe(arg), asked: asked(arg, &graph.node(id).op), span: arg.span, help: next_step(arg) };
         match out.iter_mut().find(|a| a.what == found.what) {
             Some(first) if found.span < first.span => *first = found,
             Some(_) => {}
@@ -44,6 +40,13 @@ pub fn absent(graph: &Graph, selection: &Selection) -> Vec<Absent> {
     }
     out.sort_by(|a, b| (a.span, &a.what).cmp(&(b.span, &b.what)));
     out
+}
+
+fn asked(arg: &PathArg, op: &str) -> String {
+    match arg.arg.starts_with("files/") {
+        true => "one of the files of an `op`".to_owned(),
+        false => format!("`{}` of `{op}`", arg.arg),
+    }
 }
 
 fn describe(arg: &PathArg) -> String {

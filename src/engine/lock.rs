@@ -262,6 +262,12 @@ impl Lock {
         self.media.len() + self.models.len() + self.sources.len()
     }
 
+    /// Returns how many rows a source had when it was pinned; nothing for one that is not pinned.
+    pub fn rows(&self, arg: &PathArg, recipe: &Path) -> Option<u64> {
+        let name = name_of(arg, recipe.parent().unwrap_or(Path::new(""))).ok()?;
+        self.sources.get(&name)?.rows
+    }
+
     fn table(&self, table: Table) -> &BTreeMap<String, Pin> {
         match table {
             Table::Media => &self.media,

@@ -1,6 +1,7 @@
-//! Runs graphs: store, keys, scheduler, and what an operator sees while it runs. No operator is known here by name.
+//! Runs graphs: store, keys, scheduler, and what an operator sees while it runs. No operator is known here by name but the one that runs a user's command.
 
 pub mod artifact;
+pub mod child;
 pub mod chronicle;
 pub mod context;
 pub mod dataset;

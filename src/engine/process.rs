@@ -30,6 +30,14 @@ pub struct Limits {
     pub stall: Option<Duration>,
 }
 
+impl Limits {
+    /// Reads the limits from the options of `with`.
+    pub fn of(with: &Json) -> Self {
+        let seconds = |name: &str| with[name].as_f64().filter(|s| *s > 0.0).map(Duration::from_secs_f64);
+        Self { timeout: seconds("timeout"), stall: seconds("stall") }
+    }
+}
+
 /// Two stages of being asked to stop.
 #[derive(Default, Debug)]
 pub struct Stop {
@@ -160,15 +168,15 @@ fn watch(
 }
 
 /// A process group that does not outlive its owner.
-struct Group(Mutex<Child>);
+pub(super) struct Group(pub(super) Mutex<Child>);
 
 impl Group {
-    fn try_wait(&self) -> std::io::Result<Option<ExitStatus>> {
+    pub(super) fn try_wait(&self) -> std::io::Result<Option<ExitStatus>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).try_wait()
     }
 
     #[allow(unsafe_code)]
-    fn signal(&self, signal: i32) {
+    pub(super) fn signal(&self, signal: i32) {
         let child = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Ok(id) = i32::try_from(child.id()) {
             // SAFETY: `kill` touches no memory; the group is that of a child that has not been waited for.

@@ -24,7 +24,7 @@ use super::{executor, process};
 use crate::base::OpError;
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId, key};
-use crate::spec::{Class, Pool};
+use crate::spec::{Class, Pool, user_op};
 
 /// Finds the engine binary, building it first where that is possible.
 pub type FindEngine<'a> = &'a (dyn Fn() -> Result<PathBuf, OpError> + Sync);
@@ -487,6 +487,11 @@ impl Job<'_> {
         if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
             args.insert("$history".into(), history.clone());
         }
+        let log = store.root().join("logs").join(format!("{}.log", self.identity.key.short()));
+        if let (user_op::RUN, Some(args)) = (self.node.op.as_str(), args.as_object_mut()) {
+            args.insert("$log".into(), json!(log));
+            args.insert("$gpus".into(), json!(self.gpus));
+        }
         let task = Task {
             op: self.node.op.clone(),
             args,
@@ -514,12 +519,7 @@ impl Job<'_> {
         };
         let made = if self.node.pool == Pool::Engine {
             let engine = (self.setup.engine)()?;
-            let log = store.root().join("logs").join(format!("{}.log", self.identity.key.short()));
-            let seconds = |name: &str| {
-                let limit = self.node.with.get(name).and_then(Json::as_f64);
-                limit.filter(|s| *s > 0.0).map(Duration::from_secs_f64)
-            };
-            let limits = Limits { timeout: seconds("timeout"), stall: seconds("stall") };
+            let limits = Limits::of(&task.with);
             process::execute(&engine, &task, &json!(secrets), &log, &emit, self.setup.stop, limits)?
         } else {
             executor::execute(builtin, &task, secrets, store, &emit, &self.setup.stop.soon)?

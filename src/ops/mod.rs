@@ -18,9 +18,10 @@ pub mod model;
 pub mod report;
 pub mod rows;
 pub mod train;
+pub mod user;
 
 use crate::engine::Builtin;
-use crate::spec::Catalogue;
+use crate::spec::{Catalogue, user_op};
 
 /// All built-in operators.
 pub static BUILTINS: &[&Builtin] = &[
@@ -115,6 +116,9 @@ pub static BUILTINS: &[&Builtin] = &[
     &report::page::PAGE,
     &report::card::CARD,
 ];
+
+/// Operators that no recipe calls by name: the language inserts them. Name and code.
+pub static INSERTED: &[(&str, &Builtin)] = &[(user_op::RUN, &user::run::RUN), (user_op::JOIN, &user::join::JOIN)];
 
 /// Returns the catalogue of all built-in operators.
 pub fn catalogue() -> Catalogue {

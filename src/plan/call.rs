@@ -73,10 +73,10 @@ impl<'a> Evaluator<'a> {
                         let given = self.arguments(args, piped, env)?;
                         self.inline(&Found { module, function }, given, span)
                     }
-                    ItemKind::Op(_) => Err(Box::new(
-                        Diagnostic::new(codes::E0204, callee.span, "operators of your own do not run yet", "here")
-                            .help("compose built-in operators in a `fn`"),
-                    )),
+                    ItemKind::Op(op) => {
+                        let given = self.arguments(args, piped, env)?;
+                        self.own_op(op, module, given, span)
+                    }
                     _ => Err(mismatch(callee.span, format!("`{name}` cannot be called"))),
                 },
                 Some(_) => Err(mismatch(callee.span, format!("`{name}` is a module; call one of its operators"))),
@@ -99,6 +99,7 @@ impl<'a> Evaluator<'a> {
                             return match self.target(id, &name.text) {
                                 Some(Target::Item(module, item)) => match &item.kind {
                                     ItemKind::Fn(function) => self.inline(&Found { module, function }, given, span),
+                                    ItemKind::Op(op) => self.own_op(op, module, given, span),
                                     _ => Err(mismatch(name.span, format!("`{}` cannot be called", name.text))),
                                 },
                                 _ => Err(self.no_member(module, name)),
@@ -444,7 +445,7 @@ impl<'a> Evaluator<'a> {
         Ok((out, seed))
     }
 
-    fn recipe_seed(&mut self) -> Eval<Option<Val>> {
+    pub(super) fn recipe_seed(&mut self) -> Eval<Option<Val>> {
         let items = &self.program.modules[0].file.items;
         let seed = items.iter().find_map(|item| match &item.kind {
             ItemKind::Param { name, .. } if name.text == "seed" => Some(name.span),
@@ -512,8 +513,9 @@ impl<'a> Evaluator<'a> {
             fields: fields.iter().map(|(n, _)| n.clone()).collect(),
             seed,
             ordinal: 0,
-            with: self.options_for(op),
+            with: self.accepted_options(op.spec.with),
             span,
+            places: args.iter().filter(|b| !b.is_default).map(|b| (b.name.clone(), b.span)).collect(),
             folder: self.folder(env.module),
             paths,
             stage: false,
@@ -536,7 +538,7 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    fn node_name(&self, op: &str) -> String {
+    pub(super) fn node_name(&self, op: &str) -> String {
         match self.frames.last() {
             Some(frame) => {
                 let inside: String = frame.inside.iter().map(|f| format!("{f}/")).collect();
@@ -544,19 +546,6 @@ impl<'a> Evaluator<'a> {
             }
             None => op.to_owned(),
         }
-    }
-
-    /// The options that reach an operator: `-w` before the profile before the binding.
-    fn options_for(&self, op: &Operator) -> Map<String, Json> {
-        let accepts = |name: &str| prelude::WITH_COMMON.contains(&name) || op.spec.with.contains(&name);
-        let binding = self.frames.last().map(|f| &f.with);
-        let mut out = Map::new();
-        for (k, v) in binding.into_iter().flatten().chain(&self.forced_with) {
-            if accepts(k) {
-                out.insert(k.clone(), v.clone());
-            }
-        }
-        out
     }
 
     fn no_member(&self, module: &str, name: &Name) -> Box<Diagnostic> {
@@ -618,7 +607,7 @@ fn value_operator(op: &Operator, args: Vec<Bound>) -> Eval<Val> {
     }
 }
 
-fn missing(callee: &str, p: &ParamDecl, span: Span) -> Box<Diagnostic> {
+pub(super) fn missing(callee: &str, p: &ParamDecl, span: Span) -> Box<Diagnostic> {
     let message = format!("`{callee}` needs `{}`", p.name.text);
     let d = Diagnostic::new(codes::E0211, span, message, format!("`{}:` is missing", p.name.text));
     Box::new(match &p.doc {
@@ -628,7 +617,7 @@ fn missing(callee: &str, p: &ParamDecl, span: Span) -> Box<Diagnostic> {
 }
 
 /// An Int is taken where a Float is asked for.
-fn widen(val: Val, ty: &TypeExpr) -> Val {
+pub(super) fn widen(val: Val, ty: &TypeExpr) -> Val {
     match (&val, &ty.kind) {
         (Val::Value(Value::Int(i)), TypeExprKind::Named { name, .. }) if name.text == "Float" => {
             Val::Value(Value::Float(*i as f64))

@@ -249,7 +249,7 @@ impl<'a> Evaluator<'a> {
             .map(|(i, a)| Input { slot: format!("of[{i}]"), node: a.node, field: a.field.clone() })
             .collect();
         let node = Node {
-            name: format!("{word} {}", shorten(&text, 60)),
+            name: format!("{word} {}", phrase::shortened(&text, 60)),
             op: word.into(),
             version: 1,
             class: Class::Deterministic,
@@ -262,6 +262,7 @@ impl<'a> Evaluator<'a> {
             ordinal: 0,
             with: Map::new(),
             span: cond.span,
+            places: Vec::new(),
             folder: PathBuf::new(),
             paths: Vec::new(),
             stage: false,
@@ -784,13 +785,6 @@ pub(super) fn clean(path: &Path) -> PathBuf {
         }
     }
     out
-}
-
-fn shorten(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
-    }
-    text.chars().take(limit - 1).chain(['…']).collect()
 }
 
 /// A function with the module it stands in.

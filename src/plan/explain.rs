@@ -38,6 +38,14 @@ pub fn sentence(change: &Change) -> String {
     };
     match change.field.split_once('.') {
         Some(("input", slot)) => format!("reads other bytes from `{slot}`"),
+        Some(("file", arg)) if arg.starts_with("files/") => {
+            let verb = match (&change.was, &change.is) {
+                (None, _) => "is new",
+                (_, None) => "is no longer read",
+                _ => "changed",
+            };
+            format!("the operator's file `{}` {verb}", arg.trim_start_matches("files/"))
+        }
         Some(("file", arg)) => format!("the files of `{arg}` changed"),
         Some(("arg", name)) if change.was.is_none() => format!("arg `{name}` is new: {}", show(&change.is)),
         Some(("arg", name)) => format!("arg `{name}` changed: {} → {}", show(&change.was), show(&change.is)),

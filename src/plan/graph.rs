@@ -44,6 +44,8 @@ pub struct Node {
     pub with: Map<String, Json>,
     /// The call in the source.
     pub span: Span,
+    /// Where each argument stands that the call gives, by parameter; a spread one where it is spread.
+    pub places: Vec<(String, Span)>,
     /// The folder that relative paths in the arguments start from.
     pub folder: PathBuf,
     /// Files and folders that a source reads.
@@ -58,6 +60,13 @@ pub struct Node {
     pub gate: Option<Gate>,
     /// Secrets that it uses, by name.
     pub secrets: Vec<String>,
+}
+
+impl Node {
+    /// Returns where an argument stands, if the call gives it.
+    pub fn place(&self, parameter: &str) -> Option<Span> {
+        self.places.iter().find(|(name, _)| name == parameter).map(|(_, span)| *span)
+    }
 }
 
 /// One input of a node.

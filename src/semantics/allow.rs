@@ -58,8 +58,8 @@ fn covers(outer: crate::base::Span, inner: crate::base::Span) -> bool {
 fn stage_of(code: &str) -> Stage {
     match code.to_ascii_uppercase().as_str() {
         "W0101" | "W0102" => Stage::Parse,
-        "W0301" | "W0302" | "W0303" | "W0401" | "W0402" => Stage::Plan,
-        c if c.starts_with("W05") || c.starts_with('P') => Stage::Plan,
+        "W0403" => Stage::Check,
+        c if c.starts_with("W03") || c.starts_with("W04") || c.starts_with("W05") || c.starts_with('P') => Stage::Plan,
         _ => Stage::Check,
     }
 }

@@ -9,8 +9,8 @@ use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0201, E0202, E0204, E0208, E0210, E0211, E0212, E0218};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::catalogue::Operator;
-use crate::spec::{Class, Effect, Row, Type, foreign, prelude};
-use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr};
+use crate::spec::{Class, Effect, Row, Type, foreign, prelude, user_op};
+use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, UserOp};
 
 /// What a call calls.
 pub(super) struct Sig<'a> {
@@ -27,7 +27,7 @@ pub(super) struct Sig<'a> {
 pub(super) enum Kind<'a> {
     Operator(&'a Operator),
     Fn(usize, &'a Function),
-    UserOp,
+    UserOp(&'a UserOp),
     Prelude,
 }
 
@@ -54,6 +54,8 @@ pub(super) struct Bound<'e> {
     pub(super) rest: Vec<(&'e str, Span, Given<'e>)>,
     filter: Option<Given<'e>>,
     seed: Option<Given<'e>>,
+    /// What happens to single bad rows of a user's operator.
+    bad: Option<Given<'e>>,
     /// Something of unknown type was spread: nothing is missing for sure.
     pub(super) open: bool,
 }
@@ -174,7 +176,7 @@ impl<'a> Checker<'a> {
                 params: &op.params,
                 result: &op.result,
                 home: Home::Module(module),
-                kind: Kind::UserOp,
+                kind: Kind::UserOp(op),
                 decl: Some(op.name.span),
             }),
             _ => {
@@ -251,7 +253,12 @@ impl<'a> Checker<'a> {
             self.give_at(given, &Type::RowFn(Box::new(Type::Bool)), &site, &rows);
         }
         if let Some(given) = &bound.seed {
-            self.give_at(given, &Type::Int, &Site { what: format!("`seed` of `{}`", sig.name), ..site }, &plain);
+            let site = Site { what: format!("`seed` of `{}`", sig.name), ..site.clone() };
+            self.give_at(given, &Type::Int, &site, &plain);
+        }
+        if let Some(given) = &bound.bad {
+            let words = ["fail", "skip", "quarantine"].map(str::to_owned).to_vec();
+            self.give_at(given, &Type::Enum(words), &Site { what: format!("`bad` of `{}`", sig.name), ..site }, &plain);
         }
         self.missing_arguments(sig, &types, &bound, callee);
         self.default_columns(sig, &types, &bound, &rows, callee);
@@ -263,7 +270,7 @@ impl<'a> Checker<'a> {
                 Type::Dataset(row) => Type::Dataset(Row { tail: None, ..row }),
                 other => other,
             },
-            Kind::Fn(..) | Kind::UserOp | Kind::Prelude => result,
+            Kind::Fn(..) | Kind::UserOp(_) | Kind::Prelude => result,
         };
         self.solver.resolve(&result)
     }
@@ -354,8 +361,8 @@ impl<'a> Checker<'a> {
                         Type::Record(row) => {
                             bound.open |= row.tail.is_some();
                             for (field, ty) in row.fields {
-                                if taken.iter().any(|(n, _)| *n == field) {
-                                    continue; // written out in the call itself: that wins
+                                if let Some((_, first)) = taken.iter().find(|(n, _)| *n == field) {
+                                    self.overridden(&field, *first, *span);
                                 }
                                 let origin = self.field_origin(e, &field, cx).unwrap_or_else(|| e.clone());
                                 let at = origin.span;
@@ -395,6 +402,7 @@ impl<'a> Checker<'a> {
             }
             Slot::Where => bound.filter = Some(given),
             Slot::Seed => bound.seed = Some(given),
+            Slot::Bad => bound.bad = Some(given),
             Slot::Rest => bound.rest.push((&name.text, name.span, given)),
             Slot::None => {
                 self.unknown_option(sig, &name.text, name.span, None);
@@ -418,6 +426,7 @@ impl<'a> Checker<'a> {
             Slot::Param(i) => bound.slots[i] = Some(given),
             Slot::Where => bound.filter = Some(given),
             Slot::Seed => bound.seed = Some(given),
+            Slot::Bad => bound.bad = Some(given),
             // Names that are not written in the call are no names of its result.
             Slot::Rest | Slot::None => self.unknown_option(sig, field, at, Some(spread)),
         }
@@ -427,26 +436,28 @@ impl<'a> Checker<'a> {
         if let Some(i) = sig.params.iter().position(|p| !p.rest && p.name.text == name) {
             return Slot::Param(i);
         }
-        if let Kind::Operator(op) = &sig.kind {
-            if name == "where" && op.spec.takes_where {
-                return Slot::Where;
-            }
-            if name == "seed" && op.spec.class == Class::Sampled {
-                return Slot::Seed;
-            }
+        match &sig.kind {
+            Kind::Operator(op) if name == "where" && op.spec.takes_where => return Slot::Where,
+            Kind::Operator(op) if name == "seed" && op.spec.class == Class::Sampled => return Slot::Seed,
+            Kind::UserOp(op) if name == "seed" && self.own_seed(op) => return Slot::Seed,
+            Kind::UserOp(op) if name == "bad" && self.own_bad(op) => return Slot::Bad,
+            _ => {}
         }
         if sig.params.iter().any(|p| p.rest) { Slot::Rest } else { Slot::None }
     }
 
     fn options_of<'s>(&self, sig: &'s Sig) -> Vec<&'s str> {
         let mut names: Vec<&str> = sig.params.iter().filter(|p| !p.rest).map(|p| p.name.text.as_str()).collect();
-        if let Kind::Operator(op) = &sig.kind {
-            if op.spec.takes_where {
-                names.push("where");
+        match &sig.kind {
+            Kind::Operator(op) => {
+                names.extend(op.spec.takes_where.then_some("where"));
+                names.extend((op.spec.class == Class::Sampled).then_some("seed"));
             }
-            if op.spec.class == Class::Sampled {
-                names.push("seed");
+            Kind::UserOp(op) => {
+                names.extend(self.own_bad(op).then_some("bad"));
+                names.extend(self.own_seed(op).then_some("seed"));
             }
+            Kind::Fn(..) | Kind::Prelude => {}
         }
         names
     }
@@ -608,7 +619,12 @@ impl<'a> Checker<'a> {
                 }
                 if op.spec.effect == Effect::Value { Accepted::default() } else { Accepted::of(op.spec.with) }
             }
-            Kind::UserOp => Accepted::of(&["gpus", "at_most", "workers"]),
+            Kind::UserOp(op) => {
+                if self.own_seed(op) && !seeded && !open {
+                    self.need_seed(&sig.name, callee);
+                }
+                Accepted::of(user_op::WITH)
+            }
             Kind::Fn(module, function) => match self.bodies.get(&(*module, function.name.text.clone())) {
                 Some(Progress::Open) => {
                     self.report(
@@ -648,6 +664,7 @@ enum Slot {
     Param(usize),
     Where,
     Seed,
+    Bad,
     Rest,
     None,
 }

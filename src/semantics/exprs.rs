@@ -4,7 +4,9 @@ use super::check::{Checker, Cx, Progress, Site};
 use super::infer::Misfit;
 use super::modules::ImportTarget;
 use super::written::{Home, Position, Vars};
-use crate::base::codes::{E0107, E0120, E0201, E0202, E0204, E0207, E0211, E0304, E0306, E0307, E0601, E0602};
+use crate::base::codes::{
+    E0107, E0120, E0201, E0202, E0204, E0207, E0211, E0304, E0306, E0307, E0601, E0602, W0202, W0403,
+};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Row, Type, units};
 use crate::syntax::ast::{Binding, Expr, ExprKind, ItemKind, Name, RecordField};
@@ -272,6 +274,9 @@ impl Checker<'_> {
                     match self.solver.resolve(&ty) {
                         Type::Record(more) => {
                             for (name, ty) in more.fields {
+                                if let Some(first) = seen.iter().find(|n| n.text == name) {
+                                    self.overridden(&name, first.span, *span);
+                                }
                                 set(&mut row, &name, ty);
                             }
                             row.tail = row.tail.or(more.tail);
@@ -287,6 +292,15 @@ impl Checker<'_> {
             set(&mut row, &name.text, ty);
         }
         if unknown { Type::Error } else { Type::Record(row) }
+    }
+
+    /// A field that is written out before a spread that has it too.
+    pub(super) fn overridden(&mut self, name: &str, field: Span, spread: Span) {
+        self.report(
+            Diagnostic::new(W0403, field, format!("`{name}` is set here and again by a later spread"), "never used")
+                .also(spread, "this one wins")
+                .help(format!("write the spread first, and `{name}` after it")),
+        );
     }
 
     pub(super) fn no_record(&mut self, span: Span, ty: &Type) {
@@ -336,6 +350,9 @@ impl Checker<'_> {
                 self.function_as_value(name, item, span);
                 return Type::Error;
             }
+            if cx.row.as_ref().is_some_and(|r| self.solver.row(r).get(name).is_some()) {
+                self.hides_column(name, span, cx);
+            }
             return self.global(cx.module, name, span);
         }
         if let Some(target) = names.imports.get(name).copied() {
@@ -356,6 +373,20 @@ impl Checker<'_> {
         }
         self.unknown_name(name, span, false, cx);
         Type::Error
+    }
+
+    /// A bare name where the current row has a column of that name.
+    fn hides_column(&mut self, name: &str, span: Span, cx: &Cx) {
+        let mut d = Diagnostic::new(
+            W0202,
+            span,
+            format!("`{name}` is the value of that name, not the column `.{name}`"),
+            "the same for every row",
+        );
+        if let Some(place) = self.names[cx.module].places.get(name) {
+            d = d.also(*place, "this value");
+        }
+        self.report(d.help(format!("write `.{name}` for the column, or rename the value")));
     }
 
     fn function_as_value(&mut self, name: &str, item: &ItemKind, span: Span) {

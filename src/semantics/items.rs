@@ -10,23 +10,8 @@ use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Dim, Row, Type, units};
 use crate::syntax::BUILTIN_SOURCE;
 use crate::syntax::ast::{
-    Binding, Expr, ExprKind, Function, ItemKind, Name, RecordField, TypeArg, TypeExpr, TypeExprKind, UnaryOp, UserOp,
-    With,
+    Binding, Expr, ExprKind, Function, ItemKind, Name, RecordField, TypeArg, TypeExpr, TypeExprKind, UnaryOp, With,
 };
-
-/// Words after `runs "…"`.
-const OP_WORDS: &[&str] = &[
-    "deterministic",
-    "numeric",
-    "sampled",
-    "external",
-    "row_subset",
-    "row_map",
-    "row_expand",
-    "reduce",
-    "train",
-    "score",
-];
 
 impl<'a> Checker<'a> {
     /// Checks the body of a function, once; returns what it accepts in `with`.
@@ -155,31 +140,6 @@ impl<'a> Checker<'a> {
                     .help("leave the row variable out of the result type, or keep the columns in the body"),
                 );
             }
-        }
-    }
-
-    pub(super) fn user_op(&mut self, module: usize, op: &UserOp) {
-        let mut vars = Vars::new(Home::Module(module), true);
-        let names: Vec<&Name> = op.params.iter().map(|p| &p.name).collect();
-        self.local_names(module, &names);
-        for param in &op.params {
-            let ty = self.written(&param.ty, &mut vars, Position::Param);
-            if let Some(default) = &param.default {
-                let site = Site::new(format!("`{}` of `{}`", param.name.text, op.name.text), None);
-                self.expect(default, &ty, &Cx::of(module), &site);
-            }
-        }
-        self.written(&op.result, &mut vars, Position::Result);
-        if let Some(files) = &op.files {
-            let want = Type::List(Box::new(Type::Str));
-            self.expect(files, &want, &Cx::of(module), &Site::new(format!("`files` of `{}`", op.name.text), None));
-        }
-        for word in op.words.iter().filter(|w| !OP_WORDS.contains(&w.text.as_str())) {
-            let d = Diagnostic::new(E0213, word.span, format!("`{}` is no class or effect", word.text), "unknown word");
-            self.report(match phrase::nearest(&word.text, OP_WORDS.iter().copied()) {
-                Some(near) => d.help(format!("did you mean `{near}`?")).fix(word.span, near),
-                None => d.help(format!("classes and effects are {}", phrase::quoted(OP_WORDS))),
-            });
         }
     }
 

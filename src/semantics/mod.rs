@@ -11,6 +11,8 @@ mod items;
 mod misfits;
 pub mod modules;
 mod names;
+mod op_files;
+mod own_op;
 mod rows;
 mod strings;
 mod sweeps;

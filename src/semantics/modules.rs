@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::allow;
+use super::{allow, op_files};
 use crate::base::codes::{E0205, E0206, E0209, E0501};
 use crate::base::{Diagnostic, Problems, SourceMap, Span, World, phrase};
 use crate::spec::Catalogue;
@@ -105,6 +105,9 @@ impl Loader<'_> {
         let source = self.sources.add(name, folder.as_deref(), text);
         let (file, problems) = crate::syntax::parse(source, text);
         self.problems.extend(allow::apply(&file, problems, allow::Stage::Parse));
+        if let Some(folder) = &folder {
+            self.problems.extend(op_files::absent(self.world, folder, &file));
+        }
         let id = self.modules.len();
         let imports: Vec<(usize, Import, Span)> = file
             .items

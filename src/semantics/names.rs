@@ -189,6 +189,11 @@ impl<'a> Checker<'a> {
             let (name, what, help) = match &item.kind {
                 ItemKind::Let(b) => (&b.name, "value", "delete it, or use it in an `output` or `expect`"),
                 ItemKind::Param { name, .. } => (name, "param", "delete it, or use it"),
+                ItemKind::Fn(f) => (&f.name, "function", "delete it, or call it"),
+                ItemKind::Op(op) => (&op.name, "operator", "delete it, or call it"),
+                ItemKind::Secret { name, .. } => {
+                    (name, "secret", "delete it, or pass it to a parameter of type Secret")
+                }
                 _ => continue,
             };
             if !self.used.contains(&(0, name.text.clone())) && !name.text.starts_with('_') {

@@ -8,6 +8,7 @@ pub mod prelude;
 pub mod rowexpr;
 pub mod types;
 pub mod units;
+pub mod user_op;
 pub mod value;
 
 pub use catalogue::Catalogue;

@@ -18,9 +18,11 @@ mod engine;
 mod eval;
 mod judge;
 mod knn;
+mod lints;
 mod lock;
 #[cfg(feature = "torch")]
 mod numerics;
+mod pages;
 mod report;
 mod scores;
 mod semantics;
@@ -32,4 +34,5 @@ mod trace;
 mod train;
 #[cfg(feature = "torch")]
 mod train_ops;
+mod user_op;
 mod workbench;

@@ -1,0 +1,7 @@
+//! A user's own `op`: its command, run over rows.
+
+mod answers;
+pub mod join;
+mod place;
+mod rows_out;
+pub mod run;

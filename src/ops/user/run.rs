@@ -1,0 +1,297 @@
+//! `op.run`: a user's command over rows, several processes at once where rows do not know each other.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use super::answers::{self, Answered, GivenUp};
+use super::{place, rows_out};
+use crate::base::OpError;
+use crate::data::load::Bad;
+use crate::data::schema::Columns;
+use crate::data::table::Table;
+use crate::engine::child::{self, End};
+use crate::engine::context::{Fate, QUARANTINED};
+use crate::engine::process::Limits;
+use crate::engine::{Builtin, Context, Outputs};
+use crate::spec::{Class, OpSpec, user_op};
+
+/// The operator.
+pub static RUN: Builtin = Builtin {
+    spec: OpSpec {
+        signature: "",
+        class: Class::External,
+        version: user_op::VERSION,
+        with: user_op::WITH,
+        ..OpSpec::BASE
+    },
+    run: Some(run),
+};
+
+/// Between two words about progress.
+const BETWEEN: Duration = Duration::from_secs(1);
+/// How many lines of stderr stand in an error.
+const LAST_LINES: usize = 5;
+
+/// The arguments, as the plan writes them.
+#[derive(Deserialize)]
+pub(super) struct Args {
+    /// Its words.
+    pub command: Vec<String>,
+    /// Names of files, folders and patterns beside the recipe.
+    pub files: Vec<String>,
+    /// The lock of its environment.
+    pub env: Option<String>,
+    reads: Columns,
+    /// The columns that it promises.
+    pub gives: Columns,
+    /// What it does to rows.
+    pub effect: Effect,
+    /// How rows pass.
+    pub format: Format,
+    /// What else the call gave it.
+    pub args: Map<String, Json>,
+    bad: Bad,
+    /// Other columns are joined by `__row` afterwards.
+    joined: bool,
+    /// It draws at random.
+    pub seeded: bool,
+    #[serde(rename = "$log")]
+    log: Option<PathBuf>,
+    /// The GPUs that it may use, by the names that CUDA knows them by.
+    #[serde(rename = "$gpus", default)]
+    pub gpus: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Effect {
+    RowMap,
+    RowSubset,
+    RowExpand,
+    Reduce,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Format {
+    Jsonl,
+    Arrow,
+}
+
+impl Format {
+    /// As the process reads it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Format::Jsonl => "jsonl",
+            Format::Arrow => "arrow",
+        }
+    }
+}
+
+impl Args {
+    /// All rows go to one process.
+    pub(super) fn whole(&self) -> bool {
+        self.effect == Effect::Reduce
+    }
+}
+
+/// What one process made.
+struct Made {
+    table: Table,
+    given_up: GivenUp,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    let d = cx.table("d")?;
+    let shards = shards(cx, &args, d.rows());
+    let abort = AtomicBool::new(false);
+    let ended: Vec<Result<Made, OpError>> = std::thread::scope(|scope| {
+        let shared: &Context = cx;
+        let work = |at: usize| {
+            let (args, d, shards, abort) = (&args, &d, &shards, &abort);
+            scope.spawn(move || {
+                let made = process(shared, args, d, at, shards, abort);
+                if made.is_err() {
+                    abort.store(true, Ordering::Relaxed);
+                }
+                made
+            })
+        };
+        let running: Vec<_> = (0..shards.len()).map(work).collect();
+        tell_progress(shared, shards.len(), d.rows() as u64, &|| running.iter().all(|t| t.is_finished()));
+        let died = || Err(OpError::new("E0612", "a thread of this operator died"));
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
+    });
+    keep_log(cx, &args, shards.len())?;
+    // What was stopped because another process failed says nothing of its own.
+    if let Some(e) = ended.iter().filter_map(|r| r.as_ref().err()).min_by_key(|e| e.class == "preempted") {
+        return Err(OpError { code: e.code, class: e.class, message: e.message.clone(), help: e.help.clone() });
+    }
+    let made: Vec<Made> = ended.into_iter().collect::<Result<_, _>>()?;
+    let given_up: GivenUp = made.iter().flat_map(|m| m.given_up.clone()).collect();
+    judge(cx, &args, &d, &given_up)?;
+    let tables: Vec<Table> = made.into_iter().map(|m| m.table).collect();
+    let mut out = Table::concat(&tables)?;
+    cx.counts.insert("read".into(), d.rows() as u64);
+    cx.counts.insert("kept".into(), out.rows() as u64);
+    if !args.joined && !args.whole() {
+        let names: Vec<String> = args.gives.columns.iter().map(|c| c.name.clone()).collect();
+        out = out.select(&names)?;
+    }
+    Ok(Context::rows(out))
+}
+
+/// Counts answers while processes run; JSON lines alone can be counted from outside.
+fn tell_progress(cx: &Context, processes: usize, rows: u64, finished: &dyn Fn() -> bool) {
+    let mut counted = vec![(0_u64, 0_u64); processes];
+    let (mut wait, mut said) = (Duration::from_millis(2), Instant::now());
+    while !finished() {
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(Duration::from_millis(100));
+        if said.elapsed() < BETWEEN {
+            continue;
+        }
+        said = Instant::now();
+        for (at, (offset, lines)) in counted.iter_mut().enumerate() {
+            let mut fresh = Vec::new();
+            let read = File::open(cx.scratch.join(format!("out-{at}"))).and_then(|mut file| {
+                file.seek(SeekFrom::Start(*offset))?;
+                file.take(1 << 24).read_to_end(&mut fresh)
+            });
+            *offset += read.unwrap_or(0) as u64;
+            *lines += fresh.iter().filter(|&&b| b == b'\n').count() as u64;
+        }
+        cx.progress(counted.iter().map(|(_, lines)| lines).sum(), rows, "answers");
+    }
+}
+
+/// Cuts the rows into runs of nearly equal length, one for each process. The cut never shows in the result: rows keep their numbers, and answers their order.
+fn shards(cx: &Context, args: &Args, rows: usize) -> Vec<Range<usize>> {
+    let most = cx.with["at_most"].as_u64().map_or(cx.threads, |n| n as usize);
+    let count = if args.whole() { 1 } else { cx.threads.min(most).clamp(1, rows.max(1)) };
+    (0..count).map(|i| rows * i / count..rows * (i + 1) / count).collect()
+}
+
+fn process(
+    cx: &Context,
+    args: &Args,
+    d: &Table,
+    at: usize,
+    shards: &[Range<usize>],
+    abort: &AtomicBool,
+) -> Result<Made, OpError> {
+    let rows = shards[at].clone();
+    let file = |name: &str| cx.scratch.join(format!("{name}-{at}"));
+    let (input, output, errors) = (file("in"), file("out"), file("err"));
+    let types = args.reads.types()?;
+    let write = match args.format {
+        Format::Jsonl => rows_out::jsonl,
+        Format::Arrow => rows_out::arrow,
+    };
+    let pictures = write(d, &types, rows.clone(), !args.whole(), &input)?;
+    let place = place::folder(cx, args, &format!("op-{at}"), &pictures)?;
+    fs::write(&errors, "")?;
+    if rows.is_empty() && !args.whole() {
+        fs::write(&output, "")?;
+        let jsonl = Args { format: Format::Jsonl, ..cx.args()? };
+        let none = GivenUp::new();
+        let answered = Answered { table: d, rows, place: &place, output: &output, given_up: &none };
+        return Ok(Made { table: answers::read(&jsonl, &answered, cx.store)?, given_up: none });
+    }
+    let mut command = place::command(cx, args, &place, shards.len());
+    command.stdin(File::open(&input)?).stdout(File::create(&output)?).stderr(File::create(&errors)?);
+    let stop = [cx.cancelled, abort];
+    let ended = child::run(&mut command, &[&output, &errors], Limits::of(&cx.with), &stop);
+    let said = String::from_utf8_lossy(&fs::read(&errors)?).into_owned();
+    match ended {
+        Ok(End::Exited(status)) if status.success() => {}
+        Ok(End::Exited(status)) => return Err(crashed(args, status, &said)),
+        Ok(End::Stopped) => return Err(OpError::new("E0612", "stopped on request").class("preempted")),
+        Ok(End::Over(limit, seconds)) => {
+            let message =
+                format!("`{}` was stopped after {seconds} s: `{limit}` is over{}", args.command.join(" "), last(&said));
+            return Err(OpError::new("E0612", message)
+                .class("flaky")
+                .help(format!("raise `{limit}` in `with`, which never changes a key")));
+        }
+        Err(e) => return Err(not_started(args, &e)),
+    }
+    let given_up = answers::given_up(args, &said, &rows)?;
+    let answered = Answered { table: d, rows, place: &place, output: &output, given_up: &given_up };
+    Ok(Made { table: answers::read(args, &answered, cx.store)?, given_up })
+}
+
+fn crashed(args: &Args, status: ExitStatus, said: &str) -> OpError {
+    let command = args.command.join(" ");
+    let log = args.log.as_ref().map(|l| format!("all that it said lies in {}", l.display())).unwrap_or_default();
+    let (how, class) = match (status.signal(), status.code()) {
+        (Some(libc::SIGKILL), _) => ("was killed, most likely for memory".to_owned(), "oom"),
+        (Some(signal), _) => (format!("ended by signal {signal}"), "flaky"),
+        (None, code) => (format!("ended with exit code {}", code.unwrap_or(-1)), "flaky"),
+    };
+    OpError::new("E0612", format!("`{command}` {how}{}", last(said))).class(class).help(log)
+}
+
+fn not_started(args: &Args, e: &std::io::Error) -> OpError {
+    let program = &args.command[0];
+    let missing = e.kind() == std::io::ErrorKind::NotFound;
+    let help = match (missing, program.contains('/')) {
+        (true, true) => {
+            "name it in `files [...]`; a script also needs the program of its first line, as in `#!/usr/bin/env python3`"
+        }
+        (true, false) => "install it, or write `./` before a script of your own; programs are looked for in PATH",
+        (false, _) => "a script starts with a line such as `#!/usr/bin/env python3`, or is run as `python3 mine.py`",
+    };
+    let why = if missing { "there is no such program".to_owned() } else { e.to_string() };
+    OpError::new("E0612", format!("cannot start `{program}`: {why}")).help(help)
+}
+
+/// The last lines of stderr.
+fn last(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().filter(|l| !l.trim().is_empty()).collect();
+    match &lines[lines.len().saturating_sub(LAST_LINES)..] {
+        [] => String::new(),
+        lines => format!("; it said last:\n{}", lines.join("\n")),
+    }
+}
+
+/// What all processes said, one after the other.
+fn keep_log(cx: &Context, args: &Args, processes: usize) -> Result<(), OpError> {
+    let Some(log) = &args.log else { return Ok(()) };
+    let mut text = Vec::new();
+    for at in 0..processes {
+        text.extend(fs::read(cx.scratch.join(format!("err-{at}"))).unwrap_or_default());
+    }
+    fs::write(log, text)?;
+    Ok(())
+}
+
+/// Decides about the rows that were given up, as a loader does about bad ones.
+fn judge(cx: &mut Context, args: &Args, d: &Table, given_up: &GivenUp) -> Result<(), OpError> {
+    let Some((first, why)) = given_up.first_key_value() else { return Ok(()) };
+    let what = match args.bad {
+        Bad::Fail => {
+            let more =
+                if given_up.len() > 1 { format!(" (and {} more rows)", given_up.len() - 1) } else { String::new() };
+            let message = format!("`{}` gave up {}: {why}{more}", args.command.join(" "), d.place(*first));
+            return Err(OpError::new("E0610", message)
+                .help("mend the row, or call it with `bad: \"quarantine\"` to leave such rows out and list them"));
+        }
+        Bad::Skip => "dropped",
+        Bad::Quarantine => QUARANTINED,
+    };
+    cx.counts.insert(if args.bad == Bad::Skip { "skipped" } else { "quarantined" }.into(), given_up.len() as u64);
+    let fate = |(row, why): (&usize, &String)| Fate { row: d.name(*row), what: what.into(), why: why.clone() };
+    cx.fates.extend(given_up.iter().map(fate));
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Rows that are trained on and measured with.
+
+use std::collections::BTreeSet;
+
+use super::{Facts, trains};
+use crate::base::codes::{W0506, W0511};
+use crate::base::{Diagnostic, Problems};
+use crate::plan::graph::{Input, Node, NodeId};
+
+/// One result of a node.
+type Result = (NodeId, String);
+
+/// Looks at every evaluation of a trained model.
+pub(super) fn lint(facts: &Facts, found: &mut Problems) {
+    let graph = facts.graph;
+    let gated =
+        graph.dag.node_indices().any(|id| matches!(graph.node(id).op.as_str(), "data.disjoint" | "data.overlap"));
+    let mut ungated: Option<&Node> = None;
+    for id in graph.dag.node_indices() {
+        let node = graph.node(id);
+        let slot = match node.op.as_str() {
+            "eval.run" => "on",
+            "eval.preference" => "pairs",
+            "eval.loss" => "data",
+            _ => continue,
+        };
+        let (Some(model), Some(items)) = (input(node, "m"), input(node, slot)) else { continue };
+        let trainings: Vec<&Node> =
+            graph.ancestors([model.node]).into_iter().map(|id| graph.node(id)).filter(|n| trains(n)).collect();
+        if trainings.is_empty() {
+            continue;
+        }
+        let asked = reached(facts, items);
+        for training in &trainings {
+            let Some(rows) = input(training, "data").or_else(|| input(training, "pairs")) else { continue };
+            if let Some(same) = same(facts, &reached(facts, rows), &asked) {
+                let message = format!("`{}` measures with rows that `{}` trains on: {same}", node.op, training.name);
+                let d = Diagnostic::new(W0511, node.span, message, "measures what was learned by heart")
+                    .also(training.span, "trained on here")
+                    .help("hold rows out before training: `data.split(validation: 5%, apart: [.images])`");
+                found.push(d);
+            }
+        }
+        // Rows that the training holds out itself have no benchmark that could be in them.
+        if node.op == "eval.run" && ungated.is_none_or(|first| node.span < first.span) {
+            ungated = Some(node);
+        }
+    }
+    if let Some(node) = ungated.filter(|_| !gated) {
+        let message = "nothing checks that the questions are not among the training rows";
+        let d = Diagnostic::new(W0506, node.span, message, "a trained model is measured here");
+        found.push(
+            d.help("add `expect data.disjoint(rows, from: suite.items, on: [\"phash\", \"13gram\"], match: \"all\")`"),
+        );
+    }
+}
+
+fn input<'g>(node: &'g Node, slot: &str) -> Option<&'g Input> {
+    node.inputs.iter().find(|i| i.slot == slot)
+}
+
+/// The results that rows come through, back to where they are read or chosen: what lies behind a split or a filter may have gone either way.
+fn reached(facts: &Facts, from: &Input) -> BTreeSet<Result> {
+    let mut out = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        let fresh = out.insert((at.node, at.field.clone()));
+        let node = facts.graph.node(at.node);
+        if fresh
+            && !matches!(node.op.as_str(), "data.split" | "filter.rule" | "data.sample" | "data.top" | "data.quantile")
+        {
+            open.extend(
+                node.inputs
+                    .iter()
+                    .filter(|i| i.slot != "m" && i.slot != "by" && i.slot != "embed" && i.slot != "scenes"),
+            );
+        }
+    }
+    out
+}
+
+/// What two sets of results share: one of them, or a file that both read.
+fn same(facts: &Facts, a: &BTreeSet<Result>, b: &BTreeSet<Result>) -> Option<String> {
+    let graph = facts.graph;
+    if let Some((id, field)) = a.intersection(b).next() {
+        let name = &graph.node(*id).name;
+        return Some(if field.is_empty() { format!("`{name}`") } else { format!("`{name}.{field}`") });
+    }
+    let files = |set: &BTreeSet<Result>| -> BTreeSet<std::path::PathBuf> {
+        let paths = set.iter().flat_map(|(id, _)| &graph.node(*id).paths);
+        paths.filter(|p| !p.media && !p.model && !p.arg.starts_with("files/")).map(|p| p.path.clone()).collect()
+    };
+    let shared = files(a).intersection(&files(b)).next().cloned()?;
+    Some(format!("`{}`", shared.display()))
+}

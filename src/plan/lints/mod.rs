@@ -1,0 +1,85 @@
+//! Lints: what a graph says before anything runs, and what its author most likely did not mean. One file a topic.
+
+mod data;
+mod evaluation;
+mod gates;
+mod leaks;
+mod rows;
+mod training;
+mod unused;
+mod unusual;
+
+use super::graph::{Graph, Node, PathArg};
+use crate::base::{Diagnostic, Problems, SourceMap, Span};
+use crate::semantics::allow;
+use crate::semantics::modules::Program;
+use crate::syntax::ast::ItemKind;
+
+/// How many rows a file has, where somebody knows: the lock does, once it is written.
+pub type KnownRows<'a> = &'a dyn Fn(&PathArg) -> Option<u64>;
+
+/// What all lints look at.
+struct Facts<'a> {
+    graph: &'a Graph,
+    sources: &'a SourceMap,
+    known: KnownRows<'a>,
+}
+
+/// Returns the warnings about a graph, those that an `# allow` accepts left out.
+pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, known: KnownRows) -> Problems {
+    let facts = Facts { graph, sources, known };
+    let mut found = Problems::default();
+    for id in graph.dag.node_indices() {
+        let node = graph.node(id);
+        // What the standard library says is not the user's to mend.
+        if !from_user(program, node.span) {
+            continue;
+        }
+        training::lint(&facts, node, &mut found);
+        unusual::lint(node, &mut found);
+        unused::lint(node, &mut found);
+        evaluation::lint(node, &mut found);
+        data::lint(&facts, node, &mut found);
+        gates::lint(node, &mut found);
+    }
+    leaks::lint(&facts, &mut found);
+    // A branch that this profile does not take may be what a comment is about.
+    let several = program.modules[0].file.items.iter().any(|i| matches!(i.kind, ItemKind::Profile { .. }));
+    let mut rest = found.sorted();
+    let mut out = Problems::default();
+    for module in program.modules.iter().filter(|m| m.folder.is_some()) {
+        let (mine, others) = rest.into_iter().partition(|d: &Diagnostic| d.primary.span.source == module.file.source);
+        rest = others;
+        let mine: Vec<Diagnostic> = mine;
+        let mut list = Problems::default();
+        mine.into_iter().for_each(|d| list.push(d));
+        let kept = allow::apply(&module.file, list, allow::Stage::Plan).sorted();
+        let stale = |d: &Diagnostic| d.code == crate::base::codes::W0510 && (several || module.id != 0);
+        kept.into_iter().filter(|d| !stale(d)).for_each(|d| out.push(d));
+    }
+    out
+}
+
+fn from_user(program: &Program, span: Span) -> bool {
+    program.modules.iter().any(|m| m.folder.is_some() && m.file.source == span.source)
+}
+
+/// Where an argument stands, else the call.
+fn at(node: &Node, parameter: &str) -> Span {
+    node.place(parameter).unwrap_or(node.span)
+}
+
+/// A number of steps, given as such.
+fn steps(value: &serde_json::Value) -> Option<u64> {
+    value["steps"].as_u64().or_else(|| value.as_u64())
+}
+
+/// Says whether a node is a training.
+fn trains(node: &Node) -> bool {
+    matches!(node.op.as_str(), "train.sft" | "train.dpo")
+}
+
+/// Prints a share as percent.
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 1000.0).round() / 10.0)
+}
