@@ -18,6 +18,7 @@ mod engine;
 mod eval;
 mod judge;
 mod lock;
+mod lsp;
 #[cfg(feature = "torch")]
 mod numerics;
 mod report;

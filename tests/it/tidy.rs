@@ -66,6 +66,12 @@ fn check_line(name: &str, at: usize, line: &str, room: &str, broken: &mut Vec<St
         if rank(&target) > rank(room) {
             broken.push(format!("{name}:{at}: room `{room}` reaches up into `{target}`"));
         }
+        // It gets operators as a `Catalogue`, and only the command line serves an editor.
+        if room == "lsp" && target != "lsp" && rank(&target) > rank("plan")
+            || target == "lsp" && room != "lsp" && room != "cli"
+        {
+            broken.push(format!("{name}:{at}: room `{room}` has nothing to do with `{target}`"));
+        }
     }
     let prints = ["println!", "print!", "eprintln!", "eprint!", "dbg!"].iter().any(|p| line.contains(p));
     if prints && room != "cli" {
