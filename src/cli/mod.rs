@@ -121,7 +121,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Bundle(_) => not_there("bundle"),
         Command::Export(_) => not_there("export"),
         Command::Fmt(args) => fmt::run(args),
-        Command::Lsp => lsp::run(),
+        Command::Lsp(_) => lsp::run(),
         Command::Doc(args) => doc::run(args),
         Command::New(args) => new::run(args),
         Command::Completions(args) => completions::run(args),

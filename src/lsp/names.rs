@@ -70,17 +70,23 @@ pub struct Use {
     pub short: bool,
 }
 
-/// Returns the names of a module that stand for something, in the order of the text.
-pub fn resolve(program: &Program, catalogue: &Catalogue, module: usize) -> Vec<Use> {
+/// Returns the names of each module that stand for something, in the order of the text.
+pub fn resolve(program: &Program, catalogue: &Catalogue) -> Vec<Vec<Use>> {
     let scopes: Vec<Scope> = (0..program.modules.len()).map(|id| Scope::of(program, id)).collect();
-    let mut walker = Walker { program, catalogue, scopes: &scopes, module, locals: Vec::new(), out: Vec::new() };
-    let file = &program.modules[module].file;
-    for (at, item) in file.items.iter().enumerate() {
-        walker.item(at, &item.kind);
-    }
-    walker.out.sort_by_key(|u| (u.span, !u.declares));
-    walker.out.dedup_by_key(|u| u.span);
-    walker.out
+    let modules = program.modules.iter();
+    modules
+        .map(|module| {
+            let (module, file) = (module.id, &module.file);
+            let mut walker =
+                Walker { program, catalogue, scopes: &scopes, module, locals: Vec::new(), out: Vec::new() };
+            for (at, item) in file.items.iter().enumerate() {
+                walker.item(at, &item.kind);
+            }
+            walker.out.sort_by_key(|u| (u.span, !u.declares));
+            walker.out.dedup_by_key(|u| u.span);
+            walker.out
+        })
+        .collect()
 }
 
 /// The names that a file declares at its top; the first of two wins, as in the checker.

@@ -36,7 +36,7 @@ impl Snapshot {
         if semantics::parsed(&problems) {
             problems.extend(found);
         }
-        let uses = (0..program.modules.len()).map(|id| names::resolve(&program, catalogue, id)).collect();
+        let uses = names::resolve(&program, catalogue);
         Self { sources, program, checked, facts, problems: problems.sorted(), uses }
     }
 

@@ -111,6 +111,17 @@ fn problems_point_into_other_files_and_follow_unsaved_texts() {
     assert!(editor.problems("case.rb2").iter().any(|told| told.starts_with("2:14 E0210")));
 }
 
+#[test]
+fn files_that_appear_on_the_disk_are_seen() {
+    let mut editor = Editor::start(json!({}));
+    editor.open("case.rb2", "import \"./new.rb2\" as new\nexpect new.n == 1\n");
+    assert!(editor.problems("case.rb2")[0].starts_with("1:8 E0205"));
+    editor.write("new.rb2", "let n = 1\n");
+    let change = json!({ "uri": editor.uri("new.rb2"), "type": 1 });
+    editor.tell("workspace/didChangeWatchedFiles", json!({ "changes": [change] }));
+    assert_eq!(editor.problems("case.rb2"), Vec::<String>::new());
+}
+
 /// Edits by line and column, after characters that count differently in each encoding.
 #[test]
 fn places_count_as_the_editor_counts() {
@@ -550,7 +561,9 @@ fn the_protocol_is_kept() {
     assert_eq!(editor.ask("textDocument/hover", editor.at("case.rb2", &place)).expect_err("shut down")["code"], -32600);
     assert_eq!(editor.exit(), Some(0));
 
-    assert_eq!(Editor::start(json!({})).exit(), Some(1), "exit without shutdown");
+    let editor = Editor::start(json!({}));
+    assert_eq!(editor.rbpipe(&["lsp", "--stdio"]).status.code(), Some(1), "no editor at all");
+    assert_eq!(editor.exit(), Some(1), "exit without shutdown");
     assert_eq!(Editor::start(json!({})).hang_up(), Some(1), "the editor died");
 }
 

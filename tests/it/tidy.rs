@@ -21,7 +21,7 @@ const ROOMS: &[&str] = &[
     "cli",
 ];
 /// Rooms whose code must not end in a panic for want of a value.
-const NO_UNWRAP: &[&str] = &["base", "syntax", "spec", "semantics", "plan", "data", "engine"];
+const NO_UNWRAP: &[&str] = &["base", "syntax", "spec", "semantics", "plan", "data", "engine", "lsp"];
 /// Rooms in which the tensor library may be named.
 const TENSORS: &[&str] = &["model", "train", "verify", "ops"];
 const MOST_LINES: usize = 800;
