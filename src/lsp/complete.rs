@@ -123,12 +123,10 @@ impl<'a> Place<'a> {
                     return Some(self.callables(item));
                 }
                 let mut list = Vec::new();
-                if let Some((call, piped, bare)) = call_of(&path, inner) {
-                    if bare {
-                        list.extend(self.arguments(call));
-                        if piped || has_positional(call, inner) {
-                            return Some(list);
-                        }
+                if let Some((call, piped)) = argument_of(&path, inner) {
+                    list.extend(self.arguments(call));
+                    if piped || has_positional(call, inner) {
+                        return Some(list);
                     }
                 }
                 if let Some(want) = self.snapshot.facts.wanted(inner.span) {
@@ -504,18 +502,15 @@ fn steps(path: &[&Expr], inner: &Expr) -> bool {
     called && matches!(outer.get(1).map(|e| &e.kind), Some(ExprKind::Pipe { call, .. }) if call.span == outer[0].span)
 }
 
-/// Returns the call that `inner` is an argument of, whether something is piped into it, and whether the argument has no name.
-fn call_of<'a>(path: &[&'a Expr], inner: &Expr) -> Option<(&'a Expr, bool, bool)> {
+/// Returns the call that `inner` is an argument of, one without a name, and whether something is piped into it.
+fn argument_of<'a>(path: &[&'a Expr], inner: &Expr) -> Option<(&'a Expr, bool)> {
     let mut outer = path.iter().rev().skip(1);
     let call = *outer.next()?;
-    let ExprKind::Call { args, callee, .. } = &call.kind else { return None };
-    if callee.span == inner.span {
-        return None;
-    }
+    let ExprKind::Call { args, .. } = &call.kind else { return None };
     let bare = args.iter().any(|arg| matches!(arg, Arg::Positional(e) if e.span == inner.span));
     let piped =
         matches!(outer.next().map(|e| &e.kind), Some(ExprKind::Pipe { call: step, .. }) if step.span == call.span);
-    Some((call, piped, bare))
+    bare.then_some((call, piped))
 }
 
 fn has_positional(call: &Expr, inner: &Expr) -> bool {

@@ -15,9 +15,7 @@ impl Checker<'_> {
         let ty = self.infer_kind(e, cx);
         if let Some(facts) = &mut self.facts {
             facts.saw(e.span, &ty);
-            if let Some(row) = &cx.row {
-                facts.rows.insert(e.span, row.clone());
-            }
+            facts.saw_row(e, cx.row.as_ref());
         }
         ty
     }
@@ -102,9 +100,7 @@ impl Checker<'_> {
         let got = self.expect_kind(e, want, cx, site);
         if let Some(facts) = &mut self.facts {
             facts.wants.insert(e.span, want.clone());
-            if let Some(row) = &cx.row {
-                facts.rows.entry(e.span).or_insert_with(|| row.clone());
-            }
+            facts.saw_row(e, cx.row.as_ref());
             let ty = match &got {
                 Type::Field(inner) => inner,
                 other => other,

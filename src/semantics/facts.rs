@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::infer::Solver;
 use crate::base::Span;
 use crate::spec::{Row, Type};
+use crate::syntax::ast::{Expr, ExprKind};
 
 /// What checking saw at each place. Types are resolved when they are asked for.
 #[derive(Debug, Default)]
@@ -27,9 +28,16 @@ impl Facts {
         self.wants.get(&span).map(|ty| self.solver.resolve(ty))
     }
 
-    /// Returns the columns of the row that `.name` speaks of at an expression; none outside of row functions.
+    /// Returns the columns of the row that `.name` speaks of at a name or column; none outside of row functions.
     pub fn columns(&self, span: Span) -> Option<Row> {
         self.rows.get(&span).map(|row| self.solver.row(row))
+    }
+
+    /// Notes the row that an expression may speak of, where a name or column stands: there somebody may be typing.
+    pub(super) fn saw_row(&mut self, e: &Expr, row: Option<&Row>) {
+        if let (ExprKind::Ident(_) | ExprKind::Col(_), Some(row)) = (&e.kind, row) {
+            self.rows.entry(e.span).or_insert_with(|| row.clone());
+        }
     }
 
     pub(super) fn saw(&mut self, span: Span, ty: &Type) {
