@@ -6,7 +6,9 @@ use crate::ops;
 
 /// Runs the command. As the protocol asks, it ends with 1 when the editor leaves without saying `shutdown`.
 pub(super) fn run() -> Exit {
-    let library = recipe::cache_folder().join("library");
+    let folder = recipe::cache_folder().join("library");
+    // An editor may stand in another folder; without a current one the path is as good as it gets.
+    let library = std::path::absolute(&folder).unwrap_or(folder);
     let config = Config { catalogue: ops::catalogue(), library, version: env!("CARGO_PKG_VERSION") };
     match serve(config) {
         Ok(true) => Exit::Done,

@@ -46,9 +46,12 @@ pub fn repair(text: &str, cursor: usize) -> Option<Repaired> {
         let quote = text[token.start..].find('"').map_or(token.start, |at| token.start + at);
         let open = if text[quote..].starts_with("\"\"\"") { "\"\"\"" } else { "\"" };
         let body = quote + open.len();
+        if cursor < body {
+            return None; // between the quotes that open it
+        }
         let (from, to) = match text[body..cursor].rfind('{').map(|at| body + at + 1) {
             Some(brace) if text::word(text, cursor).0 == brace => (brace, cursor),
-            _ => (body.min(cursor), token.end - if closed(&text[token.start..token.end]) { open.len() } else { 0 }),
+            _ => (body, token.end - if closed(&text[token.start..token.end]) { open.len() } else { 0 }),
         };
         let at = token.start + 1;
         let made = candidates(head, rest, &[""], open).find(|made| parses(made))?;

@@ -320,6 +320,27 @@ fn definitions_are_found_in_every_file_and_in_the_library() {
     }
 }
 
+/// What a definition opens is for reading: no problems are told of it, and its recipes can be read on.
+#[test]
+fn copies_of_the_library_can_be_read_on() {
+    let (mut editor, _, place) = at_cursor("import std.eval.embodied17 as e17\nlet s = e17.sui$0te");
+    let answer = editor.ask("textDocument/definition", editor.at("case.rb2", &place)).expect("an answer");
+    let name = editor.relative(answer["uri"].as_str().expect("an address"));
+    let path = editor.uri(&name).replace("file://", "");
+    assert!(std::fs::metadata(&path).expect("it is there").permissions().readonly());
+    let text = std::fs::read_to_string(&path).expect("it can be read");
+    editor.open(&name, &text);
+    assert_eq!(editor.problems(&name), Vec::<String>::new());
+    let line = text.lines().position(|l| l.contains("bench.suite(of:")).expect("the suite");
+    let hover = editor.ask("textDocument/hover", editor.at(&name, &json!({ "line": line, "character": 18 })));
+    assert!(hover.expect("an answer")["contents"]["value"].as_str().is_some_and(|t| t.contains("op bench.suite(")));
+    // A page of signatures is no recipe; it is shown without complaint.
+    let page = name.replace("eval/embodied17", "bench");
+    let text = std::fs::read_to_string(editor.uri(&page).replace("file://", "")).expect("it can be read");
+    editor.open(&page, &text);
+    assert_eq!(editor.problems(&page), Vec::<String>::new());
+}
+
 #[test]
 fn references_are_found_in_files_that_are_not_open() {
     let (mut editor, _, place) = at_cursor("output x = raw |> tools.long$0est(n: 3rows) |> tools.longest()");
@@ -591,16 +612,27 @@ fn a_panic_becomes_its_text() {
     assert!(said.contains("no luck"), "{said}");
 }
 
-/// Every prefix of a recipe is a text that somebody has while typing it.
+/// Strings of every kind, blocks, sweeps: where a cursor can stand in the middle of something.
+const CROOKED: &str = "let x = raw |> filter.rule(where: .output.len in 1..5 and \"é{lr}\" != \"\") |> data.top(by: .id, n: 5rows)
+let t = \"\"\"
+  A {lr} é
+\"\"\"
+fn f(d: Dataset[Sample], n: Rows = 2h30m) -> Dataset[Sample] = { let y = r\"[é]+\" => if .a.matches(y) then d else none }
+let g = sweep m in { base, other: base } where \"😀\" != t { eval.run(m, on: e17.suite) } with { gpus: 1 }
+profile p { lr: -1e-3 } with { timeout: 5m }
+";
+
+/// Every prefix of a recipe is a text that somebody has while typing it, and the cursor may stand anywhere in it.
 #[test]
 fn no_half_typed_text_brings_the_server_down() {
+    let text = format!("{HEAD}{CROOKED}");
     let mut editor = Editor::start(json!({}));
-    editor.open("case.rb2", "");
-    let text = format!(
-        "{HEAD}let x = raw |> filter.rule(where: .output.len in 1..5 and \"é{{lr}}\" != \"\") |> data.top(by: .id, n: 5rows)\n"
-    );
-    for end in (0..text.len()).filter(|at| text.is_char_boundary(*at)).step_by(7) {
-        editor.replace("case.rb2", &text[..end]);
+    editor.open("case.rb2", &text);
+    let places = (HEAD.len()..text.len()).filter(|at| text.is_char_boundary(*at));
+    for (whole, end) in places.clone().map(|at| (true, at)).chain(places.map(|at| (false, at))) {
+        if !whole {
+            editor.replace("case.rb2", &text[..end]);
+        }
         let lines = text[..end].matches('\n').count();
         let last = text[..end].rsplit('\n').next().unwrap_or_default();
         let place = json!({ "line": lines, "character": utf16(last, last.len()) });
