@@ -2,7 +2,7 @@
 //! vision-language model.
 //!
 //! Rooms, each importing only from rooms above it:
-//! `base` → `syntax` → `spec` → `semantics` → `plan` → `data`, `engine`, `eval` → `model` → `train` → `ops` → `cli`.
+//! `base` → `syntax` → `spec` → `semantics` → `plan` → `data`, `engine`, `eval` → `model` → `train` → `ops` → `lsp` → `cli`.
 //! `model` and `train` exist only with feature `torch`.
 
 pub mod base;
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod data;
 pub mod engine;
 pub mod eval;
+pub mod lsp;
 #[cfg(feature = "torch")]
 pub mod model;
 pub mod ops;

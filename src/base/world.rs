@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Everything that reading a recipe may ask of the outside.
 pub trait World: Sync {
@@ -32,7 +33,28 @@ impl World for OsWorld {
     }
 }
 
-/// Files in memory, for tests and unsaved buffers.
+/// The texts of an editor over the files of the disk.
+#[derive(Clone, Debug, Default)]
+pub struct OverlayWorld {
+    /// Path to text.
+    pub texts: BTreeMap<PathBuf, Arc<str>>,
+}
+
+impl World for OverlayWorld {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self.texts.get(path).map_or_else(|| OsWorld.read(path), |text| Ok(text.to_string()))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.texts.contains_key(path) || OsWorld.exists(path)
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        OsWorld.env(name)
+    }
+}
+
+/// Files in memory, for tests.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryWorld {
     /// Path to text.

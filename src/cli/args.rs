@@ -46,8 +46,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Bring recipes into the one layout
     Fmt(FmtArgs),
-    /// Serve an editor
-    Lsp,
+    /// Serve an editor over stdin and stdout (language server)
+    Lsp(LspArgs),
     /// Show the documentation of operators
     Doc(DocArgs),
     /// Explain a diagnostic code
@@ -337,6 +337,14 @@ pub struct DocArgs {
 pub struct ExplainArgs {
     /// The code, such as E0301
     pub code: String,
+}
+
+/// Arguments of `lsp`.
+#[derive(Clone, Debug, Args)]
+pub struct LspArgs {
+    /// Some editors say so; there is no other way
+    #[arg(long, hide = true)]
+    pub stdio: bool,
 }
 
 /// Arguments of `new`.

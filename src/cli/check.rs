@@ -16,8 +16,7 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
     let settings = semantics::Settings { profile: choice.profile.clone(), params: choice.params.clone() };
     for path in &args.recipes {
         let (program, loaded) = semantics::load(&OsWorld, &catalogue, &mut sources, path);
-        // Items that did not parse are missing from the tree: what others say of their names would only follow from that.
-        let parsed = !loaded.clone().sorted().iter().any(|d| d.code.0.starts_with("E01"));
+        let parsed = semantics::parsed(&loaded);
         let sound = !loaded.has_errors();
         problems.extend(loaded);
         if parsed {
@@ -27,10 +26,8 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
             if sound {
                 let options =
                     plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: Vec::new() };
-                // What only evaluation would find, such as a param without a value, is for those who run it.
-                if let (Some(planned), _) = plan::evaluate(&program, &catalogue, &mut sources, &OsWorld, &options) {
-                    problems.extend(recipe::lints(&program, &planned, &sources, path));
-                }
+                let known = recipe::known_rows(path);
+                problems.extend(plan::lints::of(&program, &catalogue, &mut sources, &OsWorld, &options, &known));
             }
         }
     }

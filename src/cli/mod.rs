@@ -12,6 +12,7 @@ mod fmt;
 mod graph;
 mod libtorch;
 mod lock;
+mod lsp;
 mod new;
 mod plan;
 mod progress;
@@ -120,7 +121,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Bundle(_) => not_there("bundle"),
         Command::Export(_) => not_there("export"),
         Command::Fmt(args) => fmt::run(args),
-        Command::Lsp => not_there("lsp"),
+        Command::Lsp(_) => lsp::run(),
         Command::Doc(args) => doc::run(args),
         Command::New(args) => new::run(args),
         Command::Completions(args) => completions::run(args),

@@ -60,10 +60,15 @@ fn evaluate(args: &RecipeArgs, catalogue: &Catalogue, sources: &mut SourceMap) -
 }
 
 /// Returns the warnings about a recipe's graph; the lock beside it tells how many rows its sources have.
-pub(super) fn lints(program: &Program, planned: &Planned, sources: &SourceMap, recipe: &Path) -> Problems {
+fn lints(program: &Program, planned: &Planned, sources: &SourceMap, recipe: &Path) -> Problems {
+    plan::lints::lint(program, &planned.graph, sources, &known_rows(recipe))
+}
+
+/// Returns what the lock of a recipe knows of the rows of its sources.
+pub(super) fn known_rows(recipe: &Path) -> impl Fn(&PathArg) -> Option<u64> {
     let lock = lock::read(recipe).ok().flatten();
-    let known = |arg: &PathArg| lock.as_ref()?.rows(arg, recipe);
-    plan::lints::lint(program, &planned.graph, sources, &known)
+    let recipe = recipe.to_owned();
+    move |arg| lock.as_ref()?.rows(arg, &recipe)
 }
 
 impl Compiled {

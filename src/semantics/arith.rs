@@ -325,6 +325,7 @@ impl Checker<'_> {
                 other => other,
             };
             if let (Type::Text(texts), Type::Enum(variants)) = (ty, inner) {
+                self.wants(literal.span, inner);
                 if let Some(bad) = texts.iter().find(|t| !variants.contains(t)) {
                     let site = Site::new(self.show(inner), None);
                     let d =

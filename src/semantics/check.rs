@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use super::allow;
+use super::facts::Facts;
 use super::infer::Solver;
 use super::modules::{Module, Program};
 use super::names::{self, Names};
@@ -32,22 +34,53 @@ pub struct Checked {
 
 /// Checks `program` against the operators of `catalogue`.
 pub fn check(program: &Program, catalogue: &Catalogue, settings: &Settings) -> (Checked, Problems) {
-    let functions: Vec<UserOp> = prelude::FUNCTIONS.iter().map(|t| crate::syntax::parse_signature(t).0).collect();
-    let schemas: Vec<(&str, UserOp)> = prelude::SCHEMAS
-        .iter()
-        .map(|(name, row)| (*name, crate::syntax::parse_signature(&format!("op row_type(row: {row}) -> Str")).0))
-        .collect();
-    let with: Vec<(&str, UserOp)> = prelude::WITH
-        .iter()
-        .map(|(name, ty)| (*name, crate::syntax::parse_signature(&format!("op with_option(value: {ty}) -> Str")).0))
-        .collect();
+    let (checked, _, problems) = run(program, catalogue, settings, None);
+    (checked, problems)
+}
+
+/// As [`check`], and notes what it saw at each place.
+pub fn inspect(program: &Program, catalogue: &Catalogue, settings: &Settings) -> (Checked, Facts, Problems) {
+    let (checked, facts, problems) = run(program, catalogue, settings, Some(Facts::default()));
+    (checked, facts.unwrap_or_default(), problems)
+}
+
+/// What the prelude says in the language itself, parsed once.
+struct Prelude {
+    functions: Vec<UserOp>,
+    schemas: Vec<(&'static str, UserOp)>,
+    with: Vec<(&'static str, UserOp)>,
+}
+
+fn prelude() -> &'static Prelude {
+    static PARSED: OnceLock<Prelude> = OnceLock::new();
+    let signature = |text: &str| crate::syntax::parse_signature(text).0;
+    PARSED.get_or_init(|| Prelude {
+        functions: prelude::FUNCTIONS.iter().map(|t| signature(t)).collect(),
+        schemas: prelude::SCHEMAS
+            .iter()
+            .map(|(name, row)| (*name, signature(&format!("op row_type(row: {row}) -> Str"))))
+            .collect(),
+        with: prelude::WITH
+            .iter()
+            .map(|(name, ty)| (*name, signature(&format!("op with_option(value: {ty}) -> Str"))))
+            .collect(),
+    })
+}
+
+fn run(
+    program: &Program,
+    catalogue: &Catalogue,
+    settings: &Settings,
+    facts: Option<Facts>,
+) -> (Checked, Option<Facts>, Problems) {
+    let Prelude { functions, schemas, with } = prelude();
     let mut checker = Checker {
         program,
         catalogue,
         settings,
-        functions: &functions,
-        schemas: &schemas,
-        with: &with,
+        functions,
+        schemas,
+        with,
         names: Vec::new(),
         solver: Solver::default(),
         problems: Problems::default(),
@@ -59,6 +92,7 @@ pub fn check(program: &Program, catalogue: &Catalogue, settings: &Settings) -> (
         used: BTreeSet::new(),
         types: BTreeMap::new(),
         operators: BTreeMap::new(),
+        facts,
     };
     checker.names = program.modules.iter().map(|m| names::collect(m, &mut checker.problems)).collect();
     for module in &program.modules {
@@ -66,7 +100,7 @@ pub fn check(program: &Program, catalogue: &Catalogue, settings: &Settings) -> (
     }
     checker.settings();
     checker.unused();
-    let Checker { problems, lets, operators, solver, .. } = checker;
+    let Checker { problems, lets, operators, solver, mut facts, .. } = checker;
     let mut bindings = BTreeMap::new();
     for (key, state) in lets {
         if let Progress::Done(ty) = state {
@@ -84,7 +118,10 @@ pub fn check(program: &Program, catalogue: &Catalogue, settings: &Settings) -> (
         out.extend(allow::apply(&module.file, list, allow::Stage::Check));
     }
     rest.into_iter().for_each(|d| out.push(d));
-    (Checked { bindings, operators }, out)
+    if let Some(facts) = &mut facts {
+        facts.solver = solver;
+    }
+    (Checked { bindings, operators }, facts, out)
 }
 
 /// How far the checking of a name has come.
@@ -123,6 +160,8 @@ pub(super) struct Checker<'a> {
     /// Types of calls and names as they were inferred, for tracing where a column came from.
     pub(super) types: BTreeMap<Span, Type>,
     pub(super) operators: BTreeMap<Span, String>,
+    /// Kept for editors only.
+    pub(super) facts: Option<Facts>,
 }
 
 /// Where an expression stands.
@@ -176,6 +215,20 @@ impl<'a> Checker<'a> {
     /// Notes that a top-level name or an import is read.
     pub(super) fn mark(&mut self, module: usize, name: &str) {
         self.used.insert((module, name.to_owned()));
+    }
+
+    /// Notes the type of a name or expression for editors.
+    pub(super) fn saw(&mut self, span: Span, ty: &Type) {
+        if let Some(facts) = &mut self.facts {
+            facts.saw(span, ty);
+        }
+    }
+
+    /// Notes what a place asks for, for editors.
+    pub(super) fn wants(&mut self, span: Span, want: &Type) {
+        if let Some(facts) = &mut self.facts {
+            facts.wants.insert(span, want.clone());
+        }
     }
 
     pub(super) fn in_std(&self, module: usize) -> bool {

@@ -14,6 +14,15 @@ use crate::syntax::ast::{Binding, Expr, ExprKind, ItemKind, Name, RecordField};
 impl Checker<'_> {
     /// Returns the type of an expression; problems in it are reported once and give [`Type::Error`].
     pub(super) fn infer(&mut self, e: &Expr, cx: &Cx) -> Type {
+        let ty = self.infer_kind(e, cx);
+        if let Some(facts) = &mut self.facts {
+            facts.saw(e.span, &ty);
+            facts.saw_row(e, cx.row.as_ref());
+        }
+        ty
+    }
+
+    fn infer_kind(&mut self, e: &Expr, cx: &Cx) -> Type {
         match &e.kind {
             ExprKind::Number(parts, int) => self.number(parts, *int, e.span),
             ExprKind::Str(text) => self.string(text, cx),
@@ -90,6 +99,20 @@ impl Checker<'_> {
 
     /// Checks an expression against the type that its place asks for, which also tells what its literals mean.
     pub(super) fn expect(&mut self, e: &Expr, want: &Type, cx: &Cx, site: &Site) -> Type {
+        let got = self.expect_kind(e, want, cx, site);
+        if let Some(facts) = &mut self.facts {
+            facts.wants.insert(e.span, want.clone());
+            facts.saw_row(e, cx.row.as_ref());
+            let ty = match &got {
+                Type::Field(inner) => inner,
+                other => other,
+            };
+            facts.types.entry(e.span).or_insert_with(|| ty.clone());
+        }
+        got
+    }
+
+    fn expect_kind(&mut self, e: &Expr, want: &Type, cx: &Cx, site: &Site) -> Type {
         let want = self.solver.resolve(want);
         match (&e.kind, &want) {
             (ExprKind::Paren(inner), _) => return self.expect(inner, &want, cx, site),
@@ -329,7 +352,11 @@ impl Checker<'_> {
                     let d = Diagnostic::new(E0120, span, format!("there is no unit `{unit}`"), "unknown unit");
                     let folded = units::names().find(|n| n.eq_ignore_ascii_case(&unit));
                     match folded.or_else(|| phrase::nearest(&unit, units::names())) {
-                        Some(near) => d.help(format!("did you mean `{near}`?")),
+                        Some(near) => {
+                            let d = d.help(format!("did you mean `{near}`?"));
+                            let at = Span { start: span.end.saturating_sub(unit.len() as u32), ..span };
+                            if parts.len() == 1 { d.fix(at, near) } else { d }
+                        }
                         None => d.help(format!("units are {}", phrase::quoted(&units::names().collect::<Vec<_>>()))),
                     }
                 };

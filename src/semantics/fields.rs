@@ -517,6 +517,54 @@ impl Checker<'_> {
     }
 }
 
+/// What can be written after the point of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// The name after the point.
+    pub name: String,
+    /// Its type, or `(…)` of a method and what it gives.
+    pub detail: String,
+    /// What it does, in one line; empty where the type says it all.
+    pub doc: String,
+    /// Written with parentheses.
+    pub called: bool,
+}
+
+/// Returns what can be written after the point of a value of this type: fields, parts of results, methods.
+pub fn members(ty: &Type) -> Vec<Member> {
+    let part = |name: &str, ty: &Type| {
+        let (name, detail) = (name.to_owned(), ty.to_string());
+        Member { name, detail, doc: String::new(), called: false }
+    };
+    let method =
+        |name: &str| Member { name: name.to_owned(), detail: "(…)".to_owned(), doc: String::new(), called: true };
+    let metric = |dim| Type::Metric(Box::new(Type::Dim(dim)));
+    let rows = || part("items", &Type::Dataset(Row::any()));
+    match ty {
+        Type::Record(row) => row.fields.iter().map(|(name, ty)| part(name, ty)).collect(),
+        Type::Dataset(_) => vec![part("rows", &metric(Dim::Rows))],
+        Type::Suite | Type::Benchmark => vec![rows(), part("names", &Type::List(Box::new(Type::Str)))],
+        Type::Score => {
+            let shares = SCORE_RATIOS.iter().map(|name| part(name, &metric(Dim::Ratio)));
+            shares.chain([part("n", &metric(Dim::Rows)), rows(), method("by")]).collect()
+        }
+        Type::Grid(..) => GRID_METHODS.iter().map(|name| method(name)).collect(),
+        Type::Optional(inner) => members(inner),
+        ty => prelude::METHODS
+            .iter()
+            .filter(|m| stands_on(m.on, ty))
+            .map(|m| {
+                let args = m.args.map(|args| args.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
+                let gives = given(m.gives);
+                let gives = if gives == Type::Error { String::new() } else { format!(" {gives}") };
+                let detail = args.as_ref().map_or(String::new(), |args| format!("({args})"));
+                let detail = format!("{detail}{gives}").trim().to_owned();
+                Member { name: m.name.to_owned(), detail, doc: m.doc.to_owned(), called: m.args.is_some() }
+            })
+            .collect(),
+    }
+}
+
 fn stands_on(kind: Kind, ty: &Type) -> bool {
     let text = matches!(ty, Type::Str | Type::Text(_) | Type::Enum(_) | Type::Prompt);
     let list = matches!(ty, Type::List(_));

@@ -35,10 +35,12 @@ impl<'a> Checker<'a> {
                 let site = Site::new(format!("`{}` of `{}`", param.name.text, function.name.text), None);
                 self.expect(default, &ty, &Cx::of(module), &site);
             }
+            self.saw(param.name.span, &ty);
             cx.locals.push((param.name.text.clone(), ty));
         }
         for local in &function.locals {
             let ty = self.local(local, &cx);
+            self.saw(local.name.span, &ty);
             cx.locals.push((local.name.text.clone(), ty));
         }
         let want = self.written(&function.result, &mut vars, Position::Result);
@@ -260,7 +262,7 @@ impl<'a> Checker<'a> {
             seen.push(param);
             let Some(item @ ItemKind::Param { .. }) = self.names[module].values.get(param.text.as_str()).copied()
             else {
-                self.no_param(module, &param.text, param.span);
+                self.no_param(module, &param.text, param.span, true);
                 self.infer(&value, &cx);
                 continue;
             };
@@ -276,7 +278,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn no_param(&mut self, module: usize, name: &str, span: Span) {
+    /// `written`: the name stands at `span`, and not on the command line.
+    fn no_param(&mut self, module: usize, name: &str, span: Span, written: bool) {
         let params: Vec<&str> = self.names[module]
             .values
             .iter()
@@ -285,7 +288,10 @@ impl<'a> Checker<'a> {
             .collect();
         let d = Diagnostic::new(E0215, span, format!("there is no param `{name}`"), "unknown param");
         self.report(match phrase::nearest(name, params.iter().copied()) {
-            Some(near) => d.help(format!("did you mean `{near}`?")),
+            Some(near) => {
+                let d = d.help(format!("did you mean `{near}`?"));
+                if written { d.fix(span, near) } else { d }
+            }
             None if params.is_empty() => d.help(format!("this recipe has none; declare it: `param {name}: Type = …`")),
             None => d.help(format!("the params are {}", phrase::quoted(&params))),
         });
@@ -329,7 +335,7 @@ impl<'a> Checker<'a> {
         for (name, text) in &settings.params {
             match self.names[0].values.get(name.as_str()).copied() {
                 Some(item @ ItemKind::Param { .. }) => self.given_param(item, text),
-                _ => self.no_param(0, name, top),
+                _ => self.no_param(0, name, top, false),
             }
         }
     }

@@ -5,6 +5,7 @@ mod arith;
 mod calls;
 pub mod check;
 mod exprs;
+pub mod facts;
 mod fields;
 mod infer;
 mod items;
@@ -19,5 +20,8 @@ mod sweeps;
 mod withs;
 mod written;
 
-pub use check::{Checked, Settings, check};
-pub use modules::{ImportTarget, ImportedName, Module, Program, load};
+pub use check::{Checked, Settings, check, inspect};
+pub use facts::Facts;
+pub use fields::{Member, members};
+pub use modules::{ImportTarget, ImportedName, Module, ParseCache, Program, load, load_again, parsed};
+pub use written::TYPE_NAMES;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::{allow, op_files};
 use crate::base::codes::{E0205, E0206, E0209, E0501};
-use crate::base::{Diagnostic, Problems, SourceMap, Span, World, phrase};
+use crate::base::{Diagnostic, Problems, SourceId, SourceMap, Span, World, phrase};
 use crate::spec::Catalogue;
 use crate::syntax::ast::{File, Import, ImportFrom, ItemKind, Name, StrLit};
 
@@ -24,8 +25,10 @@ pub struct Program {
 pub struct Module {
     /// Its index in [`Program::modules`].
     pub id: usize,
+    /// Where it was read: a path as the world takes it, or `std/….rb2`.
+    pub path: PathBuf,
     /// What it says.
-    pub file: File,
+    pub file: Arc<File>,
     /// The folder that paths in it start from; `None` for the standard library.
     pub folder: Option<PathBuf>,
     /// What its imports bring in.
@@ -54,16 +57,60 @@ pub enum ImportTarget {
     Missing,
 }
 
+/// Files parsed before, for a caller that loads the same recipe again and again while one of its files changes.
+#[derive(Clone, Debug, Default)]
+pub struct ParseCache {
+    files: BTreeMap<SourceId, (Arc<str>, Arc<File>, Problems)>,
+}
+
+impl ParseCache {
+    fn parse(&mut self, source: SourceId, text: &str) -> (Arc<File>, Problems) {
+        if let Some((known, file, problems)) = self.files.get(&source)
+            && **known == *text
+        {
+            return (Arc::clone(file), problems.clone());
+        }
+        let (file, problems) = crate::syntax::parse(source, text);
+        let file = Arc::new(file);
+        self.files.insert(source, (Arc::from(text), Arc::clone(&file), problems.clone()));
+        (file, problems)
+    }
+}
+
+/// Returns the files of the standard library: their virtual paths `std/….rb2` and texts.
+pub fn std_files() -> impl Iterator<Item = (String, &'static str)> {
+    STD_FILES.iter().map(|(name, text)| (format!("std/{name}.rb2"), *text))
+}
+
+/// Says whether every item parsed. What others say of the names of a missing item would only follow from that, so nothing
+/// beyond the problems of loading is worth telling then.
+pub fn parsed(problems: &Problems) -> bool {
+    !problems.clone().sorted().iter().any(|d| d.code.0.starts_with("E01"))
+}
+
 /// Reads the recipe at `path` and its imports.
 ///
 /// The program always has its root module, empty when the file cannot be read.
 pub fn load(world: &dyn World, catalogue: &Catalogue, sources: &mut SourceMap, path: &Path) -> (Program, Problems) {
+    load_again(world, catalogue, sources, path, &mut ParseCache::default())
+}
+
+/// As [`load`], without parsing anew what did not change since the last time. `sources` is empty at the start, so that a file
+/// has the same place in it each time.
+pub fn load_again(
+    world: &dyn World,
+    catalogue: &Catalogue,
+    sources: &mut SourceMap,
+    path: &Path,
+    cache: &mut ParseCache,
+) -> (Program, Problems) {
     let path = normal(path);
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let mut loader = Loader {
         world,
         catalogue,
         sources,
+        cache,
         repository: repository(world, &folder),
         modules: Vec::new(),
         by_path: BTreeMap::new(),
@@ -91,6 +138,7 @@ struct Loader<'a> {
     world: &'a dyn World,
     catalogue: &'a Catalogue,
     sources: &'a mut SourceMap,
+    cache: &'a mut ParseCache,
     repository: PathBuf,
     modules: Vec<Module>,
     by_path: BTreeMap<PathBuf, usize>,
@@ -103,7 +151,7 @@ impl Loader<'_> {
     /// Parses one file and follows its imports.
     fn file(&mut self, name: String, path: PathBuf, folder: Option<PathBuf>, text: &str) -> usize {
         let source = self.sources.add(name, folder.as_deref(), text);
-        let (file, problems) = crate::syntax::parse(source, text);
+        let (file, problems) = self.cache.parse(source, text);
         self.problems.extend(allow::apply(&file, problems, allow::Stage::Parse));
         if let Some(folder) = &folder {
             self.problems.extend(op_files::absent(self.world, folder, &file));
@@ -118,7 +166,7 @@ impl Loader<'_> {
                 _ => None,
             })
             .collect();
-        self.modules.push(Module { id, file, folder, imports: Vec::new() });
+        self.modules.push(Module { id, path: path.clone(), file, folder, imports: Vec::new() });
         self.by_path.insert(path, id);
         for (item, import, span) in imports {
             self.open.push((id, span));
@@ -189,14 +237,16 @@ impl Loader<'_> {
         let dotted = path.join(".");
         let mut known: Vec<String> = self.operator_modules().into_iter().map(str::to_owned).collect();
         known.extend(STD_FILES.iter().map(|(name, _)| name.replace('/', ".")));
-        let help = match phrase::nearest(&dotted, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `std.{near}`?"),
-            None => format!("`std` has {}", phrase::quoted(&known)),
-        };
-        self.problems.push(
-            Diagnostic::new(E0205, span, format!("`std.{dotted}` does not exist"), "not in the standard library")
-                .help(help),
-        );
+        let d = Diagnostic::new(E0205, span, format!("`std.{dotted}` does not exist"), "not in the standard library");
+        self.problems.push(match phrase::nearest(&dotted, known.iter().map(String::as_str)) {
+            Some(near) => {
+                let d = d.help(format!("did you mean `std.{near}`?"));
+                // The place is the last word of the path; the fix fits if the words before it are right.
+                let (stem, last) = near.rsplit_once('.').unwrap_or(("", near));
+                if dotted.rsplit_once('.').map_or("", |(s, _)| s) == stem { d.fix(span, last) } else { d }
+            }
+            None => d.help(format!("`std` has {}", phrase::quoted(&known))),
+        });
         ImportTarget::Missing
     }
 

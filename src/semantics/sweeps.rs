@@ -41,6 +41,7 @@ impl Checker<'_> {
                         Diagnostic::new(E0202, name.span, format!("two axes are named `{}`", name.text), "again here");
                     self.report(d.help("rename one of them"));
                 }
+                self.saw(name.span, &ty);
                 inner.locals.push((name.text.clone(), ty));
                 grid.push(GridAxis { name: name.text.clone(), labels: labels.clone() });
             }

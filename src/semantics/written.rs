@@ -43,7 +43,8 @@ pub(super) enum Position {
     Plain,
 }
 
-const TYPE_NAMES: &[&str] = &[
+/// The types that need no declaration.
+pub const TYPE_NAMES: &[&str] = &[
     "Int",
     "Float",
     "Bool",

@@ -74,7 +74,7 @@ fn module_of(op: &Operator) -> &str {
 }
 
 /// Returns the first sentence of a documentation.
-fn summary(doc: &str) -> String {
+pub fn summary(doc: &str) -> String {
     let paragraph = doc.split("\n\n").next().unwrap_or_default().replace('\n', " ");
     paragraph[..paragraph.find(". ").map_or(paragraph.len(), |at| at + 1)].to_owned()
 }

@@ -10,22 +10,32 @@ pub(super) const MAX_DEPTH: usize = 100;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A lower-case name or a reserved word.
     Word,
+    /// A name that starts with a capital.
     TypeName,
+    /// With its unit.
     Number,
+    /// With its quotes; one that is not closed ends with its line.
     Str,
+    /// `( [ {`
     Open,
+    /// `) ] }`
     Close,
+    /// Everything else.
     Punct,
 }
 
 /// A token; comments and blanks are none.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub struct Token {
+    /// What it is.
+    pub kind: Kind,
+    /// Its first byte.
+    pub start: usize,
+    /// One past its last byte.
+    pub end: usize,
 }
 
 /// The text from the start of one item to the start of the next.

@@ -20,6 +20,7 @@ mod judge;
 mod knn;
 mod lints;
 mod lock;
+mod lsp;
 #[cfg(feature = "torch")]
 mod numerics;
 mod pages;

@@ -9,10 +9,12 @@ mod training;
 mod unused;
 mod unusual;
 
+use super::Options;
 use super::graph::{Graph, Node, PathArg};
-use crate::base::{Diagnostic, Problems, SourceMap, Span};
+use crate::base::{Diagnostic, Problems, SourceMap, Span, World};
 use crate::semantics::allow;
 use crate::semantics::modules::Program;
+use crate::spec::Catalogue;
 use crate::syntax::ast::ItemKind;
 
 /// How many rows a file has, where somebody knows: the lock does, once it is written.
@@ -23,6 +25,22 @@ struct Facts<'a> {
     graph: &'a Graph,
     sources: &'a SourceMap,
     known: KnownRows<'a>,
+}
+
+/// Evaluates a program that has no errors and returns the warnings about its graph. What only evaluation finds, such as a param without a value, is
+/// for those who run it.
+pub fn of(
+    program: &Program,
+    catalogue: &Catalogue,
+    sources: &mut SourceMap,
+    world: &dyn World,
+    options: &Options,
+    known: KnownRows,
+) -> Problems {
+    match super::evaluate(program, catalogue, sources, world, options) {
+        (Some(planned), _) => lint(program, &planned.graph, sources, known),
+        (None, _) => Problems::default(),
+    }
 }
 
 /// Returns the warnings about a graph, those that an `# allow` accepts left out.
