@@ -157,10 +157,7 @@ impl FileIndex {
             return self.one(&arg.path);
         }
         if arg.path.is_dir() {
-            let mut files = Vec::new();
-            list(&arg.path, arg.media, &mut files)?;
-            files.sort();
-            return self.tree(&arg.path, &files);
+            return self.tree(&arg.path, &named(arg)?);
         }
         let (folder, files) = matches(&arg.path)?;
         if files.is_empty() {
@@ -168,6 +165,20 @@ impl FileIndex {
         }
         self.tree(&folder, &files)
     }
+}
+
+/// Returns the files that a source's argument names, sorted.
+pub fn named(arg: &PathArg) -> io::Result<Vec<PathBuf>> {
+    if arg.path.is_file() {
+        return Ok(vec![arg.path.clone()]);
+    }
+    if !arg.path.is_dir() {
+        return matches(&arg.path).map(|(_, files)| files);
+    }
+    let mut files = Vec::new();
+    list(&arg.path, arg.media, &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
 /// Says whether what a source's argument names is there.

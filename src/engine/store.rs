@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::artifact::{Artifact, FileRef};
+use super::gate::{self, Gate};
 use crate::base::{Digest, OpError};
 
 /// From so many new blobs on, one flush of the file system costs less than flushing each.
@@ -48,7 +49,7 @@ impl Store {
         let digest = Digest::of(bytes);
         let reference = FileRef { digest, bytes: bytes.len() as u64, attached: false };
         let target = self.path(digest);
-        if !self.holds(reference) || fs::read(&target).map_or(true, |found| found != bytes) {
+        if !self.reuse(reference) || fs::read(&target).map_or(true, |found| found != bytes) {
             let mut file = self.temporary()?;
             file.write_all(bytes)?;
             self.publish(file, &target)?;
@@ -74,7 +75,7 @@ impl Store {
         }
         let reference = FileRef { digest: Digest(*hasher.finalize().as_bytes()), bytes, attached: false };
         let target = self.path(reference.digest);
-        if !self.holds(reference) || digest_of_file(&target).map_or(true, |d| d != reference.digest) {
+        if !self.reuse(reference) || digest_of_file(&target).map_or(true, |d| d != reference.digest) {
             self.publish(file, &target)?;
         }
         Ok(reference)
@@ -88,6 +89,27 @@ impl Store {
     /// Says whether a blob of the right size is there.
     pub fn holds(&self, file: FileRef) -> bool {
         fs::metadata(self.path(file.digest)).is_ok_and(|m| m.is_file() && m.len() == file.bytes)
+    }
+
+    /// Says whether a blob of the right size is there, and makes it young, so that no collection takes it before a record names it.
+    pub(super) fn reuse(&self, file: FileRef) -> bool {
+        if !self.holds(file) {
+            return false;
+        }
+        let Ok(_gate) = Gate::shared(self) else { return false };
+        gate::touch(&self.path(file.digest)).is_ok()
+    }
+
+    /// Visits every blob: its digest and where it lies.
+    pub fn each_blob(&self, visit: &mut dyn FnMut(Digest, &Path)) {
+        for folder in fs::read_dir(self.root.join("blobs")).into_iter().flatten().flatten() {
+            for blob in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+                let hex = format!("{}{}", folder.file_name().to_string_lossy(), blob.file_name().to_string_lossy());
+                if let Some(digest) = Digest::parse(&hex) {
+                    visit(digest, &blob.path());
+                }
+            }
+        }
     }
 
     /// Stores an artifact's description without its attachments; its files must be there already. Returns its digest.
@@ -158,6 +180,11 @@ impl Store {
     /// Returns a private file in `tmp`, to be published by renaming; [`Store::sweep`] removes it if this process dies first.
     pub(super) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
         tempfile::Builder::new().prefix(&owned_by_this_process()).tempfile_in(self.root.join("tmp"))
+    }
+
+    /// Takes a private file of [`Store::temporary`] as the blob of a digest; its bytes were compared with it.
+    pub(super) fn adopt(&self, file: tempfile::NamedTempFile, digest: Digest) -> io::Result<()> {
+        self.publish(file, &self.path(digest))
     }
 
     fn publish(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {

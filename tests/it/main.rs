@@ -7,6 +7,7 @@ mod augment;
 mod author;
 mod bench;
 mod browser;
+mod cache;
 mod cot;
 mod data;
 #[cfg(feature = "torch")]
@@ -20,7 +21,9 @@ mod judge;
 mod lock;
 #[cfg(feature = "torch")]
 mod numerics;
+mod remote;
 mod report;
+mod s3;
 mod scores;
 mod semantics;
 mod syntax;
