@@ -1,7 +1,7 @@
 //! `rbpipe cache push` and `cache pull`: results travel between the store and a remote, or come out of a bundle.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value as Json;
 
@@ -128,12 +128,13 @@ fn pull_all(store: &Store, remote: &Remote) -> Result<Exit, Exit> {
         Exit::Refused
     })?;
     let (mut fetched, mut here, mut failed) = (0, 0, 0);
+    let never = AtomicBool::new(false);
     for key in keys {
         if record::claim(store, key).is_some() {
             here += 1;
             continue;
         }
-        match remote.fetch(store, key, &|event, fields| warn(&key.short(), event, &fields)) {
+        match remote.fetch(store, key, &|event, fields| warn(&key.short(), event, &fields), &never) {
             Some(_) => fetched += 1,
             None => failed += 1,
         }

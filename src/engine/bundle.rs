@@ -228,7 +228,7 @@ fn publish(store: &Store, entry: &Entry, out: &mut Unpacked) -> io::Result<()> {
         }
         return Ok(());
     }
-    if !entry.blobs.iter().all(|blob| store.reuse(*blob)) {
+    if !(entry.blobs.iter().all(|blob| store.reuse(*blob)) && entry.is_whole(store)) {
         out.lacking += 1;
         return Ok(());
     }

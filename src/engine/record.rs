@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use super::artifact::{Artifact, FileRef};
 use super::context::Fate;
 use super::gate::{self, Gate};
-use super::store::Store;
+use super::store::{Store, stays_inside};
 use crate::base::Digest;
 
 /// What a node made.
@@ -91,7 +91,8 @@ pub fn lookup(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Ar
     for (field, digest) in &record.outputs {
         let mut artifact = store.artifact(*digest)?;
         let attachments = record.attachments.get(field).into_iter().flatten();
-        artifact.files.extend(attachments.filter(|(_, f)| store.holds(**f)).map(|(path, f)| (path.clone(), *f)));
+        let there = attachments.filter(|(path, f)| stays_inside(path) && store.holds(**f));
+        artifact.files.extend(there.map(|(path, f)| (path.clone(), *f)));
         artifacts.insert(field.clone(), artifact);
     }
     Some((record, artifacts))

@@ -461,6 +461,9 @@ impl Job<'_> {
         {
             return Ok((Finished::Found(Box::new(record), results), Made::default()));
         }
+        if self.stopped() {
+            return Err(OpError::new("E0612", "stopped on request").class("preempted"));
+        }
         if self.setup.no_exec {
             return Ok((Finished::Missed, Made::default()));
         }
@@ -494,7 +497,8 @@ impl Job<'_> {
     fn made_by_others(&self) -> Option<(Record, Results)> {
         let (store, key) = (self.setup.store, self.identity.key);
         decide::claimed(store, key).or_else(|| {
-            self.setup.remote?.fetch(store, key, &|event, fields| self.emit(event, fields))?;
+            let emit = |event: &str, fields: Json| self.emit(event, fields);
+            self.setup.remote?.fetch(store, key, &emit, &self.setup.stop.soon)?;
             decide::claimed(store, key)
         })
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::artifact::{Artifact, FileRef};
@@ -119,14 +119,15 @@ impl Store {
         Ok(self.put(text.as_bytes())?.digest)
     }
 
-    /// Reads an artifact back; nothing if it or one of its files is missing or damaged.
+    /// Reads an artifact back; nothing if it or one of its files is missing or damaged, or has a name that leaves its folder: what was
+    /// shared by others is not trusted.
     pub fn artifact(&self, digest: Digest) -> Option<Artifact> {
         let bytes = self.read(digest).ok()?;
         if Digest::of(&bytes) != digest {
             return None;
         }
         let artifact: Artifact = serde_json::from_slice(&bytes).ok()?;
-        artifact.files.values().all(|f| self.holds(*f)).then_some(artifact)
+        artifact.files.iter().all(|(path, f)| stays_inside(path) && self.holds(*f)).then_some(artifact)
     }
 
     /// Brings all new blobs to the disk. A record of them may be written afterwards.
@@ -198,6 +199,11 @@ impl Store {
         self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(target.to_path_buf());
         Ok(())
     }
+}
+
+/// Says whether a file of an artifact has a name that stays inside its folder.
+pub(super) fn stays_inside(path: &str) -> bool {
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// Returns how names in `tmp` start, so that [`Store::sweep`] can tell whose they are.

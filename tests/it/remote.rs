@@ -327,6 +327,51 @@ fn a_remote_that_cannot_be_reached_stops_no_run() {
     assert_eq!((code, text.contains("can only be read")), (5, true), "{text}");
 }
 
+/// Serves a folder with Python's own web server; it ends with this value.
+struct Web(std::process::Child, u16);
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Web {
+    fn serve(folder: &Path) -> Option<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new("python3");
+        command.args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()]).current_dir(folder);
+        let Ok(child) = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn() else {
+            eprintln!("SKIPPED: no python3, nothing was tested against a web server");
+            return None;
+        };
+        let web = Self(child, port);
+        for _ in 0..300 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(web);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("the web server did not start");
+    }
+}
+
+#[test]
+fn a_folder_behind_a_web_server_can_be_read() {
+    let root = tempfile::tempdir().unwrap();
+    let first = Place::new();
+    first.done();
+    Shared::folder(&root.path().join("team/a")).push(&first, &[]);
+    let Some(web) = Web::serve(root.path()) else { return };
+    let shared = Shared { address: format!("http://127.0.0.1:{}/team/a", web.1), env: Vec::new() };
+    let second = Place::new();
+    let ran = shared.run(&second, &["--no-exec"]);
+    assert_eq!((ran.code, said(&ran, "node_fetched").len()), (0, 4), "{}", ran.stderr);
+    let (code, text) = shared.ask(&second, &["cache", "pull", &shared.address]);
+    assert_eq!((code, text.contains("name a recipe")), (5, true), "{text}");
+}
+
 /// Addresses that are none.
 const NO_ADDRESS: &[&str] = &["", "s3://", "ftp://host/x", "s3:///prefix", "file://"];
 
@@ -398,6 +443,25 @@ fn a_bundle_runs_in_another_folder_with_another_store() {
     fresh.done();
     let out = fresh.command(&args).output().unwrap();
     assert!(String::from_utf8_lossy(&out.stdout).contains("took 0 results, 4 here already"));
+}
+
+#[test]
+fn names_in_a_strangers_result_cannot_leave_their_folder() {
+    let place = Place::new();
+    place.done();
+    let store = Store::open(place.cache()).unwrap();
+    let mut made = record::all(&store).into_iter().find(|r| r.name == "kept").unwrap();
+    for name in ["../../escaped", "/tmp/escaped", "a/../../escaped"] {
+        let mut artifact = store.artifact(made.outputs[""]).unwrap();
+        let (_, file) = artifact.files.pop_first().unwrap();
+        artifact.files.insert(name.into(), file);
+        made.outputs.insert(String::new(), store.put_artifact(&artifact).unwrap());
+        fs::remove_file(record::path(&store, made.key)).unwrap();
+        record::publish(&store, &made).unwrap();
+        assert!(record::lookup(&store, made.key).is_none(), "{name} is believed");
+        place.done();
+        made = record::all(&store).into_iter().find(|r| r.name == "kept").unwrap();
+    }
 }
 
 /// Names that must not be in a bundle, and the kind of entry.

@@ -50,6 +50,11 @@ impl Entry {
         Some(Self { format: FORMAT, record: record.clone(), blobs, host: None })
     }
 
+    /// Says whether a store, which has the blobs by now, can make the results of them.
+    pub fn is_whole(&self, store: &Store) -> bool {
+        self.record.outputs.values().all(|digest| store.artifact(*digest).is_some())
+    }
+
     /// Returns its bytes, with a checksum.
     pub fn seal(&self) -> serde_json::Result<Vec<u8>> {
         let entry = serde_json::to_value(self)?;

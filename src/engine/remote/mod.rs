@@ -25,6 +25,8 @@ pub use push::Pushed;
 
 /// How often a transfer that was cut or came out wrong is started anew.
 const ATTEMPTS: u32 = 4;
+/// Records are small; what is larger is none, and would fill the memory.
+const MOST_RECORD: u64 = 256 << 20;
 /// Transfers at the same time.
 const AT_ONCE: usize = 4;
 /// A remote that failed so often is not asked any more in this run.
@@ -45,6 +47,9 @@ pub enum RemoteError {
     /// It could not be reached, or refused.
     #[error("{0}")]
     Failed(String),
+    /// The run was stopped.
+    #[error("stopped on request")]
+    Stopped,
     /// The store on this machine could not be read or written.
     #[error("{0}")]
     Local(#[from] std::io::Error),
@@ -106,6 +111,9 @@ impl Remote {
         loop {
             let read = async {
                 let found = self.objects.get(&self.record_path(key)).await.map_err(failed)?;
+                if found.meta.size > MOST_RECORD {
+                    return Err(RemoteError::Wrong(format!("the record has {} bytes", found.meta.size)));
+                }
                 let bytes = found.bytes().await.map_err(failed)?;
                 Entry::parse(&bytes, key).map_err(RemoteError::Wrong)
             };
@@ -124,7 +132,7 @@ async fn again(attempt: &mut u32, e: RemoteError, what: &str, emit: Emit<'_>) ->
         emit("remote_refused", serde_json::json!({ "what": what, "message": why }));
     }
     *attempt += 1;
-    if *attempt >= ATTEMPTS || matches!(e, RemoteError::Missing(_) | RemoteError::Local(_)) {
+    if *attempt >= ATTEMPTS || matches!(e, RemoteError::Missing(_) | RemoteError::Local(_) | RemoteError::Stopped) {
         return Err(e);
     }
     tokio::time::sleep(Duration::from_millis(50 << *attempt)).await;

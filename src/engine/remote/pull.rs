@@ -1,6 +1,7 @@
 //! From a remote to the store: blobs first, each compared with its digest, the record last.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::ObjectStoreExt as _;
@@ -14,23 +15,23 @@ use crate::engine::store::Store;
 
 impl Remote {
     /// Fetches a result into the store; nothing if the remote has none, or none that can be believed. What went wrong is told by
-    /// events, and never stops a run: the node is executed instead.
-    pub fn fetch(&self, store: &Store, key: Digest, emit: Emit) -> Option<Record> {
+    /// events, and never stops a run: the node is executed instead. `stop` ends the transfer.
+    pub fn fetch(&self, store: &Store, key: Digest, emit: Emit, stop: &AtomicBool) -> Option<Record> {
         if self.given_up() {
             return None;
         }
         let started = std::time::Instant::now();
-        match self.run(self.take(store, key, emit)) {
+        match self.run(self.take(store, key, emit, stop)) {
             Ok(Some((record, bytes))) => {
-                self.failures.store(0, std::sync::atomic::Ordering::Relaxed);
+                self.failures.store(0, Ordering::Relaxed);
                 let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
                 emit("node_fetched", json!({ "from": self.address(), "bytes": bytes, "seconds": seconds }));
                 Some(record)
             }
-            Ok(None) => None,
+            Ok(None) | Err(RemoteError::Stopped) => None,
             Err(e) => {
                 if matches!(e, RemoteError::Failed(_)) {
-                    self.failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    self.failures.fetch_add(1, Ordering::Relaxed);
                 }
                 emit(
                     "remote_failed",
@@ -41,14 +42,23 @@ impl Remote {
         }
     }
 
-    async fn take(&self, store: &Store, key: Digest, emit: Emit<'_>) -> Result<Option<(Record, u64)>, RemoteError> {
+    async fn take(
+        &self,
+        store: &Store,
+        key: Digest,
+        emit: Emit<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Option<(Record, u64)>, RemoteError> {
         let Some(entry) = self.entry(key, emit).await? else { return Ok(None) };
         let missing: Vec<FileRef> = entry.blobs.iter().filter(|b| !store.reuse(**b)).copied().collect();
         let bytes = missing.iter().map(|b| b.bytes).sum();
-        futures_util::stream::iter(missing.into_iter().map(|blob| self.blob(store, blob, emit)))
+        futures_util::stream::iter(missing.into_iter().map(|blob| self.blob(store, blob, emit, stop)))
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
+        if !entry.is_whole(store) {
+            return Err(RemoteError::Wrong(format!("record {} does not name all that it needs", key.short())));
+        }
         match record::publish(store, &entry.record)? {
             Published::First | Published::Same => {}
             Published::Diverges(first) => {
@@ -57,26 +67,26 @@ impl Remote {
                 return Ok(Some((*first, bytes)));
             }
         }
-        match record::claim(store, key) {
-            Some((record, _)) => Ok(Some((record, bytes))),
-            None => Err(RemoteError::Wrong(format!("record {} does not name all that it needs", key.short()))),
-        }
+        Ok(Some((entry.record, bytes)))
     }
 
-    async fn blob(&self, store: &Store, blob: FileRef, emit: Emit<'_>) -> Result<(), RemoteError> {
+    async fn blob(&self, store: &Store, blob: FileRef, emit: Emit<'_>, stop: &AtomicBool) -> Result<(), RemoteError> {
         let mut attempt = 0;
         loop {
-            match self.blob_once(store, blob).await {
+            match self.blob_once(store, blob, stop).await {
                 Ok(()) => return Ok(()),
                 Err(e) => again(&mut attempt, e, &format!("blob {}", blob.digest.short()), emit).await?,
             }
         }
     }
 
-    async fn blob_once(&self, store: &Store, blob: FileRef) -> Result<(), RemoteError> {
+    async fn blob_once(&self, store: &Store, blob: FileRef, stop: &AtomicBool) -> Result<(), RemoteError> {
         let mut chunks = self.objects.get(&self.blob_path(blob.digest)).await.map_err(failed)?.into_stream();
         let (mut file, mut hasher, mut bytes) = (store.temporary()?, blake3::Hasher::new(), 0);
         while let Some(chunk) = chunks.next().await {
+            if stop.load(Ordering::Relaxed) {
+                return Err(RemoteError::Stopped);
+            }
             let chunk = chunk.map_err(failed)?;
             bytes += chunk.len() as u64;
             if bytes > blob.bytes {
