@@ -293,3 +293,61 @@ fn wrong_times_are_refused_before_anything_is_touched() {
         assert_eq!(cache(&place, &["cache", "gc", args[0], args[1]]).0, 2, "{args:?}");
     }
 }
+
+#[test]
+fn a_record_that_is_a_hit_survives_the_collection_that_had_chosen_it() {
+    let place = Place::new();
+    place.done();
+    age(&place.cache());
+    let store = Store::open(place.cache()).unwrap();
+    let used = record::all(&store).into_iter().find(|r| r.name == "kept").unwrap().key;
+    let held = gate::Gate::shared(&store).unwrap();
+    let mut child = place.command(&[ALL, &["--apply"]].concat()).stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    assert!(child.try_wait().unwrap().is_none(), "nothing is deleted while the gate is held");
+    assert!(record::claim(&store, used).is_some());
+    drop(held);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(record::keys(&store), [used], "all others went");
+    assert!(record::lookup(&store, used).is_some(), "with all its bytes");
+    assert_eq!(cache(&place, &["cache", "verify"]).0, 0);
+}
+
+/// A recipe whose rows name a picture, and the picture.
+pub fn with_a_picture(place: &Place) {
+    let picture = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8, y as u8, 3]));
+    fs::create_dir_all(place.path("pics")).unwrap();
+    picture.save(place.path("pics/a.png")).unwrap();
+    place.write(
+        "rows.jsonl",
+        "{\"id\": \"a\", \"view\": \"a.png\", \"n\": 1}\n{\"id\": \"b\", \"view\": \"a.png\", \"n\": 2}\n",
+    );
+    place.write(
+        "recipe.rb2",
+        "recipe \"pictures\"\nimport std.{data, filter}\nschema Row { id: Str, view: Image, n: Int }\n\
+         let rows = data.jsonl(\"rows.jsonl\", as: Row, media: \"pics\")\n\
+         expect rows.rows >= 1rows else \"none\"\n\
+         output kept = rows |> filter.rule(where: .n < 2) to \"out/kept.jsonl\"\n",
+    );
+}
+
+#[test]
+fn pictures_of_kept_rows_stay() {
+    let place = Place::new();
+    with_a_picture(&place);
+    place.done();
+    age(&place.cache());
+    fs::remove_dir_all(place.path("out")).unwrap();
+    gc(&place, &["--apply"]);
+    assert_eq!(cache(&place, &["cache", "verify"]).0, 0);
+    assert_eq!(place.run(&["--no-exec"]).code, 0);
+    assert_eq!(files_below(&place.path("out/kept.media")).len(), 1);
+    // Without the picture the rows are worth nothing: verification sees that, and repair makes both anew.
+    let picture = Digest::of(&fs::read(place.path("pics/a.png")).unwrap()).hex();
+    fs::remove_file(place.cache().join("blobs").join(&picture[..2]).join(&picture[2..])).unwrap();
+    assert_eq!(cache(&place, &["cache", "verify"]).0, 5);
+    assert_eq!(cache(&place, &["cache", "verify", "--repair"]).0, 0);
+    fs::remove_dir_all(place.path("out")).unwrap();
+    assert_eq!(place.done().executed(), ["kept", "rows"]);
+    assert_eq!(files_below(&place.path("out/kept.media")).len(), 1);
+}

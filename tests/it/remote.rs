@@ -10,6 +10,7 @@ use rbpipe::engine::remote::{Pushed, Remote};
 use rbpipe::engine::{Store, record};
 use serde_json::Value as Json;
 
+use crate::cache::with_a_picture;
 use crate::engine::{Place, Ran};
 use crate::s3::{Fault, Proxy, S3};
 
@@ -139,6 +140,27 @@ fn first_one_wins(shared: &Shared) {
     assert_eq!(third.read("out/kept.jsonl"), place.read("out/kept.jsonl"));
     let (code, text) = shared.ask(&third, &["cache", "pull", &shared.address]);
     assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn pictures_travel_with_the_rows_that_name_them() {
+    let root = tempfile::tempdir().unwrap();
+    let shared = Shared::folder(root.path());
+    let (first, second, third) = (Place::new(), Place::new(), Place::new());
+    for place in [&first, &second, &third] {
+        with_a_picture(place);
+    }
+    first.done();
+    shared.push(&first, &[]);
+    let bundle = packed(&first, &["--with-bytes"]);
+    let out = third.command(&["cache", "pull", bundle.to_str().unwrap()]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    for (place, ran) in [(&second, shared.run(&second, &["--no-exec"])), (&third, third.run(&["--no-exec"]))] {
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let picture = files_below(&place.path("out/kept.media"));
+        assert_eq!(fs::read(&picture[0]).unwrap(), fs::read(first.path("pics/a.png")).unwrap());
+        assert_eq!(shared.ask(place, &["cache", "verify"]).0, 0);
+    }
 }
 
 #[test]

@@ -35,8 +35,10 @@ impl S3 {
             .spawn()
             .unwrap();
         let server = Self { child, port };
+        // Never through a proxy of the machine's.
+        let agent = ureq::Agent::new_with_config(ureq::Agent::config_builder().proxy(None).build());
         for _ in 0..300 {
-            if ureq::put(format!("http://127.0.0.1:{port}/share")).send_empty().is_ok() {
+            if agent.put(format!("http://127.0.0.1:{port}/share")).send_empty().is_ok() {
                 return Some(server);
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -58,7 +60,17 @@ fn install() -> Option<PathBuf> {
     let run = |command: &mut Command| command.output().is_ok_and(|out| out.status.success());
     let made = run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
         && run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--retries",
+                "1",
+                "--timeout",
+                "20",
+            ])
             .args(PACKAGES));
     if !made {
         eprintln!("SKIPPED: no S3 server could be installed from PyPI, nothing was tested against S3");
