@@ -28,7 +28,12 @@ impl Gate {
 }
 
 fn open(store: &Store) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).open(store.root().join("gate"))
+    let path = store.root().join("gate");
+    match OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
+        // Another user's; a lock needs no more than to read it.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(&path),
+        opened => opened,
+    }
 }
 
 /// Marks a file as used now. Call it with the gate held: then it is either gone before, or stays for the grace period.

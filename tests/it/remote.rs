@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use rbpipe::engine::reach::Reach;
@@ -11,7 +11,7 @@ use rbpipe::engine::{Store, record};
 use serde_json::Value as Json;
 
 use crate::cache::with_a_picture;
-use crate::engine::{Place, Ran};
+use crate::engine::{Place, Ran, rows};
 use crate::s3::{Fault, Proxy, S3};
 
 /// Where a remote lies and what its clients must know.
@@ -349,6 +349,43 @@ fn a_remote_that_cannot_be_reached_stops_no_run() {
     assert_eq!((code, text.contains("can only be read")), (5, true), "{text}");
 }
 
+#[test]
+fn transfers_that_were_killed_leave_nothing_half() {
+    let root = tempfile::tempdir().unwrap();
+    let shared = Shared::folder(root.path());
+    let texts: Vec<String> = (0..4_000).map(|i| format!("some words of row {i} {}", "and more ".repeat(40))).collect();
+    let place = || {
+        let place = Place::new();
+        place.write("rows.jsonl", &rows(&texts.iter().map(String::as_str).collect::<Vec<_>>()));
+        place
+    };
+    let (first, second) = (place(), place());
+    first.done();
+    let kill_after = |milliseconds: u64, place: &Place, args: &[&str]| {
+        let mut command = shared.command(place, args);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        let _ = child.kill();
+        child.wait().unwrap();
+    };
+    for after in [5, 10, 15, 20, 25, 30, 40, 50, 70] {
+        let _ = fs::remove_dir_all(root.path().join("blobs"));
+        let _ = fs::remove_dir_all(root.path().join("records"));
+        kill_after(after, &first, &["cache", "push", &shared.address, "recipe.rb2"]);
+        // What has a record there can be had, whatever the instant.
+        let (code, text) = shared.ask(&Place::new(), &["cache", "pull", &shared.address]);
+        assert_eq!(code, 0, "push killed after {after} ms: {text}");
+        shared.push(&first, &[]);
+        fs::remove_dir_all(second.cache()).unwrap_or_default();
+        kill_after(after, &second, &["cache", "pull", &shared.address, "recipe.rb2"]);
+        assert_eq!(shared.ask(&second, &["cache", "verify"]).0, 0, "pull killed after {after} ms");
+        let ran = shared.run(&second, &["--no-exec"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(second.read("out/all.jsonl"), first.read("out/all.jsonl"));
+        assert!(files_below(&second.cache().join("tmp")).is_empty());
+    }
+}
+
 /// Serves a folder with Python's own web server; it ends with this value.
 struct Web(std::process::Child, u16);
 
@@ -364,7 +401,7 @@ impl Web {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("python3");
         command.args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()]).current_dir(folder);
-        let Ok(child) = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn() else {
+        let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
             eprintln!("SKIPPED: no python3, nothing was tested against a web server");
             return None;
         };
