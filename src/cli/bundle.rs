@@ -10,7 +10,7 @@ use crate::base::phrase;
 use crate::engine::bundle::{self, Head};
 use crate::engine::reach::Reach;
 use crate::engine::remote::Entry;
-use crate::engine::{files, lock, record};
+use crate::engine::{lock, record};
 
 /// Runs the command.
 pub(super) fn run(args: &BundleArgs) -> Exit {
@@ -33,7 +33,7 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
                 outside.push(arg.path.display().to_string());
                 continue;
             }
-            wanted.extend(files::named(arg).map_err(|e| {
+            wanted.extend(index.named(arg).map_err(|e| {
                 eprintln!("error: cannot read `{}`: {e}", arg.path.display());
                 Exit::Recipe
             })?);
