@@ -1,6 +1,7 @@
 //! The command line as types: every command, its arguments and their help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -114,6 +115,9 @@ pub struct RunArgs {
     /// Overwrite output files that rbpipe did not write
     #[arg(long)]
     pub force: bool,
+    /// Take results that are there from this store before executing a node [default: RBPIPE_REMOTE]
+    #[arg(long, value_name = "ADDRESS")]
+    pub remote: Option<String>,
 }
 
 /// Arguments of `check`.
@@ -264,17 +268,68 @@ pub enum CacheCommand {
     /// Print sizes
     Stats,
     /// Compare every artifact with its digest
-    Verify,
-    /// List what nothing refers to
-    Gc {
-        /// Delete it
+    Verify {
+        /// Move damaged bytes aside, so that the next run makes them anew
         #[arg(long)]
-        apply: bool,
+        repair: bool,
     },
-    /// Copy records and artifacts to a remote store
-    Push,
-    /// Copy records and artifacts from a remote store
-    Pull,
+    /// Say which bytes nothing needs any more, and why
+    Gc(GcArgs),
+    /// Copy results to a remote store
+    Push(PushArgs),
+    /// Copy results from a remote store or a bundle
+    Pull(PullArgs),
+}
+
+/// Arguments of `cache gc`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct GcArgs {
+    /// Delete them
+    #[arg(long)]
+    pub apply: bool,
+    /// Keep what was used within so many days
+    #[arg(long, value_name = "N", default_value_t = 14.0, value_parser = days)]
+    pub keep_days: f64,
+    /// Keep what the last N runs of each recipe used
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub keep_runs: usize,
+    /// Keep whatever is younger, such as 30s, 5m, 2h: a run may be about to use it
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    pub grace: Duration,
+}
+
+/// Arguments of `cache push`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct PushArgs {
+    /// s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///folder, or a folder
+    pub remote: String,
+    /// Send what this recipe needs
+    #[arg(required_unless_present = "all")]
+    pub recipe: Option<PathBuf>,
+    /// Send everything that is in the store
+    #[arg(long, conflicts_with = "recipe")]
+    pub all: bool,
+    /// Send bytes also where the remote has some of the same size: mends a damaged remote
+    #[arg(long)]
+    pub again: bool,
+    #[command(flatten)]
+    pub choice: Choice,
+}
+
+/// Arguments of `cache pull`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct PullArgs {
+    /// An address as for `push`, http(s)://host/path, or a file that `rbpipe bundle` wrote
+    pub remote: String,
+    /// Take what this recipe needs instead of everything
+    pub recipe: Option<PathBuf>,
+    /// Unpack the recipe of a bundle into this folder, which is empty or not there
+    #[arg(long, value_name = "DIR", conflicts_with = "recipe")]
+    pub into: Option<PathBuf>,
+    #[command(flatten)]
+    pub choice: Choice,
 }
 
 /// Arguments of `bundle`.
@@ -286,6 +341,9 @@ pub struct BundleArgs {
     /// Where to write it
     #[arg(short, value_name = "FILE")]
     pub out: PathBuf,
+    /// Put input files and the bytes of all results in as well
+    #[arg(long)]
+    pub with_bytes: bool,
 }
 
 /// Arguments of `export`.
@@ -389,6 +447,24 @@ pub enum EngineCommand {
         #[arg(long)]
         gpu: bool,
     },
+}
+
+fn days(text: &str) -> Result<f64, String> {
+    let days = text.parse::<f64>().map_err(|e| e.to_string())?;
+    if (0.0..36_500.0).contains(&days) { Ok(days) } else { Err("give a number of days from 0 to 36500".to_owned()) }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err("write it as 30s, 5m, 2h or 14d".to_owned()),
+    };
+    let number: u32 = number.parse().map_err(|_| "write it as 30s, 5m, 2h or 14d".to_owned())?;
+    Ok(Duration::from_secs(u64::from(number) * seconds))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -1,13 +1,11 @@
-//! `rbpipe cache`: look at the artifact store.
+//! `rbpipe cache`: look at the artifact store, mend it and clean it.
 
-use std::path::Path;
-
-use super::args::{CacheArgs, CacheCommand};
+use super::args::{CacheArgs, CacheCommand, GcArgs};
 use super::plan::{bytes, time};
-use super::{Exit, not_there, recipe};
-use crate::base::Digest;
-use crate::engine::store::digest_of_file;
-use crate::engine::{Store, record};
+use super::{Exit, recipe, share};
+use crate::base::phrase;
+use crate::engine::gc::{self, Policy};
+use crate::engine::{Store, record, verify};
 
 /// Runs the command.
 pub(super) fn run(args: &CacheArgs) -> Exit {
@@ -15,18 +13,18 @@ pub(super) fn run(args: &CacheArgs) -> Exit {
         println!("{}", recipe::cache_folder().display());
         return Exit::Done;
     }
-    let (store, _) = match recipe::store() {
-        Ok(store) => store,
+    let (store, files) = match recipe::store() {
+        Ok(opened) => opened,
         Err(exit) => return exit,
     };
-    match args.command {
+    match &args.command {
         CacheCommand::Dir => Exit::Done,
         CacheCommand::Ls => ls(&store),
         CacheCommand::Stats => stats(&store),
-        CacheCommand::Verify => verify(&store),
-        CacheCommand::Gc { .. } => not_there("cache gc"),
-        CacheCommand::Push => not_there("cache push"),
-        CacheCommand::Pull => not_there("cache pull"),
+        CacheCommand::Verify { repair } => verify(&store, *repair),
+        CacheCommand::Gc(args) => collect(&store, args),
+        CacheCommand::Push(args) => share::push(&store, &files, args).unwrap_or_else(|exit| exit),
+        CacheCommand::Pull(args) => share::pull(&store, &files, args).unwrap_or_else(|exit| exit),
     }
 }
 
@@ -48,7 +46,7 @@ fn ls(store: &Store) -> Exit {
 fn stats(store: &Store) -> Exit {
     let records = record::all(store);
     let (mut blobs, mut total) = (0_usize, 0_u64);
-    each_blob(store, &mut |_, path| {
+    store.each_blob(&mut |_, path| {
         blobs += 1;
         total += std::fs::metadata(path).map_or(0, |m| m.len());
     });
@@ -60,38 +58,63 @@ fn stats(store: &Store) -> Exit {
     Exit::Done
 }
 
-fn verify(store: &Store) -> Exit {
-    let mut bad = 0;
-    each_blob(store, &mut |digest, path| {
-        if digest_of_file(path).ok() != Some(digest) {
-            println!("damaged  {}", path.display());
-            bad += 1;
-        }
-    });
-    for record in record::all(store) {
-        if record::lookup(store, record.key).is_none() {
-            println!("missing bytes  {}  {}", record.key.short(), record.name);
-            bad += 1;
-        }
+fn verify(store: &Store, repair: bool) -> Exit {
+    let found = verify::verify(store);
+    for (_, path) in &found.damaged {
+        println!("damaged  {}", path.display());
+    }
+    for path in &found.unreadable {
+        println!("damaged  {}", path.display());
+    }
+    for (key, name) in &found.broken {
+        println!("missing bytes  {}  {name}", key.short());
+    }
+    if found.none() {
+        println!("all bytes are as recorded");
+        return Exit::Done;
+    }
+    if !repair {
+        println!("`--repair` moves damaged bytes aside; the next run that needs them makes them anew");
+        return Exit::Refused;
+    }
+    if let Err(e) = verify::repair(store, &found) {
+        eprintln!("error: cannot repair the store: {e}");
+        return Exit::Refused;
     }
     println!(
-        "{}",
-        if bad == 0 {
-            "all bytes are as recorded"
-        } else {
-            "what is damaged or missing is made anew by the next run that needs it"
-        }
+        "moved {} to `quarantine/` and forgot {}; the next run that needs them makes them anew",
+        phrase::count(found.damaged.len(), "blob"),
+        phrase::count(found.broken.len() + found.unreadable.len(), "record"),
     );
-    if bad == 0 { Exit::Done } else { Exit::Refused }
+    Exit::Done
 }
 
-fn each_blob(store: &Store, visit: &mut dyn FnMut(Digest, &Path)) {
-    for folder in std::fs::read_dir(store.root().join("blobs")).into_iter().flatten().flatten() {
-        for blob in std::fs::read_dir(folder.path()).into_iter().flatten().flatten() {
-            let hex = format!("{}{}", folder.file_name().to_string_lossy(), blob.file_name().to_string_lossy());
-            if let Some(digest) = Digest::parse(&hex) {
-                visit(digest, &blob.path());
-            }
+fn collect(store: &Store, args: &GcArgs) -> Exit {
+    let policy = Policy {
+        keep: std::time::Duration::from_secs_f64(args.keep_days * 86_400.0),
+        runs: args.keep_runs,
+        grace: args.grace,
+        apply: args.apply,
+    };
+    let account = match gc::collect(store, &policy) {
+        Ok(account) => account,
+        Err(e) => {
+            eprintln!("error: cannot collect garbage in `{}`: {e}", store.root().display());
+            return Exit::Refused;
+        }
+    };
+    let goes = if args.apply { "freed" } else { "free" };
+    for (word, list) in [("keep", &account.kept), (goes, &account.freed)] {
+        for (why, tally) in list {
+            println!("{word:<5}  {:>10}  {:>7}  {why}", bytes(tally.bytes), tally.files);
         }
     }
+    let total = account.total();
+    let sum = format!("{} in {}", bytes(total.bytes), phrase::count(total.files, "file"));
+    match (args.apply, total.files) {
+        (_, 0) => println!("nothing to free"),
+        (true, _) => println!("freed {sum}"),
+        (false, _) => println!("nothing was deleted; `--apply` frees {sum}"),
+    }
+    Exit::Done
 }

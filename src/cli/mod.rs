@@ -1,6 +1,7 @@
 //! The command line: one file per command, this one chooses among them.
 
 mod args;
+mod bundle;
 mod cache;
 mod check;
 mod completions;
@@ -20,6 +21,7 @@ mod recipe;
 mod render;
 mod report;
 mod run;
+mod share;
 mod show;
 mod trace;
 mod why;
@@ -118,7 +120,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Lock(args) => lock::run(args),
         Command::Rehearse(_) => not_there("rehearse"),
         Command::Report(args) => report::run(args),
-        Command::Bundle(_) => not_there("bundle"),
+        Command::Bundle(args) => bundle::run(args),
         Command::Export(_) => not_there("export"),
         Command::Fmt(args) => fmt::run(args),
         Command::Lsp(_) => lsp::run(),

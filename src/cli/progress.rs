@@ -141,6 +141,19 @@ fn line(event: &Event) -> Option<String> {
             let message = event.text("message").map_or(String::new(), |m| format!(": {m}"));
             format!("{word} {node}{message}  ({values})")
         }
+        "node_fetched" => {
+            let size = super::plan::bytes(event.number("bytes").unwrap_or(0.0) as u64);
+            format!("fetch {node}  {size} from {}", event.text("from").unwrap_or_default())
+        }
+        "remote_refused" => {
+            let text = |field| event.text(field).unwrap_or_default();
+            format!("WARN  {node}: the remote's {} is refused: {}", text("what"), text("message"))
+        }
+        "remote_failed" => {
+            let last = event.fields.get("given_up").is_some_and(|g| g == true);
+            let end = if last { "; it is not asked again" } else { "" };
+            format!("WARN  {node}: the remote gave nothing: {}{end}", event.text("message").unwrap_or_default())
+        }
         "divergence" => {
             format!("WARN  {node}: another run made other bytes under the same key; the first result stays")
         }

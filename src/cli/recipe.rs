@@ -1,12 +1,16 @@
 //! What every command that takes a recipe does first: load, check, evaluate, and open the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::args::RecipeArgs;
 use super::{Exit, render};
-use crate::base::{Problems, SourceMap, phrase, world};
+use crate::base::world::{self, World};
+use crate::base::{Problems, SourceMap, phrase};
 use crate::engine::files::FileIndex;
+use crate::engine::remote::Remote;
 use crate::engine::{Builtin, Store, journal, lock};
 use crate::ops;
 use crate::plan::select::{self, Selection};
@@ -26,9 +30,41 @@ pub(super) struct Compiled {
 
 /// Compiles a recipe; prints what is wrong with it.
 pub(super) fn compile(args: &RecipeArgs) -> Result<Compiled, Exit> {
+    compile_in(&world::OsWorld, args)
+}
+
+/// As [`compile`], also tells which files were read for it.
+pub(super) fn compile_seeing(args: &RecipeArgs) -> Result<(Compiled, Vec<PathBuf>), Exit> {
+    let seeing = Seeing::default();
+    let compiled = compile_in(&seeing, args)?;
+    let read = seeing.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok((compiled, read.into_iter().collect()))
+}
+
+/// The outside world, with a memory of what was read.
+#[derive(Default)]
+struct Seeing(Mutex<BTreeSet<PathBuf>>);
+
+impl World for Seeing {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let text = world::OsWorld.read(path)?;
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path.to_path_buf());
+        Ok(text)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        world::OsWorld.exists(path)
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        world::OsWorld.env(name)
+    }
+}
+
+fn compile_in(world: &dyn World, args: &RecipeArgs) -> Result<Compiled, Exit> {
     let mut sources = SourceMap::default();
     let catalogue = ops::catalogue();
-    let (planned, problems) = evaluate(args, &catalogue, &mut sources);
+    let (planned, problems) = evaluate(world, args, &catalogue, &mut sources);
     let bad = problems.has_errors();
     render::print_human(&sources, &problems.sorted());
     match planned {
@@ -37,9 +73,13 @@ pub(super) fn compile(args: &RecipeArgs) -> Result<Compiled, Exit> {
     }
 }
 
-fn evaluate(args: &RecipeArgs, catalogue: &Catalogue, sources: &mut SourceMap) -> (Option<Planned>, Problems) {
-    let world = world::OsWorld;
-    let (program, mut problems) = semantics::load(&world, catalogue, sources, &args.recipe);
+fn evaluate(
+    world: &dyn World,
+    args: &RecipeArgs,
+    catalogue: &Catalogue,
+    sources: &mut SourceMap,
+) -> (Option<Planned>, Problems) {
+    let (program, mut problems) = semantics::load(world, catalogue, sources, &args.recipe);
     if problems.has_errors() {
         return (None, problems);
     }
@@ -51,7 +91,7 @@ fn evaluate(args: &RecipeArgs, catalogue: &Catalogue, sources: &mut SourceMap) -
     }
     let options =
         plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: choice.with.clone() };
-    let (planned, more) = plan::evaluate(&program, catalogue, sources, &world, &options);
+    let (planned, more) = plan::evaluate(&program, catalogue, sources, world, &options);
     problems.extend(more);
     if let Some(planned) = &planned {
         problems.extend(lints(&program, planned, sources, &args.recipe));
@@ -88,6 +128,16 @@ impl Compiled {
     pub(super) fn last_keys(&self, store: &Store) -> BTreeMap<String, crate::base::Digest> {
         journal::last_keys(store, &self.path)
     }
+}
+
+/// Opens the remote that is named, else the one in `RBPIPE_REMOTE`, else none; says why it cannot.
+pub(super) fn remote(named: Option<&str>) -> Result<Option<Remote>, Exit> {
+    let from_env = || std::env::var("RBPIPE_REMOTE").ok().filter(|v| !v.trim().is_empty());
+    let Some(address) = named.map(str::to_owned).or_else(from_env) else { return Ok(None) };
+    Remote::open(&address).map(Some).map_err(|why| {
+        eprintln!("error: {why}");
+        Exit::Usage
+    })
 }
 
 /// Returns the folder of the store: `RBPIPE_CACHE`, else `~/.cache/rbpipe`.

@@ -70,6 +70,7 @@ pub(super) fn execute(
             Exit::Usage
         })?),
     };
+    let remote = recipe::remote(args.remote.as_deref())?;
     let journal = Journal::create(store, &compiled.path).map_err(|e| {
         eprintln!("error: cannot write to the cache `{}`: {e}", store.root().display());
         Exit::Refused
@@ -93,11 +94,14 @@ pub(super) fn execute(
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         fail_fast: args.fail_fast,
         no_exec: args.no_exec,
+        remote: remote.as_ref(),
         stop: &stop,
     };
     listener.hear(
         &Event::new("run_started")
             .with("recipe", compiled.path.display().to_string())
+            .with("path", std::path::absolute(&compiled.path).unwrap_or_default().display().to_string())
+            .with("host", crate::engine::gc::host())
             .with("nodes", selection.nodes.len())
             .with("params", json!(compiled.planned.params.iter().cloned().collect::<BTreeMap<_, _>>())),
     );

@@ -104,7 +104,15 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
                     message: text("message"),
                 });
             }
-            "notice" | "run_failed" | "divergence" => run.notes.push(text("message")),
+            "notice" | "run_failed" => run.notes.push(text("message")),
+            "divergence" | "remote_refused" | "remote_failed" => {
+                let what = match event.event.as_str() {
+                    "divergence" => "there were other bytes under the same key; the first result stays".to_owned(),
+                    "remote_refused" => format!("the remote's {} was refused: {}", text("what"), text("message")),
+                    _ => format!("the remote gave nothing: {}", text("message")),
+                };
+                run.notes.push(format!("{}: {what}", event.node.as_deref().unwrap_or_default()));
+            }
             _ => {
                 let (Some(name), Some(state)) = (&event.node, state(&event.event)) else { continue };
                 let at = *places.entry(name.clone()).or_insert_with(|| {

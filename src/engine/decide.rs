@@ -64,9 +64,17 @@ pub fn inputs(node: &Node, results: &BTreeMap<NodeId, Results>) -> BTreeMap<Stri
 
 /// Returns a recorded result with all its bytes.
 pub fn recorded(store: &Store, key: Digest) -> Option<(Record, Results)> {
-    let (record, artifacts) = record::lookup(store, key)?;
+    record::lookup(store, key).map(with_digests)
+}
+
+/// As [`recorded`], for a run that goes on to use it.
+pub fn claimed(store: &Store, key: Digest) -> Option<(Record, Results)> {
+    record::claim(store, key).map(with_digests)
+}
+
+fn with_digests((record, artifacts): (Record, BTreeMap<String, Artifact>)) -> (Record, Results) {
     let results = artifacts.into_iter().map(|(field, a)| (field.clone(), (record.outputs[&field], a))).collect();
-    Some((record, results))
+    (record, results)
 }
 
 /// What would become of a node.

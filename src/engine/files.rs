@@ -155,15 +155,26 @@ impl FileIndex {
         self.fresh(arg).map(|seen| seen.digest)
     }
 
+    /// Returns the files that a source's argument names, sorted.
+    pub fn named(&self, arg: &PathArg) -> io::Result<Vec<PathBuf>> {
+        if arg.path.is_file() {
+            return Ok(vec![arg.path.clone()]);
+        }
+        if !arg.path.is_dir() {
+            return matches(&arg.path).map(|(_, files)| files);
+        }
+        let mut files = Vec::new();
+        list(&arg.path, arg.media, Some(&self.store), &mut files)?;
+        files.sort();
+        Ok(files)
+    }
+
     fn fresh(&self, arg: &PathArg) -> io::Result<Seen> {
         if arg.path.is_file() {
             return self.one(&arg.path);
         }
         if arg.path.is_dir() {
-            let mut files = Vec::new();
-            list(&arg.path, arg.media, Some(&self.store), &mut files)?;
-            files.sort();
-            return self.tree(&arg.path, &files);
+            return self.tree(&arg.path, &self.named(arg)?);
         }
         let (folder, files) = matches(&arg.path)?;
         if files.is_empty() {

@@ -25,6 +25,8 @@ impl Journal {
         let stamp: String = super::event::now().chars().filter(char::is_ascii_alphanumeric).collect();
         let path = folder.join(format!("{stamp}-{}.jsonl", std::process::id()));
         let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        // Held as long as this process lives: what a run that goes on has used is no garbage, see `is_open`.
+        let _ = file.lock();
         Ok(Self { file: Mutex::new(file), path })
     }
 
@@ -49,6 +51,11 @@ impl Listener for Journal {
             }
         }
     }
+}
+
+/// Says whether the run of a journal goes on.
+pub fn is_open(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 /// Returns the folder of a recipe's journals.

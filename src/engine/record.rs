@@ -9,7 +9,8 @@ use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, FileRef};
 use super::context::Fate;
-use super::store::Store;
+use super::gate::{self, Gate};
+use super::store::{Store, stays_inside};
 use crate::base::Digest;
 
 /// What a node made.
@@ -90,10 +91,22 @@ pub fn lookup(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Ar
     for (field, digest) in &record.outputs {
         let mut artifact = store.artifact(*digest)?;
         let attachments = record.attachments.get(field).into_iter().flatten();
-        artifact.files.extend(attachments.filter(|(_, f)| store.holds(**f)).map(|(path, f)| (path.clone(), *f)));
+        let there = attachments.filter(|(path, f)| stays_inside(path) && store.holds(**f));
+        artifact.files.extend(there.map(|(path, f)| (path.clone(), *f)));
         artifacts.insert(field.clone(), artifact);
     }
     Some((record, artifacts))
+}
+
+/// As [`lookup`], for whoever goes on to use what it finds: from now on the record counts as used, and no collection takes it.
+pub fn claim(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
+    let gate = Gate::shared(store).ok();
+    match gate::touch(&path(store, key)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+        // A record of somebody else's cannot be touched; it is used all the same.
+        _ => drop(gate),
+    }
+    lookup(store, key)
 }
 
 /// Publishes a record. The first under a key wins; one whose bytes have gone missing is replaced.
@@ -126,8 +139,8 @@ pub fn publish(store: &Store, record: &Record) -> io::Result<Published> {
     Ok(outcome)
 }
 
-/// Returns every record that can be read, newest first.
-pub fn all(store: &Store) -> Vec<Record> {
+/// Returns the keys that have a record, whether or not it can be read, in no order.
+pub fn keys(store: &Store) -> Vec<Digest> {
     let mut out = Vec::new();
     let folders = std::fs::read_dir(store.root().join("records")).into_iter().flatten().flatten();
     for folder in folders {
@@ -135,9 +148,15 @@ pub fn all(store: &Store) -> Vec<Record> {
             let prefix = folder.file_name().to_string_lossy().into_owned();
             let name = entry.file_name().to_string_lossy().into_owned();
             let key = name.strip_suffix(".json").and_then(|rest| Digest::parse(&format!("{prefix}{rest}")));
-            out.extend(key.and_then(|key| read(store, key)));
+            out.extend(key);
         }
     }
+    out
+}
+
+/// Returns every record that can be read, newest first.
+pub fn all(store: &Store) -> Vec<Record> {
+    let mut out: Vec<Record> = keys(store).into_iter().filter_map(|key| read(store, key)).collect();
     out.sort_by(|a, b| b.made.cmp(&a.made).then(a.key.cmp(&b.key)));
     out
 }

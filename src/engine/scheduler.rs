@@ -16,6 +16,7 @@ use super::event::{Event, Listener};
 use super::files::FileIndex;
 use super::process::{Limits, Stop};
 use super::record::{self, Published, Record};
+use super::remote::Remote;
 use super::slots::Slots;
 use super::state::{NodeState, States};
 use super::store::Store;
@@ -49,6 +50,8 @@ pub struct Setup<'a> {
     pub fail_fast: bool,
     /// Execute nothing.
     pub no_exec: bool,
+    /// Where results of others are looked for before a node is executed.
+    pub remote: Option<&'a Remote>,
     /// Set when the run is being stopped.
     pub stop: &'a Stop,
 }
@@ -158,8 +161,10 @@ type Outcome = Result<(Finished, Made), OpError>;
 enum Finished {
     /// It was executed; the lease is held until it is recorded.
     Executed { seconds: f64, lease: Lease },
-    /// Another run made it in the meantime.
+    /// Another run made it in the meantime, or it came from the remote.
     Found(Box<Record>, Results),
+    /// It is recorded nowhere, under `no_exec`.
+    Missed,
 }
 
 impl<'a> Run<'a> {
@@ -180,15 +185,14 @@ impl<'a> Run<'a> {
             match decide::identify(self.graph, id, inputs, self.setup.files, self.setup.store, &key) {
                 Ok(identity) => {
                     let found =
-                        decide::recorded(self.setup.store, identity.key).filter(|_| !self.incomplete.contains(&id));
+                        decide::claimed(self.setup.store, identity.key).filter(|_| !self.incomplete.contains(&id));
                     self.identities.insert(id, identity);
                     match found {
                         Some((record, results)) => self.hit(id, &record, results),
-                        None if self.setup.no_exec => {
-                            self.summary.misses.push(id);
-                            self.tell(id, "node_missed", Map::new());
-                            let skipped = self.states.set(id, NodeState::Skipped);
-                            self.summary.misses.extend(skipped);
+                        None if self.setup.no_exec
+                            && (self.setup.remote.is_none() || self.incomplete.contains(&id)) =>
+                        {
+                            self.missed(id);
                         }
                         None => {
                             self.states.set(id, NodeState::Queued);
@@ -213,6 +217,13 @@ impl<'a> Run<'a> {
         self.summary.results.insert(id, results);
         self.tell(id, "node_hit", fields);
         self.states.set(id, NodeState::Hit);
+    }
+
+    fn missed(&mut self, id: NodeId) {
+        self.summary.misses.push(id);
+        self.tell(id, "node_missed", Map::new());
+        let skipped = self.states.set(id, NodeState::Skipped);
+        self.summary.misses.extend(skipped);
     }
 
     /// Asks an expectation. It costs nothing, so it is asked in every run.
@@ -256,7 +267,9 @@ impl<'a> Run<'a> {
     fn next_job(&mut self) -> Option<Job<'a>> {
         let id = self.slots.next(self.graph)?;
         self.states.set(id, NodeState::Running);
-        self.tell(id, "node_started", Map::new());
+        if self.setup.remote.is_none() {
+            self.tell(id, "node_started", Map::new());
+        }
         let node = self.graph.node(id);
         let inputs = node
             .inputs
@@ -276,6 +289,7 @@ impl<'a> Run<'a> {
         self.slots.ended(id);
         match outcome {
             Ok((Finished::Found(record, results), _)) => self.hit(id, &record, results),
+            Ok((Finished::Missed, _)) => self.missed(id),
             Ok((Finished::Executed { seconds, lease }, made)) => {
                 let kept = self.keep(id, seconds, made);
                 drop(lease);
@@ -441,11 +455,20 @@ impl Job<'_> {
         let Some(held) = lease(self.setup, self.identity.key)? else {
             return Err(OpError::new("E0612", "stopped on request").class("preempted"));
         };
-        // Whoever had the lease before may have made it.
+        // Whoever had the lease before may have made it, or somebody elsewhere.
         if self.complete
-            && let Some((record, results)) = decide::recorded(self.setup.store, self.identity.key)
+            && let Some((record, results)) = self.made_by_others()
         {
             return Ok((Finished::Found(Box::new(record), results), Made::default()));
+        }
+        if self.stopped() {
+            return Err(OpError::new("E0612", "stopped on request").class("preempted"));
+        }
+        if self.setup.no_exec {
+            return Ok((Finished::Missed, Made::default()));
+        }
+        if self.setup.remote.is_some() {
+            self.tell("node_started", Map::new());
         }
         let retries = self.node.with.get("retries").and_then(Json::as_u64).unwrap_or(0);
         let mut attempt = 0;
@@ -469,6 +492,19 @@ impl Job<'_> {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    fn made_by_others(&self) -> Option<(Record, Results)> {
+        let (store, key) = (self.setup.store, self.identity.key);
+        decide::claimed(store, key).or_else(|| {
+            let emit = |event: &str, fields: Json| self.emit(event, fields);
+            self.setup.remote?.fetch(store, key, &emit, &self.setup.stop.soon)?;
+            decide::claimed(store, key)
+        })
+    }
+
+    fn emit(&self, event: &str, fields: Json) {
+        self.tell(event, if let Json::Object(map) = fields { map } else { Map::new() });
     }
 
     fn attempt(&self) -> Result<Made, OpError> {
@@ -513,10 +549,7 @@ impl Job<'_> {
             .filter(|(name, _)| self.node.secrets.contains(name))
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
-        let emit = |event: &str, fields: Json| {
-            let fields = if let Json::Object(map) = fields { map } else { Map::new() };
-            self.tell(event, fields);
-        };
+        let emit = |event: &str, fields: Json| self.emit(event, fields);
         let made = if self.node.pool == Pool::Engine {
             let engine = (self.setup.engine)()?;
             let limits = Limits::of(&task.with);

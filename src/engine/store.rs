@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::artifact::{Artifact, FileRef};
+use super::gate::{self, Gate};
 use crate::base::{Digest, OpError};
 
 /// From so many new blobs on, one flush of the file system costs less than flushing each.
@@ -48,7 +49,7 @@ impl Store {
         let digest = Digest::of(bytes);
         let reference = FileRef { digest, bytes: bytes.len() as u64, attached: false };
         let target = self.path(digest);
-        if !self.holds(reference) || fs::read(&target).map_or(true, |found| found != bytes) {
+        if !self.reuse(reference) || fs::read(&target).map_or(true, |found| found != bytes) {
             let mut file = self.temporary()?;
             file.write_all(bytes)?;
             self.publish(file, &target)?;
@@ -74,7 +75,7 @@ impl Store {
         }
         let reference = FileRef { digest: Digest(*hasher.finalize().as_bytes()), bytes, attached: false };
         let target = self.path(reference.digest);
-        if !self.holds(reference) || digest_of_file(&target).map_or(true, |d| d != reference.digest) {
+        if !self.reuse(reference) || digest_of_file(&target).map_or(true, |d| d != reference.digest) {
             self.publish(file, &target)?;
         }
         Ok(reference)
@@ -90,6 +91,27 @@ impl Store {
         fs::metadata(self.path(file.digest)).is_ok_and(|m| m.is_file() && m.len() == file.bytes)
     }
 
+    /// Says whether a blob of the right size is there, and makes it young, so that no collection takes it before a record names it.
+    pub(super) fn reuse(&self, file: FileRef) -> bool {
+        if !self.holds(file) {
+            return false;
+        }
+        let Ok(_gate) = Gate::shared(self) else { return false };
+        gate::touch(&self.path(file.digest)).is_ok()
+    }
+
+    /// Visits every blob: its digest and where it lies.
+    pub fn each_blob(&self, visit: &mut dyn FnMut(Digest, &Path)) {
+        for folder in fs::read_dir(self.root.join("blobs")).into_iter().flatten().flatten() {
+            for blob in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+                let hex = format!("{}{}", folder.file_name().to_string_lossy(), blob.file_name().to_string_lossy());
+                if let Some(digest) = Digest::parse(&hex) {
+                    visit(digest, &blob.path());
+                }
+            }
+        }
+    }
+
     /// Stores an artifact's description without its attachments; its files must be there already. Returns its digest.
     pub fn put_artifact(&self, artifact: &Artifact) -> io::Result<Digest> {
         let json = serde_json::to_value(artifact.bare()).map_err(io::Error::other)?;
@@ -97,14 +119,15 @@ impl Store {
         Ok(self.put(text.as_bytes())?.digest)
     }
 
-    /// Reads an artifact back; nothing if it or one of its files is missing or damaged.
+    /// Reads an artifact back; nothing if it or one of its files is missing or damaged, or has a name that leaves its folder: what was
+    /// shared by others is not trusted.
     pub fn artifact(&self, digest: Digest) -> Option<Artifact> {
         let bytes = self.read(digest).ok()?;
         if Digest::of(&bytes) != digest {
             return None;
         }
         let artifact: Artifact = serde_json::from_slice(&bytes).ok()?;
-        artifact.files.values().all(|f| self.holds(*f)).then_some(artifact)
+        artifact.files.iter().all(|(path, f)| stays_inside(path) && self.holds(*f)).then_some(artifact)
     }
 
     /// Brings all new blobs to the disk. A record of them may be written afterwards.
@@ -160,6 +183,11 @@ impl Store {
         tempfile::Builder::new().prefix(&owned_by_this_process()).tempfile_in(self.root.join("tmp"))
     }
 
+    /// Takes a private file of [`Store::temporary`] as the blob of a digest; its bytes were compared with it.
+    pub(super) fn adopt(&self, file: tempfile::NamedTempFile, digest: Digest) -> io::Result<()> {
+        self.publish(file, &self.path(digest))
+    }
+
     fn publish(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)?;
@@ -171,6 +199,11 @@ impl Store {
         self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(target.to_path_buf());
         Ok(())
     }
+}
+
+/// Says whether a file of an artifact has a name that stays inside its folder.
+pub(super) fn stays_inside(path: &str) -> bool {
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// Returns how names in `tmp` start, so that [`Store::sweep`] can tell whose they are.

@@ -7,6 +7,7 @@ mod augment;
 mod author;
 mod bench;
 mod browser;
+mod cache;
 mod cot;
 mod data;
 #[cfg(feature = "torch")]
@@ -24,7 +25,9 @@ mod lsp;
 #[cfg(feature = "torch")]
 mod numerics;
 mod pages;
+mod remote;
 mod report;
+mod s3;
 mod scores;
 mod semantics;
 mod syntax;

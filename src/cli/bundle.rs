@@ -1,0 +1,94 @@
+//! `rbpipe bundle`: recipe, imports, lock and records in one file, with `--with-bytes` also inputs and results.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use super::args::BundleArgs;
+use super::plan::bytes;
+use super::{Exit, recipe, share};
+use crate::base::phrase;
+use crate::engine::bundle::{self, Head};
+use crate::engine::reach::Reach;
+use crate::engine::remote::Entry;
+use crate::engine::{lock, record};
+
+/// Runs the command.
+pub(super) fn run(args: &BundleArgs) -> Exit {
+    pack(args).unwrap_or_else(|exit| exit)
+}
+
+fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
+    let (compiled, read) = recipe::compile_seeing(&args.recipe)?;
+    let (compiled, selection) = share::ready(compiled)?;
+    let graph = &compiled.planned.graph;
+    let (store, index) = recipe::store()?;
+    let mut wanted: BTreeSet<PathBuf> = read.into_iter().collect();
+    wanted.extend(Some(lock::path(&compiled.path)).filter(|lock| lock.is_file()));
+    let mut outside = Vec::new();
+    if args.with_bytes {
+        for arg in selection.nodes.iter().flat_map(|&id| graph.node(id).paths.iter().map(move |arg| (id, arg))) {
+            let (id, arg) = arg;
+            let text = graph.node(id).args.get(&arg.arg).and_then(|v| v.as_str()).unwrap_or_default();
+            if Path::new(text).is_absolute() {
+                outside.push(arg.path.display().to_string());
+                continue;
+            }
+            wanted.extend(index.named(arg).map_err(|e| {
+                eprintln!("error: cannot read `{}`: {e}", arg.path.display());
+                Exit::Recipe
+            })?);
+        }
+    }
+    let (recipe, files) = below_one_folder(&compiled.path, &wanted);
+    let (keys, absent) = share::made(&compiled, &selection, &store, &index);
+    let mut reach = Reach::new(&store);
+    let mut entries = BTreeMap::new();
+    for record in keys.into_iter().filter_map(|key| record::claim(&store, key)) {
+        if let Some(entry) = Entry::of(&store, &mut reach, &record.0) {
+            entries.insert(record.0.key, entry);
+        }
+    }
+    let choice = &args.recipe.choice;
+    let head = Head::new(recipe, choice.profile.clone(), choice.params.clone());
+    bundle::write(&args.out, &head, &files, &entries, args.with_bytes.then_some(&store)).map_err(|e| {
+        eprintln!("error: cannot write `{}`: {e}", args.out.display());
+        Exit::Refused
+    })?;
+    let size = std::fs::metadata(&args.out).map_or(0, |m| m.len());
+    let (files, records) = (phrase::count(files.len(), "file"), phrase::count(entries.len(), "record"));
+    println!("wrote {} ({}): {files}, {records}", args.out.display(), bytes(size));
+    if absent > 0 {
+        println!("{} of the recipe have no result here; `rbpipe run` makes them", phrase::count(absent, "node"));
+    }
+    for path in outside {
+        println!("not in it: `{path}`, which the recipe names by an absolute path");
+    }
+    super::run::keep_index(&index, &store);
+    Ok(Exit::Done)
+}
+
+/// Names files by their way from the deepest folder that holds them all, so that relative paths in the recipe still lead there. Returns the
+/// recipe's name and all of them.
+fn below_one_folder(recipe: &Path, wanted: &BTreeSet<PathBuf>) -> (String, BTreeMap<String, PathBuf>) {
+    let recipe = plain(recipe);
+    let all: BTreeSet<PathBuf> = wanted.iter().map(|path| plain(path)).collect();
+    let mut root = recipe.parent().unwrap_or(Path::new("/")).to_path_buf();
+    while !all.iter().all(|path| path.starts_with(&root)) && root.pop() {}
+    let name = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_string_lossy().into_owned();
+    (name(&recipe), all.iter().map(|path| (name(path), path.clone())).collect())
+}
+
+/// An absolute path without `.` and `..`, by its text: links stay what the recipe calls them.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).components() {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
+}

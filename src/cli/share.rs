@@ -1,0 +1,242 @@
+//! `rbpipe cache push` and `cache pull`: results travel between the store and a remote, or come out of a bundle.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::Value as Json;
+
+use super::args::{Choice, PullArgs, PushArgs, RecipeArgs};
+use super::plan::bytes;
+use super::recipe::{self, Compiled};
+use super::{Exit, render, say};
+use crate::base::{Digest, phrase};
+use crate::engine::decide::{self, Forecast};
+use crate::engine::event::{Event, Listener};
+use crate::engine::files::FileIndex;
+use crate::engine::process::Stop;
+use crate::engine::reach::Reach;
+use crate::engine::remote::{Pushed, Remote};
+use crate::engine::scheduler::{self, Setup};
+use crate::engine::state::NodeState;
+use crate::engine::{Store, bundle, inputs, record};
+use crate::plan::select::Selection;
+
+/// Compiles a recipe whose inputs are all there: without them no key can be told.
+pub(super) fn ready(compiled: Compiled) -> Result<(Compiled, Selection), Exit> {
+    let selection = compiled.select(&[])?;
+    let problems = inputs::missing(&compiled.planned.graph, &selection);
+    if !problems.is_empty() {
+        render::print_human(&compiled.sources, &problems.sorted());
+        return Err(Exit::Recipe);
+    }
+    Ok((compiled, selection))
+}
+
+/// Returns the keys of a recipe's results that are in the store, and how many of its nodes have none.
+pub(super) fn made(
+    compiled: &Compiled,
+    selection: &Selection,
+    store: &Store,
+    files: &FileIndex,
+) -> (Vec<Digest>, usize) {
+    let last = compiled.last_keys(store);
+    let (lines, _) = decide::forecast(&compiled.planned.graph, selection, store, files, &last);
+    let gate = |line: &decide::Line| compiled.planned.graph.node(line.node).gate.is_some();
+    let absent = lines.iter().filter(|l| l.forecast != Forecast::Hit && !gate(l)).count();
+    let hits = lines.iter().filter(|l| l.forecast == Forecast::Hit);
+    (hits.filter_map(|l| l.identity.as_ref().map(|i| i.key)).collect(), absent)
+}
+
+fn arguments(recipe: &Path, choice: &Choice) -> RecipeArgs {
+    RecipeArgs { recipe: recipe.to_path_buf(), choice: choice.clone() }
+}
+
+fn open(address: &str) -> Result<Remote, Exit> {
+    Remote::open(address).map_err(|why| {
+        eprintln!("error: {why}");
+        Exit::Usage
+    })
+}
+
+/// Sends results.
+pub(super) fn push(store: &Store, files: &FileIndex, args: &PushArgs) -> Result<Exit, Exit> {
+    let remote = open(&args.remote)?;
+    let (keys, absent) = match &args.recipe {
+        None => (record::keys(store), 0),
+        Some(path) => {
+            let (compiled, selection) = ready(recipe::compile(&arguments(path, &args.choice))?)?;
+            made(&compiled, &selection, store, files)
+        }
+    };
+    let mut reach = Reach::new(store);
+    let (mut new, mut same, mut lacking, mut sent) = (0, 0, 0, 0);
+    let mut diverging = Vec::new();
+    for record in keys.into_iter().filter_map(|key| record::read(store, key)) {
+        let tell = |event: &str, fields: Json| warn(&record.name, event, &fields);
+        match remote.push(store, &mut reach, &record, args.again, &tell) {
+            Ok(Pushed::New { bytes }) => (new, sent) = (new + 1, sent + bytes),
+            Ok(Pushed::Same { bytes }) => (same, sent) = (same + 1, sent + bytes),
+            Ok(Pushed::Lacking) => lacking += 1,
+            Ok(Pushed::Diverges(first)) => {
+                let host = format!("made {}", first.made);
+                say(&format!("diverges: `{}`, the remote has another result ({host}); it stays", record.name));
+                diverging.push(record.name);
+            }
+            Err(e) => {
+                eprintln!("error: cannot send `{}` to `{}`: {e}", record.name, remote.address());
+                eprintln!("help: what was sent so far stays there; run the command again");
+                return Err(Exit::Refused);
+            }
+        }
+    }
+    println!("sent {} ({}), {} there already", phrase::count(new, "result"), bytes(sent), same);
+    if absent > 0 {
+        println!("{} of the recipe have no result here; `rbpipe run` makes them", phrase::count(absent, "node"));
+    }
+    if lacking > 0 {
+        println!("{} lack bytes; `rbpipe cache verify --repair` forgets them", phrase::count(lacking, "record"));
+    }
+    Ok(if diverging.is_empty() { Exit::Done } else { Exit::Refused })
+}
+
+/// Fetches results.
+pub(super) fn pull(store: &Store, files: &FileIndex, args: &PullArgs) -> Result<Exit, Exit> {
+    let file = Path::new(args.remote.strip_prefix("file://").unwrap_or(&args.remote));
+    if bundle::is_bundle(file) {
+        return unpack(store, file, args);
+    }
+    if args.into.is_some() {
+        eprintln!("error: `--into` unpacks a bundle, and `{}` is none", args.remote);
+        return Err(Exit::Usage);
+    }
+    let remote = open(&args.remote)?;
+    match &args.recipe {
+        Some(path) => {
+            let (compiled, selection) = ready(recipe::compile(&arguments(path, &args.choice))?)?;
+            let exit = pull_recipe(&compiled, &selection, store, files, &remote);
+            super::run::keep_index(files, store);
+            Ok(exit)
+        }
+        None => pull_all(store, &remote),
+    }
+}
+
+fn pull_all(store: &Store, remote: &Remote) -> Result<Exit, Exit> {
+    let keys = remote.keys().map_err(|e| {
+        eprintln!("error: cannot list `{}`: {e}", remote.address());
+        eprintln!("help: name a recipe, so that its results are asked for one by one");
+        Exit::Refused
+    })?;
+    let (mut fetched, mut here, mut failed) = (0, 0, 0);
+    let never = AtomicBool::new(false);
+    for key in keys {
+        if record::claim(store, key).is_some() {
+            here += 1;
+            continue;
+        }
+        match remote.fetch(store, key, &|event, fields| warn(&key.short(), event, &fields), &never) {
+            Some(_) => fetched += 1,
+            None => failed += 1,
+        }
+    }
+    println!("fetched {}, {here} here already", phrase::count(fetched, "result"));
+    if failed == 0 {
+        return Ok(Exit::Done);
+    }
+    println!("{} could not be had", phrase::count(failed, "result"));
+    Ok(Exit::Refused)
+}
+
+/// Counts and warns.
+#[derive(Default)]
+struct Fetching {
+    fetched: AtomicUsize,
+}
+
+impl Listener for Fetching {
+    fn hear(&self, event: &Event) {
+        if event.event == "node_fetched" {
+            self.fetched.fetch_add(1, Ordering::Relaxed);
+        }
+        let fields = Json::Object(event.fields.clone());
+        warn(event.node.as_deref().unwrap_or_default(), &event.event, &fields);
+    }
+}
+
+/// A run that executes nothing and publishes nothing: every node that has a result there gets it.
+fn pull_recipe(compiled: &Compiled, selection: &Selection, store: &Store, files: &FileIndex, remote: &Remote) -> Exit {
+    let listener = Fetching::default();
+    let operators = recipe::operators();
+    let summary = scheduler::run(
+        &compiled.planned.graph,
+        selection,
+        &Setup {
+            store,
+            files,
+            operators: &operators,
+            secrets: Default::default(),
+            listener: &listener,
+            engine: &|| Err(crate::base::OpError::new("E0612", "nothing is executed here")),
+            jobs: 4,
+            fail_fast: false,
+            no_exec: true,
+            remote: Some(remote),
+            stop: &Stop::default(),
+        },
+    );
+    let fetched = listener.fetched.load(Ordering::Relaxed);
+    let here = summary.count(NodeState::Hit).saturating_sub(fetched);
+    println!("fetched {}, {here} here already", phrase::count(fetched, "result"));
+    for (id, failure) in &summary.failures {
+        println!("failed: {} [{}] {}", compiled.planned.graph.node(*id).name, failure.code, failure.message);
+    }
+    if summary.misses.is_empty() && summary.failures.is_empty() {
+        return Exit::Done;
+    }
+    println!("{} have no result there; `rbpipe run` makes them", phrase::count(summary.misses.len(), "node"));
+    Exit::Refused
+}
+
+fn warn(name: &str, event: &str, fields: &Json) {
+    let text = |field: &str| fields[field].as_str().unwrap_or_default();
+    match event {
+        "remote_refused" => say(&format!("refused: {name}: {}: {}", text("what"), text("message"))),
+        "remote_failed" => say(&format!("failed: {name}: {}", text("message"))),
+        "divergence" => say(&format!("diverges: {name}: the result in this store is another one; it stays")),
+        _ => {}
+    }
+}
+
+fn unpack(store: &Store, file: &Path, args: &PullArgs) -> Result<Exit, Exit> {
+    if let Some(folder) = &args.into
+        && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    {
+        eprintln!("error: `{}` is not empty; choose a folder that is empty or not there", folder.display());
+        return Err(Exit::Usage);
+    }
+    let done = bundle::unpack(file, store, args.into.as_deref()).map_err(|e| {
+        eprintln!("error: cannot take `{}`: {e}", file.display());
+        Exit::Refused
+    })?;
+    println!("took {}, {} here already", phrase::count(done.new, "result"), done.same);
+    for name in &done.diverging {
+        println!("diverges: `{name}`: the result in this store is another one; it stays");
+    }
+    if done.lacking > 0 {
+        println!(
+            "{} came without bytes: run the recipe, or take them from a remote",
+            phrase::count(done.lacking, "record")
+        );
+    }
+    match (&args.into, &done.head) {
+        (Some(folder), Some(head)) => {
+            let recipe = folder.join(&head.recipe);
+            let profile = head.profile.iter().map(|p| format!(" --profile {p}"));
+            let params = head.params.iter().map(|(name, value)| format!(" -p {name}={value}"));
+            let chosen: String = profile.chain(params).collect();
+            println!("wrote {}; run it: rbpipe run {}{chosen}", phrase::count(done.files, "file"), recipe.display());
+        }
+        _ => println!("`--into DIR` unpacks the recipe as well"),
+    }
+    Ok(if done.diverging.is_empty() { Exit::Done } else { Exit::Refused })
+}

@@ -1,0 +1,103 @@
+//! Reads the address of a remote. Credentials, regions and endpoints come from the usual variables of each service.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+
+use super::Remote;
+
+/// The forms of an address, for messages.
+pub const FORMS: &str =
+    "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, https://host/path, file:///folder, or a folder";
+
+impl Remote {
+    /// Opens a remote. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// A sentence: the address has no such form, or a variable that its service needs is not set.
+    pub fn open(address: &str) -> Result<Self, String> {
+        use_one_crypto_provider();
+        let address = address.trim();
+        let (scheme, rest) = address.split_once("://").unwrap_or(("file", address));
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let insecure = |name: &str| std::env::var(name).is_ok_and(|url| url.starts_with("http://"));
+        let mut below = prefix;
+        let objects: Result<Box<dyn ObjectStore>, object_store::Error> = match scheme {
+            _ if rest.is_empty() || (bucket.is_empty() && scheme != "file") => {
+                return Err(format!("`{address}` names nothing; write {FORMS}"));
+            }
+            "s3" | "s3a" => AmazonS3Builder::from_env()
+                .with_bucket_name(bucket)
+                .with_retry(retry())
+                .with_client_options(client(insecure("AWS_ENDPOINT_URL") || insecure("AWS_ENDPOINT")))
+                .build()
+                .map(|s| Box::new(s) as _),
+            "gs" => GoogleCloudStorageBuilder::from_env()
+                .with_bucket_name(bucket)
+                .with_retry(retry())
+                .build()
+                .map(|s| Box::new(s) as _),
+            "az" | "azure" | "abfs" => MicrosoftAzureBuilder::from_env()
+                .with_container_name(bucket)
+                .with_retry(retry())
+                .build()
+                .map(|s| Box::new(s) as _),
+            "http" | "https" => {
+                below = "";
+                HttpBuilder::new()
+                    .with_url(address.trim_end_matches('/'))
+                    .with_retry(retry())
+                    .with_client_options(client(scheme == "http"))
+                    .build()
+                    .map(|s| Box::new(s) as _)
+            }
+            "file" => {
+                below = "";
+                let folder = std::path::absolute(rest).map_err(|e| format!("`{address}`: {e}"))?;
+                std::fs::create_dir_all(&folder).map_err(|e| format!("`{}`: {e}", folder.display()))?;
+                LocalFileSystem::new_with_prefix(folder).map(|s| Box::new(s) as _)
+            }
+            _ => return Err(format!("`{address}` is no address of a remote; write {FORMS}")),
+        };
+        let objects = objects.map_err(|e| format!("`{address}`: {}", super::shorten(&e)))?;
+        let prefix = Path::parse(below).map_err(|e| format!("`{address}`: {e}"))?;
+        let read_only = scheme.starts_with("http");
+        let (runtime, failures) = Default::default();
+        Ok(Self { address: address.to_owned(), objects, prefix, read_only, runtime, failures })
+    }
+}
+
+/// A server that stumbles is asked again after 0.1 s, 0.2 s, … up to a minute in all.
+fn retry() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(5),
+            base: 2.0,
+        },
+        max_retries: 6,
+        retry_timeout: Duration::from_secs(60),
+    }
+}
+
+fn client(insecure: bool) -> ClientOptions {
+    let options = ClientOptions::new().with_connect_timeout(Duration::from_secs(10)).with_timeout_disabled();
+    let options = options.with_read_timeout(Duration::from_secs(60));
+    if insecure { options.with_allow_http(true) } else { options }
+}
+
+/// The HTTP client leaves the choice of its cryptography to the program; the other client here uses `ring` as well.
+fn use_one_crypto_provider() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Fails if one was chosen already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

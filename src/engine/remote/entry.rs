@@ -1,0 +1,82 @@
+//! What a remote or a bundle keeps of a result: the record, and every blob that it needs with its size.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::base::Digest;
+use crate::engine::artifact::FileRef;
+use crate::engine::reach::Reach;
+use crate::engine::record::Record;
+use crate::engine::store::Store;
+
+/// The layout that this build reads and writes.
+const FORMAT: u32 = 1;
+
+/// A shared result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    format: u32,
+    /// What was made.
+    pub record: Record,
+    /// All blobs that it needs: artifacts, their files, and the pictures that rows name.
+    pub blobs: Vec<FileRef>,
+    /// The machine that shared it. For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    checksum: Digest,
+    entry: Json,
+}
+
+impl Entry {
+    /// Describes a record of a store; nothing if a byte that it needs is not there.
+    pub fn of(store: &Store, reach: &mut Reach, record: &Record) -> Option<Self> {
+        crate::engine::record::lookup(store, record.key)?;
+        let names = reach.record(record);
+        let mut sizes: BTreeMap<Digest, u64> = BTreeMap::new();
+        for digest in names.all() {
+            match std::fs::metadata(store.path(*digest)) {
+                Ok(metadata) => sizes.insert(*digest, metadata.len()),
+                Err(_) if names.certain.contains(digest) => return None,
+                Err(_) => None,
+            };
+        }
+        let blobs = sizes.into_iter().map(|(digest, bytes)| FileRef { digest, bytes, attached: false }).collect();
+        Some(Self { format: FORMAT, record: record.clone(), blobs, host: None })
+    }
+
+    /// Says whether a store, which has the blobs by now, can make the results of them.
+    pub fn is_whole(&self, store: &Store) -> bool {
+        self.record.outputs.values().all(|digest| store.artifact(*digest).is_some())
+    }
+
+    /// Returns its bytes, with a checksum.
+    pub fn seal(&self) -> serde_json::Result<Vec<u8>> {
+        let entry = serde_json::to_value(self)?;
+        serde_json::to_vec(&Sealed { checksum: Digest::of_json(&entry), entry })
+    }
+
+    /// Reads the entry of a key.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse(bytes: &[u8], key: Digest) -> Result<Self, String> {
+        let sealed: Sealed = serde_json::from_slice(bytes).map_err(|e| format!("the record is damaged: {e}"))?;
+        if Digest::of_json(&sealed.entry) != sealed.checksum {
+            return Err("the record is damaged: its checksum differs".into());
+        }
+        if sealed.entry["format"] != FORMAT {
+            return Err(format!("the record has format {}, this build reads {FORMAT}", sealed.entry["format"]));
+        }
+        let entry: Self = serde_json::from_value(sealed.entry).map_err(|e| format!("the record is damaged: {e}"))?;
+        if entry.record.key != key {
+            return Err(format!("the record belongs to another key, {}", entry.record.key.short()));
+        }
+        Ok(entry)
+    }
+}

@@ -1,0 +1,161 @@
+//! Remote stores: results shared over S3, GCS, Azure, HTTP or a common folder. This is the only place with an async runtime; it
+//! is made when the first byte is asked for.
+//!
+//! A remote holds `records/ab/cd….json`, see [`Entry`], and `blobs/ab/cd…`, each named by its digest. Every byte that comes from it is compared
+//! with its digest before it reaches the store.
+
+mod address;
+pub mod entry;
+mod pull;
+mod push;
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use serde_json::Value as Json;
+use tokio::runtime::Runtime;
+
+use crate::base::Digest;
+pub use entry::Entry;
+pub use push::Pushed;
+
+/// How often a transfer that was cut or came out wrong is started anew.
+const ATTEMPTS: u32 = 4;
+/// Records are small; what is larger is none, and would fill the memory.
+const MOST_RECORD: u64 = 256 << 20;
+/// Transfers at the same time.
+const AT_ONCE: usize = 4;
+/// A remote that failed so often is not asked any more in this run.
+const PATIENCE: usize = 3;
+
+/// What happens while bytes travel: an event name and its fields.
+pub type Emit<'a> = &'a (dyn Fn(&str, Json) + Sync);
+
+/// Why a remote gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// It has no such thing.
+    #[error("{0} is not there")]
+    Missing(String),
+    /// It gave bytes that are not what they should be.
+    #[error("{0}")]
+    Wrong(String),
+    /// It could not be reached, or refused.
+    #[error("{0}")]
+    Failed(String),
+    /// The run was stopped.
+    #[error("stopped on request")]
+    Stopped,
+    /// The store on this machine could not be read or written.
+    #[error("{0}")]
+    Local(#[from] std::io::Error),
+}
+
+/// A remote store.
+pub struct Remote {
+    address: String,
+    objects: Box<dyn ObjectStore>,
+    prefix: Path,
+    /// It can be read only.
+    read_only: bool,
+    runtime: OnceLock<Runtime>,
+    failures: AtomicUsize,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Remote({})", self.address)
+    }
+}
+
+impl Remote {
+    /// Returns the address that it was opened by.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Says whether it failed so often that asking is a waste of time.
+    fn given_up(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= PATIENCE
+    }
+
+    fn run<T>(&self, work: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
+        if self.runtime.get().is_none() {
+            let made = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            // Whoever comes second drops a runtime that has not begun.
+            let _ = self.runtime.set(made);
+        }
+        match self.runtime.get() {
+            Some(runtime) => runtime.block_on(work),
+            None => Err(RemoteError::Failed("no runtime".into())),
+        }
+    }
+
+    fn record_path(&self, key: Digest) -> Path {
+        let hex = key.hex();
+        self.prefix.clone().join("records").join(&hex[..2]).join(format!("{}.json", &hex[2..]))
+    }
+
+    fn blob_path(&self, digest: Digest) -> Path {
+        let hex = digest.hex();
+        self.prefix.clone().join("blobs").join(&hex[..2]).join(&hex[2..])
+    }
+
+    /// Reads an entry; nothing if there is none.
+    async fn entry(&self, key: Digest, emit: Emit<'_>) -> Result<Option<Entry>, RemoteError> {
+        let mut attempt = 0;
+        loop {
+            let read = async {
+                let found = self.objects.get(&self.record_path(key)).await.map_err(failed)?;
+                if found.meta.size > MOST_RECORD {
+                    return Err(RemoteError::Wrong(format!("the record has {} bytes", found.meta.size)));
+                }
+                let bytes = found.bytes().await.map_err(failed)?;
+                Entry::parse(&bytes, key).map_err(RemoteError::Wrong)
+            };
+            match read.await {
+                Ok(entry) => return Ok(Some(entry)),
+                Err(RemoteError::Missing(_)) => return Ok(None),
+                Err(e) => again(&mut attempt, e, &format!("record {}", key.short()), emit).await?,
+            }
+        }
+    }
+}
+
+/// Waits before another attempt, longer each time, and says so; gives the error back after the last one.
+async fn again(attempt: &mut u32, e: RemoteError, what: &str, emit: Emit<'_>) -> Result<(), RemoteError> {
+    if let RemoteError::Wrong(why) = &e {
+        emit("remote_refused", serde_json::json!({ "what": what, "message": why }));
+    }
+    *attempt += 1;
+    if *attempt >= ATTEMPTS || matches!(e, RemoteError::Missing(_) | RemoteError::Local(_) | RemoteError::Stopped) {
+        return Err(e);
+    }
+    tokio::time::sleep(Duration::from_millis(50 << *attempt)).await;
+    Ok(())
+}
+
+fn failed(e: object_store::Error) -> RemoteError {
+    match e {
+        object_store::Error::NotFound { path, .. } => RemoteError::Missing(path),
+        other => RemoteError::Failed(shorten(&other)),
+    }
+}
+
+/// The causes of an error, each once: the library repeats them in one another.
+fn shorten(e: &dyn std::error::Error) -> String {
+    let mut out = e.to_string();
+    let mut cause = e.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !out.contains(&text) {
+            out = format!("{out}: {text}");
+        }
+        cause = inner.source();
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,128 @@
+//! From a remote to the store: blobs first, each compared with its digest, the record last.
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::ObjectStoreExt as _;
+use serde_json::json;
+
+use super::{AT_ONCE, Emit, Remote, RemoteError, again, failed};
+use crate::base::Digest;
+use crate::engine::artifact::FileRef;
+use crate::engine::record::{self, Published, Record};
+use crate::engine::store::Store;
+
+impl Remote {
+    /// Fetches a result into the store; nothing if the remote has none, or none that can be believed. What went wrong is told by
+    /// events, and never stops a run: the node is executed instead. `stop` ends the transfer.
+    pub fn fetch(&self, store: &Store, key: Digest, emit: Emit, stop: &AtomicBool) -> Option<Record> {
+        if self.given_up() {
+            return None;
+        }
+        let started = std::time::Instant::now();
+        match self.run(self.take(store, key, emit, stop)) {
+            Ok(Some((record, bytes))) => {
+                self.failures.store(0, Ordering::Relaxed);
+                let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+                emit("node_fetched", json!({ "from": self.address(), "bytes": bytes, "seconds": seconds }));
+                Some(record)
+            }
+            Ok(None) | Err(RemoteError::Stopped) => None,
+            Err(e) => {
+                if matches!(e, RemoteError::Failed(_)) {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                }
+                emit(
+                    "remote_failed",
+                    json!({ "from": self.address(), "message": e.to_string(), "given_up": self.given_up() }),
+                );
+                None
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        store: &Store,
+        key: Digest,
+        emit: Emit<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Option<(Record, u64)>, RemoteError> {
+        let Some(entry) = self.entry(key, emit).await? else { return Ok(None) };
+        let missing: Vec<FileRef> = entry.blobs.iter().filter(|b| !store.reuse(**b)).copied().collect();
+        let bytes = missing.iter().map(|b| b.bytes).sum();
+        futures_util::stream::iter(missing.into_iter().map(|blob| self.blob(store, blob, emit, stop)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        if !entry.is_whole(store) {
+            return Err(RemoteError::Wrong(format!("record {} does not name all that it needs", key.short())));
+        }
+        match record::publish(store, &entry.record)? {
+            Published::First | Published::Same => {}
+            Published::Diverges(first) => {
+                let outputs = json!({ "first": first.outputs, "second": entry.record.outputs, "from": self.address() });
+                emit("divergence", outputs);
+                return Ok(Some((*first, bytes)));
+            }
+        }
+        Ok(Some((entry.record, bytes)))
+    }
+
+    async fn blob(&self, store: &Store, blob: FileRef, emit: Emit<'_>, stop: &AtomicBool) -> Result<(), RemoteError> {
+        let mut attempt = 0;
+        loop {
+            match self.blob_once(store, blob, stop).await {
+                Ok(()) => return Ok(()),
+                Err(e) => again(&mut attempt, e, &format!("blob {}", blob.digest.short()), emit).await?,
+            }
+        }
+    }
+
+    async fn blob_once(&self, store: &Store, blob: FileRef, stop: &AtomicBool) -> Result<(), RemoteError> {
+        let mut chunks = self.objects.get(&self.blob_path(blob.digest)).await.map_err(failed)?.into_stream();
+        let (mut file, mut hasher, mut bytes) = (store.temporary()?, blake3::Hasher::new(), 0);
+        while let Some(chunk) = chunks.next().await {
+            if stop.load(Ordering::Relaxed) {
+                return Err(RemoteError::Stopped);
+            }
+            let chunk = chunk.map_err(failed)?;
+            bytes += chunk.len() as u64;
+            if bytes > blob.bytes {
+                return Err(RemoteError::Wrong(format!(
+                    "it has more than the {} bytes that were recorded",
+                    blob.bytes
+                )));
+            }
+            hasher.update(&chunk);
+            file.write_all(&chunk)?;
+        }
+        if bytes < blob.bytes {
+            return Err(RemoteError::Failed(format!("it ended after {bytes} of {} bytes", blob.bytes)));
+        }
+        if Digest(*hasher.finalize().as_bytes()) != blob.digest {
+            return Err(RemoteError::Wrong("its bytes are not those of its digest".into()));
+        }
+        Ok(store.adopt(file, blob.digest)?)
+    }
+
+    /// Lists the keys of all results in the remote.
+    ///
+    /// # Errors
+    /// It cannot be reached or cannot list, as plain HTTP servers cannot.
+    pub fn keys(&self) -> Result<Vec<Digest>, RemoteError> {
+        let folder = self.prefix.clone().join("records");
+        let found: Vec<_> = self.run(async { self.objects.list(Some(&folder)).try_collect().await.map_err(failed) })?;
+        let mut keys: Vec<Digest> = found
+            .iter()
+            .filter_map(|meta| {
+                let parts: Vec<_> = meta.location.parts().collect();
+                let [.., prefix, rest] = parts.as_slice() else { return None };
+                Digest::parse(&format!("{}{}", prefix.as_ref(), rest.as_ref().strip_suffix(".json")?))
+            })
+            .collect();
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}

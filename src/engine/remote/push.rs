@@ -1,0 +1,164 @@
+//! From the store to a remote: blobs first, the record last and only if there is none.
+
+use std::io::Read as _;
+use std::path::Path as FilePath;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, WriteMultipart};
+
+use super::{AT_ONCE, Emit, Entry, Remote, RemoteError, again, failed};
+use crate::base::Digest;
+use crate::engine::artifact::FileRef;
+use crate::engine::reach::Reach;
+use crate::engine::record::Record;
+use crate::engine::store::Store;
+
+/// A larger blob goes in parts of this size.
+const PART: u64 = 8 << 20;
+/// Most parts that S3 takes, with some room.
+const PARTS: u64 = 9_000;
+
+/// What became of sharing a result.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pushed {
+    /// It is the first under its key.
+    New {
+        /// Bytes that were sent.
+        bytes: u64,
+    },
+    /// The same was there already.
+    Same {
+        /// Bytes that were sent all the same.
+        bytes: u64,
+    },
+    /// Another result was there already; it stays.
+    Diverges(Box<Record>),
+    /// It was not sent: a byte that it needs is not in the store.
+    Lacking,
+}
+
+impl Remote {
+    /// Shares a record with everything that it needs. With `again`, bytes are sent even if the remote has some of the same size.
+    ///
+    /// # Errors
+    /// The remote is read-only or cannot be reached, or a blob of the store is damaged.
+    pub fn push(
+        &self,
+        store: &Store,
+        reach: &mut Reach,
+        record: &Record,
+        again: bool,
+        emit: Emit,
+    ) -> Result<Pushed, RemoteError> {
+        if self.read_only {
+            return Err(RemoteError::Failed(format!("`{}` can only be read", self.address)));
+        }
+        let Some(mut entry) = Entry::of(store, reach, record) else { return Ok(Pushed::Lacking) };
+        entry.host = Some(crate::engine::gc::host()).filter(|h| !h.is_empty());
+        self.run(self.give(store, &entry, again, emit))
+    }
+
+    async fn give(&self, store: &Store, entry: &Entry, anew: bool, emit: Emit<'_>) -> Result<Pushed, RemoteError> {
+        let key = entry.record.key;
+        // A record there that cannot be believed is replaced.
+        let (there, damaged) = match self.entry(key, emit).await {
+            Ok(there) => (there, false),
+            Err(RemoteError::Wrong(_)) => (None, true),
+            Err(e) => return Err(e),
+        };
+        if let Some(there) = &there {
+            if there.record.outputs != entry.record.outputs {
+                return Ok(Pushed::Diverges(Box::new(there.record.clone())));
+            }
+            if !anew {
+                return Ok(Pushed::Same { bytes: 0 });
+            }
+        }
+        let sent: Vec<u64> =
+            futures_util::stream::iter(entry.blobs.iter().map(|blob| self.send(store, *blob, anew, emit)))
+                .buffer_unordered(AT_ONCE)
+                .try_collect()
+                .await?;
+        let bytes = sent.iter().sum();
+        if there.is_some() {
+            return Ok(Pushed::Same { bytes });
+        }
+        let sealed = entry.seal().map_err(std::io::Error::other)?;
+        let mode = if damaged { PutMode::Overwrite } else { PutMode::Create };
+        let options = PutOptions { mode, ..PutOptions::default() };
+        match self.objects.put_opts(&self.record_path(key), sealed.into(), options).await {
+            Ok(_) => Ok(Pushed::New { bytes }),
+            // Somebody was first; or our own first try arrived and its answer did not.
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                match self.entry(key, emit).await? {
+                    Some(there) if there.record.outputs != entry.record.outputs => {
+                        Ok(Pushed::Diverges(Box::new(there.record)))
+                    }
+                    _ => Ok(Pushed::Same { bytes }),
+                }
+            }
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// Sends a blob unless one of its size is there. Returns the bytes that were sent.
+    async fn send(&self, store: &Store, blob: FileRef, anew: bool, emit: Emit<'_>) -> Result<u64, RemoteError> {
+        let mut attempt = 0;
+        loop {
+            match self.send_once(store, blob, anew).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(e) => again(&mut attempt, e, &format!("blob {}", blob.digest.short()), emit).await?,
+            }
+        }
+    }
+
+    async fn send_once(&self, store: &Store, blob: FileRef, anew: bool) -> Result<u64, RemoteError> {
+        let target = self.blob_path(blob.digest);
+        if !anew {
+            match self.objects.head(&target).await {
+                Ok(there) if there.size == blob.bytes => return Ok(0),
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        let path = store.path(blob.digest);
+        if blob.bytes <= PART {
+            let bytes = std::fs::read(&path)?;
+            honest(Digest::of(&bytes), blob, &path)?;
+            self.objects.put(&target, PutPayload::from(bytes)).await.map_err(failed)?;
+            return Ok(blob.bytes);
+        }
+        let part = PART.max(blob.bytes / PARTS) as usize;
+        let upload = self.objects.put_multipart(&target).await.map_err(failed)?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, part);
+        let (mut file, mut hasher, mut buffer) = (std::fs::File::open(&path)?, blake3::Hasher::new(), vec![0; 1 << 20]);
+        let copied = async {
+            loop {
+                let n = file.read(&mut buffer)?;
+                if n == 0 {
+                    return honest(Digest(*hasher.finalize().as_bytes()), blob, &path);
+                }
+                hasher.update(&buffer[..n]);
+                upload.wait_for_capacity(2).await.map_err(failed)?;
+                upload.write(&buffer[..n]);
+            }
+        };
+        match copied.await {
+            Ok(()) => upload.finish().await.map(|_| blob.bytes).map_err(failed),
+            Err(e) => {
+                // Best effort: parts of an upload that nobody finishes are cleaned up by the service's own rules.
+                let _ = upload.abort().await;
+                Err(e)
+            }
+        }
+    }
+}
+
+/// Damaged bytes never leave this machine.
+fn honest(found: Digest, blob: FileRef, path: &FilePath) -> Result<(), RemoteError> {
+    if found == blob.digest {
+        return Ok(());
+    }
+    let message = format!("`{}` is damaged; `rbpipe cache verify --repair` moves it aside", path.display());
+    Err(RemoteError::Local(std::io::Error::other(message)))
+}
