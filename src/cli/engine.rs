@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use super::args::{EngineArgs, EngineCommand};
 use super::{Exit, libtorch};
@@ -70,8 +71,10 @@ fn present() -> Result<Option<PathBuf>, OpError> {
     Ok([sibling, libtorch::built()].into_iter().find(|p| p.is_file()))
 }
 
-/// Returns the engine, after fetching libtorch and building it if need be.
+/// Returns the engine, after fetching libtorch and building it if need be. Several nodes may ask at once: one of them does it for all.
 pub(super) fn find(notice: &dyn Fn(String)) -> Result<PathBuf, OpError> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(path) = present()? {
         return Ok(path);
     }
