@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use arrow::datatypes::DataType;
 use rayon::prelude::*;
 
+use super::asked;
 use crate::base::OpError;
-use crate::data::cell::{self, Cell};
+use crate::data::cell::Cell;
 use crate::data::comparison::{Compare, Comparing, comparisons};
 use crate::data::draw::{Draw, row_keys};
-use crate::data::scene;
+use crate::data::inquiry::Inquiry;
 use crate::data::schema::list_of;
-use crate::data::table::{Table, image_type};
+use crate::data::table::image_type;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Class, Effect, OpSpec};
@@ -61,11 +62,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     args.ask.dedup();
     let comparing = Comparing { asks: args.ask, most: args.per_pair, letters: args.letters, varied: args.varied };
     let table = cx.table("scenes")?;
-    let scenes = scene::read(&table)?;
-    if scenes.len() != table.rows() {
-        return Err(OpError::new("E0302", format!("{} scenes have no picture", table.rows() - scenes.len()))
-            .help("drop them first: `filter.rule(where: .image != none)`"));
-    }
+    let scenes = asked::scenes(&table)?;
     if scenes.len() == 1 {
         return Err(OpError::new("E0612", "one scene alone cannot be compared").help("give two scenes or more"));
     }
@@ -78,27 +75,23 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let short = |digest: &str| digest[..12.min(digest.len())].to_owned();
         let id = pair.map(|s| short(&s.image.digest)).join("-");
         let images = Cell::List(pair.iter().map(|s| s.image.cell()).collect());
-        let row = |(n, q): (usize, crate::data::inquiry::Inquiry)| {
-            let texts = [format!("{id}-{n}"), q.kind.to_owned(), q.question, String::new(), q.answer];
-            let mut row: Vec<Cell<'static>> = texts.into_iter().map(|t| Cell::Str(Cow::Owned(t))).collect();
-            row.push(images.clone());
-            row
+        let row = |(n, q): (usize, Inquiry)| {
+            let [id, kind, question, input, answer] =
+                [format!("{id}-{n}"), q.kind.to_owned(), q.question, String::new(), q.answer]
+                    .map(|text| Cell::Str(Cow::Owned(text)));
+            [id, kind, question, input, answer, images.clone()]
         };
         comparisons(pair, &comparing, &mut draw).into_iter().enumerate().map(row).collect::<Vec<_>>()
     };
-    let drawn: Vec<Vec<_>> = pooled(cx.threads, || (0..scenes.len()).into_par_iter().map(of_scene).collect())?;
-    let mut columns: [Vec<Cell<'static>>; 6] = Default::default();
-    for row in drawn.into_iter().flatten() {
-        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
-    }
-    let rows = columns[0].len();
-    cx.counts.insert("scenes".into(), scenes.len() as u64);
-    cx.counts.insert("questions".into(), rows as u64);
-    let names = ["id", "kind", "instruction", "input", "output", "images"];
-    let arrays = names.iter().zip(&columns).map(|(name, cells)| {
-        let ty = if *name == "images" { list_of(image_type()) } else { DataType::Utf8 };
-        let array = cell::column(cells, &ty).map_err(|m| OpError::new("E0612", format!("`.{name}`: {}", m.message)))?;
-        Ok(((*name).to_owned(), array))
-    });
-    Ok(Context::rows(Table::new(arrays.collect::<Result<_, OpError>>()?, rows)?))
+    let drawn = pooled(cx.threads, || (0..scenes.len()).into_par_iter().map(of_scene).collect())?;
+    let text = || DataType::Utf8;
+    let columns = [
+        ("id", text()),
+        ("kind", text()),
+        ("instruction", text()),
+        ("input", text()),
+        ("output", text()),
+        ("images", list_of(image_type())),
+    ];
+    asked::rows(cx, drawn, columns)
 }

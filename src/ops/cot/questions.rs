@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use arrow::datatypes::{DataType, Field, Fields};
 use rayon::prelude::*;
 
+use super::asked;
 use crate::base::OpError;
-use crate::data::cell::{self, Cell};
+use crate::data::cell::Cell;
 use crate::data::draw::{Draw, RowKey, row_keys};
 use crate::data::grounding;
 use crate::data::inquiry::{Ask, Drawing, Inquiry};
 use crate::data::questions;
-use crate::data::scene::{self, Scene};
+use crate::data::scene::Scene;
 use crate::data::schema::list_of;
-use crate::data::table::{Table, image_type};
+use crate::data::table::image_type;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Class, Effect, OpSpec};
@@ -81,7 +82,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     args.ask.sort_unstable();
     args.ask.dedup();
     let table = cx.table("scenes")?;
-    let scenes = scene::read(&table)?;
+    let scenes = asked::scenes(&table)?;
     let labels: BTreeSet<&String> =
         scenes.iter().flat_map(|s| &s.objects).filter(|o| !o.is_mark()).map(|o| &o.label).collect();
     let drawing = Drawing {
@@ -93,10 +94,6 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         labels: labels.into_iter().cloned().collect(),
     };
     let keys = row_keys(&table, &["image", "objects", "relations"])?;
-    if scenes.len() != table.rows() {
-        return Err(OpError::new("E0302", format!("{} scenes have no picture", table.rows() - scenes.len()))
-            .help("drop them first: `filter.rule(where: .image != none)`"));
-    }
     let stream = cx.stream;
     let of_scene = |(scene, key): (&Scene, &RowKey)| {
         let mut draw = Draw::new(stream, *key);
@@ -116,26 +113,19 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         };
         questions::questions(scene, &drawing, &mut draw).into_iter().enumerate().map(row).collect::<Vec<_>>()
     };
-    let drawn: Vec<Vec<_>> = pooled(cx.threads, || scenes.par_iter().zip(&keys).map(of_scene).collect())?;
-    let mut columns: [Vec<Cell<'static>>; 8] = Default::default();
-    for row in drawn.into_iter().flatten() {
-        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
-    }
-    let rows = columns[0].len();
-    cx.counts.insert("scenes".into(), scenes.len() as u64);
-    cx.counts.insert("questions".into(), rows as u64);
-    let names = ["id", "kind", "instruction", "input", "output", "images", "cells", "phrases"];
-    let arrays = names.iter().zip(&columns).map(|(name, cells)| {
-        let ty = match *name {
-            "images" => list_of(image_type()),
-            "cells" => list_of(DataType::Utf8),
-            "phrases" => list_of(phrase_type()),
-            _ => DataType::Utf8,
-        };
-        let array = cell::column(cells, &ty).map_err(|m| OpError::new("E0612", format!("`.{name}`: {}", m.message)))?;
-        Ok(((*name).to_owned(), array))
-    });
-    Ok(Context::rows(Table::new(arrays.collect::<Result<_, OpError>>()?, rows)?))
+    let drawn = pooled(cx.threads, || scenes.par_iter().zip(&keys).map(of_scene).collect())?;
+    let text = || DataType::Utf8;
+    let columns = [
+        ("id", text()),
+        ("kind", text()),
+        ("instruction", text()),
+        ("input", text()),
+        ("output", text()),
+        ("images", list_of(image_type())),
+        ("cells", list_of(text())),
+        ("phrases", list_of(phrase_type())),
+    ];
+    asked::rows(cx, drawn, columns)
 }
 
 fn phrase((phrase, label): (String, String)) -> Cell<'static> {
