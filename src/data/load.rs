@@ -49,7 +49,7 @@ pub struct BadRow {
 /// # Errors
 /// `E0610` with the first bad row under [`Bad::Fail`].
 pub fn table(
-    rows: Vec<RawRow>,
+    mut rows: Vec<RawRow>,
     schema: &[(String, Type)],
     media: &Media,
     blobs: &dyn Blobs,
@@ -68,11 +68,11 @@ pub fn table(
     let loaded = media.load_all(&paths, blobs);
     let reader = Reader { schema, loaded: &loaded, blobs };
     let read: Vec<Result<Vec<Cell<'static>>, String>> = rows
-        .par_iter()
+        .par_iter_mut()
         .with_min_len(64)
-        .map(|row| match &row.value {
+        .map(|row| match std::mem::replace(&mut row.value, Ok(Json::Null)) {
             Ok(value) => reader.row(value),
-            Err(reason) => Err(reason.clone()),
+            Err(reason) => Err(reason),
         })
         .collect();
     let mut columns: Vec<Vec<Cell<'static>>> = schema.iter().map(|_| Vec::with_capacity(read.len())).collect();
@@ -134,13 +134,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn row(&self, value: &Json) -> Result<Vec<Cell<'static>>, String> {
-        let Json::Object(fields) = value else {
-            return Err(format!("expected an object, found {}", show(value)));
+    fn row(&self, mut value: Json) -> Result<Vec<Cell<'static>>, String> {
+        let Json::Object(fields) = &mut value else {
+            return Err(format!("expected an object, found {}", show(&value)));
         };
         self.schema
             .iter()
-            .map(|(name, ty)| match fields.get(name) {
+            .map(|(name, ty)| match fields.get_mut(name) {
+                // Most of what a row holds is text: moved, not copied.
+                Some(Json::String(text)) if is_text(ty) => Ok(Cell::Str(std::mem::take(text).into())),
                 Some(value) => self.cell(value, ty).map_err(|why| format!("column `{name}`: {why}")),
                 None if matches!(ty, Type::Optional(_)) => Ok(Cell::None),
                 None => Err(format!("column `{name}` is missing")),
@@ -223,6 +225,14 @@ impl Reader<'_> {
             .decode(data.trim())
             .map_err(|e| format!("the picture's base64 is broken: {e}"))?;
         media::examine(&bytes, self.blobs).map_err(|why| format!("the picture {why}"))
+    }
+}
+
+fn is_text(ty: &Type) -> bool {
+    match ty {
+        Type::Optional(inner) => is_text(inner),
+        Type::Str | Type::Prompt | Type::Regex => true,
+        _ => false,
     }
 }
 

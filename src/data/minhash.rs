@@ -1,5 +1,6 @@
 //! Near-duplicate texts: candidates by MinHash and banding, confirmed by the exact Jaccard similarity of their word shingles.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
@@ -41,16 +42,7 @@ const LANES: usize = 32;
 /// # Source
 /// Broder 1997, "On the resemblance and containment of documents"; banding: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4.
 pub fn links(texts: &[String], group: &[u32], options: &Options, apart: Apart<'_>) -> Links {
-    let identity: Vec<Option<u128>> = texts
-        .par_iter()
-        .zip(group)
-        .with_min_len(64)
-        .map_init(Words::default, |words, (text, group)| {
-            words.read(text);
-            let normal = words.normal();
-            (!normal.is_empty()).then(|| xxh3_128_with_seed(normal, u64::from(*group)))
-        })
-        .collect();
+    let Read { identity, keys, slot } = Read::new(texts, group, options);
     let mut links = Links::by_key(&identity);
     let distinct = (0..texts.len() as u32).filter(|&r| links.represents(r) && identity[r as usize].is_some());
     let groups = groups(group, distinct);
@@ -59,10 +51,9 @@ pub fn links(texts: &[String], group: &[u32], options: &Options, apart: Apart<'_
     let mut joined = Sets::new(texts.len());
     compare.all(&small, &mut joined, &mut links.edges);
     let members: Vec<u32> = large.into_iter().flatten().collect();
-    let keys = signatures(texts, group, &members, options);
     for band in 0..options.bands {
-        let mut order: Vec<(u64, u32)> =
-            members.iter().enumerate().map(|(i, &row)| (keys[i * options.bands + band], row)).collect();
+        let key = |&row: &u32| (keys[slot[row as usize] as usize * options.bands + band], row);
+        let mut order: Vec<(u64, u32)> = members.iter().map(key).collect();
         order.par_sort_unstable();
         let buckets: Vec<Vec<u32>> = order
             .chunk_by(|a, b| a.0 == b.0)
@@ -74,6 +65,61 @@ pub fn links(texts: &[String], group: &[u32], options: &Options, apart: Apart<'_
     links.edges.par_sort_unstable();
     links.edges.dedup();
     links
+}
+
+/// What one pass over the texts gives.
+struct Read {
+    /// Of each row: its words and its group; `None` for a text without words.
+    identity: Vec<Option<u128>>,
+    /// Band keys, `bands` for each row that has a slot. The group is part of a key, so that groups never meet.
+    keys: Vec<u64>,
+    /// Where the keys of each row lie; only rows of groups too large to be compared pair by pair have a place.
+    slot: Vec<u32>,
+}
+
+impl Read {
+    fn new(texts: &[String], group: &[u32], options: &Options) -> Self {
+        let mut size: HashMap<u32, usize> = HashMap::new();
+        group.iter().for_each(|g| *size.entry(*g).or_default() += 1);
+        let signed = |row: &u32| !options.verify || size[&group[*row as usize]] > SMALL;
+        let (signed, other): (Vec<u32>, Vec<u32>) = (0..texts.len() as u32).partition(signed);
+        let mut slot = vec![u32::MAX; texts.len()];
+        (0..).zip(&signed).for_each(|(at, row)| slot[*row as usize] = at);
+
+        let signer = Signer::new(options);
+        let mut keys = vec![0u64; signed.len() * options.bands];
+        let with_keys = |scratch: &mut Scratch, (keys, &row): (&mut [u64], &u32)| {
+            let identity = scratch.identity(&texts[row as usize], group[row as usize]);
+            signer.sign(scratch, group[row as usize], keys);
+            (row, identity)
+        };
+        let alone =
+            |scratch: &mut Scratch, &row: &u32| (row, scratch.identity(&texts[row as usize], group[row as usize]));
+        let chunks = keys.par_chunks_mut(options.bands.max(1)).zip(&signed).with_min_len(16);
+        let mut read: Vec<(u32, Option<u128>)> = chunks.map_init(Scratch::default, with_keys).collect();
+        read.par_extend(other.par_iter().with_min_len(64).map_init(Scratch::default, alone));
+        let mut identity = vec![None; texts.len()];
+        read.into_iter().for_each(|(row, id)| identity[row as usize] = id);
+        Self { identity, keys, slot }
+    }
+}
+
+/// What a thread needs for one text after the other.
+#[derive(Default)]
+struct Scratch {
+    words: Words,
+    shingles: Vec<u32>,
+    signature: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+impl Scratch {
+    /// Reads a text; what the others of its group must have to be the same.
+    fn identity(&mut self, text: &str, group: u32) -> Option<u128> {
+        self.words.read(text);
+        let normal = self.words.normal();
+        (!normal.is_empty()).then(|| xxh3_128_with_seed(normal, u64::from(group)))
+    }
 }
 
 /// Compares texts by their sets of shingles, made when first needed.
@@ -167,31 +213,34 @@ fn common(a: &[u64], b: &[u64]) -> usize {
     common
 }
 
-/// Returns the band keys of some rows, `bands` each. The group is part of the key, so that groups never meet.
-fn signatures(texts: &[String], group: &[u32], members: &[u32], options: &Options) -> Vec<u64> {
-    let hashes = options.bands * options.rows;
-    let lanes = hashes.next_multiple_of(LANES);
-    let family = Family::new(lanes);
-    let mut keys = vec![0u64; members.len() * options.bands];
-    keys.par_chunks_mut(options.bands.max(1)).zip(members).with_min_len(16).for_each_init(
-        || (Words::default(), Vec::new(), vec![0u32; lanes], Vec::new()),
-        |(words, shingles, signature, bytes), (keys, &row)| {
-            words.read(&texts[row as usize]);
-            shingles.clear();
-            words.shingles(options.shingle, |s| {
-                let h = xxh3_64(s);
-                shingles.push((h >> 32) as u32 ^ h as u32);
-            });
-            family.minimise(shingles, signature);
-            for (band, (key, part)) in keys.iter_mut().zip(signature.chunks(options.rows.max(1))).enumerate() {
-                bytes.clear();
-                bytes.extend(part.iter().flat_map(|v| v.to_le_bytes()));
-                bytes.extend(group[row as usize].to_le_bytes());
-                *key = xxh3_64_with_seed(bytes, band as u64);
-            }
-        },
-    );
-    keys
+/// Makes band keys.
+struct Signer<'a> {
+    family: Family,
+    options: &'a Options,
+}
+
+impl<'a> Signer<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self { family: Family::new((options.bands * options.rows).next_multiple_of(LANES)), options }
+    }
+
+    /// Writes the band keys of the text that was read last.
+    fn sign(&self, scratch: &mut Scratch, group: u32, keys: &mut [u64]) {
+        let Scratch { words, shingles, signature, bytes } = scratch;
+        shingles.clear();
+        words.shingles(self.options.shingle, |s| {
+            let h = xxh3_64(s);
+            shingles.push((h >> 32) as u32 ^ h as u32);
+        });
+        signature.resize(self.family.a.len(), 0);
+        self.family.minimise(shingles, signature);
+        for (band, (key, part)) in keys.iter_mut().zip(signature.chunks(self.options.rows.max(1))).enumerate() {
+            bytes.clear();
+            bytes.extend(part.iter().flat_map(|v| v.to_le_bytes()));
+            bytes.extend(group.to_le_bytes());
+            *key = xxh3_64_with_seed(bytes, band as u64);
+        }
+    }
 }
 
 /// A family of hash functions `x → a·x + b` modulo 2³², over hashes that are uniform already.
