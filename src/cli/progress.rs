@@ -154,6 +154,9 @@ fn line(event: &Event) -> Option<String> {
             let end = if last { "; it is not asked again" } else { "" };
             format!("WARN  {node}: the remote gave nothing: {}{end}", event.text("message").unwrap_or_default())
         }
+        "bytes_damaged" => {
+            format!("WARN  {node}: {}; it is made anew", event.text("message").unwrap_or_default())
+        }
         "divergence" => {
             format!("WARN  {node}: another run made other bytes under the same key; the first result stays")
         }

@@ -101,14 +101,19 @@ pub(super) fn execute(
         &Event::new("run_started")
             .with("recipe", compiled.path.display().to_string())
             .with("path", std::path::absolute(&compiled.path).unwrap_or_default().display().to_string())
-            .with("host", crate::engine::gc::host())
+            .with("host", crate::engine::machine::host())
             .with("nodes", selection.nodes.len())
             .with("params", json!(compiled.planned.params.iter().cloned().collect::<BTreeMap<_, _>>())),
     );
-    let summary = scheduler::run(graph, selection, &setup);
-    let published = publish_outputs(compiled, selection, &summary, store, &listener, args.force);
+    let mut summary = scheduler::run(graph, selection, &setup);
+    let mut published = publish_outputs(compiled, selection, &summary, store, &listener, args.force);
+    if published.damaged {
+        // The results that named damaged bytes are forgotten by now, so this makes them anew.
+        summary = scheduler::run(graph, selection, &setup);
+        published = publish_outputs(compiled, selection, &summary, store, &listener, args.force);
+    }
     after(&summary, &listener);
-    let exit = exit(&summary, published.failed);
+    let exit = exit(&summary, published.failed || published.damaged);
     listener.hear(
         &Event::new("run_finished")
             .with("exit", exit as u8)
@@ -156,6 +161,8 @@ struct Published {
     written: Vec<PathBuf>,
     same: usize,
     failed: bool,
+    /// Bytes in the store were, for the first time in this run.
+    damaged: bool,
 }
 
 fn publish_outputs(
@@ -202,6 +209,13 @@ fn publish_outputs(
             }
             Ok(Done::Same) => out.same += 1,
             Err(e) => {
+                if e.class == "damaged" {
+                    out.damaged = true;
+                    let mut event = Event::new("bytes_damaged").with("message", e.message.clone());
+                    event.node = Some(node.name.clone());
+                    listener.hear(&event);
+                    continue;
+                }
                 let d = crate::base::Diagnostic::new(
                     crate::base::codes::lookup(e.code).map_or(crate::base::codes::E0612, |(c, _)| c),
                     output.span,

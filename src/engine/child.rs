@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::evidence;
 use super::process::{Group, Limits};
 
 /// How long a command that was asked to stop may take.
@@ -16,14 +17,21 @@ const GRACE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum End {
     /// By itself.
     Exited(ExitStatus),
     /// Because it was asked to.
     Stopped,
-    /// A limit was over: `timeout` or `stall`, and after how many seconds.
-    Over(&'static str, u64),
+    /// A limit was over.
+    Over {
+        /// `timeout` or `stall`.
+        limit: &'static str,
+        /// After how many seconds.
+        seconds: u64,
+        /// What its processes were doing.
+        evidence: String,
+    },
 }
 
 /// Runs a command to its end. It is asked to stop once one of `stop` is set. What it writes to the files `heard` counts as a sign of life. What it started
@@ -65,7 +73,8 @@ fn watch(group: &Group, started: Instant, heard: &[&Path], limits: Limits, stop:
         }
         for (limit, since, what) in [(limits.timeout, started, "timeout"), (limits.stall, last, "stall")] {
             if limit.is_some_and(|l| since.elapsed() > l) {
-                return Ok(End::Over(what, since.elapsed().as_secs()));
+                let (seconds, evidence) = (since.elapsed().as_secs(), evidence::of_group(group.id()));
+                return Ok(End::Over { limit: what, seconds, evidence });
             }
         }
         std::thread::sleep(wait);

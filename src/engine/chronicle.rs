@@ -105,8 +105,9 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
                 });
             }
             "notice" | "run_failed" => run.notes.push(text("message")),
-            "divergence" | "remote_refused" | "remote_failed" => {
+            "divergence" | "remote_refused" | "remote_failed" | "bytes_damaged" => {
                 let what = match event.event.as_str() {
+                    "bytes_damaged" => format!("{}; it is made anew", text("message")),
                     "divergence" => "there were other bytes under the same key; the first result stays".to_owned(),
                     "remote_refused" => format!("the remote's {} was refused: {}", text("what"), text("message")),
                     _ => format!("the remote gave nothing: {}", text("message")),

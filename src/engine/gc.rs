@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::event::Event;
 use super::gate::Gate;
 use super::journal;
+use super::machine;
 use super::reach::Reach;
 use super::record;
 use super::store::Store;
@@ -166,7 +167,7 @@ impl Roots {
                 }
             }
         }
-        let host = host();
+        let host = machine::host();
         for folder in fs::read_dir(store.root().join("runs"))?.flatten() {
             let mut journals = below(&folder.path(), 0)?;
             journals.retain(|p| p.extension().is_some_and(|e| e == "jsonl"));
@@ -289,8 +290,12 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
             out,
         )?;
     }
-    for (folder, why) in [("logs", "logs"), ("views", "copies made by `show --path`"), ("quarantine", "damaged bytes")]
-    {
+    for (folder, why) in [
+        ("logs", "logs"),
+        ("views", "copies made by `show --path`"),
+        ("quarantine", "damaged bytes"),
+        ("seen", "what was compared before the last start"),
+    ] {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
             age(&entry.path(), Some(line), why, policy, out)?;
         }
@@ -350,9 +355,4 @@ fn below(folder: &Path, deep: usize) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(out)
-}
-
-/// The name of this machine, as far as it has one.
-pub fn host() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::crash::step;
 use super::event::{Event, Listener};
 use super::store::Store;
 use crate::base::Digest;
@@ -46,6 +47,7 @@ impl Listener for Journal {
             let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // A journal that cannot be written must not stop the run: results are in the records.
             let _ = file.write_all(line.as_bytes());
+            step();
             if event.event == "run_finished" {
                 let _ = file.sync_all();
             }

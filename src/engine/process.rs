@@ -1,5 +1,7 @@
 //! Executes one node in a process group of `rbpipe-engine`, so that a crash or an out-of-memory kill takes down nothing else.
 
+use std::collections::VecDeque;
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
+use super::evidence;
 use super::task::{Made, Outcome, Task};
 use crate::base::OpError;
 
@@ -20,6 +23,9 @@ const WAITING: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "active"), ("GOMP_SPINCO
 
 /// How long a process that was asked to stop may take to write its checkpoint.
 const GRACE: Duration = Duration::from_secs(20);
+
+/// Events that are kept for the log of a process that hangs.
+const LAST_EVENTS: usize = 20;
 
 /// When a process must end.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,13 +93,14 @@ pub fn execute(
         }
     });
     let guard = Group(Mutex::new(child));
-    let (status, outcome) = watch(&guard, &events, emit, stop, limits)?;
+    let (status, outcome) = watch(&guard, &events, emit, stop, limits, log)?;
     let _ = reader.join();
     match outcome {
         Some(Outcome::Result(made)) if status.success() => Ok(made),
         Some(Outcome::Error { code, class, message, help }) => {
             let code = crate::base::codes::lookup(&code).map_or("E0612", |(c, _)| c.0);
-            let class = ["oom", "preempted", "flaky", "budget"].into_iter().find(|c| *c == class).unwrap_or("bug");
+            let class =
+                ["oom", "preempted", "flaky", "budget", "damaged"].into_iter().find(|c| *c == class).unwrap_or("bug");
             let e = OpError::new(code, message).class(class);
             Err(if let Some(help) = help { e.help(help) } else { e })
         }
@@ -107,14 +114,20 @@ fn watch(
     emit: &(dyn Fn(&str, Json) + Sync),
     stop: &Stop,
     limits: Limits,
+    log: &Path,
 ) -> Result<(ExitStatus, Option<Outcome>), OpError> {
     let started = Instant::now();
+    let mut last: VecDeque<String> = VecDeque::new();
     let (mut heard, mut asked) = (Instant::now(), None::<Instant>);
     let mut outcome = None;
     loop {
         match events.recv_timeout(Duration::from_millis(100)) {
             Ok(line) => {
                 heard = Instant::now();
+                if last.len() == LAST_EVENTS {
+                    last.pop_front();
+                }
+                last.push_back(line.clone());
                 let Ok(mut json) = serde_json::from_str::<Json>(&line) else { continue };
                 match json["event"].as_str() {
                     Some("result" | "error") => outcome = serde_json::from_value(json).ok(),
@@ -157,11 +170,18 @@ fn watch(
         }
         for (limit, since, what) in [(limits.timeout, started, "timeout"), (limits.stall, heard, "stall")] {
             if limit.is_some_and(|l| since.elapsed() > l) {
-                group.signal(libc::SIGKILL);
                 let seconds = since.elapsed().as_secs();
+                let heading = format!("\n--- rbpipe: `{what}` was over after {seconds} s; what was running then\n");
+                let evidence = heading + &evidence::of_group(group.id());
+                group.signal(libc::SIGKILL);
+                let told = last.iter().map(|line| format!("{line}\n")).collect::<String>();
+                let text = format!("{evidence}--- its last events\n{told}");
+                let kept = OpenOptions::new().append(true).open(log).and_then(|mut f| f.write_all(text.as_bytes()));
+                let place =
+                    if kept.is_ok() { format!("; {} tells what it was doing", log.display()) } else { String::new() };
                 return Err(OpError::new("E0612", format!("stopped after {seconds} s: `{what}` is over"))
                     .class("flaky")
-                    .help(format!("raise `{what}` in `with`, which never changes a key")));
+                    .help(format!("raise `{what}` in `with`, which never changes a key{place}")));
             }
         }
     }
@@ -173,6 +193,10 @@ pub(super) struct Group(pub(super) Mutex<Child>);
 impl Group {
     pub(super) fn try_wait(&self) -> std::io::Result<Option<ExitStatus>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).try_wait()
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).id()
     }
 
     #[allow(unsafe_code)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::artifact::{Artifact, Kind};
+use super::crash::step;
 use super::store::{Store, digest_of_file};
 use super::{dataset, export};
 use crate::base::{Digest, OpError};
@@ -59,7 +60,7 @@ pub fn sidecar(target: &Path) -> PathBuf {
 /// Publishes an artifact by its kind and the target's extension.
 ///
 /// # Errors
-/// `E0508` where something lies that this tool did not write; `E0612` where the kind has no such form.
+/// `E0508` where something lies that this tool did not write; `E0612` where the kind has no such form; class `damaged` where bytes in the store are.
 pub fn publish(
     store: &Store,
     artifact: &Artifact,
@@ -82,7 +83,13 @@ pub fn publish(
         let message = format!("`{}` was not written by rbpipe and is left alone", target.display());
         return Err(OpError::new("E0508", message).help("move it away, choose another target, or give `--force`"));
     }
+    super::verify::sound(store, artifact.files.values())?;
     let pieces = pieces(store, artifact, target)?;
+    for piece in pieces.values() {
+        if let Piece::Blob(digest) = piece {
+            super::verify::sound_blob(store, *digest)?;
+        }
+    }
     let parent = target.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(|e| at(parent, &e))?;
     let folder = !pieces.contains_key("");
@@ -101,13 +108,16 @@ pub fn publish(
     }
     // The old note goes first: a crash in between leaves an output without a note, never a note that lies.
     let _ = std::fs::remove_file(&note);
+    step();
     if folder && target.is_dir() {
         let old = temporary.path().join("old");
         std::fs::rename(target, &old).map_err(|e| at(target, &e))?;
+        step();
     }
     if let Err(e) = std::fs::rename(&staged, target) {
         return Err(at(target, &e));
     }
+    step();
     let mut files = BTreeMap::new();
     for path in pieces.keys() {
         let file = place(target, path);
@@ -120,6 +130,7 @@ pub fn publish(
     file.write_all(&text)?;
     file.as_file().sync_all()?;
     file.persist(&note).map_err(|e| at(&note, &e.error))?;
+    step();
     std::fs::File::open(parent).and_then(|f| f.sync_all()).map_err(|e| at(parent, &e))?;
     Ok(Done::Written)
 }
@@ -163,7 +174,9 @@ pub fn write_whole(to: &Path, fill: &mut dyn FnMut(&mut std::fs::File) -> io::Re
     file.as_file().sync_all()?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode)?;
+    step();
     file.persist(to).map_err(|e| e.error)?;
+    step();
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, FileRef};
 use super::context::Fate;
+use super::crash::step;
 use super::gate::{self, Gate};
 use super::store::{Store, stays_inside};
 use crate::base::Digest;
@@ -120,7 +121,9 @@ pub fn publish(store: &Store, record: &Record) -> io::Result<Published> {
     store.commit()?;
     let mut file = store.temporary()?;
     file.write_all(&serde_json::to_vec(&sealed).map_err(io::Error::other)?)?;
+    step();
     file.as_file().sync_all()?;
+    step();
     let outcome = match file.persist_noclobber(&target) {
         Ok(_) => Published::First,
         Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => match lookup(store, record.key) {
@@ -133,8 +136,10 @@ pub fn publish(store: &Store, record: &Record) -> io::Result<Published> {
         },
         Err(e) => return Err(e.error),
     };
+    step();
     if let Some(folder) = target.parent() {
         std::fs::File::open(folder)?.sync_all()?;
+        step();
     }
     Ok(outcome)
 }

@@ -21,11 +21,14 @@ use super::slots::Slots;
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::{Made, Task};
-use super::{executor, process};
+use super::{executor, process, verify};
 use crate::base::OpError;
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId, key};
 use crate::spec::{Class, Pool, user_op};
+
+/// How often a node may find damaged bytes before that counts as its failure.
+const MENDED: usize = 3;
 
 /// Finds the engine binary, building it first where that is possible.
 pub type FindEngine<'a> = &'a (dyn Fn() -> Result<PathBuf, OpError> + Sync);
@@ -103,6 +106,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
         slots: Slots::new(graph, setup.jobs),
         identities: BTreeMap::new(),
         incomplete: BTreeSet::new(),
+        mended: BTreeMap::new(),
     };
     let started = Instant::now();
     let (send, receive) = mpsc::channel();
@@ -153,6 +157,8 @@ struct Run<'a> {
     identities: BTreeMap<NodeId, Identity>,
     /// Nodes that read something incomplete: their results are never recorded.
     incomplete: BTreeSet<NodeId>,
+    /// How often a node found damaged bytes in what it reads.
+    mended: BTreeMap<NodeId, usize>,
 }
 
 type Outcome = Result<(Finished, Made), OpError>;
@@ -300,8 +306,31 @@ impl<'a> Run<'a> {
                     Err(e) => self.failed(id, &e),
                 }
             }
+            Err(e) if e.class == "damaged" && self.again(id, &e) => {}
             Err(e) => self.failed(id, &e),
         }
+    }
+
+    /// Bytes that a node reads turned out to be damaged, and the records that named them are forgotten by now: takes back those nodes that
+    /// it depends on and whose result is gone, and the node itself. Says whether that helps.
+    fn again(&mut self, id: NodeId, e: &OpError) -> bool {
+        let store = self.setup.store;
+        let lost = |of: &NodeId| {
+            let key = self.identities.get(of).map(|identity| identity.key);
+            self.states.get(*of).has_result() && key.is_some_and(|key| decide::recorded(store, key).is_none())
+        };
+        let mut back: Vec<NodeId> = self.graph.ancestors([id]).into_iter().filter(|of| *of != id && lost(of)).collect();
+        let times = self.mended.entry(id).or_default();
+        *times += 1;
+        if back.is_empty() || *times > MENDED {
+            return false;
+        }
+        let names: Vec<&str> = back.iter().map(|of| self.graph.node(*of).name.as_str()).collect();
+        let fields = [("message", json!(e.message)), ("anew", json!(names))];
+        self.tell(id, "bytes_damaged", fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect());
+        back.push(id);
+        self.states.take_back(&back);
+        true
     }
 
     /// Records what a node made.
@@ -470,6 +499,7 @@ impl Job<'_> {
         if self.setup.remote.is_some() {
             self.tell("node_started", Map::new());
         }
+        verify::sound(self.setup.store, self.inputs.values().flat_map(|artifact| artifact.files.values()))?;
         let retries = self.node.with.get("retries").and_then(Json::as_u64).unwrap_or(0);
         let mut attempt = 0;
         loop {
@@ -608,7 +638,11 @@ impl Drop for Lease {
 fn lease(setup: &Setup, key: crate::base::Digest) -> Result<Option<Lease>, OpError> {
     let path = setup.store.root().join("leases").join(key.hex());
     loop {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        let file = match OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
+            // Another user's; a lock needs no more than to read it.
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => File::open(&path)?,
+            opened => opened?,
+        };
         if file.try_lock().is_ok() {
             // The one who held it removes the file: a lock on a removed file protects nothing.
             if same_file(&file, &path) {

@@ -44,8 +44,10 @@ impl NodeState {
             Waiting => matches!(next, Ready | Skipped),
             Ready => matches!(next, Hit | Queued | Done | Failed | Skipped),
             Queued => matches!(next, Running | Skipped),
-            Running => matches!(next, Hit | Done | Failed | Skipped),
-            Hit | Done | Failed | Skipped => false,
+            Running => matches!(next, Hit | Done | Failed | Skipped | Waiting),
+            // Its bytes turned out to be damaged.
+            Hit | Done => next == Waiting,
+            Failed | Skipped => false,
         }
     }
 }
@@ -109,6 +111,16 @@ impl<'g> States<'g> {
             }
         }
         skipped
+    }
+
+    /// Lets nodes wait again whose result was lost, and those that noticed it.
+    pub fn take_back(&mut self, ids: &[NodeId]) {
+        for &id in ids {
+            self.set(id, NodeState::Waiting);
+        }
+        for &id in ids {
+            self.wake(id);
+        }
     }
 
     /// A table with holes is better than none, where the recipe says `on_error: "keep_going"`; an expectation that failed is

@@ -2,13 +2,19 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::artifact::{Artifact, FileRef};
+use super::crash::step;
 use super::gate::{self, Gate};
+use super::machine;
+use super::seen::Seen;
 use crate::base::{Digest, OpError};
 
+/// A temporary file that nothing was written to for so long is nobody's any more.
+const FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 /// From so many new blobs on, one flush of the file system costs less than flushing each.
 const FLUSH_ALL: usize = 64;
 
@@ -21,6 +27,19 @@ pub struct Store {
     root: PathBuf,
     /// Blobs that are in their place and perhaps not on the disk.
     fresh: Arc<Mutex<Vec<PathBuf>>>,
+    /// What was compared with its digest since the machine was started.
+    seen: Arc<Seen>,
+}
+
+/// What a look at a blob found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Its bytes are those of its digest.
+    Whole,
+    /// It is not there.
+    Absent,
+    /// Other bytes lie in its place.
+    Damaged,
 }
 
 impl Store {
@@ -30,7 +49,8 @@ impl Store {
         for folder in ["blobs", "tmp", "records", "leases", "index", "runs", "checkpoints", "logs"] {
             fs::create_dir_all(root.join(folder))?;
         }
-        Ok(Self { root, fresh: Arc::default() })
+        let seen = Arc::new(Seen::new(&root));
+        Ok(Self { root, fresh: Arc::default(), seen })
     }
 
     /// Returns its folder.
@@ -49,10 +69,13 @@ impl Store {
         let digest = Digest::of(bytes);
         let reference = FileRef { digest, bytes: bytes.len() as u64, attached: false };
         let target = self.path(digest);
-        if !self.reuse(reference) || fs::read(&target).map_or(true, |found| found != bytes) {
+        if self.reuse(reference) && fs::read(&target).is_ok_and(|found| found == bytes) {
+            self.remember(digest, &target);
+        } else {
             let mut file = self.temporary()?;
             file.write_all(bytes)?;
-            self.publish(file, &target)?;
+            step();
+            self.publish(file, digest)?;
         }
         Ok(reference)
     }
@@ -75,15 +98,62 @@ impl Store {
         }
         let reference = FileRef { digest: Digest(*hasher.finalize().as_bytes()), bytes, attached: false };
         let target = self.path(reference.digest);
-        if !self.reuse(reference) || digest_of_file(&target).map_or(true, |d| d != reference.digest) {
-            self.publish(file, &target)?;
+        step();
+        if self.reuse(reference) && digest_of_file(&target).is_ok_and(|d| d == reference.digest) {
+            self.remember(reference.digest, &target);
+        } else {
+            self.publish(file, reference.digest)?;
         }
         Ok(reference)
     }
 
-    /// Reads a whole blob.
+    /// Reads a whole blob; compares it with its digest if nobody has since the machine was started.
+    ///
+    /// # Errors
+    /// It is not there, cannot be read, or (`InvalidData`) is damaged.
     pub fn read(&self, digest: Digest) -> io::Result<Vec<u8>> {
-        fs::read(self.path(digest))
+        let mut file = fs::File::open(self.path(digest))?;
+        let metadata = file.metadata()?;
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+        file.read_to_end(&mut bytes)?;
+        if !self.seen.has(digest, &metadata) {
+            if Digest::of(&bytes) != digest {
+                let message = format!("blob {} is damaged", digest.short());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            self.seen.add(digest, &metadata);
+        }
+        Ok(bytes)
+    }
+
+    /// Compares a blob with its digest, unless somebody has since the machine was started.
+    ///
+    /// # Errors
+    /// It cannot be read, for another reason than that it is not there.
+    pub fn look(&self, digest: Digest) -> io::Result<Look> {
+        let found = fs::File::open(self.path(digest)).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = match found {
+            Ok(found) => found,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Look::Absent),
+            Err(e) => return Err(e),
+        };
+        if self.seen.has(digest, &metadata) {
+            return Ok(Look::Whole);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(file)?;
+        if *hasher.finalize().as_bytes() != digest.0 {
+            return Ok(Look::Damaged);
+        }
+        self.seen.add(digest, &metadata);
+        Ok(Look::Whole)
+    }
+
+    /// Remembers that a blob has just been written or compared.
+    fn remember(&self, digest: Digest, path: &Path) {
+        if let Ok(metadata) = fs::metadata(path) {
+            self.seen.add(digest, &metadata);
+        }
     }
 
     /// Says whether a blob of the right size is there.
@@ -96,8 +166,23 @@ impl Store {
         if !self.holds(file) {
             return false;
         }
-        let Ok(_gate) = Gate::shared(self) else { return false };
-        gate::touch(&self.path(file.digest)).is_ok()
+        let Ok(gate) = Gate::shared(self) else { return false };
+        match gate::touch(&self.path(file.digest)) {
+            Ok(()) => true,
+            // Another user's file: a copy of one's own is young.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                drop(gate);
+                self.renew(file.digest).is_ok()
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Puts a copy in the place of a blob.
+    fn renew(&self, digest: Digest) -> io::Result<()> {
+        let mut file = self.temporary()?;
+        io::copy(&mut fs::File::open(self.path(digest))?, &mut file)?;
+        self.place(file, &self.path(digest))
     }
 
     /// Visits every blob: its digest and where it lies.
@@ -132,9 +217,12 @@ impl Store {
 
     /// Brings all new blobs to the disk. A record of them may be written afterwards.
     pub fn commit(&self) -> io::Result<()> {
+        self.seen.keep();
         let fresh = std::mem::take(&mut *self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         if fresh.len() >= FLUSH_ALL {
-            return flush_file_system(&self.root);
+            flush_file_system(&self.root)?;
+            step();
+            return Ok(());
         }
         let mut folders: Vec<&Path> = fresh.iter().filter_map(|p| p.parent()).collect();
         folders.sort_unstable();
@@ -145,6 +233,7 @@ impl Store {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(e),
             }
+            step();
         }
         Ok(())
     }
@@ -153,24 +242,26 @@ impl Store {
     pub fn write_whole(&self, target: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = target.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder)?;
-        let mut file = self.temporary()?;
+        let mut file = self.private(0o666)?;
         file.write_all(bytes)?;
+        step();
         file.as_file().sync_all()?;
+        step();
         file.persist(target).map_err(|e| e.error)?;
+        step();
         fs::File::open(folder)?.sync_all()
     }
 
     /// Returns a private folder for one execution; it is emptied when dropped.
     pub fn scratch(&self) -> io::Result<tempfile::TempDir> {
-        tempfile::Builder::new().prefix(&owned_by_this_process()).tempdir_in(self.root.join("tmp"))
+        tempfile::Builder::new().prefix(&machine::mark()).tempdir_in(self.root.join("tmp"))
     }
 
-    /// Removes what processes that are no more have left in `tmp`.
+    /// Removes what processes that are no more have left in `tmp`; of another machine's, what is a month old.
     pub fn sweep(&self) -> io::Result<()> {
         for entry in fs::read_dir(self.root.join("tmp"))?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let owner = name.strip_prefix("run-").and_then(|n| n.split('-').next()).and_then(|p| p.parse::<u32>().ok());
-            if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
+            if machine::is_gone(&entry.file_name().to_string_lossy()) || age.is_some_and(|age| age > FORGOTTEN) {
                 let path = entry.path();
                 let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
             }
@@ -178,24 +269,39 @@ impl Store {
         Ok(())
     }
 
-    /// Returns a private file in `tmp`, to be published by renaming; [`Store::sweep`] removes it if this process dies first.
+    /// Returns a private file in `tmp`, to be published by renaming; [`Store::sweep`] removes it if this process dies first. Once it has
+    /// its name it can be read by whom the user's mask allows, and written by nobody.
     pub(super) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
-        tempfile::Builder::new().prefix(&owned_by_this_process()).tempfile_in(self.root.join("tmp"))
+        self.private(0o444)
+    }
+
+    fn private(&self, mode: u32) -> io::Result<tempfile::NamedTempFile> {
+        let mut builder = tempfile::Builder::new();
+        let mark = machine::mark();
+        builder.prefix(&mark).permissions(fs::Permissions::from_mode(mode));
+        let file = builder.tempfile_in(self.root.join("tmp"))?;
+        step();
+        Ok(file)
     }
 
     /// Takes a private file of [`Store::temporary`] as the blob of a digest; its bytes were compared with it.
     pub(super) fn adopt(&self, file: tempfile::NamedTempFile, digest: Digest) -> io::Result<()> {
-        self.publish(file, &self.path(digest))
+        self.publish(file, digest)
     }
 
-    fn publish(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
+    fn publish(&self, file: tempfile::NamedTempFile, digest: Digest) -> io::Result<()> {
+        let target = self.path(digest);
+        self.place(file, &target)?;
+        self.remember(digest, &target);
+        Ok(())
+    }
+
+    fn place(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut permissions = file.as_file().metadata()?.permissions();
-        permissions.set_readonly(true);
-        file.as_file().set_permissions(permissions)?;
         file.persist(target).map_err(|e| e.error)?;
+        step();
         self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(target.to_path_buf());
         Ok(())
     }
@@ -204,11 +310,6 @@ impl Store {
 /// Says whether a file of an artifact has a name that stays inside its folder.
 pub(super) fn stays_inside(path: &str) -> bool {
     Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-/// Returns how names in `tmp` start, so that [`Store::sweep`] can tell whose they are.
-fn owned_by_this_process() -> String {
-    format!("run-{}-", std::process::id())
 }
 
 /// Returns the digest of a file's bytes.
@@ -229,10 +330,7 @@ fn flush_file_system(folder: &Path) -> io::Result<()> {
 
 impl crate::data::blobs::Blobs for Store {
     fn get(&self, digest: Digest) -> Result<Vec<u8>, OpError> {
-        self.read(digest).map_err(|e| {
-            OpError::new("E0503", format!("blob {} is not in the store: {e}", digest.short()))
-                .help("run again: what is missing is made anew")
-        })
+        self.read(digest).map_err(|e| super::verify::unsound(self, digest, &e))
     }
 
     fn put(&self, bytes: &[u8]) -> Result<Digest, OpError> {

@@ -5,10 +5,11 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use super::artifact::FileRef;
 use super::reach::Reach;
 use super::record;
-use super::store::{Store, digest_of_file};
-use crate::base::Digest;
+use super::store::{Look, Store, digest_of_file};
+use crate::base::{Digest, OpError};
 
 /// What is wrong with a store.
 #[derive(Debug, Default)]
@@ -81,4 +82,58 @@ fn gone(done: io::Result<()>) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// Compares files with their digests before somebody relies on them; what was compared since the machine was started is not read again.
+///
+/// # Errors
+/// Class `damaged` when bytes are missing or wrong: they lie in `quarantine/` now, and the records that named them are forgotten, so
+/// that whoever asks for them next makes or fetches them anew.
+pub fn sound<'a>(store: &Store, files: impl Iterator<Item = &'a FileRef>) -> Result<(), OpError> {
+    let bad: Vec<(Digest, Look)> = files
+        .filter_map(|file| Some((file.digest, store.look(file.digest).ok().filter(|look| *look != Look::Whole)?)))
+        .collect();
+    let Some((first, look)) = bad.first().copied() else { return Ok(()) };
+    set_aside(store, &bad.iter().map(|(digest, _)| *digest).collect());
+    Err(damaged(first, look == Look::Absent, bad.len() - 1))
+}
+
+/// As [`sound`], for one blob.
+///
+/// # Errors
+/// As [`sound`].
+pub fn sound_blob(store: &Store, digest: Digest) -> Result<(), OpError> {
+    sound(store, std::iter::once(&FileRef { digest, bytes: 0, attached: false }))
+}
+
+/// What to say when a blob could not be read; damaged and missing ones are dealt with as by [`sound`].
+pub(super) fn unsound(store: &Store, digest: Digest, e: &io::Error) -> OpError {
+    let absent = e.kind() == io::ErrorKind::NotFound;
+    if !absent && e.kind() != io::ErrorKind::InvalidData {
+        return OpError::new("E0503", format!("cannot read blob {}: {e}", digest.short()));
+    }
+    set_aside(store, &BTreeSet::from([digest]));
+    damaged(digest, absent, 0)
+}
+
+fn damaged(digest: Digest, absent: bool, more: usize) -> OpError {
+    let what = if absent { "is not in the store any more" } else { "is damaged and was moved to `quarantine/`" };
+    let more = if more == 0 { String::new() } else { format!(", and so with {more} more") };
+    OpError::new("E0503", format!("blob {} {what}{more}", digest.short()))
+        .class("damaged")
+        .help("run again: what is missing is made anew")
+}
+
+/// Forgets the records that name some blobs, then moves what lies there aside. Damage is rare, so all records may be read for it.
+fn set_aside(store: &Store, bad: &BTreeSet<Digest>) {
+    let mut reach = Reach::new(store);
+    let mut findings = Findings::default();
+    for record in record::keys(store).into_iter().filter_map(|key| record::read(store, key)) {
+        if reach.record(&record).all().any(|digest| bad.contains(digest)) {
+            findings.broken.push((record.key, record.name));
+        }
+    }
+    findings.damaged = bad.iter().map(|digest| (*digest, store.path(*digest))).collect();
+    // Where the store cannot be written, whoever asked fails in any case.
+    let _ = repair(store, &findings);
 }

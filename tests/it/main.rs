@@ -18,6 +18,7 @@ mod embed;
 mod engine;
 mod eval;
 mod judge;
+mod keys;
 mod knn;
 mod lints;
 mod lock;
@@ -25,6 +26,7 @@ mod lsp;
 #[cfg(feature = "torch")]
 mod numerics;
 mod pages;
+mod promises;
 mod remote;
 mod report;
 mod s3;

@@ -54,7 +54,7 @@ impl Remote {
             return Err(RemoteError::Failed(format!("`{}` can only be read", self.address)));
         }
         let Some(mut entry) = Entry::of(store, reach, record) else { return Ok(Pushed::Lacking) };
-        entry.host = Some(crate::engine::gc::host()).filter(|h| !h.is_empty());
+        entry.host = Some(crate::engine::machine::host()).filter(|h| !h.is_empty());
         self.run(self.give(store, &entry, again, emit))
     }
 

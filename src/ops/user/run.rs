@@ -1,7 +1,7 @@
 //! `op.run`: a user's command over rows, several processes at once where rows do not know each other.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write as _};
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -217,12 +217,16 @@ fn process(
         Ok(End::Exited(status)) if status.success() => {}
         Ok(End::Exited(status)) => return Err(crashed(args, status, &said)),
         Ok(End::Stopped) => return Err(OpError::new("E0612", "stopped on request").class("preempted")),
-        Ok(End::Over(limit, seconds)) => {
+        Ok(End::Over { limit, seconds, evidence }) => {
+            let heading = format!("\n--- rbpipe: `{limit}` was over after {seconds} s; what was running then\n");
+            fs::OpenOptions::new().append(true).open(&errors)?.write_all(format!("{heading}{evidence}").as_bytes())?;
             let message =
                 format!("`{}` was stopped after {seconds} s: `{limit}` is over{}", args.command.join(" "), last(&said));
+            let log =
+                args.log.as_ref().map_or(String::new(), |log| format!("; {} tells what it was doing", log.display()));
             return Err(OpError::new("E0612", message)
                 .class("flaky")
-                .help(format!("raise `{limit}` in `with`, which never changes a key")));
+                .help(format!("raise `{limit}` in `with`, which never changes a key{log}")));
         }
         Err(e) => return Err(not_started(args, &e)),
     }
