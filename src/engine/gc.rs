@@ -290,14 +290,15 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
             out,
         )?;
     }
-    for (folder, why) in [
-        ("logs", "logs"),
-        ("views", "copies made by `show --path`"),
-        ("quarantine", "damaged bytes"),
-        ("seen", "what was compared before the last start"),
-    ] {
+    for (folder, why) in [("logs", "logs"), ("views", "copies made by `show --path`"), ("quarantine", "damaged bytes")]
+    {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
             age(&entry.path(), Some(line), why, policy, out)?;
+        }
+    }
+    for path in below(&root.join("seen"), 0)? {
+        if !path.ends_with(machine::boot()) {
+            age(&path, Some(line), "what was compared before the last start", policy, out)?;
         }
     }
     for path in &roots.old_runs {
