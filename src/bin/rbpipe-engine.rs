@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::OpError;
 use rbpipe::engine::task::{Made, Outcome, Task};
-use rbpipe::engine::{Builtin, Store, executor};
+use rbpipe::engine::{Builtin, Store, in_process};
 use rbpipe::model::cuda;
 use rbpipe::ops;
 use rbpipe::spec::Pool;
@@ -94,7 +94,7 @@ fn run(path: &Path, cancelled: &AtomicBool) -> Result<Made, OpError> {
         }
         say(&line);
     };
-    let made = executor::execute(ops::BUILTINS[at], &task, secrets, &store, &emit, cancelled)?;
+    let made = in_process::execute(ops::BUILTINS[at], &task, secrets, &store, &emit, cancelled)?;
     // The scheduler records what is on the disk.
     store.commit()?;
     Ok(made)

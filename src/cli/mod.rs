@@ -15,6 +15,7 @@ mod libtorch;
 mod lock;
 mod lsp;
 mod new;
+mod placement;
 mod plan;
 mod progress;
 mod recipe;

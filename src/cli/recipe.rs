@@ -11,12 +11,13 @@ use crate::base::world::{self, World};
 use crate::base::{Problems, SourceMap, phrase};
 use crate::engine::files::FileIndex;
 use crate::engine::remote::Remote;
+use crate::engine::site::Site;
 use crate::engine::{Builtin, Store, journal, lock};
 use crate::ops;
 use crate::plan::select::{self, Selection};
 use crate::plan::{self, PathArg, Planned};
 use crate::semantics::{self, Program};
-use crate::spec::Catalogue;
+use crate::spec::{Catalogue, prelude};
 
 /// A recipe, compiled.
 pub(super) struct Compiled {
@@ -26,6 +27,8 @@ pub(super) struct Compiled {
     pub sources: SourceMap,
     /// The graph.
     pub planned: Planned,
+    /// What this site has, and what it adds to the recipe.
+    pub site: Site,
 }
 
 /// Compiles a recipe; prints what is wrong with it.
@@ -64,11 +67,21 @@ impl World for Seeing {
 fn compile_in(world: &dyn World, args: &RecipeArgs) -> Result<Compiled, Exit> {
     let mut sources = SourceMap::default();
     let catalogue = ops::catalogue();
-    let (planned, problems) = evaluate(world, args, &catalogue, &mut sources);
+    let (planned, mut problems) = evaluate(world, args, &catalogue, &mut sources);
+    let (site, more) = Site::read(&world::OsWorld, &mut sources);
+    problems.extend(more);
     let bad = problems.has_errors();
     render::print_human(&sources, &problems.sorted());
     match planned {
-        Some(planned) if !bad => Ok(Compiled { path: args.recipe.clone(), sources, planned }),
+        Some(mut planned) if !bad => {
+            let operators = operators();
+            let accepts = |op: &str, option: &str| {
+                let named = || operators.get(op).is_some_and(|o| o.spec.with.contains(&option));
+                prelude::WITH_COMMON.contains(&option) || named()
+            };
+            site.apply(&mut planned.graph, &accepts);
+            Ok(Compiled { path: args.recipe.clone(), sources, planned, site })
+        }
         _ => Err(Exit::Recipe),
     }
 }
@@ -132,12 +145,16 @@ impl Compiled {
 
 /// Opens the remote that is named, else the one in `RBPIPE_REMOTE`, else none; says why it cannot.
 pub(super) fn remote(named: Option<&str>) -> Result<Option<Remote>, Exit> {
-    let from_env = || std::env::var("RBPIPE_REMOTE").ok().filter(|v| !v.trim().is_empty());
-    let Some(address) = named.map(str::to_owned).or_else(from_env) else { return Ok(None) };
+    let Some(address) = named.map(str::to_owned).or_else(remote_of_environment) else { return Ok(None) };
     Remote::open(&address).map(Some).map_err(|why| {
         eprintln!("error: {why}");
         Exit::Usage
     })
+}
+
+/// Returns the address in `RBPIPE_REMOTE`.
+pub(super) fn remote_of_environment() -> Option<String> {
+    std::env::var("RBPIPE_REMOTE").ok().filter(|v| !v.trim().is_empty())
 }
 
 /// Returns the folder of the store: `RBPIPE_CACHE`, else `~/.cache/rbpipe`.

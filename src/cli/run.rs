@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::args::RunArgs;
 use super::recipe::{self, Compiled};
-use super::{Exit, engine, lock, progress, render, say};
+use super::{Exit, engine, lock, placement, progress, render, say};
 use crate::base::phrase;
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::files::FileIndex;
@@ -84,14 +84,15 @@ pub(super) fn execute(
     stop_on_signals(&stop);
     let operators = recipe::operators();
     let find = || engine::find(&|message| listener.hear(&Event::new("notice").with("message", message)));
+    let executors = placement::executors(&compiled.site, args, &find);
+    placement::check(compiled, selection, store, files, args, &executors)?;
     let setup = Setup {
         store,
         files,
         operators: &operators,
         secrets,
         listener: &listener,
-        engine: &find,
-        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        executors: &executors,
         fail_fast: args.fail_fast,
         no_exec: args.no_exec,
         remote: remote.as_ref(),

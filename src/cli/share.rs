@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::args::{Choice, PullArgs, PushArgs, RecipeArgs};
 use super::plan::bytes;
 use super::recipe::{self, Compiled};
-use super::{Exit, render, say};
+use super::{Exit, placement, render, say};
 use crate::base::{Digest, phrase};
 use crate::engine::decide::{self, Forecast};
 use crate::engine::event::{Event, Listener};
@@ -176,8 +176,7 @@ fn pull_recipe(compiled: &Compiled, selection: &Selection, store: &Store, files:
             operators: &operators,
             secrets: Default::default(),
             listener: &listener,
-            engine: &|| Err(crate::base::OpError::new("E0612", "nothing is executed here")),
-            jobs: 4,
+            executors: &placement::nowhere(),
             fail_fast: false,
             no_exec: true,
             remote: Some(remote),

@@ -13,25 +13,23 @@ use super::artifact::{Artifact, FileRef, Kind};
 use super::context::{Builtin, Fate, QUARANTINED};
 use super::decide::{self, Identity, Results};
 use super::event::{Event, Listener};
+use super::executors::{self, Executors, Work};
 use super::files::FileIndex;
-use super::process::{Limits, Stop};
+use super::process::Stop;
 use super::record::{self, Published, Record};
 use super::remote::Remote;
 use super::slots::Slots;
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::{Made, Task};
-use super::{executor, process, verify};
+use super::{fit, in_process, site, verify};
 use crate::base::OpError;
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId, key};
-use crate::spec::{Class, Pool, user_op};
+use crate::spec::{Class, Effect, Pool, user_op};
 
 /// How often a node may find damaged bytes before that counts as its failure.
 const MENDED: usize = 3;
-
-/// Finds the engine binary, building it first where that is possible.
-pub type FindEngine<'a> = &'a (dyn Fn() -> Result<PathBuf, OpError> + Sync);
 
 /// Everything that a run needs besides the graph.
 pub struct Setup<'a> {
@@ -45,10 +43,8 @@ pub struct Setup<'a> {
     pub secrets: BTreeMap<String, String>,
     /// Who wants to know.
     pub listener: &'a dyn Listener,
-    /// The engine binary.
-    pub engine: FindEngine<'a>,
-    /// How many nodes of this process run at a time.
-    pub jobs: usize,
+    /// Where nodes are executed.
+    pub executors: &'a Executors<'a>,
     /// Stop at the first failure.
     pub fail_fast: bool,
     /// Execute nothing.
@@ -103,7 +99,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
         setup,
         states: States::new(graph, &selection.nodes),
         summary: Summary::default(),
-        slots: Slots::new(graph, setup.jobs),
+        slots: Slots::new(graph, setup.executors.iter().map(|(name, e)| (name.clone(), e.capacity())).collect()),
         identities: BTreeMap::new(),
         incomplete: BTreeSet::new(),
         mended: BTreeMap::new(),
@@ -121,7 +117,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
                     let started = std::thread::Builder::new().name("node".into()).spawn_scoped(scope, move || {
                         let id = job.id;
                         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run()))
-                            .unwrap_or_else(|payload| Err(executor::panicked(&job.node.op, payload.as_ref())));
+                            .unwrap_or_else(|payload| Err(in_process::panicked(&job.node.op, payload.as_ref())));
                         let _ = send.send((id, outcome));
                     });
                     if let Err(e) = started {
@@ -202,7 +198,9 @@ impl<'a> Run<'a> {
                         }
                         None => {
                             self.states.set(id, NodeState::Queued);
-                            self.slots.wait(id, node);
+                            // What is only looked for needs no room anywhere.
+                            let at = if self.setup.no_exec { site::LOCAL } else { executor(node) };
+                            self.slots.wait(id, node, at);
                         }
                     }
                 }
@@ -271,7 +269,7 @@ impl<'a> Run<'a> {
     }
 
     fn next_job(&mut self) -> Option<Job<'a>> {
-        let id = self.slots.next(self.graph)?;
+        let (id, executor) = self.slots.next(self.graph)?;
         self.states.set(id, NodeState::Running);
         if self.setup.remote.is_none() {
             self.tell(id, "node_started", Map::new());
@@ -287,8 +285,8 @@ impl<'a> Run<'a> {
             .collect();
         let identity = self.identities.get(&id).cloned()?;
         let complete = !self.incomplete.contains(&id);
-        let (threads, gpus) = (self.slots.cores(node), self.slots.gpus(id));
-        Some(Job { id, node, inputs, identity, complete, threads, gpus, setup: self.setup })
+        let (threads, gpus) = (self.slots.threads(&executor, node), self.slots.gpus(id));
+        Some(Job { id, node, inputs, identity, complete, executor, threads, gpus, setup: self.setup })
     }
 
     fn finished(&mut self, id: NodeId, outcome: Outcome) {
@@ -467,6 +465,13 @@ pub fn fact(artifact: &Artifact, path: &str) -> Option<Json> {
     path.split('.').try_fold(&artifact.meta, |at, part| at.get(part)).cloned()
 }
 
+/// Returns the executor of a node: the one that `with` names. Sources read files of this machine, and what the language inserts around a user's
+/// operator is done before it could be sent: both stay.
+pub fn executor(node: &Node) -> &str {
+    let stays = node.effect == Effect::Source || node.op == user_op::JOIN || node.gate.is_some();
+    node.with.get("executor").and_then(Json::as_str).filter(|_| !stays).unwrap_or(site::LOCAL)
+}
+
 /// One execution, on a thread of its own.
 struct Job<'a> {
     id: NodeId,
@@ -474,6 +479,7 @@ struct Job<'a> {
     inputs: BTreeMap<String, Artifact>,
     identity: Identity,
     complete: bool,
+    executor: String,
     threads: usize,
     gpus: Vec<String>,
     setup: &'a Setup<'a>,
@@ -495,6 +501,10 @@ impl Job<'_> {
         }
         if self.setup.no_exec {
             return Ok((Finished::Missed, Made::default()));
+        }
+        if !fit::lacking(self.node, self.setup.executors).is_empty() {
+            let message = fit::words(self.node, self.setup.executors);
+            return Err(OpError::new("E0620", message).help(fit::help(self.node)));
         }
         if self.setup.remote.is_some() {
             self.tell("node_started", Map::new());
@@ -538,56 +548,49 @@ impl Job<'_> {
     }
 
     fn attempt(&self) -> Result<Made, OpError> {
-        let store = self.setup.store;
-        let scratch = store.scratch()?;
+        let (store, key) = (self.setup.store, self.identity.key);
         let Some(builtin) = self.setup.operators.get(&self.node.op) else {
             return Err(OpError::new("E0204", format!("there is no operator `{}`", self.node.op)));
         };
-        let checkpoints = store.root().join("checkpoints").join(self.identity.key.hex());
-        let trains = self.node.pool == Pool::Engine;
-        if trains {
-            std::fs::create_dir_all(&checkpoints)?;
-        }
+        let Some(executor) = self.setup.executors.get(&self.executor) else {
+            return Err(OpError::new("E0621", format!("there is no executor `{}`", self.executor)));
+        };
         let sampled = self.node.class == Class::Sampled;
         let mut args = self.node.args.clone();
         if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
             args.insert("$history".into(), history.clone());
         }
-        let log = store.root().join("logs").join(format!("{}.log", self.identity.key.short()));
-        if let (user_op::RUN, Some(args)) = (self.node.op.as_str(), args.as_object_mut()) {
-            args.insert("$log".into(), json!(log));
-            args.insert("$gpus".into(), json!(self.gpus));
-        }
+        let checkpoints = (self.node.pool == Pool::Engine).then(|| executors::checkpoints(store.root(), key));
         let task = Task {
             op: self.node.op.clone(),
             args,
             inputs: self.inputs.clone(),
             with: Json::Object(self.node.with.clone()),
             store: store.root().to_path_buf(),
-            scratch: scratch.path().to_path_buf(),
+            scratch: PathBuf::new(),
             folder: std::path::absolute(&self.node.folder)?,
             seed: if sampled { self.node.seed.unwrap_or(0).cast_unsigned() } else { 0 },
             stream: key::stream(self.node),
             threads: self.threads,
             gpus: self.gpus.clone(),
-            checkpoints: trains.then(|| checkpoints.clone()),
+            checkpoints: checkpoints.clone(),
         };
-        let secrets: BTreeMap<String, String> = self
-            .setup
-            .secrets
-            .iter()
-            .filter(|(name, _)| self.node.secrets.contains(name))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
+        let named = self.setup.secrets.iter().filter(|(name, _)| self.node.secrets.contains(name));
         let emit = |event: &str, fields: Json| self.emit(event, fields);
-        let made = if self.node.pool == Pool::Engine {
-            let engine = (self.setup.engine)()?;
-            let limits = Limits::of(&task.with);
-            process::execute(&engine, &task, &json!(secrets), &log, &emit, self.setup.stop, limits)?
-        } else {
-            executor::execute(builtin, &task, secrets, store, &emit, &self.setup.stop.soon)?
-        };
-        if trains {
+        let made = executor.execute(
+            store,
+            &Work {
+                name: &self.node.name,
+                key,
+                builtin,
+                task,
+                secrets: named.map(|(k, v)| (k.clone(), v.clone())).collect(),
+                log: executors::log(store, key),
+                emit: &emit,
+                stop: self.setup.stop,
+            },
+        )?;
+        if let Some(checkpoints) = checkpoints {
             // The result is there; what was kept to get to it is garbage.
             let _ = std::fs::remove_dir_all(&checkpoints);
         }

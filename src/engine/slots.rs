@@ -1,10 +1,11 @@
-//! Who runs next: the nodes that wait for each pool, and how much of the machine is free.
+//! Who runs next: the nodes that wait at each executor, and how much of it is free.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
+use super::capacity::{Machine, Needs};
 use crate::plan::{Graph, Node, NodeId};
 use crate::spec::Pool;
 
@@ -14,30 +15,38 @@ const REQUESTS: usize = 16;
 /// A place in a queue: higher `priority` first, then what most must wait for, then the order of the graph.
 type Rank = (Reverse<i64>, Reverse<usize>, NodeId);
 
+/// How much an executor takes at a time.
+#[derive(Clone, Debug)]
+pub enum Capacity {
+    /// A machine whose cores, memory and GPUs are counted here; so many nodes that need no tensors run at a time.
+    Machine(Machine, usize),
+    /// A queue with a scheduler of its own, which gets so many nodes at a time.
+    Queue(usize),
+}
+
 /// What a running node has.
 struct Room {
+    executor: String,
     pool: Pool,
+    op: String,
+    /// Cores; 0 for one that needs no tensors and names none.
     cores: usize,
+    mem: u64,
     gpus: Vec<String>,
 }
 
-/// The pools of a run.
+/// The executors of a run.
 pub struct Slots {
-    /// Cores of the machine.
-    cores: usize,
-    /// Its GPUs, by the names that CUDA knows them by.
-    gpus: Vec<String>,
-    /// Nodes of the scheduler's own process at a time.
-    jobs: usize,
+    executors: BTreeMap<String, Capacity>,
     /// Nodes from here to the farthest end of the graph.
     heights: BTreeMap<NodeId, usize>,
-    waiting: BTreeMap<Pool, BTreeSet<Rank>>,
+    waiting: BTreeMap<(String, Pool), BTreeSet<Rank>>,
     running: BTreeMap<NodeId, Room>,
 }
 
 impl Slots {
-    /// Makes empty pools for a graph; `jobs` nodes of this process run at a time.
-    pub fn new(graph: &Graph, jobs: usize) -> Self {
+    /// Makes empty slots for a graph.
+    pub fn new(graph: &Graph, executors: BTreeMap<String, Capacity>) -> Self {
         let mut heights: BTreeMap<NodeId, usize> = BTreeMap::new();
         for id in graph.order().into_iter().rev() {
             let own = heights.get(&id).copied().unwrap_or(0);
@@ -46,14 +55,16 @@ impl Slots {
                 *below = (*below).max(own + 1);
             }
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cores, gpus: gpus(), jobs: jobs.max(1), heights, waiting: BTreeMap::new(), running: BTreeMap::new() }
+        Self { executors, heights, waiting: BTreeMap::new(), running: BTreeMap::new() }
     }
 
-    /// Returns how many cores a node takes: `with { cpus }`, else all.
-    pub fn cores(&self, node: &Node) -> usize {
-        let asked = node.with.get("cpus").and_then(Json::as_u64).map(|n| n as usize);
-        asked.unwrap_or(self.cores).clamp(1, self.cores)
+    /// Returns how many threads a node gets: `with { cpus }`, else all cores of the machine; a queue decides itself, and gets 0 for no wish.
+    pub fn threads(&self, executor: &str, node: &Node) -> usize {
+        let asked = Needs::of_node(node).cpus;
+        match self.executors.get(executor) {
+            Some(Capacity::Machine(machine, _)) => asked.unwrap_or(machine.cpus).clamp(1, machine.cpus),
+            _ => asked.unwrap_or(0),
+        }
     }
 
     /// Returns the GPUs that a running node has.
@@ -61,42 +72,67 @@ impl Slots {
         self.running.get(&id).map_or_else(Vec::new, |room| room.gpus.clone())
     }
 
-    /// Returns GPUs that are free for a node: as many as `with { gpus }` says, or all there are if it asks for more, since the operator knows
-    /// best what to say then. None while others have them.
-    fn free_gpus(&self, node: &Node) -> Option<Vec<String>> {
-        let asked = node.with.get("gpus").and_then(Json::as_u64).map_or(0, |n| n as usize).min(self.gpus.len());
-        let taken = |gpu: &&String| self.running.values().any(|room| room.gpus.contains(gpu));
-        let free: Vec<String> = self.gpus.iter().filter(|gpu| !taken(gpu)).take(asked).cloned().collect();
-        (free.len() == asked).then_some(free)
-    }
-
-    /// Queues a node.
-    pub fn wait(&mut self, id: NodeId, node: &Node) {
+    /// Queues a node at an executor.
+    pub fn wait(&mut self, id: NodeId, node: &Node, executor: &str) {
         let priority = node.with.get("priority").and_then(Json::as_i64).unwrap_or(0);
         let height = self.heights.get(&id).copied().unwrap_or(0);
-        self.waiting.entry(node.pool).or_default().insert((Reverse(priority), Reverse(height), id));
+        let queue = self.waiting.entry((executor.to_owned(), node.pool)).or_default();
+        queue.insert((Reverse(priority), Reverse(height), id));
     }
 
-    /// Takes the next node for which there is room, and the room. The first of a queue is not overtaken, so that one that needs the
-    /// whole machine gets it.
-    pub fn next(&mut self, graph: &Graph) -> Option<NodeId> {
-        for pool in [Pool::Cpu, Pool::Engine, Pool::Net] {
-            let Some(&first) = self.waiting.get(&pool).and_then(BTreeSet::first) else { continue };
-            let cores = self.cores(graph.node(first.2));
-            let Some(gpus) = self.free_gpus(graph.node(first.2)) else { continue };
-            let there = self.running.values().filter(|room| room.pool == pool);
-            let fits = match pool {
-                Pool::Cpu => there.count() < self.jobs,
-                Pool::Net => there.count() < REQUESTS,
-                Pool::Engine => there.map(|room| room.cores).sum::<usize>() + cores <= self.cores,
-            };
-            if fits {
-                self.waiting.entry(pool).or_default().remove(&first);
-                self.running.insert(first.2, Room { pool, cores, gpus });
-                return Some(first.2);
-            }
+    /// Takes the next node for which there is room, and the room; also says at which executor. The first of a queue is not overtaken, so that one
+    /// that needs the whole machine gets it; those of an operator that runs `at_most` so often already stand aside meanwhile.
+    pub fn next(&mut self, graph: &Graph) -> Option<(NodeId, String)> {
+        for ((executor, pool), queue) in &self.waiting {
+            let Some(capacity) = self.executors.get(executor) else { continue };
+            let first = queue.iter().find(|rank| self.below_most(executor, capacity, graph.node(rank.2))).copied();
+            let Some(first) = first else { continue };
+            let node = graph.node(first.2);
+            let Some(room) = self.room(executor, capacity, *pool, node) else { continue };
+            let (executor, pool) = (executor.clone(), *pool);
+            self.waiting.entry((executor.clone(), pool)).or_default().remove(&first);
+            self.running.insert(first.2, room);
+            return Some((first.2, executor));
         }
         None
+    }
+
+    fn there(&self, executor: &str) -> impl Iterator<Item = &Room> {
+        self.running.values().filter(move |room| room.executor == executor)
+    }
+
+    fn below_most(&self, executor: &str, capacity: &Capacity, node: &Node) -> bool {
+        let Capacity::Machine(machine, _) = capacity else { return true };
+        let most = machine.at_most.get(&node.op);
+        most.is_none_or(|&most| self.there(executor).filter(|room| room.op == node.op).count() < most)
+    }
+
+    /// Returns room for a node, if there is some now.
+    fn room(&self, executor: &str, capacity: &Capacity, pool: Pool, node: &Node) -> Option<Room> {
+        let needs = Needs::of_node(node);
+        let op = node.op.clone();
+        let mut room = Room { executor: executor.to_owned(), pool, op, cores: 0, mem: needs.mem, gpus: Vec::new() };
+        let (machine, jobs) = match capacity {
+            Capacity::Queue(most) => return (self.there(executor).count() < *most).then_some(room),
+            Capacity::Machine(machine, jobs) => (machine, *jobs),
+        };
+        let of_pool = self.there(executor).filter(|other| other.pool == pool).count();
+        let (most, cores) = match pool {
+            Pool::Cpu => (jobs, needs.cpus.unwrap_or(0)),
+            Pool::Net => (REQUESTS, 0),
+            Pool::Engine => (usize::MAX, needs.cpus.unwrap_or(machine.cpus)),
+        };
+        room.cores = cores.min(machine.cpus);
+        let cores = self.there(executor).map(|other| other.cores).sum::<usize>() + room.cores;
+        let mem = self.there(executor).map(|other| other.mem).fold(needs.mem, u64::saturating_add);
+        let taken = |gpu: &&String| self.there(executor).any(|other| other.gpus.contains(gpu));
+        room.gpus = machine.gpus.iter().filter(|gpu| !taken(gpu)).take(needs.gpus).cloned().collect();
+        // One that asks for more than there is waits for all that there is: it was refused before, or its operator knows best what to say.
+        let fits = of_pool < most
+            && cores <= machine.cpus
+            && (mem <= machine.mem || mem == needs.mem)
+            && room.gpus.len() == needs.gpus.min(machine.gpus.len());
+        fits.then_some(room)
     }
 
     /// Gives back the room of a node that has ended.
@@ -113,18 +149,4 @@ impl Slots {
     pub fn empty(&self) -> bool {
         self.waiting.values().all(BTreeSet::is_empty)
     }
-}
-
-/// Returns the GPUs of the machine: those that `CUDA_VISIBLE_DEVICES` names, else those that the driver shows.
-fn gpus() -> Vec<String> {
-    if let Ok(named) = std::env::var("CUDA_VISIBLE_DEVICES") {
-        return named.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    }
-    let shown = |entry: std::fs::DirEntry| {
-        let name = entry.file_name();
-        Some(name.to_str()?.strip_prefix("nvidia")?.parse::<usize>().ok()?.to_string())
-    };
-    let mut found: Vec<String> = std::fs::read_dir("/dev").into_iter().flatten().flatten().filter_map(shown).collect();
-    found.sort_by_key(|gpu| gpu.parse::<usize>().unwrap_or(0));
-    found
 }

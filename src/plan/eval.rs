@@ -767,7 +767,7 @@ fn index(of: &Val, at: &Val, span: Span) -> Eval<Val> {
 }
 
 /// Options whose type is a union of units are tagged with the unit, as such arguments are.
-pub(super) fn tagged_if_steps(name: &str, value: &Value) -> Json {
+pub fn tagged_if_steps(name: &str, value: &Value) -> Json {
     if name == "checkpoint" { value.to_tagged_json() } else { value.to_json() }
 }
 

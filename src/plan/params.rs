@@ -152,7 +152,7 @@ fn is_text(ty: &TypeExpr) -> bool {
 }
 
 /// Evaluates an expression of literals alone.
-fn constant(e: &Expr) -> Option<Val> {
+pub fn constant(e: &Expr) -> Option<Val> {
     Some(match &e.kind {
         ExprKind::Number(parts, whole) => Val::Value(quantity::number(parts, *whole)?),
         ExprKind::Str(lit) => Val::str(lit.plain()?),

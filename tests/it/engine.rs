@@ -109,12 +109,17 @@ impl Place {
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
+        self.run_in(&[], args)
+    }
+
+    /// Runs with some variables of the environment set.
+    pub fn run_in(&self, envs: &[(&str, &str)], args: &[&str]) -> Ran {
         let events =
             self.root.path().join(format!("events-{}.jsonl", Digest::of(format!("{args:?}").as_bytes()).short()));
         let _ = fs::remove_file(&events);
         let mut all = vec!["run", "recipe.rb2", "--events", events.to_str().unwrap()];
         all.extend(args);
-        let out = self.command(&all).output().unwrap();
+        let out = self.command(&all).envs(envs.iter().copied()).output().unwrap();
         let text = fs::read_to_string(&events).unwrap_or_default();
         Ran {
             code: out.status.code().unwrap_or(-1),

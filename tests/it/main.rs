@@ -26,6 +26,7 @@ mod lsp;
 #[cfg(feature = "torch")]
 mod numerics;
 mod pages;
+mod placement;
 mod promises;
 mod remote;
 mod report;

@@ -1,0 +1,53 @@
+//! Where the nodes of a run are executed: makes the executors that the site file describes, and refuses what can never run.
+
+use super::args::RunArgs;
+use super::recipe::Compiled;
+use super::{Exit, recipe, render};
+use crate::base::{OpError, Problems, SourceMap};
+use crate::engine::capacity::Machine;
+use crate::engine::executors::{Executor, Executors, FindEngine, Local};
+use crate::engine::files::FileIndex;
+use crate::engine::site::{LOCAL, Site};
+use crate::engine::{Store, decide, fit};
+use crate::plan::select::Selection;
+
+/// Makes the executors of a run.
+pub(super) fn executors<'a>(site: &Site, args: &RunArgs, engine: FindEngine<'a>) -> Executors<'a> {
+    let machine = site.machine.clone();
+    let local = Local { jobs: args.jobs.unwrap_or(machine.cpus), machine, engine };
+    Executors::from([(LOCAL.to_owned(), Box::new(local) as Box<dyn Executor + 'a>)])
+}
+
+/// The executors of a run that executes nothing: results are only looked for, several at a time.
+pub(super) fn nowhere() -> Executors<'static> {
+    let engine = &|| Err(OpError::new("E0612", "nothing is executed here"));
+    let local = Local { jobs: 4, machine: Machine::this(), engine };
+    Executors::from([(LOCAL.to_owned(), Box::new(local) as Box<dyn Executor>)])
+}
+
+/// Refuses nodes that no executor can ever run; prints which.
+pub(super) fn check(
+    compiled: &Compiled,
+    selection: &Selection,
+    store: &Store,
+    files: &FileIndex,
+    args: &RunArgs,
+    executors: &Executors,
+) -> Result<(), Exit> {
+    let graph = &compiled.planned.graph;
+    let mut problems = fit::unknown(graph, selection, executors);
+    // What a remote may have, or what is not to be executed anyway, is decided node by node.
+    if args.remote.is_none() && !args.no_exec && recipe::remote_of_environment().is_none() {
+        let forecast = || decide::forecast(graph, selection, store, files, &compiled.last_keys(store)).0;
+        problems.extend(fit::too_large(graph, selection, executors, &forecast));
+    }
+    refuse(&compiled.sources, problems)
+}
+
+fn refuse(sources: &SourceMap, problems: Problems) -> Result<(), Exit> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    render::print_human(sources, &problems.sorted());
+    Err(Exit::Recipe)
+}

@@ -1,0 +1,49 @@
+//! This machine: tensors in a process of `rbpipe-engine`, everything else in this one.
+
+use serde_json::json;
+
+use super::{Executor, FindEngine, Work};
+use crate::base::OpError;
+use crate::engine::capacity::Machine;
+use crate::engine::in_process;
+use crate::engine::process::{self, Limits};
+use crate::engine::slots::Capacity;
+use crate::engine::store::Store;
+use crate::engine::task::Made;
+use crate::spec::{Pool, user_op};
+
+/// Executes nodes on this machine.
+pub struct Local<'a> {
+    /// What it has.
+    pub machine: Machine,
+    /// How many nodes of this process run at a time.
+    pub jobs: usize,
+    /// The engine binary.
+    pub engine: FindEngine<'a>,
+}
+
+impl Executor for Local<'_> {
+    fn capacity(&self) -> Capacity {
+        Capacity::Machine(self.machine.clone(), self.jobs.max(1))
+    }
+
+    fn execute(&self, store: &Store, work: &Work) -> Result<Made, OpError> {
+        let scratch = store.scratch()?;
+        let mut task = work.task.clone();
+        task.scratch = scratch.path().to_path_buf();
+        if let Some(checkpoints) = &task.checkpoints {
+            std::fs::create_dir_all(checkpoints)?;
+        }
+        if let (user_op::RUN, Some(args)) = (task.op.as_str(), task.args.as_object_mut()) {
+            args.insert("$log".into(), json!(work.log));
+            args.insert("$gpus".into(), json!(task.gpus));
+        }
+        if work.builtin.spec.pool == Pool::Engine {
+            let engine = (self.engine)()?;
+            let limits = Limits::of(&task.with);
+            process::execute(&engine, &task, &json!(work.secrets), &work.log, work.emit, work.stop, limits)
+        } else {
+            in_process::execute(work.builtin, &task, work.secrets.clone(), store, work.emit, &work.stop.soon)
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Where nodes are executed. An [`Executor`] takes one node's work and comes back with what it made; the scheduler knows no more of it than that.
+//!
+//! To write another one: carry [`Work::task`] to where it shall run, have `rbpipe node` execute it there (it does what [`Local`] does here and says the
+//! same events), pass those on through [`Work::emit`], and turn what went wrong into an error of the right class. `slurm` and `ssh` do no more.
+
+mod local;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use super::context::Builtin;
+use super::process::Stop;
+use super::slots::Capacity;
+use super::store::Store;
+use super::task::{Made, Task};
+use crate::base::{Digest, OpError};
+
+pub use local::Local;
+
+/// Finds the engine binary, building it first where that is possible.
+pub type FindEngine<'a> = &'a (dyn Fn() -> Result<PathBuf, OpError> + Sync);
+
+/// One node to execute.
+pub struct Work<'a> {
+    /// What people call it.
+    pub name: &'a str,
+    /// Its action key.
+    pub key: Digest,
+    /// Its operator.
+    pub builtin: &'static Builtin,
+    /// What to do. Its `scratch` is still empty: whoever executes it makes a private folder.
+    pub task: Task,
+    /// Texts of the secrets that it uses. They must never reach a file, an argument or an environment that others can read.
+    pub secrets: BTreeMap<String, String>,
+    /// Where what it says to people is kept.
+    pub log: PathBuf,
+    /// Receives events: a name and fields.
+    pub emit: &'a (dyn Fn(&str, Json) + Sync),
+    /// Set when the run is being stopped.
+    pub stop: &'a Stop,
+}
+
+/// A place where nodes are executed.
+pub trait Executor: Sync {
+    /// Returns how much it takes at a time, and what it can never take.
+    fn capacity(&self) -> Capacity;
+
+    /// Executes a node and returns when it has ended: its results are in the store then. Several threads call this at a time.
+    ///
+    /// # Errors
+    /// What the operator reports; `oom`, `preempted` or `flaky` where the place is to blame and another attempt may help.
+    fn execute(&self, store: &Store, work: &Work) -> Result<Made, OpError>;
+}
+
+/// The executors of a run, by name; [`super::site::LOCAL`] is always among them.
+pub type Executors<'a> = BTreeMap<String, Box<dyn Executor + 'a>>;
+
+/// Returns where a node's log lies.
+pub fn log(store: &Store, key: Digest) -> PathBuf {
+    store.root().join("logs").join(format!("{}.log", key.short()))
+}
+
+/// Returns where checkpoints of a key are kept.
+pub fn checkpoints(store: &Path, key: Digest) -> PathBuf {
+    store.join("checkpoints").join(key.hex())
+}

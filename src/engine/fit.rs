@@ -1,0 +1,89 @@
+//! Whether every node that may run has somewhere to run, asked before the first one starts.
+
+use super::capacity::Needs;
+use super::decide::{Forecast, Line};
+use super::executors::Executors;
+use super::scheduler::executor;
+use super::site::LOCAL;
+use super::slots::Capacity;
+use crate::base::{Diagnostic, Problems, codes, phrase};
+use crate::plan::select::Selection;
+use crate::plan::{Graph, Node, NodeId};
+
+/// Reports selected nodes whose executor the site does not have (E0621).
+pub fn unknown(graph: &Graph, selection: &Selection, executors: &Executors) -> Problems {
+    let mut problems = Problems::default();
+    for node in selection.nodes.iter().map(|&id| graph.node(id)) {
+        let name = executor(node);
+        if executors.contains_key(name) {
+            continue;
+        }
+        let message = format!("`{}` asks for the executor `{name}`, which this site does not have", node.name);
+        let names: Vec<&str> = executors.keys().map(String::as_str).collect();
+        let d = Diagnostic::new(codes::E0621, node.span, message, "made here");
+        problems.push(match phrase::nearest(name, names.iter().copied()) {
+            Some(near) => d.help(format!("did you mean `{near}`?")),
+            None => {
+                d.help(format!("there is {}; a site file describes others (docs/placement.md)", phrase::quoted(&names)))
+            }
+        });
+    }
+    problems
+}
+
+/// Returns what a node asks for and its executor never has: the option, what is asked for, what there is.
+pub fn lacking(node: &Node, executors: &Executors) -> Vec<(&'static str, String, String)> {
+    match executors.get(executor(node)).map(|e| e.capacity()) {
+        Some(Capacity::Machine(machine, _)) => machine.lacks(&Needs::of_node(node)),
+        _ => Vec::new(),
+    }
+}
+
+/// Reports nodes that would run, or may, and that no executor ever has room for (E0620). `forecast` is asked only if there is a node too large.
+pub fn too_large(
+    graph: &Graph,
+    selection: &Selection,
+    executors: &Executors,
+    forecast: &dyn Fn() -> Vec<Line>,
+) -> Problems {
+    let mut problems = Problems::default();
+    let large: Vec<NodeId> =
+        selection.nodes.iter().copied().filter(|&id| !lacking(graph.node(id), executors).is_empty()).collect();
+    if large.is_empty() {
+        return problems;
+    }
+    let lines = forecast();
+    let hit = |id: NodeId| lines.iter().any(|l| l.node == id && l.forecast == Forecast::Hit);
+    for id in large.into_iter().filter(|&id| !hit(id)) {
+        let node = graph.node(id);
+        problems.push(Diagnostic { help: Some(help(node)), ..describe(node, executors) });
+    }
+    problems
+}
+
+fn describe(node: &Node, executors: &Executors) -> Diagnostic {
+    Diagnostic::new(codes::E0620, node.span, words(node, executors), "can never start")
+}
+
+/// Says in words what a node asks for and what there is.
+pub fn words(node: &Node, executors: &Executors) -> String {
+    let place = match executor(node) {
+        LOCAL => "this machine".to_owned(),
+        name => format!("`{name}`"),
+    };
+    let parts: Vec<String> = lacking(node, executors)
+        .into_iter()
+        .map(|(option, asked, there)| format!("`{option}: {asked}`, {place} has {there}"))
+        .collect();
+    format!("`{}` asks for {}", node.name, parts.join(", and for "))
+}
+
+/// The next step.
+pub fn help(node: &Node) -> String {
+    let options: Vec<&str> = ["cpus", "mem", "gpus"].into_iter().filter(|o| node.with.contains_key(*o)).collect();
+    format!(
+        "ask for less: {} in `with` never changes a result (`-w {}=…` for one run); or run it elsewhere with `with {{ executor }}`",
+        phrase::quoted(&options),
+        options.first().unwrap_or(&"cpus"),
+    )
+}
