@@ -33,3 +33,15 @@ pub fn shortened(text: &str, limit: usize) -> String {
     }
     text.chars().take(limit - 1).chain(['…']).collect()
 }
+
+/// Prints bytes as people say them.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}

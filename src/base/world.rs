@@ -1,7 +1,7 @@
 //! The outside world of the language rooms behind one trait, so that tests and editors can replace it.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub trait World: Sync {
     /// Reads a text file.
     fn read(&self, path: &Path) -> io::Result<String>;
+    /// Reads `len` bytes of a file from `from` on, fewer at its end: what stands before large tensors is read without them.
+    fn bytes(&self, path: &Path, from: u64, len: u64) -> io::Result<Vec<u8>>;
     /// Says whether a file or folder is there.
     fn exists(&self, path: &Path) -> bool;
     /// Reads an environment variable.
@@ -22,6 +24,14 @@ pub struct OsWorld;
 impl World for OsWorld {
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+
+    fn bytes(&self, path: &Path, from: u64, len: u64) -> io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(path)?;
+        file.seek(io::SeekFrom::Start(from))?;
+        let mut out = Vec::new();
+        file.take(len).read_to_end(&mut out)?;
+        Ok(out)
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -45,6 +55,10 @@ impl World for OverlayWorld {
         self.texts.get(path).map_or_else(|| OsWorld.read(path), |text| Ok(text.to_string()))
     }
 
+    fn bytes(&self, path: &Path, from: u64, len: u64) -> io::Result<Vec<u8>> {
+        OsWorld.bytes(path, from, len)
+    }
+
     fn exists(&self, path: &Path) -> bool {
         self.texts.contains_key(path) || OsWorld.exists(path)
     }
@@ -64,6 +78,11 @@ pub struct MemoryWorld {
 impl World for MemoryWorld {
     fn read(&self, path: &Path) -> io::Result<String> {
         self.files.get(path).cloned().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
+    }
+
+    fn bytes(&self, path: &Path, from: u64, len: u64) -> io::Result<Vec<u8>> {
+        let text = self.read(path)?;
+        Ok(text.bytes().skip(from as usize).take(len as usize).collect())
     }
 
     fn exists(&self, path: &Path) -> bool {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::args::BundleArgs;
-use super::plan::bytes;
 use super::{Exit, recipe, share};
 use crate::base::phrase;
+use crate::base::phrase::bytes;
 use crate::engine::bundle::{self, Head};
 use crate::engine::reach::Reach;
 use crate::engine::remote::Entry;

@@ -1,9 +1,10 @@
 //! `rbpipe cache`: look at the artifact store, mend it and clean it.
 
 use super::args::{CacheArgs, CacheCommand, GcArgs};
-use super::plan::{bytes, time};
+use super::plan::time;
 use super::{Exit, recipe, share};
 use crate::base::phrase;
+use crate::base::phrase::bytes;
 use crate::engine::gc::{self, Policy};
 use crate::engine::{Store, record, verify};
 

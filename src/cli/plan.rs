@@ -1,12 +1,19 @@
 //! `rbpipe plan`: what would run, why, and what it would cost.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
 
 use super::args::PlanArgs;
 use super::{Exit, lock, recipe};
+use crate::base::phrase::bytes;
+use crate::base::world::OsWorld;
 use crate::base::{Span, phrase};
 use crate::engine::decide::{self, Forecast, Line};
 use crate::engine::inputs;
+use crate::plan::memory::formula::Precision;
+use crate::plan::memory::{Estimate, Models};
+use crate::plan::{Graph, Node, NodeId};
 
 /// Runs the command.
 pub(super) fn run(args: &PlanArgs) -> Exit {
@@ -28,32 +35,8 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
     };
     let (lines, _) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
     let _ = files.save(&store);
-    let count = |f: Forecast| lines.iter().filter(|l| l.forecast == f).count();
-    let seconds = |f: Forecast| lines.iter().filter(|l| l.forecast == f).filter_map(|l| l.seconds).sum::<f64>() + 0.0; // an empty sum is -0
+    let forecast = Plan::new(graph, lines);
     if args.json {
-        let nodes: Vec<_> = lines
-            .iter()
-            .map(|l| {
-                let node = graph.node(l.node);
-                json!({
-                    "name": node.name,
-                    "op": node.op,
-                    "state": state(l),
-                    "why": l.why,
-                    "key": l.identity.as_ref().map(|i| i.key.hex()),
-                    "seconds": l.seconds,
-                    "gpu_gib": null,
-                    "bytes": l.bytes,
-                })
-            })
-            .collect();
-        let totals = json!({
-            "hit": count(Forecast::Hit),
-            "run": count(Forecast::Run),
-            "maybe": count(Forecast::Maybe),
-            "seconds": seconds(Forecast::Run) + seconds(Forecast::Maybe),
-            "gpu_hours": 0.0,
-        });
         let absent: Vec<_> = absent
             .iter()
             .map(|a| {
@@ -62,25 +45,11 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
             })
             .collect();
         let drift: Vec<_> = drift.iter().map(|d| json!({ "name": d.name, "what": d.what })).collect();
+        let (nodes, totals) = (forecast.nodes(), forecast.totals());
         println!("{}", json!({ "nodes": nodes, "totals": totals, "absent": absent, "drift": drift }));
         return Ok(Exit::Done);
     }
-    let width = lines.iter().map(|l| graph.node(l.node).name.chars().count()).max().unwrap_or(4).clamp(4, 48);
-    println!("{:width$}  state  {:>8}  {:>9}  why", "node", "time", "bytes");
-    for l in &lines {
-        let name = &graph.node(l.node).name;
-        let time = l.seconds.filter(|_| l.forecast != Forecast::Hit).map_or("–".into(), time);
-        let bytes = l.bytes.filter(|_| l.forecast != Forecast::Hit).map_or("–".into(), bytes);
-        println!("{name:width$}  {:5}  {time:>8}  {bytes:>9}  {}", state(l), l.why);
-    }
-    println!(
-        "total: {} run, {} maybe, {} hit · {} certain, ≤ {} by what was measured before",
-        count(Forecast::Run),
-        count(Forecast::Maybe),
-        count(Forecast::Hit),
-        time(seconds(Forecast::Run)),
-        time(seconds(Forecast::Run) + seconds(Forecast::Maybe)),
-    );
+    forecast.print();
     if !absent.is_empty() {
         println!("absent: {}; `run` says of each where it was looked for", phrase::count(absent.len(), "input"));
     }
@@ -93,6 +62,187 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
         println!("lock: `{}` differs: {what}; `run` refuses it, `--update {}` accepts it", d.name, d.name);
     }
     Ok(Exit::Done)
+}
+
+/// The forecast of a run with what each training needs of memory.
+struct Plan<'g> {
+    graph: &'g Graph,
+    lines: Vec<Line>,
+    memory: BTreeMap<NodeId, Estimate>,
+}
+
+impl<'g> Plan<'g> {
+    fn new(graph: &'g Graph, lines: Vec<Line>) -> Self {
+        let mut models = Models::new(graph, &OsWorld);
+        let memory = lines.iter().filter_map(|l| Some((l.node, models.estimate(graph.node(l.node))?))).collect();
+        Self { graph, lines, memory }
+    }
+
+    fn count(&self, f: Forecast) -> usize {
+        self.lines.iter().filter(|l| l.forecast == f).count()
+    }
+
+    /// Sums seconds, or seconds of GPUs, over the lines of one forecast.
+    fn sum(&self, f: Forecast, of: impl Fn(&Line, &Node) -> Option<f64>) -> f64 {
+        let lines = self.lines.iter().filter(|l| l.forecast == f);
+        lines.filter_map(|l| of(l, self.graph.node(l.node))).sum::<f64>() + 0.0 // an empty sum is -0
+    }
+
+    fn seconds(&self, f: Forecast) -> f64 {
+        self.sum(f, |l, _| l.seconds)
+    }
+
+    fn gpu_hours(&self, f: Forecast) -> f64 {
+        self.sum(f, gpu_hours)
+    }
+
+    /// How many nodes would or may run of which nobody knows how long they take.
+    fn untimed(&self) -> usize {
+        let timed = |l: &&Line| l.seconds.is_none() && self.graph.node(l.node).gate.is_none();
+        self.lines.iter().filter(|l| l.forecast != Forecast::Hit).filter(timed).count()
+    }
+
+    fn nodes(&self) -> Vec<Json> {
+        let node = |l: &Line| {
+            let node = self.graph.node(l.node);
+            let memory = self.memory.get(&l.node);
+            json!({
+                "name": node.name,
+                "op": node.op,
+                "state": state(l),
+                "why": l.why,
+                "key": l.identity.as_ref().map(|i| i.key.hex()),
+                "seconds": l.seconds,
+                "seconds_as": l.like,
+                "gpu_hours": gpu_hours(l, node),
+                "gpu_gib": memory.filter(|m| m.gpus > 0).map(|m| gib(m.sum())),
+                "memory": memory.map(memory_json),
+                "bytes": l.bytes,
+            })
+        };
+        self.lines.iter().map(node).collect()
+    }
+
+    fn totals(&self) -> Json {
+        let [certain, maybe] = [Forecast::Run, Forecast::Maybe];
+        json!({
+            "hit": self.count(Forecast::Hit),
+            "run": self.count(Forecast::Run),
+            "maybe": self.count(Forecast::Maybe),
+            "seconds": self.seconds(certain) + self.seconds(maybe),
+            "gpu_hours": self.gpu_hours(certain) + self.gpu_hours(maybe),
+            "untimed": self.untimed(),
+        })
+    }
+
+    fn print(&self) {
+        let name = |l: &Line| self.graph.node(l.node).name.as_str();
+        let width = self.lines.iter().map(|l| name(l).chars().count()).max().unwrap_or(4).clamp(4, 48);
+        println!("{:width$}  state  {:>8}  {:>6}  {:>13}  {:>9}  why", "node", "time", "GPU-h", "memory", "bytes");
+        for l in &self.lines {
+            let node = self.graph.node(l.node);
+            let runs = l.forecast != Forecast::Hit;
+            let dash = || "–".to_owned();
+            let about = if l.like.is_some() { "~" } else { "" };
+            let took = l.seconds.filter(|_| runs).map_or_else(dash, |s| format!("{about}{}", time(s)));
+            let hours = gpu_hours(l, node).filter(|_| runs).map_or_else(dash, |h| format!("{about}{h:.1}"));
+            let memory = self
+                .memory
+                .get(&l.node)
+                .filter(|_| runs)
+                .map_or_else(dash, |m| format!("{}{}", bytes(m.sum()), if m.gpus > 0 { "/GPU" } else { "" }));
+            let made = l.bytes.filter(|_| runs).map_or_else(dash, bytes);
+            let like = l.like.as_ref().map(|name| format!("; time as of `{name}`")).unwrap_or_default();
+            println!(
+                "{:width$}  {:5}  {took:>8}  {hours:>6}  {memory:>13}  {made:>9}  {}{like}",
+                node.name,
+                state(l),
+                l.why
+            );
+        }
+        let [certain, maybe] = [Forecast::Run, Forecast::Maybe];
+        let mut total = format!(
+            "total: {} run, {} maybe, {} hit · {} certain, ≤ {} by what was measured before",
+            self.count(certain),
+            self.count(maybe),
+            self.count(Forecast::Hit),
+            time(self.seconds(certain)),
+            time(self.seconds(certain) + self.seconds(maybe)),
+        );
+        let hours = self.gpu_hours(certain) + self.gpu_hours(maybe);
+        if hours > 0.0 {
+            total.push_str(&format!(" · ≤ {hours:.1} GPU-h"));
+        }
+        if self.untimed() > 0 {
+            total.push_str(&format!(" · {} never measured", phrase::count(self.untimed(), "node")));
+        }
+        println!("{total}");
+        let mut told: Vec<(Vec<&str>, &Estimate)> = Vec::new();
+        for l in self.lines.iter().filter(|l| l.forecast != Forecast::Hit) {
+            let Some(memory) = self.memory.get(&l.node) else { continue };
+            match told.iter_mut().find(|(_, other)| *other == memory) {
+                Some((names, _)) => names.push(name(l)),
+                None => told.push((vec![name(l)], memory)),
+            }
+        }
+        for (names, memory) in told {
+            print_memory(&names, memory);
+        }
+    }
+}
+
+fn print_memory(names: &[&str], m: &Estimate) {
+    let of = match m.precision {
+        Precision::F32 => "f32",
+        Precision::Half => "bf16",
+    };
+    let per = if m.gpus > 0 { " on each GPU" } else { "" };
+    let million = m.weights as f64 / 1e6;
+    let by = if m.counted { "" } else { " (by config.json)" };
+    println!(
+        "memory of {}: at most {}{per}, for {million:.1} M weights{by} in {of}, {} tokens a forward",
+        phrase::quoted(names),
+        bytes(m.sum()),
+        m.work.tokens
+    );
+    let terms: Vec<String> = m.terms().iter().map(|(term, size)| format!("{term} {}", bytes(*size))).collect();
+    println!("  {}", terms.join(" + "));
+    if let (Some(limit), Some(usable)) = (m.limit, m.usable()) {
+        let there = if m.gpus > 0 { format!("{} of {}", bytes(usable), bytes(limit)) } else { bytes(limit) };
+        println!("  {}: tensors can have {there}", if m.too_much() { "does not fit" } else { "fits" });
+    }
+    // Without a limit nothing needs a remedy.
+    for (what, saves) in m.remedies.iter().filter(|_| m.limit.is_some()) {
+        println!("  {} less: {what}", bytes(*saves));
+    }
+}
+
+fn memory_json(m: &Estimate) -> Json {
+    let remedies: Vec<Json> = m.remedies.iter().map(|(what, saves)| json!({ "what": what, "saves": saves })).collect();
+    let terms: serde_json::Map<String, Json> =
+        m.terms().iter().map(|(name, size)| ((*name).to_owned(), json!(size))).collect();
+    json!({
+        "bytes": m.sum(),
+        "terms": terms,
+        "weights": m.weights,
+        "gpus": m.gpus,
+        "tokens": m.work.tokens,
+        "patches": m.work.patches,
+        "limit": m.limit,
+        "usable": m.usable(),
+        "fits": m.limit.map(|_| !m.too_much()),
+        "remedies": remedies,
+    })
+}
+
+/// Hours of all GPUs that a node takes, where it is known how long.
+fn gpu_hours(line: &Line, node: &Node) -> Option<f64> {
+    let gpus = node.with.get("gpus").and_then(Json::as_f64).filter(|n| *n > 0.0)?;
+    Some(line.seconds? * gpus / 3600.0)
+}
+
+fn gib(bytes: u64) -> f64 {
+    (bytes as f64 / f64::from(1 << 30) * 100.0).round() / 100.0
 }
 
 fn state(line: &Line) -> &'static str {
@@ -111,16 +261,4 @@ pub(super) fn time(seconds: f64) -> String {
         60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
         _ => format!("{}h{:02}m", whole / 3600, whole % 3600 / 60),
     }
-}
-
-/// Prints bytes as people say them.
-pub(super) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }

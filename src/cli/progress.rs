@@ -142,7 +142,7 @@ fn line(event: &Event) -> Option<String> {
             format!("{word} {node}{message}  ({values})")
         }
         "node_fetched" => {
-            let size = super::plan::bytes(event.number("bytes").unwrap_or(0.0) as u64);
+            let size = crate::base::phrase::bytes(event.number("bytes").unwrap_or(0.0) as u64);
             format!("fetch {node}  {size} from {}", event.text("from").unwrap_or_default())
         }
         "remote_refused" => {

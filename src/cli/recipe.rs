@@ -16,7 +16,7 @@ use crate::engine::{Builtin, Store, journal, lock};
 use crate::ops;
 use crate::plan::select::{self, Selection};
 use crate::plan::{self, PathArg, Planned};
-use crate::semantics::{self, Program};
+use crate::semantics;
 use crate::spec::{Catalogue, prelude};
 
 /// A recipe, compiled.
@@ -53,6 +53,10 @@ impl World for Seeing {
         let text = world::OsWorld.read(path)?;
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path.to_path_buf());
         Ok(text)
+    }
+
+    fn bytes(&self, path: &Path, from: u64, len: u64) -> io::Result<Vec<u8>> {
+        world::OsWorld.bytes(path, from, len)
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -107,21 +111,27 @@ fn evaluate(
     let (planned, more) = plan::evaluate(&program, catalogue, sources, world, &options);
     problems.extend(more);
     if let Some(planned) = &planned {
-        problems.extend(lints(&program, planned, sources, &args.recipe));
+        let known = pinned(&args.recipe);
+        problems.extend(plan::lints::lint(&program, &planned.graph, sources, world, &known));
     }
     (planned, problems)
 }
 
-/// Returns the warnings about a recipe's graph; the lock beside it tells how many rows its sources have.
-fn lints(program: &Program, planned: &Planned, sources: &SourceMap, recipe: &Path) -> Problems {
-    plan::lints::lint(program, &planned.graph, sources, &known_rows(recipe))
+/// What the lock of a recipe knows of its sources.
+pub(super) struct Pinned {
+    lock: Option<lock::Lock>,
+    recipe: PathBuf,
 }
 
-/// Returns what the lock of a recipe knows of the rows of its sources.
-pub(super) fn known_rows(recipe: &Path) -> impl Fn(&PathArg) -> Option<u64> {
-    let lock = lock::read(recipe).ok().flatten();
-    let recipe = recipe.to_owned();
-    move |arg| lock.as_ref()?.rows(arg, &recipe)
+/// Reads what the lock of a recipe knows; nothing where there is none, or one that cannot be read.
+pub(super) fn pinned(recipe: &Path) -> Pinned {
+    Pinned { lock: lock::read(recipe).ok().flatten(), recipe: recipe.to_owned() }
+}
+
+impl plan::lints::Known for Pinned {
+    fn rows(&self, file: &PathArg) -> Option<u64> {
+        self.lock.as_ref()?.rows(file, &self.recipe)
+    }
 }
 
 impl Compiled {

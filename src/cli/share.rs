@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::Value as Json;
 
 use super::args::{Choice, PullArgs, PushArgs, RecipeArgs};
-use super::plan::bytes;
 use super::recipe::{self, Compiled};
 use super::{Exit, placement, render, say};
+use crate::base::phrase::bytes;
 use crate::base::{Digest, phrase};
 use crate::engine::decide::{self, Forecast};
 use crate::engine::event::{Event, Listener};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use super::args::ShowArgs;
-use super::plan::bytes;
 use super::{Exit, recipe};
+use crate::base::phrase::bytes;
 use crate::base::{Digest, OpError};
 use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::{Artifact, Kind, Store, dataset, decide, export, record};

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::artifact::Artifact;
 use super::files::FileIndex;
 use super::history;
+use super::past::Past;
 use super::record::{self, Record};
 use super::store::Store;
 use crate::base::Digest;
@@ -15,6 +16,7 @@ use crate::plan::explain;
 use crate::plan::key::{Reads, action, preimage};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId};
+use crate::spec::Pool;
 
 /// The results of one node: by field, digest and description.
 pub type Results = BTreeMap<String, (Digest, Artifact)>;
@@ -99,8 +101,10 @@ pub struct Line {
     pub why: String,
     /// Its action key, where that is known.
     pub identity: Option<Identity>,
-    /// Seconds that it took last time.
+    /// Seconds that it took last time, or that one like it took.
     pub seconds: Option<f64>,
+    /// What took them, where it was another node: the same operator with arguments of the same shape.
+    pub like: Option<String>,
     /// Bytes that it made last time.
     pub bytes: Option<u64>,
 }
@@ -113,6 +117,7 @@ pub fn forecast(
     files: &FileIndex,
     last: &BTreeMap<String, Digest>,
 ) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
+    let past = Past::new(store);
     let mut results: BTreeMap<NodeId, Results> = BTreeMap::new();
     let mut lines: Vec<Line> = Vec::new();
     let mut states: BTreeMap<NodeId, Forecast> = BTreeMap::new();
@@ -121,7 +126,8 @@ pub fn forecast(
         let waits = node.inputs.iter().find(|i| states.get(&i.node) != Some(&Forecast::Hit)).map(|i| i.node);
         let previous = last.get(&node.name).and_then(|key| record::read(store, *key));
         let (seconds, bytes) = (previous.as_ref().map(|r| r.seconds), previous.as_ref().map(|r| r.bytes));
-        let mut line = Line { node: id, forecast: Forecast::Run, why: String::new(), identity: None, seconds, bytes };
+        let why = String::new();
+        let mut line = Line { node: id, forecast: Forecast::Run, why, identity: None, seconds, like: None, bytes };
         if let Some(upstream) = waits {
             let changed = states.get(&upstream) == Some(&Forecast::Run) || states.get(&upstream).is_none();
             let name = &graph.node(upstream).name;
@@ -158,6 +164,11 @@ pub fn forecast(
                 }
                 Err(e) => line.why = e.to_string(),
             }
+        }
+        if line.seconds.is_none() && node.pool == Pool::Engine {
+            let like = past.like(node);
+            line.seconds = like.map(|r| r.seconds);
+            line.like = like.map(|r| r.name.clone());
         }
         states.insert(id, line.forecast);
         lines.push(line);

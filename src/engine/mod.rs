@@ -24,6 +24,7 @@ pub mod journal;
 pub mod lock;
 pub mod machine;
 pub mod models;
+pub mod past;
 pub mod process;
 pub mod publish;
 pub mod reach;

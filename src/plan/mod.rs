@@ -14,6 +14,7 @@ pub mod inputs;
 pub mod key;
 pub mod lints;
 pub mod lower;
+pub mod memory;
 pub mod metric;
 mod own_op;
 pub mod params;

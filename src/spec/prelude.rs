@@ -151,6 +151,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
 /// The options of `with`, each with the type of its value as written in the language.
 pub const WITH: &[(&str, &str)] = &[
     ("gpus", "Int"),
+    ("gpu_mem", "Bytes"),
     ("cpus", "Int"),
     ("mem", "Bytes"),
     ("disk", "Bytes"),

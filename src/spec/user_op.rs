@@ -10,7 +10,7 @@ pub const JOIN: &str = "op.join";
 pub const VERSION: u32 = 1;
 
 /// Options of `with` beyond the common ones.
-pub const WITH: &[&str] = &["at_most", "gpus"];
+pub const WITH: &[&str] = &["at_most", "gpus", "gpu_mem"];
 
 /// The column that names a row to the process.
 pub const ROW: &str = "__row";

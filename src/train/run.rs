@@ -308,7 +308,7 @@ impl<'a> Trainer<'a> {
         let mut fold = || {
             if separate {
                 no_grad(|| {
-                    let _ = wide.shallow_clone().g_add_(&own.to_kind(Kind::Float));
+                    let _ = wide.shallow_clone().g_add_(&own); // cast as it is read: no second buffer on a GPU
                     let _ = own.shallow_clone().zero_();
                 });
             }

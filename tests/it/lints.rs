@@ -28,18 +28,26 @@ fn exam(path: Str) -> Benchmark =
 "#;
 
 /// Every file of rows has 1,000, as if a lock said so.
+struct Thousand;
+
+impl lints::Known for Thousand {
+    fn rows(&self, file: &PathArg) -> Option<u64> {
+        (!file.media && !file.model).then_some(1_000)
+    }
+}
+
 fn problems(text: &str) -> Vec<Diagnostic> {
     let mut world = MemoryWorld::default();
     world.files.insert("recipe.rb2".into(), format!("{HEAD}{text}\n"));
+    world.files.insert("tiny/config.json".into(), crate::memory::SEVEN_B.to_owned());
     let catalogue = rbpipe::ops::catalogue();
     let mut sources = SourceMap::default();
     let (program, mut all) = load(&world, &catalogue, &mut sources, Path::new("recipe.rb2"));
     all.extend(check(&program, &catalogue, &Settings::default()).1);
     let (planned, more) = plan::evaluate(&program, &catalogue, &mut sources, &world, &plan::Options::default());
     all.extend(more);
-    let known = |arg: &PathArg| (!arg.media && !arg.model).then_some(1_000);
     match planned {
-        Some(planned) => all.extend(lints::lint(&program, &planned.graph, &sources, &known)),
+        Some(planned) => all.extend(lints::lint(&program, &planned.graph, &sources, &world, &Thousand)),
         None => panic!("{text}: {:#?}", all.sorted()),
     }
     let head = HEAD.len() as u32;
@@ -132,6 +140,13 @@ const CASES: &[Case] = &[
     ("let p = raw |> augment.color() |> data.split(validation: 10%)\nstage a = p.train", &["W0306 rows that augmentation made|augmented here"]),
     ("stage a = data.blend(of: [plain, raw], weights: [50%, 30%])\nstage b = data.blend(of: [plain, raw], weights: [100%])", &["W0307 the weights sum to 80 %", "W0307 1 weights for 2 datasets"]),
     ("let e = model.hf(\"./e\")\nstage a = plain |> filter.relevance(of: .output, to: [.output], embed: e)\nstage b = plain |> filter.perplexity(by: base, of: .output, given: [.instruction, .output], keep: ..9.0)", &["W0517 `filter.relevance` compares `.output`", "W0517 `filter.perplexity`"]),
+    // ---- memory: `base` has 8.29 G weights
+    ("stage t = base |> train.sft(data: plain, batch: 64) with { gpus: 1, gpu_mem: 80GB }", &["P0101 `t` needs up to |on each GPU, and there are 74.5 GiB|alone are 154.5 GiB"]),
+    ("stage t = base |> train.sft(data: plain, batch: 64, cutoff: 4096tok) with { gpus: 1, gpu_mem: 288GB, micro_batch: 8 }", &["P0101 `t` needs up to |`with { micro_batch: 2 }`, same result|and then it fits"]),
+    ("stage t = base |> train.sft(data: plain, batch: 64, cutoff: 4096tok) with { gpus: 1, gpu_mem: 300GB, micro_batch: 1 }", &[]),
+    ("# allow P0101: a bigger card is coming\nstage t = base |> train.sft(data: plain, batch: 64) with { gpus: 1, gpu_mem: 80GB }", &[]),
+    ("stage t = base |> train.sft(data: plain, batch: 64) with { mem: 64GiB }", &["P0101 `t` needs up to |, and there are 64.0 GiB"]),
+    ("stage t = base |> train.sft(data: plain, cutoff: 200_000tok)", &["W0520 `cutoff` is 200000 tokens, and the model was made for 128000|`cutoff: 128000tok` at most"]),
     // ---- expectations
     ("expect plain.rows >= 0rows\nwarn plain.rows >= plain.rows\nexpect true", &["W0401 `expect plain.rows >= 0rows` cannot fail: it is never below 0", "W0401 `warn plain.rows >= plain.rows` cannot fail: both sides", "W0401 `expect true` cannot fail"]),
     ("let e = eval.run(base, on: exam(path: \"e.jsonl\"))\nexpect e.value <= 100%\nexpect e >= 50%", &["W0401 `expect e.value <= 100%`"]),
@@ -169,7 +184,7 @@ fn the_pages_of_the_lints_tell_the_truth() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let code = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if !code.starts_with('W') || code.starts_with("W01") {
+        if !code.starts_with(['W', 'P']) || code.starts_with("W01") {
             continue;
         }
         let page = std::fs::read_to_string(&path).unwrap();

@@ -23,6 +23,7 @@ mod knn;
 mod lints;
 mod lock;
 mod lsp;
+mod memory;
 #[cfg(feature = "torch")]
 mod numerics;
 mod pages;

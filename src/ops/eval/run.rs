@@ -38,7 +38,7 @@ op eval.run(
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,
-        with: &["serve", "gpus", "at_most", "spend", "micro_batch", "attention", "workers"],
+        with: &["serve", "gpus", "gpu_mem", "at_most", "spend", "micro_batch", "attention", "workers"],
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -85,4 +85,5 @@ macro_rules! shared {
 pub(super) use shared;
 
 /// The options of `with` that trainings accept.
-pub const WITH: &[&str] = &["gpus", "micro_batch", "shard", "attention", "log", "checkpoint", "workers", "offload"];
+pub const WITH: &[&str] =
+    &["gpus", "gpu_mem", "micro_batch", "shard", "attention", "log", "checkpoint", "workers", "offload"];

@@ -4,6 +4,7 @@ mod data;
 mod evaluation;
 mod gates;
 mod leaks;
+mod memory;
 mod rows;
 mod training;
 mod unused;
@@ -11,20 +12,29 @@ mod unusual;
 
 use super::Options;
 use super::graph::{Graph, Node, PathArg};
+use super::memory::Models;
 use crate::base::{Diagnostic, Problems, SourceMap, Span, World};
 use crate::semantics::allow;
 use crate::semantics::modules::Program;
 use crate::spec::Catalogue;
 use crate::syntax::ast::ItemKind;
 
-/// How many rows a file has, where somebody knows: the lock does, once it is written.
-pub type KnownRows<'a> = &'a dyn Fn(&PathArg) -> Option<u64>;
+/// What somebody knows of the files that sources read: the lock does, once it is written.
+pub trait Known {
+    /// Returns how many rows a file has.
+    fn rows(&self, _file: &PathArg) -> Option<u64> {
+        None
+    }
+}
+
+/// Nobody knows anything.
+impl Known for () {}
 
 /// What all lints look at.
 struct Facts<'a> {
     graph: &'a Graph,
     sources: &'a SourceMap,
-    known: KnownRows<'a>,
+    known: &'a dyn Known,
 }
 
 /// Evaluates a program that has no errors and returns the warnings about its graph. What only evaluation finds, such as a param without a value, is
@@ -35,17 +45,18 @@ pub fn of(
     sources: &mut SourceMap,
     world: &dyn World,
     options: &Options,
-    known: KnownRows,
+    known: &dyn Known,
 ) -> Problems {
     match super::evaluate(program, catalogue, sources, world, options) {
-        (Some(planned), _) => lint(program, &planned.graph, sources, known),
+        (Some(planned), _) => lint(program, &planned.graph, sources, world, known),
         (None, _) => Problems::default(),
     }
 }
 
 /// Returns the warnings about a graph, those that an `# allow` accepts left out.
-pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, known: KnownRows) -> Problems {
+pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn World, known: &dyn Known) -> Problems {
     let facts = Facts { graph, sources, known };
+    let mut models = Models::new(graph, world);
     let mut found = Problems::default();
     for id in graph.dag.node_indices() {
         let node = graph.node(id);
@@ -54,6 +65,7 @@ pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, known: KnownR
             continue;
         }
         training::lint(&facts, node, &mut found);
+        memory::lint(&mut models, node, &mut found);
         unusual::lint(node, &mut found);
         unused::lint(node, &mut found);
         evaluation::lint(node, &mut found);

@@ -1,0 +1,58 @@
+//! Trainings that do not fit into the memory that somebody said there is.
+
+use super::at;
+use crate::base::codes::{P0101, W0520};
+use crate::base::{Diagnostic, Problems, phrase};
+use crate::plan::graph::Node;
+use crate::plan::memory::{Estimate, Models};
+
+/// Looks at a training and at the model that it starts from.
+pub(super) fn lint(models: &mut Models, node: &Node, found: &mut Problems) {
+    if let Some(estimate) = models.estimate(node).filter(Estimate::too_much) {
+        found.push(too_much(node, &estimate));
+    }
+    positions(models, node, found);
+}
+
+fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
+    let (place, usable) = match (e.gpus, e.usable()) {
+        (0, usable) => ("", usable.unwrap_or(0)),
+        (_, usable) => (" on each GPU", usable.unwrap_or(0)),
+    };
+    let (needs, there) = (phrase::bytes(e.sum()), phrase::bytes(e.limit.unwrap_or(0)));
+    let message = format!("`{}` needs up to {needs}{place}, and there are {there}", node.name);
+    let terms: Vec<String> =
+        e.terms().iter().map(|(name, bytes)| format!("{name} {}", phrase::bytes(*bytes))).collect();
+    let remedies: Vec<String> = e
+        .remedies
+        .iter()
+        .map(|(what, saves)| {
+            let fits = if e.sum() - saves <= usable { ", and then it fits" } else { "" };
+            format!("{what}: {} less{fits}", phrase::bytes(*saves))
+        })
+        .collect();
+    let mut help = remedies.join("; ");
+    if e.states.sum() > usable {
+        let alone = phrase::bytes(e.states.sum());
+        help = format!(
+            "weights, gradients and states alone are {alone}, whatever a forward holds: a smaller model, or more memory"
+        );
+    }
+    help.push_str(&format!(". A forward of {} tokens: {}", e.work.tokens, terms.join(" + ")));
+    if e.gpus > 0 {
+        help.push_str(&format!("; tensors can have {} of {there}", phrase::bytes(usable)));
+    }
+    Diagnostic::new(P0101, node.span, message, "more than fits").help(help)
+}
+
+/// Rows longer than any that the model has seen.
+fn positions(models: &mut Models, node: &Node, found: &mut Problems) {
+    let Some(cutoff) = node.args["cutoff"].as_u64().filter(|_| super::trains(node)) else { return };
+    let Some(input) = node.inputs.iter().find(|i| i.slot == "m") else { return };
+    let Some(most) = models.shape(input).and_then(|shape| shape.positions) else { return };
+    if cutoff > most {
+        let message = format!("`cutoff` is {cutoff} tokens, and the model was made for {most}");
+        let d = Diagnostic::new(W0520, at(node, "cutoff"), message, "beyond its positions");
+        found.push(d.help(format!("`cutoff: {most}tok` at most")));
+    }
+}

@@ -1,0 +1,152 @@
+//! How many bytes a training step takes: weights and states exactly, activations by what the forward pass keeps for the backward pass.
+//!
+//! Units: bytes; `tokens` and `patches` of one forward, padding included; `labels` are the tokens that carry a loss. The formula follows the code
+//! of `model` and `train` line by line; `cargo bench --bench memory` compares it with measured peaks (`docs/benchmarks.md`).
+
+use super::shape::{Shape, Tower, Vision};
+
+/// Type of weights and activations while computing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 4 bytes.
+    F32,
+    /// 2 bytes, with f32 master weights beside them.
+    Half,
+}
+
+impl Precision {
+    /// Returns the bytes of one number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::Half => 2,
+        }
+    }
+}
+
+/// One forward and backward.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Work {
+    /// Tokens, padding included.
+    pub tokens: u64,
+    /// Patches of its different pictures.
+    pub patches: u64,
+    /// Tokens that carry a loss.
+    pub labels: u64,
+    /// Tokens of one row, where rows hold several samples and so need a mask; 0 where none do.
+    pub masked_row: u64,
+    /// The loss keeps the log-probabilities of all labels at once, as a preference loss does.
+    pub preference: bool,
+    /// On a GPU; attention in small windows keeps its scores on a CPU.
+    pub gpu: bool,
+}
+
+/// What stays from step to step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct States {
+    /// The weights that the model computes with.
+    pub weights: u64,
+    /// f32 weights beside those of a model in half precision.
+    pub master: u64,
+    /// Gradients, and their f32 sum over micro-batches.
+    pub gradients: u64,
+    /// Both moments of AdamW.
+    pub optimizer: u64,
+    /// A moving average of the weights, and the best weights so far.
+    pub kept: u64,
+}
+
+impl States {
+    /// Returns all of them.
+    pub fn sum(&self) -> u64 {
+        self.weights + self.master + self.gradients + self.optimizer + self.kept
+    }
+}
+
+/// Returns what a full fine-tuning of `n` weights keeps; `kept` counts further copies in f32.
+pub fn states(n: u64, precision: Precision, kept: u64) -> States {
+    let half = precision == Precision::Half;
+    States {
+        weights: precision.bytes() * n,
+        master: if half { 4 * n } else { 0 },
+        gradients: if half { 6 * n } else { 4 * n },
+        optimizer: 8 * n,
+        kept: 4 * n * kept,
+    }
+}
+
+/// What a step takes beside the states, at its peak.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Step {
+    /// Kept by the text decoder for the backward pass.
+    pub text: u64,
+    /// Kept by the vision tower, the pixels included.
+    pub vision: u64,
+    /// Scores of the next token, their log-probabilities and gradients, one chunk at a time.
+    pub logits: u64,
+    /// Gradients under way, as far as they come on top.
+    pub under_way: u64,
+}
+
+impl Step {
+    /// Returns all of it.
+    pub fn sum(&self) -> u64 {
+        self.text + self.vision + self.logits + self.under_way
+    }
+}
+
+/// Labels whose scores exist at a time, on a CPU.
+const CHUNK: u64 = 1024;
+/// Scores that exist at a time, on a GPU.
+const LOGITS_ON_GPU: u64 = 1 << 27;
+/// Keys up to which attention is computed plainly, on a CPU.
+const PLAIN_UP_TO: u64 = 64;
+
+/// Returns what one forward and backward take at their peak, which is when the gradients of the last chunk of scores come about: all that the
+/// forward pass kept is still there.
+pub fn step(shape: &Shape, precision: Precision, work: &Work) -> Step {
+    let e = precision.bytes();
+    let (t, d) = (&shape.text, shape.text.width);
+    let block = norms(t, precision) + text_attention(t, precision) + 4 * e * t.inner;
+    let mask = work.tokens * work.masked_row * (1 + e);
+    // After the blocks: the last norm, and the rows that predict a label.
+    let text = work.tokens * (t.blocks * block + norms(t, precision) / 2) + work.labels * d * e + mask;
+    let vision = shape.vision.as_ref().map_or(0, |v| work.patches * of_patch(v, precision, work.gpu));
+    let chunk = work.labels.min(if work.gpu { CHUNK.max(LOGITS_ON_GPU / shape.vocab.max(1)) } else { CHUNK });
+    let scores = chunk * shape.vocab * 4;
+    let logits = if work.preference { work.labels * shape.vocab * 4 + 2 * scores } else { 3 * scores };
+    // Later, in the last block, while the scores are gone: the gradient of the output layer, or those inside an MLP.
+    let head = scores / 4 * e + e * shape.vocab * d;
+    let mlp = work.tokens * e * (3 * t.inner + 2 * d) + e * 2 * t.inner * d;
+    let under_way = head.max(mlp).saturating_sub(logits);
+    Step { text, vision, logits, under_way }
+}
+
+/// Both norms of a block, per token: their inputs and results; in half precision the input is kept in f32.
+fn norms(t: &Tower, precision: Precision) -> u64 {
+    match precision {
+        Precision::F32 => 2 * 12 * t.width,
+        Precision::Half => 2 * 8 * t.width,
+    }
+}
+
+/// Attention of the text decoder, per token: q, k and v as they come (for v's sake), q and k turned, the result, one sum for each head.
+fn text_attention(t: &Tower, precision: Precision) -> u64 {
+    let (d, kv) = (t.width, t.keys);
+    precision.bytes() * ((d + 2 * kv) + (d + kv) + d) + 4 * t.heads
+}
+
+/// The vision tower and its merger, per patch: q, k and v turned, as one tensor or three, and the result; scores where attention is plain; one
+/// more result where rows go back to their order.
+fn of_patch(v: &Vision, precision: Precision, gpu: bool) -> u64 {
+    let (t, e) = (&v.tower, precision.bytes());
+    let d = t.width;
+    let plain = !gpu && v.window <= PLAIN_UP_TO;
+    let scores = if plain { v.window * t.heads * (4 + if e == 2 { 2 } else { 0 }) } else { 4 * t.heads };
+    let common = norms(t, precision) + 3 * d * e + d * e + 4 * e * t.inner;
+    let windowed = t.blocks.saturating_sub(v.full) * (common + scores);
+    let full = v.full.min(t.blocks) * (common + 4 * t.heads + d * e);
+    let merger = norms(t, precision) / 2 + 2 * d * e;
+    let pixels = v.patch * if e == 4 { 4 } else { 4 + e };
+    windowed + full + merger + pixels
+}

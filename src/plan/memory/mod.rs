@@ -1,0 +1,225 @@
+//! What a training needs of memory, from files alone: each term, and what each remedy would save.
+
+pub mod formula;
+pub mod shape;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+
+use super::graph::{Graph, Input, Node, NodeId};
+use crate::base::World;
+use formula::{Precision, States, Step, Work};
+use shape::Shape;
+
+/// The part of a GPU's memory that tensors can have; contexts, workspaces of kernels and gaps take the rest.
+const USABLE: f64 = 0.9;
+/// Tokens of one forward where nothing else bounds them: longer ones are no faster.
+pub const MOST_TOKENS: u64 = 8192;
+/// Patches of a picture behind one token of text.
+const PATCHES_OF_A_TOKEN: u64 = 4;
+/// Weights of an amplifier's gate: 64 hidden units over `d` features, and one output.
+const GATE: u64 = 64;
+
+/// What a training needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// Weights of the model.
+    pub weights: u64,
+    /// They were counted in the headers of its files; else by its configuration.
+    pub counted: bool,
+    /// Type of weights and activations.
+    pub precision: Precision,
+    /// GPUs that the node takes; 0 for the CPU.
+    pub gpus: u64,
+    /// Memory that there is: of each GPU, or of the machine for a node on the CPU; where somebody said.
+    pub limit: Option<u64>,
+    /// The largest forward: rows that all reach `cutoff`.
+    pub work: Work,
+    /// What stays from step to step.
+    pub states: States,
+    /// What a step takes on top at its peak.
+    pub step: Step,
+    /// What would need less, and how many bytes it saves.
+    pub remedies: Vec<(String, u64)>,
+}
+
+impl Estimate {
+    /// Returns all of it.
+    pub fn sum(&self) -> u64 {
+        self.states.sum() + self.step.sum()
+    }
+
+    /// Returns the bytes that tensors can have of what there is.
+    pub fn usable(&self) -> Option<u64> {
+        self.limit.map(|limit| usable(limit, self.gpus))
+    }
+
+    /// Says whether it is more than there is, where somebody said how much that is.
+    pub fn too_much(&self) -> bool {
+        self.usable().is_some_and(|usable| self.sum() > usable)
+    }
+
+    /// Returns the terms that are not zero, in the order in which they come about, each with what it is.
+    pub fn terms(&self) -> Vec<(&'static str, u64)> {
+        let (states, step) = (&self.states, &self.step);
+        let all = [
+            ("weights", states.weights),
+            ("master weights", states.master),
+            ("gradients", states.gradients),
+            ("optimizer", states.optimizer),
+            ("average and best", states.kept),
+            ("activations, text", step.text),
+            ("activations, pictures", step.vision),
+            ("logits", step.logits),
+            ("gradients under way", step.under_way),
+        ];
+        all.into_iter().filter(|(_, bytes)| *bytes > 0).collect()
+    }
+}
+
+/// The models that a graph's trainings start from, each read once.
+pub struct Models<'a> {
+    graph: &'a Graph,
+    world: &'a dyn World,
+    read: BTreeMap<PathBuf, Option<Shape>>,
+}
+
+impl<'a> Models<'a> {
+    /// Starts with no model read.
+    pub fn new(graph: &'a Graph, world: &'a dyn World) -> Self {
+        Self { graph, world, read: BTreeMap::new() }
+    }
+
+    /// Returns the shape of the model that an input brings; nothing if its files are not there or tell none.
+    pub fn shape(&mut self, input: &Input) -> Option<Shape> {
+        let node = self.graph.node(start(self.graph, input));
+        if node.op == "model.random" {
+            let config = node.args["config"].as_str()?;
+            let text = match config.trim_start().starts_with('{') {
+                true => config.to_owned(),
+                false => self.world.read(&node.folder.join(config)).ok()?,
+            };
+            return Shape::of(&serde_json::from_str(&text).ok()?, None);
+        }
+        let folder = &node.paths.iter().find(|p| p.model)?.path;
+        let (world, read) = (self.world, &mut self.read);
+        read.entry(folder.clone()).or_insert_with(|| Shape::read(world, folder)).clone()
+    }
+
+    /// Returns what a node needs; nothing for one that does not train, or whose model is not known.
+    pub fn estimate(&mut self, node: &Node) -> Option<Estimate> {
+        if !matches!(node.op.as_str(), "train.sft" | "train.dpo") || node.args["method"] == "lora" {
+            return None;
+        }
+        let shape = self.shape(node.inputs.iter().find(|i| i.slot == "m")?)?;
+        Some(estimate(self.graph, node, &shape))
+    }
+}
+
+/// Returns the source of a model: where the trainings before it started.
+fn start(graph: &Graph, input: &Input) -> NodeId {
+    let mut at = input.node;
+    while let Some(before) = graph.node(at).inputs.iter().find(|i| i.slot == "m") {
+        at = before.node;
+    }
+    at
+}
+
+fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
+    let option = |name: &str| node.with.get(name).and_then(Json::as_u64);
+    let gpus = option("gpus").unwrap_or(0);
+    let limit = if gpus > 0 { option("gpu_mem") } else { option("mem") };
+    let precision = if node.args["dtype"] == "f32" { Precision::F32 } else { Precision::Half };
+    let kept = u64::from(!node.args["ema"].is_null()) * 2 + u64::from(node.args["best"] == true);
+    let gate = if node.args["amplify"].is_null() { 0 } else { GATE * shape.text.width + 2 * GATE + 1 };
+    let weights = shape.all() + gate;
+    let states = formula::states(weights, precision, kept);
+    let preference = node.op == "train.dpo";
+    let pictures = shape.vision.is_some() && rows_of(node).is_none_or(|rows| has_pictures(graph, rows));
+    let at = |cutoff: u64, micro: Option<u64>| {
+        let row = if preference { 2 * cutoff } else { cutoff };
+        let free = limit.map(|limit| usable(limit, gpus).saturating_sub(states.sum()));
+        let work = |tokens: u64| Work {
+            tokens,
+            patches: if pictures { PATCHES_OF_A_TOKEN * tokens } else { 0 },
+            labels: tokens,
+            masked_row: if preference || node.args["packing"] == true || node.args["order"] == "pictures" {
+                row
+            } else {
+                0
+            },
+            preference,
+            gpu: gpus > 0,
+        };
+        let step = node.args["batch"].as_u64().unwrap_or(1).max(1) * row;
+        let tokens = match micro {
+            Some(rows) => (rows.max(1) * cutoff).max(row),
+            None => most_tokens(shape, precision, free, &work).max(row),
+        };
+        let work = work(tokens.min(step));
+        let mut step = formula::step(shape, precision, &work);
+        if precision == Precision::Half && gpus == 0 {
+            // A CPU casts the gradients of a micro-batch as a whole before they are added up.
+            step.under_way += (4 * weights).saturating_sub(step.sum());
+        }
+        (work, step)
+    };
+    let cutoff = node.args["cutoff"].as_u64().unwrap_or(2048);
+    let micro = option("micro_batch");
+    let (work, step) = at(cutoff, micro);
+    let mut remedies = Vec::new();
+    let saved = |(_, less): (Work, Step)| step.sum().saturating_sub(less.sum());
+    let fewest = if preference { 2 } else { 1 };
+    // Half as many rows until they fit.
+    let smaller = std::iter::successors(Some(micro.unwrap_or(2 * fewest) / 2), |rows| Some(rows / 2));
+    let smaller: Vec<u64> = smaller.take_while(|rows| *rows >= fewest).collect();
+    let room = |rows: &&u64| limit.is_none_or(|l| states.sum() + at(cutoff, Some(**rows)).1.sum() <= usable(l, gpus));
+    if let Some(&rows) = smaller.iter().find(room).or(smaller.last()) {
+        remedies.push((format!("`with {{ micro_batch: {rows} }}`, same result"), saved(at(cutoff, Some(rows)))));
+    }
+    remedies.push((format!("`cutoff: {}tok`, another result", cutoff / 2), saved(at(cutoff / 2, micro))));
+    if precision == Precision::F32 {
+        let half =
+            formula::states(weights, Precision::Half, kept).sum() + formula::step(shape, Precision::Half, &work).sum();
+        remedies
+            .push(("`dtype: \"bf16\"`, another result".to_owned(), (states.sum() + step.sum()).saturating_sub(half)));
+    }
+    if kept > 0 {
+        remedies.push(("no `ema` and no `best`, another result".to_owned(), states.kept));
+    }
+    remedies.retain(|(_, bytes)| *bytes > 0);
+    remedies.sort_by(|a, b| b.1.cmp(&a.1));
+    Estimate { weights, counted: shape.counted, precision, gpus, limit, work, states, step, remedies }
+}
+
+fn usable(limit: u64, gpus: u64) -> u64 {
+    if gpus > 0 { (limit as f64 * USABLE) as u64 } else { limit }
+}
+
+/// Returns how many tokens one forward may hold: what fits into the free bytes, 8,192 at most.
+pub fn most_tokens(shape: &Shape, precision: Precision, free: Option<u64>, work: &dyn Fn(u64) -> Work) -> u64 {
+    let Some(free) = free else { return MOST_TOKENS };
+    let fits = |tokens: &u64| formula::step(shape, precision, &work(*tokens)).sum() <= free;
+    (1..=MOST_TOKENS / 512).rev().map(|n| n * 512).find(fits).unwrap_or(512)
+}
+
+fn rows_of(node: &Node) -> Option<&Input> {
+    node.inputs.iter().find(|i| i.slot == "data" || i.slot == "pairs")
+}
+
+/// Says whether rows may have pictures: a source says so, or says nothing.
+fn has_pictures(graph: &Graph, rows: &Input) -> bool {
+    graph
+        .ancestors([rows.node])
+        .into_iter()
+        .map(|id| graph.node(id))
+        .filter(|n| n.inputs.is_empty() && !n.paths.is_empty())
+        .any(|n| {
+            let columns = n.args["as"]["columns"].as_array();
+            columns.is_none_or(|all| {
+                all.iter().any(|c| c["type"].as_str().is_some_and(|t| t.contains("Image") || t.contains("Video")))
+            })
+        })
+}

@@ -1,0 +1,119 @@
+//! What a training needs of memory: exact numbers of weights, the published arithmetic of 7B, and what `plan` says of it.
+
+use std::path::Path;
+
+use rbpipe::base::world::{MemoryWorld, OsWorld};
+use rbpipe::plan::memory::formula::{self, Precision, Work};
+use rbpipe::plan::memory::shape::Shape;
+use serde_json::Value as Json;
+
+use crate::engine::Place;
+
+/// The configuration of Qwen2.5-VL-7B, as far as memory depends on it.
+pub const SEVEN_B: &str = r#"{"model_type":"qwen2_5_vl","hidden_size":3584,"intermediate_size":18944,"num_hidden_layers":28,
+"num_attention_heads":28,"num_key_value_heads":4,"vocab_size":152064,"tie_word_embeddings":false,"max_position_embeddings":128000,
+"vision_config":{"depth":32,"hidden_size":1280,"intermediate_size":3420,"num_heads":16,"in_chans":3,"patch_size":14,"temporal_patch_size":2,
+"spatial_merge_size":2,"window_size":112,"fullatt_block_indexes":[7,15,23,31],"out_hidden_size":3584}}"#;
+
+fn seven() -> Shape {
+    Shape::of(&serde_json::from_str(SEVEN_B).unwrap(), None).unwrap()
+}
+
+#[test]
+fn weights_are_counted_exactly_by_part() {
+    let shape = seven();
+    let part = |name: &str| shape.weights[name];
+    assert_eq!(shape.all(), 8_292_166_656);
+    assert_eq!((part("language"), part("embeddings")), (6_525_621_760, 2 * 544_997_376));
+    assert_eq!(part("vision") + part("projector"), 676_550_144);
+    assert_eq!(shape.largest, 544_997_376);
+    // The headers of real files say what the configuration says.
+    for model in ["recipes/models/tiny-base", "recipes/models/tiny-small", "tests/goldens/dev/model"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
+        let counted = Shape::read(&OsWorld, &folder).unwrap();
+        let config: Json = serde_json::from_str(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+        let told = Shape::of(&config, None).unwrap();
+        assert!(counted.counted && !told.counted);
+        assert_eq!((counted.all(), &counted.weights), (told.all(), &told.weights), "{model}");
+    }
+}
+
+#[test]
+fn sharded_files_are_read_by_their_index_and_odd_ones_are_no_model() {
+    let header = |name: &str, shape: &str| {
+        let json = format!(
+            r#"{{"__metadata__":{{"format":"pt"}},"{name}":{{"dtype":"BF16","shape":{shape},"data_offsets":[0,8]}}}}"#
+        );
+        // 288 bytes: a length whose bytes are text.
+        let len = String::from_utf8(288_u64.to_le_bytes().to_vec()).unwrap();
+        format!("{len}{json:288}tensors")
+    };
+    let mut world = MemoryWorld::default();
+    let mut put = |name: &str, text: String| world.files.insert(format!("m/{name}").into(), text);
+    put("config.json", SEVEN_B.replace("qwen2_5_vl", "another"));
+    put("a.safetensors", header("model.language_model.layers.0.mlp.up_proj.weight", "[10,20]"));
+    put("b.safetensors", header("visual.merger.mlp.0.bias", "[7]"));
+    let index = r#"{"weight_map":{"x":"a.safetensors","y":"b.safetensors"}}"#;
+    put("model.safetensors.index.json", index.to_owned());
+    let shape = Shape::read(&world, Path::new("m")).unwrap();
+    assert_eq!((shape.weights["language"], shape.weights["projector"], shape.all()), (200, 7, 207));
+    // A shard that is not there yet, a header that is none, another family without files: nothing is made up.
+    for (name, text) in [("b.safetensors", None), ("b.safetensors", Some("xxxxxxxx{")), ("config.json", Some("{}"))] {
+        let mut broken = world.clone();
+        match text {
+            Some(text) => broken.files.insert(format!("m/{name}").into(), text.to_owned()),
+            None => broken.files.remove(Path::new(&format!("m/{name}"))),
+        };
+        assert_eq!(Shape::read(&broken, Path::new("m")), None, "{name}: {text:?}");
+    }
+}
+
+#[test]
+fn states_and_activations_are_those_of_the_published_arithmetic() {
+    let n = seven().all();
+    // bf16 with f32 master weights and sums: 2 + 4 + (2 + 4) + 8 bytes a weight; f32: 4 + 4 + 8.
+    assert_eq!(formula::states(n, Precision::Half, 0).sum(), 20 * n);
+    assert_eq!(formula::states(n, Precision::F32, 0).sum(), 16 * n);
+    assert_eq!(formula::states(n, Precision::F32, 2).sum(), 24 * n);
+    let work = Work { tokens: 8192, patches: 0, labels: 512, masked_row: 0, preference: false, gpu: true };
+    let step = formula::step(&seven(), Precision::Half, &work);
+    // 22 d + 6 kv + 8 i + 4 h bytes a token and block, worked by hand; the last norm and the labelled rows come on top.
+    let block = 22 * 3584 + 6 * 512 + 8 * 18944 + 4 * 28;
+    assert_eq!(step.text, 8192 * (28 * block + 8 * 3584) + 512 * 2 * 3584);
+    assert_eq!(step.logits, 3 * 4 * 512 * 152_064);
+    let pairs = Work { preference: true, labels: 4096, ..work };
+    assert_eq!(formula::step(&seven(), Precision::Half, &pairs).logits, 4 * 152_064 * (4096 + 2 * 1024));
+}
+
+#[test]
+fn plan_tells_each_term_and_what_helps() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("m")).unwrap();
+    place.write("m/config.json", SEVEN_B);
+    place.write("rows.jsonl", "");
+    place.write(
+        "recipe.rb2",
+        r#"recipe "big" requires ">=0.1"
+import std.{data, model, train}
+param seed: Int = 1
+schema Sample { id: Str, instruction: Str, output: Str, images: [Image] }
+let rows = data.jsonl("rows.jsonl", as: Sample)
+stage align = model.hf("./m") |> train.sft(data: rows, batch: 256, cutoff: 4096tok) with { gpus: 1, gpu_mem: 288GB, micro_batch: 8 }
+output out = align to "out"
+profile laptop {} with { gpu_mem: 24GiB }
+"#,
+    );
+    let out = place.command(&["plan", "recipe.rb2"]).env("NO_COLOR", "1").output().unwrap();
+    insta::assert_snapshot!(String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap());
+    let out = place.command(&["plan", "recipe.rb2", "--json", "-w", "gpu_mem=2TiB"]).output();
+    let out = out.unwrap();
+    let said: Json =
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
+    let align = said["nodes"].as_array().unwrap().iter().find(|n| n["name"] == "align").unwrap();
+    let memory = &align["memory"];
+    let sum: u64 = memory["terms"].as_object().unwrap().values().map(|v| v.as_u64().unwrap()).sum();
+    assert_eq!((memory["bytes"].as_u64(), memory["weights"].as_u64()), (Some(sum), Some(8_292_166_656)));
+    assert_eq!((&memory["fits"], &memory["limit"]), (&Json::from(true), &Json::from(2_u64 << 40)));
+    assert!((align["gpu_gib"].as_f64().unwrap() - sum as f64 / f64::from(1 << 30)).abs() < 0.01);
+    assert_eq!((&align["seconds"], &said["totals"]["gpu_hours"]), (&Json::Null, &Json::from(0.0)));
+}
