@@ -58,9 +58,16 @@ pub struct Decoding {
     pub top_p: f64,
     /// For temperatures above 0.
     pub seed: u64,
+    /// Most likely tokens that are drawn from; 0 is all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub top_k: usize,
     /// Texts that end a reply.
     #[serde(default)]
     pub stop: Vec<String>,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// What a model replied.
@@ -72,6 +79,9 @@ pub struct Reply {
     pub truncated: bool,
     /// Tokens made.
     pub tokens: u32,
+    /// Mean log-probability of its tokens, the closing one among them, in nats.
+    #[serde(skip)]
+    pub logp: f64,
     /// Which half of a fused model spoke, and the like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

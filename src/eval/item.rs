@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::base::{Digest, OpError};
+use crate::data;
 use crate::data::table::{Table, image_type};
 
 /// What is asked for.
@@ -63,6 +64,15 @@ pub struct Picture {
     pub width: u32,
     /// Pixels.
     pub height: u32,
+}
+
+impl Picture {
+    /// Returns the picture of a row; none where its digest is no digest.
+    pub fn of(row: &data::picture::Picture) -> Option<Self> {
+        let side = |n: i64| u32::try_from(n).ok();
+        let (width, height) = (side(row.width)?, side(row.height)?);
+        Some(Self { digest: Digest::parse(&row.digest)?, media: row.media.clone(), width, height })
+    }
 }
 
 /// One question, in one order of its options.

@@ -54,7 +54,7 @@ impl Block {
         let attn = |name: &str| format!("{prefix}.self_attn.{name}");
         Self {
             input_norm: RmsNorm::new(params, &format!("{prefix}.input_layernorm.weight"), config.eps),
-            qkv: Linear::new(params, &[attn("q_proj"), attn("k_proj"), attn("v_proj")], true),
+            qkv: Linear::new(params, &[attn("q_proj"), attn("k_proj"), attn("v_proj")], config.qkv_bias),
             out: Linear::new(params, &[attn("o_proj")], false),
             post_norm: RmsNorm::new(params, &format!("{prefix}.post_attention_layernorm.weight"), config.eps),
             mlp: Mlp::new(params, &format!("{prefix}.mlp"), false),

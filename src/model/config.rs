@@ -1,4 +1,5 @@
-//! Reads `config.json` of Qwen2.5-VL, in the flat layout of the hub and in the nested one of newer savers.
+//! Reads `config.json`: of Qwen2.5-VL, in the flat layout of the hub and in the nested one of newer savers, and of decoders that
+//! read text alone.
 
 use std::path::Path;
 
@@ -27,6 +28,10 @@ pub struct TextConfig {
     pub theta: f64,
     /// Rotary channels (of half a head) that turn with time, height and width.
     pub sections: [i64; 3],
+    /// How Llama 3.1 and later stretch the slow rotary frequencies.
+    pub stretch: Option<Stretch>,
+    /// Whether q, k and v have biases.
+    pub qkv_bias: bool,
     /// Longest position that the model was made for.
     pub max_positions: i64,
 }
@@ -36,6 +41,20 @@ impl TextConfig {
     pub fn head_width(&self) -> i64 {
         self.hidden / self.heads
     }
+}
+
+/// Llama 3's scaling of rotary frequencies: those that turn less than `low` times within the old context become `factor` times slower,
+/// those that turn more than `high` times stay, and between them it changes evenly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stretch {
+    /// Times slower.
+    pub factor: f64,
+    /// Turns.
+    pub low: f64,
+    /// Turns.
+    pub high: f64,
+    /// Positions that the model was first made for.
+    pub context: f64,
 }
 
 /// The shape of the vision tower.
@@ -79,16 +98,19 @@ impl VisionConfig {
     }
 }
 
-/// The shape of a Qwen2.5-VL and its special ids.
+/// The id that no token has: what a decoder of text alone has for placeholders of pictures.
+const NO_TOKEN: i64 = -1;
+
+/// The shape of a Qwen2.5-VL, or of a decoder that reads text alone, and its special ids.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The text decoder.
     pub text: TextConfig,
-    /// The vision tower.
-    pub vision: VisionConfig,
+    /// The vision tower; none for a model that reads text alone.
+    pub vision: Option<VisionConfig>,
     /// Whether the output layer is the embedding.
     pub tied: bool,
-    /// Placeholder of one image token.
+    /// Placeholder of one image token; like the other three -1, which no token is, where there is no vision tower.
     pub image_id: i64,
     /// Placeholder of one video token.
     pub video_id: i64,
@@ -106,7 +128,7 @@ impl Config {
     /// Reads `config.json` of a folder.
     ///
     /// # Errors
-    /// `E0501` when it is absent, `E0503` when it is no Qwen2.5-VL or a key is missing or odd; the message names the key.
+    /// `E0501` when it is absent, `E0503` when it is of another family or a key is missing or odd; the message names the key.
     pub fn load(dir: &Path) -> Result<Self, OpError> {
         let path = dir.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(|e| {
@@ -124,15 +146,23 @@ impl Config {
     /// `E0503`, naming the key.
     pub fn from_json(json: &Json) -> Result<Self, OpError> {
         let family = json.get("model_type").and_then(Json::as_str).unwrap_or("");
-        if family != "qwen2_5_vl" {
-            return Err(OpError::new("E0503", format!("config.json: model_type is `{family}`, not `qwen2_5_vl`")));
+        if !["qwen2_5_vl", "qwen2", "llama"].contains(&family) {
+            return Err(odd("model_type", &format!("is `{family}`; known are `qwen2_5_vl`, `qwen2` and `llama`")));
         }
+        let sees = family == "qwen2_5_vl";
         let text_json = json.get("text_config").unwrap_or(json);
-        let vision_json = json.get("vision_config").ok_or_else(|| missing("vision_config"))?;
-        let text = Self::text(text_json)?;
-        let vision = Self::vision(vision_json, text.hidden)?;
+        let text = Self::text(text_json, family)?;
+        let vision = if sees {
+            let vision = json.get("vision_config").ok_or_else(|| missing("vision_config"))?;
+            Some(Self::vision(vision, text.hidden)?)
+        } else {
+            None
+        };
         let anywhere = |key: &str| json.get(key).or_else(|| text_json.get(key));
-        let id = |key: &str| anywhere(key).and_then(Json::as_i64).ok_or_else(|| missing(key));
+        let id = |key: &str| match sees {
+            true => anywhere(key).and_then(Json::as_i64).ok_or_else(|| missing(key)),
+            false => Ok(NO_TOKEN),
+        };
         let eos = anywhere("eos_token_id");
         Ok(Self {
             text,
@@ -147,33 +177,37 @@ impl Config {
         })
     }
 
-    fn text(json: &Json) -> Result<TextConfig, OpError> {
+    fn text(json: &Json, family: &str) -> Result<TextConfig, OpError> {
         let int = |key: &str| json.get(key).and_then(Json::as_i64).ok_or_else(|| missing(key));
         let float = |key: &str| json.get(key).and_then(Json::as_f64).ok_or_else(|| missing(key));
-        let sections = json
-            .get("rope_scaling")
-            .or_else(|| json.get("rope_parameters"))
-            .and_then(|r| r.get("mrope_section"))
-            .and_then(Json::as_array)
-            .ok_or_else(|| missing("rope_scaling.mrope_section"))?;
-        let sections: Vec<i64> = sections.iter().filter_map(Json::as_i64).collect();
-        let sections: [i64; 3] = sections
-            .try_into()
-            .map_err(|s: Vec<i64>| odd("mrope_section", &format!("has {} entries, not 3", s.len())))?;
-        if json.get("use_sliding_window").and_then(Json::as_bool) == Some(true) {
-            return Err(odd("use_sliding_window", "is true, which is not supported"));
+        for key in ["use_sliding_window", "attention_bias", "mlp_bias"] {
+            if json.get(key).and_then(Json::as_bool) == Some(true) {
+                return Err(odd(key, "is true, which is not supported"));
+            }
         }
+        let (hidden, heads) = (int("hidden_size")?, int("num_attention_heads")?);
+        if let Some(width) =
+            json.get("head_dim").and_then(Json::as_i64).filter(|w| w.checked_mul(heads) != Some(hidden))
+        {
+            return Err(odd("head_dim", &format!("is {width}, and {heads} heads of it are not hidden_size {hidden}")));
+        }
+        let (sections, stretch) = match family {
+            "qwen2_5_vl" => (sections(json)?, None),
+            _ => ([hidden / heads.max(1) / 2, 0, 0], stretch(json)?),
+        };
         let text = TextConfig {
             vocab: int("vocab_size")?,
-            hidden: int("hidden_size")?,
+            hidden,
             intermediate: int("intermediate_size")?,
             layers: usize::try_from(int("num_hidden_layers")?).map_err(|_| odd("num_hidden_layers", "is negative"))?,
-            heads: int("num_attention_heads")?,
+            heads,
             kv_heads: int("num_key_value_heads")?,
             eps: float("rms_norm_eps")?,
             theta: float("rope_theta")
                 .or_else(|e| json.pointer("/rope_parameters/rope_theta").and_then(Json::as_f64).ok_or(e))?,
             sections,
+            stretch,
+            qkv_bias: family != "llama",
             max_positions: int("max_position_embeddings")?,
         };
         if text.heads <= 0 || text.kv_heads <= 0 || text.heads % text.kv_heads != 0 || text.hidden % text.heads != 0 {
@@ -225,6 +259,41 @@ impl Config {
             return Err(odd("vision_config", "has a head width that is no multiple of 4, or a window under one token"));
         }
         Ok(vision)
+    }
+}
+
+/// Reads how many rotary channels turn with time, height and width.
+fn sections(json: &Json) -> Result<[i64; 3], OpError> {
+    let sections = json
+        .get("rope_scaling")
+        .or_else(|| json.get("rope_parameters"))
+        .and_then(|r| r.get("mrope_section"))
+        .and_then(Json::as_array)
+        .ok_or_else(|| missing("rope_scaling.mrope_section"))?;
+    let sections: Vec<i64> = sections.iter().filter_map(Json::as_i64).collect();
+    sections.try_into().map_err(|s: Vec<i64>| odd("mrope_section", &format!("has {} entries, not 3", s.len())))
+}
+
+/// Reads how the rotary frequencies of a decoder of text are scaled.
+fn stretch(json: &Json) -> Result<Option<Stretch>, OpError> {
+    let Some(rope) = ["rope_scaling", "rope_parameters"].iter().find_map(|key| json.get(key).filter(|r| r.is_object()))
+    else {
+        return Ok(None);
+    };
+    let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Json::as_str).unwrap_or("default");
+    let number = |key: &str| {
+        let found = rope.get(key).and_then(Json::as_f64).filter(|x| *x > 0.0);
+        found.ok_or_else(|| missing(&format!("rope_scaling.{key}")))
+    };
+    match kind {
+        "default" => Ok(None),
+        "llama3" => Ok(Some(Stretch {
+            factor: number("factor")?,
+            low: number("low_freq_factor")?,
+            high: number("high_freq_factor")?,
+            context: number("original_max_position_embeddings")?,
+        })),
+        _ => Err(odd("rope_scaling", &format!("is of type `{kind}`; `default` and `llama3` are supported"))),
     }
 }
 

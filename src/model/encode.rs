@@ -1,7 +1,8 @@
-//! Turns conversations into ids and labels exactly as LLaMA-Factory's template `qwen2_vl` does.
+//! Turns conversations into ids and labels: with Qwen2.5-VL's template exactly as LLaMA-Factory's `qwen2_vl` does.
 
+use super::chat::{Said, Turn};
 use super::collate::IGNORE;
-use super::template::{DEFAULT_SYSTEM, block, mark};
+use super::template::mark;
 use super::tokenizer::Tokenizer;
 use crate::base::OpError;
 
@@ -102,7 +103,8 @@ pub fn encode_replies(
     let (last, _) = turns.pop().unwrap_or_default();
     let mut source: Vec<i64> = turns.into_iter().flat_map(|(s, t)| [s, t].concat()).collect();
     source.extend(last);
-    let replies = replies.iter().map(|r| tokenizer.ids(&format!("{r}<|im_end|>\n"))).collect::<Result<Vec<_>, _>>()?;
+    let close = tokenizer.chat.close()?;
+    let replies = replies.iter().map(|r| tokenizer.ids(&format!("{r}{close}"))).collect::<Result<Vec<_>, _>>()?;
     let longest = replies.iter().map(Vec::len).max().unwrap_or(0);
     let (s, t) = infer_lengths(source.len(), longest, options.cutoff);
     let make = |reply: &Vec<i64>| {
@@ -132,7 +134,8 @@ pub fn infer_lengths(source: usize, target: usize, cutoff: usize) -> (usize, usi
     (cutoff.saturating_sub(target).min(source), target)
 }
 
-type Turn = (Vec<i64>, Vec<i64>);
+/// The tokens of what is said to the model, and of its reply.
+type Pair = (Vec<i64>, Vec<i64>);
 
 fn turns<'a>(
     tokenizer: &Tokenizer,
@@ -140,12 +143,11 @@ fn turns<'a>(
     mut images: &'a [i64],
     mut videos: &'a [i64],
     system: Option<&str>,
-) -> Result<Vec<Turn>, OpError> {
+) -> Result<Vec<Pair>, OpError> {
     let (own_system, messages) = match messages.split_first() {
         Some((first, rest)) if first.0 == "system" => (Some(first.1.as_str()), rest),
         _ => (None, messages),
     };
-    let system = system.or(own_system).unwrap_or(DEFAULT_SYSTEM);
     if messages.is_empty() || messages.len() % 2 != 0 {
         return Err(OpError::new(
             "E0612",
@@ -167,11 +169,7 @@ fn turns<'a>(
             ));
         }
         let text = mark(&ask.1, &mut images, &mut videos)?;
-        let text = if ask.0 == "observation" { format!("<tool_response>\n{text}\n</tool_response>") } else { text };
-        let mut source = if number == 0 { tokenizer.ids(&block("system", system))? } else { Vec::new() };
-        source.extend(tokenizer.ids(&format!("{}<|im_start|>assistant\n", block("user", &text)))?);
-        let reply = mark(&reply.1, &mut images, &mut videos)?;
-        turns.push((source, tokenizer.ids(&format!("{reply}<|im_end|>\n"))?));
+        turns.push(Turn { role: ask.0.clone(), text, reply: mark(&reply.1, &mut images, &mut videos)? });
     }
     if !images.is_empty() || !videos.is_empty() {
         return Err(OpError::new(
@@ -183,5 +181,9 @@ fn turns<'a>(
             ),
         ));
     }
-    Ok(turns)
+    let ids = |said: Said| -> Result<Pair, OpError> {
+        let source = said.source.iter().map(|piece| tokenizer.ids(piece)).collect::<Result<Vec<_>, _>>()?;
+        Ok((source.concat(), tokenizer.ids(&said.target)?))
+    };
+    tokenizer.chat.said(system.or(own_system), &turns)?.into_iter().map(ids).collect()
 }

@@ -1,12 +1,13 @@
-//! The tensor model: Qwen2.5-VL, its processor and tokenizer, sentence encoders and decoding.
+//! The tensor model: Qwen2.5-VL and decoders of text, processor and tokenizer, sentence encoders and decoding.
 //!
 //! Reading order: `config` → `params` → `weights` → `linear`, `norm`, `mlp`, `rope`, `attention`, `block` → `vision`,
-//! `amplifier` → `qwen_vl`; beside them `processor`, `template`, `encode`, `collate` make batches, and `shared`,
+//! `amplifier` → `qwen_vl`; beside them `processor`, `template`, `chat`, `encode`, `collate` make batches, and `shared`,
 //! `decode`, `likelihood` make text.
 
 pub mod amplifier;
 pub mod attention;
 pub mod block;
+pub mod chat;
 pub mod collate;
 pub mod config;
 pub mod cuda;
@@ -34,6 +35,7 @@ pub mod weights;
 pub mod windows;
 
 pub use amplifier::{Amplifier, Strength};
+pub use chat::Chat;
 pub use collate::Batch;
 pub use config::{Config, TextConfig, VisionConfig};
 pub use decode::{Decoding, Reply, generate};

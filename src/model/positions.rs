@@ -1,6 +1,7 @@
 //! Multimodal position ids: time, height and width of every token.
 
-use super::config::Config;
+use super::config::{Config, VisionConfig};
+use super::qwen_vl::BLIND;
 use super::windows::Grid;
 use crate::base::OpError;
 
@@ -40,7 +41,6 @@ pub fn positions(config: &Config, ids: &[i64], media: &Media, time: RopeTime) ->
     let mut axes: [Vec<i64>; 3] = std::array::from_fn(|_| Vec::with_capacity(ids.len()));
     let (mut at, mut current) = (0, 0);
     let (mut image, mut video) = (0, 0);
-    let merge = config.vision.merge;
     while at < ids.len() {
         let id = ids[at];
         if id != config.image_id && id != config.video_id {
@@ -55,8 +55,10 @@ pub fn positions(config: &Config, ids: &[i64], media: &Media, time: RopeTime) ->
         let Some(&[t, h, w]) = grids.get(*number) else {
             return Err(disagree(&format!("{what} token at position {at} has no {what}: only {} given", grids.len())));
         };
+        let Some(VisionConfig { merge, tokens_per_second: per_second, .. }) = config.vision else {
+            return Err(OpError::new("E0612", BLIND));
+        };
         let seconds = media.seconds.get(*number).copied().unwrap_or(1.0);
-        let per_second = config.vision.tokens_per_second;
         let (h, w) = (h / merge, w / merge);
         let wanted = (t * h * w) as usize;
         let found = ids[at..].iter().take(wanted).take_while(|&&x| x == id).count();

@@ -1,4 +1,4 @@
-//! Qwen2.5-VL: the vision tower merged into the text decoder.
+//! Qwen2.5-VL: the vision tower merged into the text decoder; or such a decoder alone, as Qwen2 and Llama are.
 //!
 //! Shapes: `b` batch, `t` tokens, `d` model width, `v` vocabulary, `n` rows of hidden states.
 
@@ -11,7 +11,7 @@ use super::amplifier::{self, Amplifier, Strength};
 use super::attention::{Mask, causal};
 use super::block::Block;
 use super::collate::Batch;
-use super::config::Config;
+use super::config::{Config, VisionConfig};
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::params::{Params, Schema};
@@ -21,14 +21,14 @@ use super::weights;
 use super::windows::{Grid, units_of};
 use crate::base::OpError;
 
-/// A Qwen2.5-VL.
+/// A Qwen2.5-VL, or a decoder that reads text alone.
 pub struct QwenVl {
     /// Its shape and special ids.
     pub config: Config,
     /// Its weights; the layers below share their memory.
     pub params: Params,
-    /// The vision tower.
-    pub vision: VisionTower,
+    /// The vision tower; none in a model that reads text alone.
+    pub vision: Option<VisionTower>,
     /// `[v, d]`.
     pub embedding: Tensor,
     /// The decoder's blocks.
@@ -40,6 +40,9 @@ pub struct QwenVl {
     /// Between the vision tower and the decoder, where the model has one.
     pub amplifier: Option<Amplifier>,
 }
+
+/// Said of pictures that are shown to a decoder of text.
+pub const BLIND: &str = "the model reads text alone, and there are pictures";
 
 /// What the decoder's blocks read.
 pub struct Embedded {
@@ -95,7 +98,7 @@ impl QwenVl {
         let embedding = params.leaf(&["model.embed_tokens.weight".to_owned()]);
         let head = if config.tied { embedding.shallow_clone() } else { params.leaf(&["lm_head.weight".to_owned()]) };
         Self {
-            vision: VisionTower::new(&mut params, &config.vision),
+            vision: config.vision.as_ref().map(|vision| VisionTower::new(&mut params, vision)),
             blocks: (0..config.text.layers).map(|i| Block::new(&mut params, i, &config.text)).collect(),
             norm: RmsNorm::new(&mut params, "model.norm.weight", config.text.eps),
             embedding,
@@ -123,11 +126,14 @@ impl QwenVl {
 
     /// Returns all linear layers, for adapters.
     pub fn linears_mut(&mut self) -> Vec<&mut Linear> {
-        let mut out = vec![&mut self.vision.patch_embed];
-        for block in &mut self.vision.blocks {
-            out.extend([&mut block.qkv, &mut block.proj, &mut block.mlp.gate_up, &mut block.mlp.down]);
+        let mut out = Vec::new();
+        if let Some(vision) = &mut self.vision {
+            out.push(&mut vision.patch_embed);
+            for block in &mut vision.blocks {
+                out.extend([&mut block.qkv, &mut block.proj, &mut block.mlp.gate_up, &mut block.mlp.down]);
+            }
+            out.extend([&mut vision.merge_in, &mut vision.merge_out]);
         }
-        out.extend([&mut self.vision.merge_in, &mut self.vision.merge_out]);
         for block in &mut self.blocks {
             out.extend([&mut block.qkv, &mut block.out, &mut block.mlp.gate_up, &mut block.mlp.down]);
         }
@@ -150,7 +156,7 @@ impl QwenVl {
             return Ok(Embedded { x_btd, bias_bt: None });
         }
         let pixels = if let [one] = pixels[..] { one.shallow_clone() } else { Tensor::cat(&pixels, 0) };
-        let items = self.features(&pixels, &grids);
+        let items = self.features(&pixels, &grids)?;
         self.place(batch, x_btd, &items[..batch.image_grid_thw.len()], &items[batch.image_grid_thw.len()..])
     }
 
@@ -164,9 +170,15 @@ impl QwenVl {
     }
 
     /// Returns the features of each of several pictures or videos, before the amplifier.
-    pub fn features(&self, pixels: &Tensor, grids: &[Grid]) -> Vec<Tensor> {
-        let units: Vec<i64> = grids.iter().map(|&g| units_of(g, self.config.vision.merge)).collect();
-        self.vision.forward(pixels, grids).split_with_sizes(units.as_slice(), 0)
+    ///
+    /// # Errors
+    /// `E0612` when the model has no vision tower.
+    pub fn features(&self, pixels: &Tensor, grids: &[Grid]) -> Result<Vec<Tensor>, OpError> {
+        let (Some(tower), Some(config)) = (&self.vision, &self.config.vision) else {
+            return Err(OpError::new("E0612", BLIND));
+        };
+        let units: Vec<i64> = grids.iter().map(|&g| units_of(g, config.merge)).collect();
+        Ok(tower.forward(pixels, grids).split_with_sizes(units.as_slice(), 0))
     }
 
     fn place(&self, batch: &Batch, x_btd: Tensor, images: &[Tensor], videos: &[Tensor]) -> Result<Embedded, OpError> {
@@ -290,7 +302,38 @@ fn gates_of(amplifier: &Amplifier, items: &[&Tensor]) -> Vec<Tensor> {
 pub fn schema(config: &Config) -> Schema {
     let mut out = Schema::new();
     let mut add = |name: String, shape: &[i64]| out.push((name, shape.to_vec()));
-    let v = &config.vision;
+    if let Some(vision) = &config.vision {
+        add_vision(vision, &mut add);
+    }
+    let t = &config.text;
+    let (d, kv) = (t.hidden, t.kv_heads * t.head_width());
+    add("model.embed_tokens.weight".into(), &[t.vocab, d]);
+    for b in 0..t.layers {
+        let p = format!("model.layers.{b}");
+        add(format!("{p}.input_layernorm.weight"), &[d]);
+        add(format!("{p}.self_attn.q_proj.weight"), &[d, d]);
+        add(format!("{p}.self_attn.k_proj.weight"), &[kv, d]);
+        add(format!("{p}.self_attn.v_proj.weight"), &[kv, d]);
+        if t.qkv_bias {
+            add(format!("{p}.self_attn.q_proj.bias"), &[d]);
+            add(format!("{p}.self_attn.k_proj.bias"), &[kv]);
+            add(format!("{p}.self_attn.v_proj.bias"), &[kv]);
+        }
+        add(format!("{p}.self_attn.o_proj.weight"), &[d, d]);
+        add(format!("{p}.post_attention_layernorm.weight"), &[d]);
+        add(format!("{p}.mlp.gate_proj.weight"), &[t.intermediate, d]);
+        add(format!("{p}.mlp.up_proj.weight"), &[t.intermediate, d]);
+        add(format!("{p}.mlp.down_proj.weight"), &[d, t.intermediate]);
+    }
+    add("model.norm.weight".into(), &[d]);
+    if !config.tied {
+        add("lm_head.weight".into(), &[t.vocab, d]);
+    }
+    out
+}
+
+/// Names the weights of the vision tower.
+fn add_vision(v: &VisionConfig, add: &mut impl FnMut(String, &[i64])) {
     let (d, i) = (v.hidden, v.intermediate);
     add("visual.patch_embed.proj.weight".into(), &[d, v.channels, v.temporal, v.patch, v.patch]);
     for b in 0..v.depth {
@@ -314,28 +357,4 @@ pub fn schema(config: &Config) -> Schema {
     add("visual.merger.mlp.0.bias".into(), &[wide]);
     add("visual.merger.mlp.2.weight".into(), &[v.out, wide]);
     add("visual.merger.mlp.2.bias".into(), &[v.out]);
-
-    let t = &config.text;
-    let (d, kv) = (t.hidden, t.kv_heads * t.head_width());
-    add("model.embed_tokens.weight".into(), &[t.vocab, d]);
-    for b in 0..t.layers {
-        let p = format!("model.layers.{b}");
-        add(format!("{p}.input_layernorm.weight"), &[d]);
-        add(format!("{p}.self_attn.q_proj.weight"), &[d, d]);
-        add(format!("{p}.self_attn.k_proj.weight"), &[kv, d]);
-        add(format!("{p}.self_attn.v_proj.weight"), &[kv, d]);
-        add(format!("{p}.self_attn.q_proj.bias"), &[d]);
-        add(format!("{p}.self_attn.k_proj.bias"), &[kv]);
-        add(format!("{p}.self_attn.v_proj.bias"), &[kv]);
-        add(format!("{p}.self_attn.o_proj.weight"), &[d, d]);
-        add(format!("{p}.post_attention_layernorm.weight"), &[d]);
-        add(format!("{p}.mlp.gate_proj.weight"), &[t.intermediate, d]);
-        add(format!("{p}.mlp.up_proj.weight"), &[t.intermediate, d]);
-        add(format!("{p}.mlp.down_proj.weight"), &[d, t.intermediate]);
-    }
-    add("model.norm.weight".into(), &[d]);
-    if !config.tied {
-        add("lm_head.weight".into(), &[t.vocab, d]);
-    }
-    out
 }

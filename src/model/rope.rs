@@ -4,7 +4,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::config::TextConfig;
+use super::config::{Stretch, TextConfig};
 
 /// Cosines and sines of half a head: the other half has the same angles.
 pub struct Rope {
@@ -26,8 +26,7 @@ impl Rope {
     /// # Source
     /// `apply_multimodal_rotary_pos_emb` of transformers 4.57.6; both halves of a head use the same axis for a channel.
     pub fn multimodal(config: &TextConfig, position_ids: &Tensor, kind: Kind) -> Self {
-        let angles = position_ids.to_kind(Kind::Float).unsqueeze(-1)
-            * inverse(config.theta, config.head_width(), position_ids.device());
+        let angles = position_ids.to_kind(Kind::Float).unsqueeze(-1) * frequencies(config, position_ids.device());
         let mut start = 0;
         let mut parts = Vec::new();
         for (axis, &len) in config.sections.iter().enumerate() {
@@ -65,6 +64,18 @@ impl Rope {
 pub fn planar_angles(positions: &Tensor, head_width: i64) -> Tensor {
     let inv = inverse(10000.0, head_width / 2, positions.device());
     (positions.to_kind(Kind::Float).unsqueeze(-1) * inv).flatten(1, -1)
+}
+
+/// Returns the rotary frequencies of a decoder, `[k / 2]` f32.
+///
+/// # Source
+/// `_compute_llama3_parameters` of transformers 4.57.6 where they are stretched.
+fn frequencies(config: &TextConfig, device: Device) -> Tensor {
+    let plain = inverse(config.theta, config.head_width(), device);
+    let Some(Stretch { factor, low, high, context }) = config.stretch else { return plain };
+    let turns = &plain * (context / std::f64::consts::TAU);
+    let kept = ((&turns - low) / (high - low)).clamp(0.0, 1.0);
+    (kept.ones_like() - &kept) * &plain / factor + kept * plain
 }
 
 /// Returns `theta^(-(0, 2, 4, …)/width)`, `[width / 2]` f32.

@@ -29,7 +29,7 @@ pub struct Seen {
 
 impl Seen {
     /// Returns the features of pictures, those that are new from the vision tower.
-    fn of(&mut self, model: &QwenVl, pictures: &[&Arc<Pixels>]) -> Vec<Tensor> {
+    fn of(&mut self, model: &QwenVl, pictures: &[&Arc<Pixels>]) -> Result<Vec<Tensor>, OpError> {
         let mut fresh: Vec<&Arc<Pixels>> = Vec::new();
         for picture in pictures {
             if !self.features.contains_key(&address(picture)) && !fresh.iter().any(|f| Arc::ptr_eq(f, picture)) {
@@ -46,13 +46,13 @@ impl Seen {
             let part = &fresh[start..start + fits.count().max(1)];
             let grids: Vec<_> = part.iter().map(|p| p.grid).collect();
             if let Some(pixels) = pixel_tensor(part) {
-                for (picture, features) in part.iter().zip(no_grad(|| model.features(&pixels, &grids))) {
+                for (picture, features) in part.iter().zip(no_grad(|| model.features(&pixels, &grids))?) {
                     self.features.insert(address(picture), (Arc::clone(picture), features));
                 }
             }
             start += part.len();
         }
-        pictures.iter().map(|p| self.features[&address(p)].1.shallow_clone()).collect()
+        Ok(pictures.iter().map(|p| self.features[&address(p)].1.shallow_clone()).collect())
     }
 }
 
@@ -174,7 +174,7 @@ fn whole(
         }
     }
     let videos: Vec<&Arc<Pixels>> = prompts.iter().flat_map(|p| &p.videos).collect();
-    let (images, videos) = (seen.of(model, &images), seen.of(model, &videos));
+    let (images, videos) = (seen.of(model, &images)?, seen.of(model, &videos)?);
     let embedded = no_grad(|| model.embed_with(&batch, &images, &videos))?;
     KvCache::prefill_embedded(model, &batch, embedded, more)
 }

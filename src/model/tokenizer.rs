@@ -4,11 +4,14 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
+use super::chat::Chat;
 use crate::base::OpError;
 
 /// A tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// How conversations become text.
+    pub chat: Chat,
     /// Fills padded positions.
     pub pad_id: i64,
     /// Ids that end a reply.
@@ -39,9 +42,18 @@ impl Tokenizer {
         let pad = named("pad_token").and_then(|t| id(&t)).or_else(|| id("<|endoftext|>")).or_else(|| id("[PAD]"));
         let eos = named("eos_token").and_then(|t| id(&t));
         let mut stops: Vec<i64> = eos.into_iter().chain(id("<|im_end|>")).chain(id("<|endoftext|>")).collect();
+        stops.extend(ends(dir));
         stops.sort_unstable();
         stops.dedup();
-        Ok(Self { pad_id: pad.unwrap_or(0), stops, inner })
+        Ok(Self { pad_id: pad.unwrap_or(0), stops, inner, chat: Chat::load(dir)? })
+    }
+
+    /// Returns the token that ends a reply in a conversation.
+    ///
+    /// # Errors
+    /// As [`Self::ids`].
+    pub fn closing(&self) -> Result<Option<i64>, OpError> {
+        Ok(self.ids(&self.chat.close()?)?.first().copied())
     }
 
     /// Returns the ids of a text; special tokens written out in it become their ids, none are added.
@@ -93,5 +105,15 @@ impl Tokenizer {
         let encoding =
             self.inner.encode_fast(text, special).map_err(|e| OpError::new("E0612", format!("tokenizer: {e}")))?;
         Ok(encoding.get_ids().iter().map(|&i| i64::from(i)).collect())
+    }
+}
+
+/// Returns the ids that `generation_config.json` of a folder names as ends of a reply.
+fn ends(dir: &Path) -> Vec<i64> {
+    let bytes = std::fs::read(dir.join("generation_config.json")).unwrap_or_default();
+    let json: Json = serde_json::from_slice(&bytes).unwrap_or(Json::Null);
+    match &json["eos_token_id"] {
+        Json::Array(ids) => ids.iter().filter_map(Json::as_i64).collect(),
+        id => id.as_i64().into_iter().collect(),
     }
 }

@@ -79,6 +79,8 @@ pub static BUILTINS: &[&Builtin] = &[
     &judge::rank::RANK,
     &judge::agreement::AGREEMENT,
     &model::hf::HF,
+    &model::generate::GENERATE,
+    &model::gguf::GGUF,
     &model::wheel::WHEEL,
     &model::reward::REWARD,
     &model::random::RANDOM,

@@ -15,8 +15,9 @@ use crate::data::media;
 use crate::model::collate::{IGNORE, Pixels, Sample};
 use crate::model::encode::{self, SftOptions, encode_replies, encode_sft};
 use crate::model::processor::{PixelLimits, regularize};
+use crate::model::qwen_vl::BLIND;
 use crate::model::template::{IMAGE, VIDEO};
-use crate::model::{Config, Picture, Processor, Tokenizer};
+use crate::model::{Chat, Config, Picture, Processor, Tokenizer};
 
 /// What bounds an encoded row.
 #[derive(Clone, Debug)]
@@ -72,7 +73,8 @@ pub type EncodedRows = (Vec<Encoded>, Gallery, Vec<(usize, String)>);
 /// Encodes rows for one model.
 pub struct Encoder {
     tokenizer: Tokenizer,
-    processor: Processor,
+    /// None for a model that reads text alone.
+    processor: Option<Processor>,
     /// Sizes to which pictures are brought before the processor's own.
     before: PixelLimits,
     config: Config,
@@ -88,7 +90,7 @@ impl Encoder {
     pub fn open(folder: &Path, config: &Config, limits: Limits) -> Result<Self, OpError> {
         Ok(Self {
             tokenizer: Tokenizer::load(folder)?,
-            processor: Processor::load(folder)?,
+            processor: config.vision.as_ref().map(|_| Processor::load(folder)).transpose()?,
             before: PixelLimits {
                 max: limits.pixels.1.map_or(usize::MAX, |most| most as usize),
                 min: limits.pixels.0.map_or(1, |least| least as usize),
@@ -96,6 +98,11 @@ impl Encoder {
             config: config.clone(),
             limits,
         })
+    }
+
+    /// Makes conversations text by another template than the model's own.
+    pub fn speak(&mut self, chat: Chat) {
+        self.tokenizer.chat = chat;
     }
 
     /// Returns the id that fills rows.
@@ -116,7 +123,7 @@ impl Encoder {
         let media =
             |pick: fn(&TextRow) -> &Vec<Medium>| rows.iter().flat_map(pick).cloned().collect::<BTreeSet<Medium>>();
         let (images, videos) = (media(|r| &r.images), media(|r| &r.videos));
-        let mut gallery = Gallery::new(&self.config.vision);
+        let mut gallery = Gallery::new(self.config.vision.as_ref());
         let mut numbers: BTreeMap<Medium, Result<usize, String>> = BTreeMap::new();
         let all: Vec<(Medium, bool)> =
             images.into_iter().map(|m| (m, false)).chain(videos.into_iter().map(|m| (m, true))).collect();
@@ -145,6 +152,7 @@ impl Encoder {
     }
 
     fn pixels(&self, medium: &Medium, video: bool, blobs: &dyn Blobs) -> Result<Pixels, String> {
+        let Some(processor) = &self.processor else { return Err(BLIND.to_owned()) };
         let digest = Digest::parse(&medium.digest).ok_or_else(|| format!("`{}` is no picture", medium.digest))?;
         if video {
             let media = &medium.media;
@@ -152,7 +160,7 @@ impl Encoder {
         }
         let (_, picture) = media::decode(&blobs.get(digest).map_err(said)?)?;
         let picture = regularize(&Picture::from_image(picture), self.before).map_err(said)?;
-        self.processor.image(&picture).map_err(said)
+        processor.image(&picture).map_err(said)
     }
 
     fn row(&self, number: usize, row: &TextRow, known: &Known, gallery: &Gallery) -> Result<Encoded, String> {
@@ -163,7 +171,7 @@ impl Encoder {
                 .collect()
         };
         let (images, videos) = (find(&row.images)?, find(&row.videos)?);
-        let merge = self.config.vision.merge;
+        let merge = self.config.vision.as_ref().map_or(1, |vision| vision.merge);
         let units = |number: &usize| gallery.grid(*number).iter().product::<i64>() / (merge * merge);
         let tokens = |numbers: &[usize]| numbers.iter().map(units).collect::<Vec<i64>>();
         let (image_tokens, video_tokens) = (tokens(&images), tokens(&videos));

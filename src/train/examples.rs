@@ -43,14 +43,10 @@ enum Stored {
 }
 
 impl Gallery {
-    /// Starts an empty gallery for a vision tower.
-    pub fn new(vision: &VisionConfig) -> Self {
-        Self {
-            channels: vision.channels as usize,
-            frame: (vision.patch * vision.patch) as usize,
-            frames: vision.temporal as usize,
-            items: Vec::new(),
-        }
+    /// Starts an empty gallery for a vision tower; without one it stays empty.
+    pub fn new(vision: Option<&VisionConfig>) -> Self {
+        let (channels, frame, frames) = vision.map_or((1, 1, 1), |v| (v.channels, v.patch * v.patch, v.temporal));
+        Self { channels: channels as usize, frame: frame as usize, frames: frames as usize, items: Vec::new() }
     }
 
     /// Makes what [`Self::add`] takes of a picture or video.

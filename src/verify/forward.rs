@@ -132,7 +132,9 @@ fn mrope(rows: &mut Rows, dir: &Path, config: &Config) -> Result<(), OpError> {
 fn activations(rows: &mut Rows, dir: &Path, model: &QwenVl, pixels: &Tensors) -> Result<(), OpError> {
     let golden = weights::read(&dir.join("activations.safetensors"))?;
     let get = |name: &str| take(&golden, name);
-    let vision = &model.config.vision;
+    let (Some(vision), Some(tower)) = (&model.config.vision, &model.vision) else {
+        return Err(OpError::new("E0503", "the golden model has no vision tower"));
+    };
     let (merge, side) = (vision.merge, vision.window_units());
     let grid = grids(&take(pixels, "img0.image_grid_thw")?);
     for (name, grids) in [("vision", grid.clone()), ("all_grids", grids(&get("all_grids.grid_thw")?))] {
@@ -152,7 +154,7 @@ fn activations(rows: &mut Rows, dir: &Path, model: &QwenVl, pixels: &Tensors) ->
     let (window_order, _) = window_index(&grid, merge, side);
     let d = vision.hidden;
     let mut seen = Vec::new();
-    let out = model.vision.observed(&take(pixels, "img0.pixel_values_fast")?, &grid, &mut |_, x, units| {
+    let out = tower.observed(&take(pixels, "img0.pixel_values_fast")?, &grid, &mut |_, x, units| {
         // Our rows are in our own order: bring them into the reference's window order.
         if units.is_empty() {
             return seen.push(x.shallow_clone());

@@ -17,6 +17,7 @@ mod diff;
 mod embed;
 mod engine;
 mod eval;
+mod gguf;
 mod judge;
 mod keys;
 mod knn;
@@ -36,6 +37,8 @@ mod scores;
 mod semantics;
 mod syntax;
 mod tabletop;
+#[cfg(feature = "torch")]
+mod text_model;
 mod tidy;
 mod trace;
 #[cfg(feature = "torch")]

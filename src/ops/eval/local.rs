@@ -96,7 +96,7 @@ impl Local {
         messages: &[(Option<&str>, &str, Vec<&Picture>)],
         options: &[&[String]],
     ) -> Result<Vec<Option<Vec<f64>>>, OpError> {
-        let end = self.tokenizer.id("<|im_end|>");
+        let end = self.tokenizer.closing()?;
         let ids = |option: &String| -> Result<Vec<i64>, OpError> {
             Ok(self.tokenizer.ids(option)?.into_iter().chain(end).collect())
         };
@@ -128,7 +128,7 @@ impl Generate for Local {
             max_tokens: decoding.max_tokens as usize,
             temperature: decoding.temperature,
             top_p: decoding.top_p,
-            top_k: 0,
+            top_k: decoding.top_k,
             seed: decoding.seed,
             stops: self.tokenizer.stops.clone(),
             pad_id: self.tokenizer.pad_id,
@@ -143,7 +143,8 @@ impl Generate for Local {
                 text.truncate(at);
             }
             let truncated = !reply.stopped && stop.is_none();
-            out[place] = Ok(Reply { text, truncated, tokens: reply.ids.len() as u32, note: None });
+            let logp = reply.logps.iter().sum::<f64>() / reply.logps.len().max(1) as f64;
+            out[place] = Ok(Reply { text, truncated, tokens: reply.ids.len() as u32, logp, note: None });
         }
         Ok(out)
     }

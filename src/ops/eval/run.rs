@@ -79,7 +79,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let bench = Benchmark::load(cx.store, cx.input("on")?)?;
     let coords = coords(&model.meta, (args.pixels.from.unwrap_or(1), args.pixels.to.unwrap_or(u64::MAX)));
     let (max_tokens, stop) = decoding_of(&bench.declare, args.max_tokens);
-    let decoding = Decoding { max_tokens, temperature: args.temperature, top_p: args.top_p, seed: args.seed, stop };
+    let (temperature, top_p, seed) = (args.temperature, args.top_p, args.seed);
+    let decoding = Decoding { max_tokens, temperature, top_p, top_k: 0, seed, stop };
     let folder = cx.folder_of(&model, "model")?;
     let mut speaker = local::open(cx, &model, &folder, (args.pixels.from, args.pixels.to))?;
     let questions = args.rows.unwrap_or(usize::MAX);

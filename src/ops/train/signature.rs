@@ -14,7 +14,7 @@ macro_rules! shared {
   targets: [Str] = [],
   ## Parts that stay as they are.
   freeze: [enum { vision, projector, language, embeddings }] = [],
-  ## Chat template; the model's own if absent. `qwen2_vl` is the only one so far.
+  ## Chat template: the model's own if absent, or `qwen2_vl`, which is ChatML with the system text of Qwen2.5-VL.
   template: Str? = none,
   ## Train on thinking blocks; `qwen2_vl` has none, so nothing changes there.
   thinking: Bool = false,

@@ -1,0 +1,132 @@
+//! `model.generate`: what a model replies to each row.
+
+#[cfg(feature = "torch")]
+use crate::base::OpError;
+use crate::engine::Builtin;
+#[cfg(feature = "torch")]
+use crate::engine::{Context, Outputs};
+use crate::spec::{Class, Effect, OpSpec, Pool};
+use crate::torch_run;
+
+/// The operator.
+pub static GENERATE: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## Adds what a model replies to each row, and how sure it was: the geometric mean of the probabilities that it gave its own tokens.
+## Rows whose pictures cannot be read, or that are too long for the model, are dropped with the reason. To keep an earlier `reply`,
+## rename it first.
+op model.generate(
+  d: Dataset[{ ..r }],
+  by: Model,
+  ## What the model is told; `{column}` is filled from the row.
+  prompt: Prompt,
+  ## System text instead of the template's own.
+  system: Prompt? = none,
+  ## The pictures shown, one or a list; a dataset without this column shows none.
+  images: Col = .images,
+  ## Longest reply.
+  max_tokens: Tokens = 512tok,
+  ## 0 takes the likeliest token each time.
+  temperature: Float = 0.0,
+  ## Draws from the fewest tokens whose probabilities add up to this.
+  top_p: Float = 1.0,
+  ## Draws from so many of the likeliest tokens; 0 is all.
+  top_k: Int = 0,
+  ## For temperatures above 0. Draws depend on it and on the row's place.
+  seed: Int = 0,
+  ## Texts that end a reply and are cut off.
+  stop: [Str] = [],
+  ## Pixels of a picture before the model's own processor.
+  pixels: Range[Pixels] = 1_024px..589_824px,
+) -> Dataset[{ reply: Str, reply_p: Ratio, ..r }]"#,
+        class: Class::Numeric,
+        effect: Effect::RowMap,
+        pool: Pool::Engine,
+        with: &["gpus"],
+        ..OpSpec::BASE
+    },
+    run: torch_run!(run),
+};
+
+#[cfg(feature = "torch")]
+#[derive(serde::Deserialize)]
+struct Args {
+    prompt: String,
+    system: Option<String>,
+    images: String,
+    max_tokens: u32,
+    temperature: f64,
+    top_p: f64,
+    top_k: usize,
+    seed: u64,
+    stop: Vec<String>,
+    pixels: Ends,
+}
+
+#[cfg(feature = "torch")]
+#[derive(serde::Deserialize)]
+struct Ends {
+    from: Option<u64>,
+    to: Option<u64>,
+}
+
+/// Rows answered between two looks at whether the run was stopped.
+#[cfg(feature = "torch")]
+const CHUNK: usize = 256;
+
+#[cfg(feature = "torch")]
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, StringArray};
+
+    use crate::data::picture::Picture;
+    use crate::data::slots;
+    use crate::eval::{self, Decoding, Part, Prompt, Reply};
+    use crate::ops::eval::local;
+    use crate::ops::rows::drop_rows;
+
+    let args: Args = cx.args()?;
+    let table = cx.table("d")?;
+    let shown: Vec<Vec<Picture>> = match table.cells(&args.images) {
+        Ok(cells) => cells.iter().map(Picture::all).collect(),
+        Err(_) => vec![Vec::new(); table.rows()],
+    };
+    let mut prompts = Vec::with_capacity(table.rows());
+    for (row, pictures) in shown.into_iter().enumerate() {
+        let picture = |p: &Picture| {
+            let odd = || OpError::new("E0302", format!("row {}: .{} holds no picture", table.name(row), args.images));
+            eval::Picture::of(p).map(Part::Image).ok_or_else(odd)
+        };
+        let mut parts: Vec<Part> = pictures.iter().map(picture).collect::<Result<_, _>>()?;
+        parts.push(Part::Text(slots::fill(&args.prompt, &table, row)?));
+        prompts.push(Prompt { system: args.system.clone(), parts, options: Vec::new() });
+    }
+    let model = cx.input("by")?.clone();
+    let folder = cx.folder_of(&model, "model")?;
+    let mut speaker = local::open(cx, &model, &folder, (args.pixels.from, args.pixels.to))?;
+    let mut replies: Vec<Result<Reply, String>> = Vec::with_capacity(prompts.len());
+    for chunk in prompts.chunks(CHUNK) {
+        if cx.is_cancelled() {
+            return Err(OpError::new("E0612", "stopped").class("preempted"));
+        }
+        let decoding = Decoding {
+            max_tokens: args.max_tokens,
+            temperature: args.temperature,
+            top_p: args.top_p,
+            top_k: args.top_k,
+            seed: args.seed.wrapping_add(replies.len() as u64),
+            stop: args.stop.clone(),
+        };
+        replies.extend(speaker.generate(chunk, &decoding)?);
+        cx.progress(replies.len() as u64, prompts.len() as u64, "replies");
+    }
+    let (said, lost): (Vec<_>, Vec<_>) =
+        replies.into_iter().map(|r| r.map_or_else(|e| (None, Some(e)), |r| (Some(r), None))).unzip();
+    let cut = said.iter().flatten().filter(|reply| reply.truncated).count();
+    cx.counts.insert("cut at max_tokens".into(), cut as u64);
+    let texts: ArrayRef = Arc::new(said.iter().map(|r| r.as_ref().map(|r| r.text.as_str())).collect::<StringArray>());
+    let sure: ArrayRef = Arc::new(said.iter().map(|r| r.as_ref().map(|r| r.logp.exp())).collect::<Float64Array>());
+    let table = table.with_column("reply", texts)?.with_column("reply_p", sure)?;
+    Ok(Context::rows(drop_rows(cx, &table, &lost)?))
+}
