@@ -38,7 +38,6 @@ pub mod scan;
 pub mod scene;
 pub mod schema;
 pub mod simhash;
-pub mod slots;
 pub mod table;
 pub mod text;
 pub mod transforms;

@@ -8,14 +8,16 @@ pub mod prefer;
 pub mod rank;
 pub mod score;
 
+use std::sync::LazyLock;
+
 use asking::{Asked, Manner, Outcome, ask_all};
 use chat::{Endpoint, Question};
+use regex::{Captures, Regex};
 use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::picture::Picture;
-use crate::data::slots;
 use crate::data::table::Table;
 use crate::engine::Context;
 use crate::engine::context::Fate;
@@ -106,8 +108,17 @@ impl Judge {
 
     /// Returns the text of a question: the prompt of the recipe with its `{column}` slots filled, else `own`.
     fn text(&self, d: &Table, row: usize, own: String) -> Result<String, OpError> {
+        static SLOT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{([a-z_]\w*)\}").expect("a constant"));
         let Some(prompt) = &self.prompt else { return Ok(own) };
-        Ok(format!("{}\n\n{own}", slots::fill(prompt, d, row)?))
+        let mut missing = None;
+        let filled = SLOT.replace_all(prompt, |slot: &Captures<'_>| match d.cell(&slot[1], row) {
+            Ok(cell) => cell.text().into_owned(),
+            Err(e) => {
+                missing.get_or_insert(e);
+                String::new()
+            }
+        });
+        missing.map_or_else(|| Ok(format!("{filled}\n\n{own}")), Err)
     }
 
     /// Asks all questions as `with` says.

@@ -13,17 +13,15 @@ pub static GENERATE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Adds what a model replies to each row, and how sure it was: the geometric mean of the probabilities that it gave its own tokens.
-## Rows whose pictures cannot be read, or that are too long for the model, are dropped with the reason. To keep an earlier `reply`,
-## rename it first.
+## Shows the pictures of `images` or `image` and uses `system` where the rows have them. Rows whose pictures cannot be read, or that
+## are too long for the model, are dropped with the reason. To keep an earlier `reply`, rename it first.
 op model.generate(
   d: Dataset[{ ..r }],
   by: Model,
-  ## What the model is told; `{column}` is filled from the row.
-  prompt: Prompt,
-  ## System text instead of the template's own.
-  system: Prompt? = none,
-  ## The pictures shown, one or a list; a dataset without this column shows none.
-  images: Col = .images,
+  ## What the model is told, joined with newlines.
+  given: Cols = [.instruction, .input],
+  ## Words put before it.
+  prompt: Prompt? = none,
   ## Longest reply.
   max_tokens: Tokens = 512tok,
   ## 0 takes the likeliest token each time.
@@ -51,9 +49,8 @@ op model.generate(
 #[cfg(feature = "torch")]
 #[derive(serde::Deserialize)]
 struct Args {
-    prompt: String,
-    system: Option<String>,
-    images: String,
+    given: Vec<String>,
+    prompt: Option<String>,
     max_tokens: u32,
     temperature: f64,
     top_p: f64,
@@ -81,26 +78,28 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     use arrow::array::{ArrayRef, Float64Array, StringArray};
 
     use crate::data::picture::Picture;
-    use crate::data::slots;
     use crate::eval::{self, Decoding, Part, Prompt, Reply};
     use crate::ops::eval::local;
     use crate::ops::rows::drop_rows;
 
     let args: Args = cx.args()?;
     let table = cx.table("d")?;
-    let shown: Vec<Vec<Picture>> = match table.cells(&args.images) {
-        Ok(cells) => cells.iter().map(Picture::all).collect(),
-        Err(_) => vec![Vec::new(); table.rows()],
-    };
     let mut prompts = Vec::with_capacity(table.rows());
-    for (row, pictures) in shown.into_iter().enumerate() {
-        let picture = |p: &Picture| {
-            let odd = || OpError::new("E0302", format!("row {}: .{} holds no picture", table.name(row), args.images));
-            eval::Picture::of(p).map(Part::Image).ok_or_else(odd)
-        };
-        let mut parts: Vec<Part> = pictures.iter().map(picture).collect::<Result<_, _>>()?;
-        parts.push(Part::Text(slots::fill(&args.prompt, &table, row)?));
-        prompts.push(Prompt { system: args.system.clone(), parts, options: Vec::new() });
+    for row in 0..table.rows() {
+        let there = |name: &str| table.cell(name, row).ok();
+        let mut parts = Vec::new();
+        for picture in ["images", "image"].iter().filter_map(|name| there(name)).flat_map(|cell| Picture::all(&cell)) {
+            let odd = || OpError::new("E0302", format!("row {}: a picture without a digest", table.name(row)));
+            parts.push(Part::Image(eval::Picture::of(&picture).ok_or_else(odd)?));
+        }
+        let mut said: Vec<String> = args.prompt.iter().cloned().collect();
+        for column in args.given.iter().filter(|name| table.column(name).is_ok() || *name != "input") {
+            said.push(table.cell(column, row)?.text().into_owned());
+        }
+        said.retain(|text| !text.is_empty());
+        parts.push(Part::Text(said.join("\n")));
+        let system = there("system").map(|cell| cell.text().into_owned()).filter(|text| !text.is_empty());
+        prompts.push(Prompt { system, parts, options: Vec::new() });
     }
     let model = cx.input("by")?.clone();
     let folder = cx.folder_of(&model, "model")?;
