@@ -9,7 +9,7 @@ use super::{Exit, recipe};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, OpError};
 use crate::engine::context::{Fate, QUARANTINED};
-use crate::engine::{Artifact, Kind, Store, dataset, decide, export, record};
+use crate::engine::{Artifact, Kind, Store, dataset, decide, export, json_lines, record};
 
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs) -> Exit {
@@ -142,7 +142,7 @@ fn lay_out(store: &Store, artifact: &Artifact, digest: Digest) -> Result<PathBuf
     if artifact.kind == Kind::Dataset {
         let table = dataset::load(store, artifact)?;
         std::fs::write(staged.path().join("part-00000.parquet"), export::parquet(&table)?)?;
-        let (_, media) = export::jsonl(&table, "media")?;
+        let media = json_lines::media(store, artifact, "media")?;
         for (path, blob) in media {
             place(&store.path(blob), &staged.path().join(path))?;
         }

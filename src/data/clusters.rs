@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 /// Which rows are duplicates of which: rows of one class are the same, edges join representatives of classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
@@ -13,13 +15,13 @@ pub struct Links {
 
 impl Links {
     /// Puts rows with equal keys into one class; `None` is equal to nothing.
-    pub fn by_key<K: Ord>(keys: &[Option<K>]) -> Self {
-        let mut first: BTreeMap<&K, u32> = BTreeMap::new();
-        let class = keys
-            .iter()
-            .enumerate()
-            .map(|(row, key)| key.as_ref().map_or(row as u32, |key| *first.entry(key).or_insert(row as u32)))
-            .collect();
+    pub fn by_key<K: Ord + Sync>(keys: &[Option<K>]) -> Self {
+        let mut order: Vec<(&K, u32)> = (0..).zip(keys).filter_map(|(row, key)| Some((key.as_ref()?, row))).collect();
+        order.par_sort_unstable();
+        let mut class: Vec<u32> = (0..keys.len() as u32).collect();
+        for same in order.chunk_by(|a, b| a.0 == b.0) {
+            same.iter().for_each(|(_, row)| class[*row as usize] = same[0].1);
+        }
         Self { class, edges: Vec::new() }
     }
 

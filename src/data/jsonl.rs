@@ -40,28 +40,40 @@ pub fn files(folder: &Path, path: &str) -> Result<Vec<PathBuf>, OpError> {
     if found.is_empty() { Err(missing()) } else { Ok(found) }
 }
 
+/// Opens a file to be read from its start, unpacking `.gz` and `.zst`.
+pub fn open(path: &Path) -> Result<Box<dyn Read + Send>, OpError> {
+    let failed = |e| unreadable(path, &e);
+    let file = File::open(path).map_err(failed)?;
+    Ok(match path.extension().and_then(|e| e.to_str()) {
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Some("zst") => Box::new(zstd::Decoder::new(file).map_err(failed)?),
+        _ => Box::new(file),
+    })
+}
+
 /// Reads a file whole, unpacking `.gz` and `.zst`.
 pub fn read(path: &Path) -> Result<Vec<u8>, OpError> {
-    let failed = |e: std::io::Error| {
-        let code = if e.kind() == std::io::ErrorKind::NotFound { "E0501" } else { "E0503" };
-        OpError::new(code, format!("{}: {e}", path.display()))
-    };
-    let mut file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("gz") => flate2::read::MultiGzDecoder::new(file).read_to_end(&mut bytes),
-        Some("zst") => zstd::Decoder::new(file).and_then(|mut d| d.read_to_end(&mut bytes)),
-        _ => file.read_to_end(&mut bytes),
-    }
-    .map_err(failed)?;
+    open(path)?.read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
     Ok(bytes)
 }
 
-/// Reads the rows of a file; `name` is what places are called by. A file without a byte is what a broken copy leaves: a bad row.
+/// Says that a file cannot be read.
+pub(super) fn unreadable(path: &Path, e: &std::io::Error) -> OpError {
+    let code = if e.kind() == std::io::ErrorKind::NotFound { "E0501" } else { "E0503" };
+    OpError::new(code, format!("{}: {e}", path.display()))
+}
+
+/// A file without a byte is what a broken copy leaves: a bad row.
+pub(super) fn empty(name: &str) -> RawRow {
+    RawRow { place: format!("{name}:1"), value: Err("the file is empty".to_owned()) }
+}
+
+/// Reads the rows of a file; `name` is what places are called by.
 pub fn rows(path: &Path, name: &str) -> Result<Vec<RawRow>, OpError> {
     let bytes = read(path)?;
     if bytes.is_empty() {
-        return Ok(vec![RawRow { place: format!("{name}:1"), value: Err("the file is empty".to_owned()) }]);
+        return Ok(vec![empty(name)]);
     }
     Ok(parse(&bytes, name))
 }
@@ -85,7 +97,8 @@ pub fn parse(bytes: &[u8], name: &str) -> Vec<RawRow> {
         .collect()
 }
 
-fn one(line: &[u8]) -> Result<Json, String> {
+/// Parses a line.
+pub(super) fn one(line: &[u8]) -> Result<Json, String> {
     let text =
         std::str::from_utf8(line).map_err(|e| format!("byte {} of the line is no UTF-8", e.valid_up_to() + 1))?;
     serde_json::from_str(text).map_err(|e| {

@@ -12,7 +12,7 @@ use super::cell::{self, Cell};
 use super::media::{self, Media, Medium};
 use super::schema;
 use super::table::Table;
-use crate::base::OpError;
+use crate::base::{Digest, OpError};
 use crate::spec::{Dim, Type};
 
 /// What happens to bad rows.
@@ -49,11 +49,26 @@ pub struct BadRow {
 /// # Errors
 /// `E0610` with the first bad row under [`Bad::Fail`].
 pub fn table(
+    rows: Vec<RawRow>,
+    schema: &[(String, Type)],
+    media: &Media,
+    blobs: &dyn Blobs,
+    bad: Bad,
+) -> Result<(Table, Vec<BadRow>), OpError> {
+    table_with(rows, schema, media, blobs, bad, &mut Loaded::new())
+}
+
+/// Pictures and videos by path: looked at before, or why they cannot be used.
+pub type Loaded = BTreeMap<String, Result<Medium, String>>;
+
+/// As [`table`]; looks only at pictures that are not in `loaded`, and adds those that it has looked at.
+pub fn table_with(
     mut rows: Vec<RawRow>,
     schema: &[(String, Type)],
     media: &Media,
     blobs: &dyn Blobs,
     bad: Bad,
+    loaded: &mut Loaded,
 ) -> Result<(Table, Vec<BadRow>), OpError> {
     let mut paths = BTreeSet::new();
     for row in &rows {
@@ -65,8 +80,9 @@ pub fn table(
             }
         }
     }
-    let loaded = media.load_all(&paths, blobs);
-    let reader = Reader { schema, loaded: &loaded, blobs };
+    paths.retain(|path| !loaded.contains_key(path));
+    loaded.extend(media.load_all(&paths, blobs));
+    let reader = Reader { schema, loaded, blobs };
     let read: Vec<Result<Vec<Cell<'static>>, String>> = rows
         .par_iter_mut()
         .with_min_len(64)
@@ -83,13 +99,8 @@ pub fn table(
             Err(reason) => bad_rows.push(BadRow { place: row.place.clone(), reason }),
         }
     }
-    if let (Bad::Fail, Some(first)) = (bad, bad_rows.first()) {
-        let more = match bad_rows.len() - 1 {
-            0 => String::new(),
-            n => format!(" (and {n} more of {} rows)", rows.len()),
-        };
-        return Err(OpError::new("E0610", format!("{}: {}{more}", first.place, first.reason))
-            .help("mend the row, or load with `bad: \"quarantine\"` to leave such rows out and list them"));
+    if bad == Bad::Fail {
+        none_bad(&bad_rows, rows.len())?;
     }
     let count = rows.len() - bad_rows.len();
     let arrays = schema
@@ -102,6 +113,38 @@ pub fn table(
         })
         .collect::<Result<_, OpError>>()?;
     Ok((Table::new(arrays, count)?, bad_rows))
+}
+
+/// Stops at the first of some bad rows; `total` rows were read.
+///
+/// # Errors
+/// `E0610` unless there is none.
+pub fn none_bad(bad: &[BadRow], total: usize) -> Result<(), OpError> {
+    let Some(first) = bad.first() else { return Ok(()) };
+    let more = match bad.len() - 1 {
+        0 => String::new(),
+        n => format!(" (and {n} more of {total} rows)"),
+    };
+    Err(OpError::new("E0610", format!("{}: {}{more}", first.place, first.reason))
+        .help("mend the row, or load with `bad: \"quarantine\"` to leave such rows out and list them"))
+}
+
+/// Reads a row of a schema without pictures; the reason if it does not fit.
+pub fn plain_row(value: Json, schema: &[(String, Type)]) -> Result<Vec<Cell<'static>>, String> {
+    Reader { schema, loaded: &Loaded::new(), blobs: &Nowhere }.row(value)
+}
+
+/// For rows that need no blobs.
+struct Nowhere;
+
+impl Blobs for Nowhere {
+    fn get(&self, digest: Digest) -> Result<Vec<u8>, OpError> {
+        Err(OpError::new("E0503", format!("there is no blob {}", digest.short())))
+    }
+
+    fn put(&self, _: &[u8]) -> Result<Digest, OpError> {
+        Err(OpError::new("E0503", "there is no place for blobs"))
+    }
 }
 
 fn collect_paths(value: &Json, ty: &Type, paths: &mut BTreeSet<String>) {

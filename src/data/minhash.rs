@@ -1,13 +1,19 @@
 //! Near-duplicate texts: candidates by MinHash and banding, confirmed by the exact Jaccard similarity of their word shingles.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
 
+use super::bandkeys::Keys;
+pub use super::bandkeys::Spill;
 use super::clusters::{Links, Rule, Sets, groups};
 use super::text::Words;
+use super::texts::Texts;
 
 /// What counts as near.
 #[derive(Clone, Copy, Debug)]
@@ -42,18 +48,50 @@ const LANES: usize = 32;
 /// # Source
 /// Broder 1997, "On the resemblance and containment of documents"; banding: Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4.
 pub fn links(texts: &[String], group: &[u32], options: &Options, apart: Apart<'_>) -> Links {
-    let Read { identity, keys, slot } = Read::new(texts, group, options);
+    let found = find(texts, group, options, apart, None);
+    found.expect("band keys that stay in memory cannot fail").links
+}
+
+/// As [`links`], for any number of texts: band keys that are too many for memory go to nameless files.
+///
+/// # Errors
+/// A file of band keys cannot be written or read.
+pub fn find<'a, T: Texts + ?Sized>(
+    texts: &'a T,
+    group: &[u32],
+    options: &'a Options,
+    apart: Apart<'a>,
+    spill: Option<Spill<'_>>,
+) -> io::Result<Near<'a, T>> {
+    let Read { identity, signed, mut keys } = Read::new(texts, group, options, spill)?;
     let mut links = Links::by_key(&identity);
-    let distinct = (0..texts.len() as u32).filter(|&r| links.represents(r) && identity[r as usize].is_some());
-    let groups = groups(group, distinct);
-    let (small, large): (Vec<_>, Vec<_>) = groups.into_iter().partition(|g| options.verify && g.len() <= SMALL);
-    let compare = Compare { texts, options, apart, sets: texts.iter().map(|_| OnceLock::new()).collect() };
-    let mut joined = Sets::new(texts.len());
-    compare.all(&small, &mut joined, &mut links.edges);
-    let members: Vec<u32> = large.into_iter().flatten().collect();
+    let distinct: Vec<bool> =
+        (0..).zip(&identity).map(|(row, identity)| links.represents(row) && identity.is_some()).collect();
+    drop(identity);
+    let rows = (0..texts.rows() as u32).filter(|&r| distinct[r as usize]);
+    let mut compare = Compare {
+        texts,
+        options,
+        apart,
+        sets: (0..texts.rows()).map(|_| OnceLock::new()).collect(),
+        held: AtomicUsize::new(0),
+    };
+    let mut joined = Sets::new(texts.rows());
+    let mut member = vec![true; texts.rows()];
+    if options.verify {
+        // Whoever is compared pair by pair, or alone in its group, is in no band.
+        let small: Vec<Vec<u32>> = groups(group, rows).into_iter().filter(|g| g.len() <= SMALL).collect();
+        small.iter().flatten().for_each(|&row| member[row as usize] = false);
+        compare.all(&small, &mut joined, &mut links.edges);
+    }
     for band in 0..options.bands {
-        let key = |&row: &u32| (keys[slot[row as usize] as usize * options.bands + band], row);
-        let mut order: Vec<(u64, u32)> = members.iter().map(key).collect();
+        let keys = keys.band(band)?;
+        let mut order: Vec<(u64, u32)> = keys
+            .iter()
+            .zip(&signed)
+            .filter(|(_, row)| member[**row as usize] && distinct[**row as usize])
+            .map(|(key, row)| (*key, *row))
+            .collect();
         order.par_sort_unstable();
         let buckets: Vec<Vec<u32>> = order
             .chunk_by(|a, b| a.0 == b.0)
@@ -61,46 +99,80 @@ pub fn links(texts: &[String], group: &[u32], options: &Options, apart: Apart<'_
             .map(|c| c.iter().map(|m| m.1).collect())
             .collect();
         compare.all(&buckets, &mut joined, &mut links.edges);
+        compare.forget();
     }
     links.edges.par_sort_unstable();
     links.edges.dedup();
-    links
+    Ok(Near { links, compare })
+}
+
+/// Near-duplicates that were found.
+pub struct Near<'a, T: ?Sized> {
+    /// Which rows are duplicates of which.
+    pub links: Links,
+    compare: Compare<'a, T>,
+}
+
+impl<T: Texts + ?Sized> Near<'_, T> {
+    /// Returns the exact Jaccard similarity of the shingles of two texts.
+    pub fn jaccard(&self, a: usize, b: usize) -> f64 {
+        // Rows of a class have the same words.
+        if self.links.class[a] == self.links.class[b] {
+            return 1.0;
+        }
+        let (a, b) = (self.compare.set(a as u32), self.compare.set(b as u32));
+        similarity(&a, &b)
+    }
 }
 
 /// What one pass over the texts gives.
 struct Read {
     /// Of each row: its words and its group; `None` for a text without words.
     identity: Vec<Option<u128>>,
-    /// Band keys, `bands` for each row that has a slot. The group is part of a key, so that groups never meet.
-    keys: Vec<u64>,
-    /// Where the keys of each row lie; only rows of groups too large to be compared pair by pair have a place.
-    slot: Vec<u32>,
+    /// Rows of groups that are too large to be compared pair by pair.
+    signed: Vec<u32>,
+    /// Their band keys. The group is part of a key, so that groups never meet.
+    keys: Keys,
 }
 
+/// Rows whose keys are made together.
+const BLOCK: usize = 1 << 15;
+
 impl Read {
-    fn new(texts: &[String], group: &[u32], options: &Options) -> Self {
+    fn new<T: Texts + ?Sized>(
+        texts: &T,
+        group: &[u32],
+        options: &Options,
+        spill: Option<Spill<'_>>,
+    ) -> io::Result<Self> {
         let mut size: HashMap<u32, usize> = HashMap::new();
         group.iter().for_each(|g| *size.entry(*g).or_default() += 1);
-        let signed = |row: &u32| !options.verify || size[&group[*row as usize]] > SMALL;
-        let (signed, other): (Vec<u32>, Vec<u32>) = (0..texts.len() as u32).partition(signed);
-        let mut slot = vec![u32::MAX; texts.len()];
-        (0..).zip(&signed).for_each(|(at, row)| slot[*row as usize] = at);
+        let large = |row: &u32| !options.verify || size[&group[*row as usize]] > SMALL;
+        let (signed, other): (Vec<u32>, Vec<u32>) = (0..texts.rows() as u32).partition(large);
 
         let signer = Signer::new(options);
-        let mut keys = vec![0u64; signed.len() * options.bands];
-        let with_keys = |scratch: &mut Scratch, (keys, &row): (&mut [u64], &u32)| {
-            let identity = scratch.identity(&texts[row as usize], group[row as usize]);
-            signer.sign(scratch, group[row as usize], keys);
-            (row, identity)
+        let mut identity = vec![None; texts.rows()];
+        let mut keys = Keys::new(signed.len(), options.bands, spill)?;
+        let mut block = vec![0u64; signed.len().min(BLOCK) * options.bands];
+        for rows in signed.chunks(BLOCK) {
+            let block = &mut block[..rows.len() * options.bands];
+            let each = |scratch: &mut Scratch, (keys, &row): (&mut [u64], &u32)| {
+                let group = group[row as usize];
+                let identity = texts.with(row as usize, |text| scratch.identity(text, group));
+                signer.sign(scratch, group, keys);
+                identity
+            };
+            let parts = block.par_chunks_mut(options.bands.max(1)).zip(rows).with_min_len(16);
+            let read: Vec<Option<u128>> = parts.map_init(Scratch::default, each).collect();
+            rows.iter().zip(read).for_each(|(row, id)| identity[*row as usize] = id);
+            keys.append(block)?;
+        }
+        let alone = |scratch: &mut Scratch, &row: &u32| {
+            texts.with(row as usize, |text| scratch.identity(text, group[row as usize]))
         };
-        let alone =
-            |scratch: &mut Scratch, &row: &u32| (row, scratch.identity(&texts[row as usize], group[row as usize]));
-        let chunks = keys.par_chunks_mut(options.bands.max(1)).zip(&signed).with_min_len(16);
-        let mut read: Vec<(u32, Option<u128>)> = chunks.map_init(Scratch::default, with_keys).collect();
-        read.par_extend(other.par_iter().with_min_len(64).map_init(Scratch::default, alone));
-        let mut identity = vec![None; texts.len()];
-        read.into_iter().for_each(|(row, id)| identity[row as usize] = id);
-        Self { identity, keys, slot }
+        let read: Vec<Option<u128>> = other.par_iter().with_min_len(64).map_init(Scratch::default, alone).collect();
+        other.iter().zip(read).for_each(|(row, id)| identity[*row as usize] = id);
+        Ok(Self { identity, signed, keys })
     }
 }
 
@@ -122,15 +194,20 @@ impl Scratch {
     }
 }
 
+/// Sets of shingles that are kept take about so many bytes at most; others are made anew for each comparison.
+const SETS: usize = 384 << 20;
+
 /// Compares texts by their sets of shingles, made when first needed.
-struct Compare<'a> {
-    texts: &'a [String],
+struct Compare<'a, T: ?Sized> {
+    texts: &'a T,
     options: &'a Options,
     apart: Apart<'a>,
     sets: Vec<OnceLock<Box<[u64]>>>,
+    /// Bytes in `sets`.
+    held: AtomicUsize,
 }
 
-impl Compare<'_> {
+impl<T: Texts + ?Sized> Compare<'_, T> {
     /// Compares all pairs within each bucket, in parallel; no row is in two buckets.
     fn all(&self, buckets: &[Vec<u32>], joined: &mut Sets, edges: &mut Vec<(u32, u32)>) {
         let known: &Sets = joined;
@@ -171,15 +248,32 @@ impl Compare<'_> {
     fn near(&self, a: u32, b: u32) -> bool {
         let (a, b) = (self.set(a), self.set(b));
         let (small, large) = (a.len().min(b.len()), a.len().max(b.len()));
-        if (small as f64) < self.options.similar * large as f64 {
-            return false;
+        (small as f64) >= self.options.similar * large as f64 && {
+            let common = common(&a, &b);
+            common as f64 >= self.options.similar * (a.len() + b.len() - common) as f64
         }
-        let common = common(a, b);
-        common as f64 >= self.options.similar * (a.len() + b.len() - common) as f64
     }
 
-    fn set(&self, row: u32) -> &[u64] {
-        self.sets[row as usize].get_or_init(|| shingle_set(&self.texts[row as usize], self.options.shingle))
+    fn set(&self, row: u32) -> Cow<'_, [u64]> {
+        let make = || self.texts.with(row as usize, |text| shingle_set(text, self.options.shingle));
+        let place = &self.sets[row as usize];
+        match place.get() {
+            Some(set) => Cow::Borrowed(&**set),
+            None if self.held.load(Ordering::Relaxed) > SETS => Cow::Owned(make().into_vec()),
+            None => Cow::Borrowed(&**place.get_or_init(|| {
+                let set = make();
+                self.held.fetch_add(size_of_val(&*set), Ordering::Relaxed);
+                set
+            })),
+        }
+    }
+
+    /// Makes room for other sets, if there is none left.
+    fn forget(&mut self) {
+        if *self.held.get_mut() > SETS {
+            self.sets.par_iter_mut().for_each(|set| *set = OnceLock::new());
+            *self.held.get_mut() = 0;
+        }
     }
 }
 
@@ -196,8 +290,11 @@ fn shingle_set(text: &str, shingle: usize) -> Box<[u64]> {
 
 /// Returns the exact Jaccard similarity of two texts over word shingles; 0 if neither has a word.
 pub fn jaccard(a: &str, b: &str, shingle: usize) -> f64 {
-    let (a, b) = (shingle_set(a, shingle), shingle_set(b, shingle));
-    let common = common(&a, &b);
+    similarity(&shingle_set(a, shingle), &shingle_set(b, shingle))
+}
+
+fn similarity(a: &[u64], b: &[u64]) -> f64 {
+    let common = common(a, b);
     if a.len() + b.len() == 0 { 0.0 } else { common as f64 / (a.len() + b.len() - common) as f64 }
 }
 

@@ -16,6 +16,8 @@ use crate::base::OpError;
 pub struct Table {
     /// All rows.
     pub batch: RecordBatch,
+    /// How many rows of the dataset come before, for a part of one; they count in the names of rows.
+    pub before: usize,
 }
 
 /// Returns the Arrow type of an image or video cell: `digest` (hex of the file's BLAKE3), `media` (type), `width`, `height` in pixels, and `origin`, the
@@ -37,7 +39,7 @@ impl Table {
             Schema::new(columns.iter().map(|(n, a)| Field::new(n, a.data_type().clone(), true)).collect::<Vec<_>>());
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
         let arrays = columns.into_iter().map(|(_, a)| a).collect();
-        Ok(Self { batch: RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options)? })
+        Ok(Self { batch: RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options)?, before: 0 })
     }
 
     /// Returns the number of rows.
@@ -60,7 +62,7 @@ impl Table {
 
     /// Returns the rows at `ordinals`, in that order.
     pub fn take(&self, ordinals: &[u32]) -> Result<Self, OpError> {
-        Ok(Self { batch: take_record_batch(&self.batch, &UInt32Array::from(ordinals.to_vec()))? })
+        Ok(Self { batch: take_record_batch(&self.batch, &UInt32Array::from(ordinals.to_vec()))?, before: 0 })
     }
 
     /// Adds a column, or replaces one in its place.
@@ -70,13 +72,18 @@ impl Table {
             Some(slot) => slot.1 = array,
             None => columns.push((name.to_owned(), array)),
         }
-        Self::new(columns, self.rows())
+        Ok(Self { before: self.before, ..Self::new(columns, self.rows())? })
     }
 
     /// Returns the rows for which `keep` is true, in order.
     pub fn filter(&self, keep: &[bool]) -> Result<Self, OpError> {
         let ordinals: Vec<u32> = (0..self.rows() as u32).filter(|&i| keep[i as usize]).collect();
         self.take(&ordinals)
+    }
+
+    /// Returns some rows in a row, without copying them.
+    pub fn slice(&self, from: usize, rows: usize) -> Self {
+        Self { batch: self.batch.slice(from, rows), before: self.before + from }
     }
 
     /// Keeps only some columns, in the order given.
@@ -101,7 +108,7 @@ impl Table {
                 }
             }
         }
-        Ok(Self { batch: concat_batches(&schema, tables.iter().map(|t| &t.batch))? })
+        Ok(Self { batch: concat_batches(&schema, tables.iter().map(|t| &t.batch))?, before: first.before })
     }
 
     /// Returns a value.
@@ -123,6 +130,16 @@ impl Table {
         })
     }
 
+    /// Returns the text of each row as [`Table::texts`] does, as an array; that of one column of text is not copied.
+    pub fn text_array(&self, columns: &[String]) -> Result<StringArray, OpError> {
+        if let [one] = columns
+            && let Some(array) = self.column(one)?.as_string_opt::<i32>()
+        {
+            return Ok(array.clone());
+        }
+        Ok(StringArray::from_iter_values(self.texts(columns)?))
+    }
+
     /// Returns the text of each row: the columns joined with newlines, `none` counting as empty.
     pub fn texts(&self, columns: &[String]) -> Result<Vec<String>, OpError> {
         let arrays = columns.iter().map(|c| self.column(c)).collect::<Result<Vec<_>, _>>()?;
@@ -142,16 +159,17 @@ impl Table {
     pub fn name(&self, row: usize) -> String {
         let id = self.batch.column_by_name("id").map(|ids| Cell::read(ids.as_ref(), row));
         match id {
-            Some(Cell::None) | None => row.to_string(),
+            Some(Cell::None) | None => (self.before + row).to_string(),
             Some(id) => id.text().into_owned(),
         }
     }
 
     /// Says where a row is, for messages.
     pub fn place(&self, row: usize) -> String {
+        let at = self.before + row;
         match self.batch.column_by_name("id") {
-            Some(_) => format!("row {row} (id {})", self.name(row)),
-            None => format!("row {row}"),
+            Some(_) => format!("row {at} (id {})", self.name(row)),
+            None => format!("row {at}"),
         }
     }
 }

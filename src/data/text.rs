@@ -7,12 +7,52 @@ use unicode_normalization::UnicodeNormalization;
 /// Symbols (`+ < = > $ %`), signs and decimal points of numbers stay, for they carry meaning: `-5`, `0.42`, `a < b`.
 pub fn normalise(text: &str) -> String {
     if text.is_ascii() {
-        // Composition changes nothing, and one byte is one character.
-        let lower = text.to_ascii_lowercase();
-        return spaced(lower.chars(), |at| lower.as_bytes().get(at).map(|b| char::from(*b)));
+        return normalise_ascii(text.as_bytes());
     }
     let lower: Vec<char> = text.nfc().flat_map(char::to_lowercase).nfc().collect();
     spaced(lower.iter().copied(), |at| lower.get(at).copied())
+}
+
+/// As [`spaced`] of lower-cased text: composition changes nothing, and one byte is one character.
+fn normalise_ascii(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut gap = false;
+    let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+    for (i, &b) in text.iter().enumerate() {
+        let of_number = match b {
+            b'.' | b',' => i > 0 && digit(i - 1) && digit(i + 1),
+            b'-' => !(i > 0 && text[i - 1].is_ascii_alphanumeric()) && digit(i + 1),
+            _ => false,
+        };
+        if STAYS[usize::from(b)] || of_number {
+            if gap && !out.is_empty() {
+                out.push(' ');
+            }
+            gap = false;
+            out.push(char::from(b.to_ascii_lowercase()));
+        } else {
+            gap = true;
+        }
+    }
+    out
+}
+
+/// ASCII that is neither blank nor punctuation.
+static STAYS: [bool; 256] = {
+    let mut stays = [false; 256];
+    let mut b = 0;
+    while b < 128 {
+        let c = b as u8 as char;
+        let blank = matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0B' | '\x0C');
+        stays[b] = !blank && !(c.is_ascii_punctuation() && !is_symbol(c));
+        b += 1;
+    }
+    stays
+};
+
+/// Says whether a punctuation sign carries meaning.
+const fn is_symbol(c: char) -> bool {
+    matches!(c, '+' | '<' | '=' | '>' | '$' | '%' | '^' | '|' | '~' | '`')
 }
 
 /// Joins what is no gap by single blanks; `at` gives the character at a place.
@@ -42,11 +82,24 @@ fn spaced(lower: impl Iterator<Item = char>, at: impl Fn(usize) -> Option<char>)
 
 fn is_punctuation(c: char) -> bool {
     if c.is_ascii() {
-        return c.is_ascii_punctuation() && !matches!(c, '+' | '<' | '=' | '>' | '$' | '%' | '^' | '|' | '~' | '`');
+        return c.is_ascii_punctuation() && !is_symbol(c);
     }
     matches!(c, '¡' | '§' | '«' | '¶' | '·' | '»' | '¿' | '\u{2000}'..='\u{206F}' | '\u{3000}'..='\u{303F}'
         | '\u{FF01}'..='\u{FF0F}' | '\u{FF1A}'..='\u{FF20}' | '\u{FF3B}'..='\u{FF40}' | '\u{FF5B}'..='\u{FF65}')
 }
+
+/// Letters in lower case and digits; a blank for all other bytes.
+static LOWER: [u8; 256] = {
+    let mut lower = [b' '; 256];
+    let mut b = 0;
+    while b < 128 {
+        if (b as u8).is_ascii_alphanumeric() {
+            lower[b] = (b as u8).to_ascii_lowercase();
+        }
+        b += 1;
+    }
+    lower
+};
 
 /// The lower-cased words of a text in one buffer, for hashing shingles without allocating.
 #[derive(Default)]
@@ -70,18 +123,27 @@ impl Words {
     }
 
     fn read_ascii(&mut self, text: &[u8]) {
-        let mut start = 0;
+        // Everything is written, and stays only if the place after it moves on: no branch depends on the text.
+        self.buffer.resize(text.len() + 1, b' ');
+        self.spans.resize(text.len() / 2 + 1, (0, 0));
+        let (mut start, mut at, mut words) = (0, 0, 0);
         for &b in text {
-            if b.is_ascii_alphanumeric() {
-                self.buffer.push(b.to_ascii_lowercase());
-            } else if self.buffer.len() > start {
-                self.end(start);
-                start = self.buffer.len();
-            }
+            let lower = LOWER[usize::from(b)];
+            let letter = lower != b' ';
+            let end = !letter & (at > start);
+            self.buffer[at] = lower;
+            self.spans[words] = (start as u32, at as u32);
+            words += usize::from(end);
+            at += usize::from(letter | end);
+            start = if end { at } else { start };
         }
-        if self.buffer.len() > start {
-            self.end(start);
+        if at > start {
+            self.spans[words] = (start as u32, at as u32);
+            self.buffer[at] = b' ';
+            (words, at) = (words + 1, at + 1);
         }
+        self.buffer.truncate(at);
+        self.spans.truncate(words);
     }
 
     fn read_unicode(&mut self, text: &str) {

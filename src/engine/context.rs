@@ -116,6 +116,16 @@ impl Context<'_> {
         dataset::load(self.store, self.input(slot)?)
     }
 
+    /// Assembles some columns of the dataset in a slot; those that it does not have are left out.
+    pub fn columns(&self, slot: &str, names: &[&str]) -> Result<Table, OpError> {
+        dataset::load_only(self.store, self.input(slot)?, |name| names.contains(&name))
+    }
+
+    /// Reads the rows of the dataset in a slot in chunks, for operators that need not hold all of them.
+    pub fn chunks(&self, slot: &str) -> Result<dataset::Chunks, OpError> {
+        dataset::Chunks::open(self.store, self.input(slot)?)
+    }
+
     /// Returns where a file of an artifact lies.
     pub fn file(&self, artifact: &Artifact, path: &str) -> Result<PathBuf, OpError> {
         let file = artifact

@@ -1,49 +1,199 @@
-//! Datasets as artifacts: each column a blob of its own.
+//! Datasets as artifacts: each column a blob of its own, an Arrow stream of one batch for each chunk of rows.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema};
-use arrow::ipc::{reader::StreamReader, writer::StreamWriter};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::ipc::reader::{StreamDecoder, StreamReader};
+use arrow::ipc::writer::StreamWriter;
+use rayon::prelude::*;
 
-use super::artifact::{Artifact, Kind};
-use super::store::Store;
+use super::artifact::{Artifact, FileRef, Kind};
+use super::store::{Incoming, Look, Store};
 use crate::base::OpError;
+use crate::data::chunks::{self, Chunker};
 use crate::data::table::Table;
 
 /// Stores each column as a blob and returns the dataset artifact.
 pub fn save(store: &Store, table: &Table) -> Result<Artifact, OpError> {
-    let mut files = BTreeMap::new();
-    let mut types = Vec::new();
-    for (name, array) in table.columns() {
-        let field = Field::new("c", array.data_type().clone(), true);
-        let schema = Arc::new(Schema::new(vec![field]));
-        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![array])?;
-        let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
-        writer.write(&batch)?;
-        writer.finish()?;
-        types.push(serde_json::json!({ "name": name, "type": batch.schema().field(0).data_type().to_string() }));
-        files.insert(format!("columns/{name}.arrow"), store.put(&writer.into_inner()?)?);
-    }
-    let meta = serde_json::json!({ "rows": table.rows(), "columns": types });
-    Ok(Artifact { kind: Kind::Dataset, meta, files })
+    let mut writer = Writer::new(store);
+    writer.push(table.clone())?;
+    writer.finish()
 }
 
-/// Reads a dataset artifact back.
+/// Reads a dataset artifact back, all rows at once.
+///
+/// # Errors
+/// `E0503` when a file is missing or damaged; `E0612` when the text of a column is too large to be held as one.
 pub fn load(store: &Store, artifact: &Artifact) -> Result<Table, OpError> {
+    load_only(store, artifact, |_| true)
+}
+
+/// As [`load`], of the columns that `wanted` wants.
+pub fn load_only(store: &Store, artifact: &Artifact, wanted: impl Fn(&str) -> bool) -> Result<Table, OpError> {
     let mut columns = Vec::new();
-    let names = artifact.meta["columns"].as_array().cloned().unwrap_or_default();
-    for entry in names {
-        let name = entry["name"].as_str().unwrap_or_default().to_owned();
-        let file = artifact
-            .files
-            .get(&format!("columns/{name}.arrow"))
-            .ok_or_else(|| OpError::new("E0503", format!("the dataset has no column file for `{name}`")))?;
-        let bytes = store.read(file.digest)?;
-        let mut reader = StreamReader::try_new(std::io::Cursor::new(bytes), None)?;
-        let batch = reader.next().ok_or_else(|| OpError::new("E0503", format!("column `{name}` is empty")))??;
-        columns.push((name, Arc::clone(batch.column(0))));
+    for (name, file) in files(artifact)?.into_iter().filter(|(name, _)| wanted(name)) {
+        let mut bytes = Buffer::from_vec(store.read(file.digest)?);
+        let mut decoder = StreamDecoder::new();
+        let mut parts: Vec<ArrayRef> = Vec::new();
+        while let Some(batch) = decoder.decode(&mut bytes)? {
+            parts.push(Arc::clone(batch.column(0)));
+        }
+        let column = match parts.len() {
+            0 => return Err(OpError::new("E0503", format!("column `{name}` is empty"))),
+            1 => parts.remove(0),
+            _ => joined(&name, &parts)?,
+        };
+        columns.push((name, column));
     }
     Table::new(columns, artifact.rows().unwrap_or(0) as usize)
+}
+
+fn joined(name: &str, parts: &[ArrayRef]) -> Result<ArrayRef, OpError> {
+    let bytes: usize = parts.iter().map(|p| chunks::bytes(p.as_ref(), 0, p.len())).sum();
+    if i32::try_from(bytes).is_err() {
+        let message = format!("column `.{name}` has {} MiB, and this operator holds its rows at once", bytes >> 20);
+        return Err(OpError::new("E0612", message)
+            .help("thin the rows out before with `data.sample`, a filter or a dedup, or give it parts of them"));
+    }
+    Ok(arrow::compute::concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?)
+}
+
+fn files(artifact: &Artifact) -> Result<Vec<(String, FileRef)>, OpError> {
+    let names = artifact.meta["columns"].as_array().cloned().unwrap_or_default();
+    let file = |entry: &serde_json::Value| {
+        let name = entry["name"].as_str().unwrap_or_default().to_owned();
+        let file = artifact.files.get(&format!("columns/{name}.arrow")).copied();
+        let file = file.ok_or_else(|| OpError::new("E0503", format!("the dataset has no column file for `{name}`")))?;
+        Ok((name, file))
+    };
+    names.iter().map(file).collect()
+}
+
+/// The chunks of a dataset in the store, one after the other.
+pub struct Chunks {
+    columns: Vec<(String, StreamReader<BufReader<File>>)>,
+    rows: usize,
+    /// Rows that were read already; nothing before the first chunk.
+    read: Option<usize>,
+}
+
+impl Chunks {
+    /// Opens a dataset.
+    pub fn open(store: &Store, artifact: &Artifact) -> Result<Self, OpError> {
+        let mut columns = Vec::new();
+        for (name, file) in files(artifact)? {
+            if store.look(file.digest)? == Look::Damaged {
+                return Err(OpError::new("E0503", format!("blob {} is damaged", file.digest.short())));
+            }
+            let file = BufReader::new(File::open(store.path(file.digest))?);
+            columns.push((name, StreamReader::try_new(file, None)?));
+        }
+        Ok(Self { columns, rows: artifact.rows().unwrap_or(0) as usize, read: None })
+    }
+
+    /// Leaves out the columns that `wanted` does not want, by name and type.
+    pub fn only(mut self, wanted: impl Fn(&str, &DataType) -> bool) -> Self {
+        self.columns.retain(|(name, reader)| wanted(name, reader.schema().field(0).data_type()));
+        self
+    }
+
+    fn read(&mut self) -> Result<Table, OpError> {
+        let mut columns = Vec::new();
+        let read: Vec<_> = self.columns.par_iter_mut().map(|(_, reader)| reader.next().transpose()).collect();
+        for ((name, _), batch) in self.columns.iter().zip(read) {
+            let batch = batch?.ok_or_else(|| OpError::new("E0503", format!("column `{name}` has too few rows")))?;
+            columns.push((name.clone(), Arc::clone(batch.column(0))));
+        }
+        let before = self.read.unwrap_or(0);
+        let rows = columns.first().map_or(self.rows - before, |(_, array)| array.len());
+        self.read = Some(before + rows);
+        Ok(Table { before, ..Table::new(columns, rows)? })
+    }
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Table, OpError>;
+
+    /// A dataset without rows has one chunk without rows.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.read.is_some_and(|read| read >= self.rows) {
+            return None;
+        }
+        let chunk = self.read();
+        if chunk.is_err() {
+            self.read = Some(self.rows);
+        }
+        Some(chunk)
+    }
+}
+
+/// Stores rows that come in pieces of any size. The dataset depends on the rows alone.
+pub struct Writer<'s> {
+    store: &'s Store,
+    chunker: Chunker,
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+/// A column that is being stored.
+struct Column {
+    name: String,
+    ty: DataType,
+    stream: StreamWriter<BufWriter<Incoming>>,
+}
+
+impl<'s> Writer<'s> {
+    /// Begins a dataset.
+    pub fn new(store: &'s Store) -> Self {
+        Self { store, chunker: Chunker::default(), columns: Vec::new(), rows: 0 }
+    }
+
+    /// Adds rows; all tables must have the same columns.
+    pub fn push(&mut self, table: Table) -> Result<(), OpError> {
+        for chunk in self.chunker.push(table)? {
+            self.write(&chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the artifact.
+    pub fn finish(mut self) -> Result<Artifact, OpError> {
+        if let Some(last) = std::mem::take(&mut self.chunker).finish()? {
+            self.write(&last)?;
+        }
+        let mut files = BTreeMap::new();
+        let mut types = Vec::new();
+        for Column { name, ty, stream } in self.columns {
+            types.push(serde_json::json!({ "name": name, "type": ty.to_string() }));
+            let blob = stream.into_inner()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            files.insert(format!("columns/{name}.arrow"), self.store.take(blob)?);
+        }
+        let meta = serde_json::json!({ "rows": self.rows, "columns": types });
+        Ok(Artifact { kind: Kind::Dataset, meta, files })
+    }
+
+    fn write(&mut self, chunk: &Table) -> Result<(), OpError> {
+        self.rows += chunk.rows();
+        if self.columns.is_empty() {
+            for (name, array) in chunk.columns() {
+                let ty = array.data_type().clone();
+                let file = BufWriter::with_capacity(1 << 18, self.store.incoming()?);
+                self.columns.push(Column { name, stream: StreamWriter::try_new(file, &alone(&ty))?, ty });
+            }
+        }
+        self.columns.par_iter_mut().zip(chunk.batch.columns()).try_for_each(|(column, array)| {
+            let batch = RecordBatch::try_new(alone(&column.ty), vec![Arc::clone(array)])?;
+            Ok::<_, OpError>(column.stream.write(&batch)?)
+        })
+    }
+}
+
+/// The schema of a file of one column.
+fn alone(ty: &DataType) -> Arc<Schema> {
+    Arc::new(Schema::new(vec![Field::new("c", ty.clone(), true)]))
 }

@@ -1,6 +1,4 @@
-//! Rows as JSON, for people and for `.jsonl` outputs: keys in schema order, absent values left out, shortest floats.
-
-use std::collections::BTreeMap;
+//! Rows as JSON for people, and as Parquet: keys in schema order, absent values left out, shortest floats.
 
 use arrow::array::{
     Array, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, StringArray, StructArray,
@@ -95,7 +93,7 @@ fn cell(array: &dyn Array, i: usize, media: Media) -> Result<Option<Json>, OpErr
     }))
 }
 
-fn media_cell(record: &StructArray, i: usize) -> Option<MediaCell> {
+pub(super) fn media_cell(record: &StructArray, i: usize) -> Option<MediaCell> {
     let text = |name: &str| {
         let column = record.column_by_name(name)?.as_any().downcast_ref::<StringArray>()?;
         (!column.is_null(i)).then(|| column.value(i).to_owned())
@@ -110,22 +108,6 @@ fn media_cell(record: &StructArray, i: usize) -> Option<MediaCell> {
         width: number("width"),
         height: number("height"),
     })
-}
-
-/// Writes all rows as JSONL; pictures are collected to lie beside the file, under `folder/<digest>.<ext>`.
-pub fn jsonl(table: &Table, folder: &str) -> Result<(Vec<u8>, BTreeMap<String, Digest>), OpError> {
-    let mut files = BTreeMap::new();
-    let mut out = Vec::new();
-    let mut media = |c: &MediaCell| {
-        let name = format!("{folder}/{}.{}", c.digest.hex(), c.extension());
-        files.insert(name.clone(), c.digest);
-        Ok(json!(name))
-    };
-    for i in 0..table.rows() {
-        serde_json::to_writer(&mut out, &row(table, i, &mut media)?)?;
-        out.push(b'\n');
-    }
-    Ok((out, files))
 }
 
 /// Writes all rows as Parquet.

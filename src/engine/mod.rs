@@ -21,6 +21,7 @@ pub mod history;
 pub mod in_process;
 pub mod inputs;
 pub mod journal;
+pub mod json_lines;
 pub mod lock;
 pub mod machine;
 pub mod models;

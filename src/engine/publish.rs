@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::artifact::{Artifact, Kind};
 use super::crash::step;
 use super::store::{Store, digest_of_file};
-use super::{dataset, export};
+use super::{dataset, export, json_lines};
 use crate::base::{Digest, OpError};
 
 /// How the note beside an output ends.
@@ -48,6 +48,8 @@ pub enum Done {
 enum Piece {
     Bytes(Vec<u8>),
     Blob(Digest),
+    /// A dataset as JSON lines, its pictures in a folder of this name.
+    Lines(Artifact, String),
 }
 
 /// Returns where the note beside a target lies.
@@ -161,6 +163,13 @@ fn write(store: &Store, piece: &Piece, to: &Path) -> io::Result<()> {
     write_whole(to, &mut |file| match piece {
         Piece::Bytes(bytes) => file.write_all(bytes),
         Piece::Blob(digest) => io::copy(&mut std::fs::File::open(store.path(*digest))?, file).map(drop),
+        Piece::Lines(rows, folder) => {
+            let full = |e: &OpError| e.code == "E0504";
+            json_lines::write(store, rows, folder, file).map_err(|e| match full(&e) {
+                true => io::Error::new(io::ErrorKind::StorageFull, e.message),
+                false => io::Error::other(e.message),
+            })
+        }
     })
 }
 
@@ -196,10 +205,10 @@ fn pieces(store: &Store, artifact: &Artifact, target: &Path) -> Result<BTreeMap<
     };
     match (artifact.kind, extension.as_str()) {
         (Kind::Dataset, "jsonl") => {
-            let table = dataset::load(store, artifact)?;
             let name = target.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-            let (text, files) = export::jsonl(&table, &format!("{name}.media"))?;
-            out.insert(String::new(), Piece::Bytes(text));
+            let folder = format!("{name}.media");
+            let files = json_lines::media(store, artifact, &folder)?;
+            out.insert(String::new(), Piece::Lines(artifact.clone(), folder));
             out.extend(files.into_iter().map(|(path, digest)| (format!("../{path}"), Piece::Blob(digest))));
         }
         (Kind::Dataset, "parquet") => {

@@ -83,26 +83,31 @@ impl Store {
     /// Stores a copy of a file.
     pub fn put_file(&self, path: &Path) -> io::Result<FileRef> {
         let mut source = fs::File::open(path)?;
-        let mut file = self.temporary()?;
-        let mut hasher = blake3::Hasher::new();
+        let mut blob = self.incoming()?;
         let mut buffer = vec![0; 1 << 18];
-        let mut bytes = 0;
         loop {
-            let n = source.read(&mut buffer)?;
-            if n == 0 {
-                break;
+            match source.read(&mut buffer)? {
+                0 => return self.take(blob),
+                n => blob.write_all(&buffer[..n])?,
             }
-            hasher.update(&buffer[..n]);
-            file.write_all(&buffer[..n])?;
-            bytes += n as u64;
         }
-        let reference = FileRef { digest: Digest(*hasher.finalize().as_bytes()), bytes, attached: false };
+    }
+
+    /// Begins a blob whose bytes come one after the other.
+    pub fn incoming(&self) -> io::Result<Incoming> {
+        Ok(Incoming { file: self.temporary()?, hasher: blake3::Hasher::new(), bytes: 0 })
+    }
+
+    /// Stores what was written to a blob. One that is there already stays as it is, unless its bytes are wrong.
+    pub fn take(&self, blob: Incoming) -> io::Result<FileRef> {
+        let reference =
+            FileRef { digest: Digest(*blob.hasher.finalize().as_bytes()), bytes: blob.bytes, attached: false };
         let target = self.path(reference.digest);
         step();
         if self.reuse(reference) && digest_of_file(&target).is_ok_and(|d| d == reference.digest) {
             self.remember(reference.digest, &target);
         } else {
-            self.publish(file, reference.digest)?;
+            self.publish(blob.file, reference.digest)?;
         }
         Ok(reference)
     }
@@ -304,6 +309,26 @@ impl Store {
         step();
         self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(target.to_path_buf());
         Ok(())
+    }
+}
+
+/// A blob that is being written: a private file, and the digest of what is in it so far.
+pub struct Incoming {
+    file: tempfile::NamedTempFile,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl Write for Incoming {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

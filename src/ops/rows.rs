@@ -3,8 +3,9 @@
 use crate::base::OpError;
 use crate::data::rowexpr::Program;
 use crate::data::table::Table;
-use crate::engine::Context;
 use crate::engine::context::Fate;
+use crate::engine::dataset::Writer;
+use crate::engine::{Context, Output, Outputs};
 use crate::spec::RowExpr;
 
 /// Runs `work` on the threads that the node may use.
@@ -53,6 +54,20 @@ impl From<String> for Reason {
     }
 }
 
+/// Goes through the rows of the dataset `d` chunk by chunk: `judge` gives the chunk as it is to be kept, and for each of its rows the reason to
+/// drop it, if there is one.
+pub fn sift<R: Clone + Into<Reason>>(
+    cx: &mut Context,
+    mut judge: impl FnMut(&mut Context, Table) -> Result<(Table, Vec<Option<R>>), OpError>,
+) -> Result<Outputs, OpError> {
+    let mut writer = Writer::new(cx.store);
+    for chunk in cx.chunks("d")? {
+        let (chunk, reasons) = judge(cx, chunk?)?;
+        writer.push(drop_rows(cx, &chunk, &reasons)?)?;
+    }
+    Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
+}
+
 /// Drops the rows that have a reason, tells their fate, and counts: rows read, kept and dropped, and the dropped ones by kind of reason
 /// under `dropped: KIND`.
 pub fn drop_rows<R: Clone + Into<Reason>>(
@@ -75,9 +90,9 @@ pub fn drop_rows<R: Clone + Into<Reason>>(
     Ok(kept)
 }
 
-/// Counts rows read, kept and dropped.
+/// Adds to the counts of rows read, kept and dropped.
 pub fn count(cx: &mut Context, read: usize, kept: usize) {
-    cx.counts.insert("read".into(), read as u64);
-    cx.counts.insert("kept".into(), kept as u64);
-    cx.counts.insert("dropped".into(), (read - kept) as u64);
+    for (what, rows) in [("read", read), ("kept", kept), ("dropped", read - kept)] {
+        *cx.counts.entry(what.into()).or_default() += rows as u64;
+    }
 }

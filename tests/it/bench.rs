@@ -10,7 +10,7 @@ use rbpipe::data::cell::{self, Cell};
 use rbpipe::data::rowexpr::{type_of, unify};
 use rbpipe::data::table::Table;
 use rbpipe::engine::context::Fate;
-use rbpipe::engine::{Artifact, Context, Output, Outputs, Store, dataset};
+use rbpipe::engine::{Artifact, Context, Kind, Output, Outputs, Store, dataset};
 use rbpipe::ops::BUILTINS;
 use serde_json::{Value as Json, json};
 
@@ -58,6 +58,10 @@ impl Bench {
 
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -127,6 +131,9 @@ impl Bench {
         for (name, output) in outputs {
             match output {
                 Output::Table(table) => drop(made.tables.insert(name, table)),
+                Output::Artifact(rows) if rows.kind == Kind::Dataset => {
+                    made.tables.insert(name, dataset::load(&self.store, &rows).unwrap());
+                }
                 Output::Artifact(artifact) => drop(made.meta.insert(name, artifact.meta)),
                 Output::Folder { meta, .. } => drop(made.meta.insert(name, meta)),
             }

@@ -8,6 +8,7 @@ mod author;
 mod bench;
 mod browser;
 mod cache;
+mod chunks;
 mod cot;
 mod data;
 #[cfg(feature = "torch")]

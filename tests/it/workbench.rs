@@ -55,6 +55,9 @@ impl Workbench {
         let (outputs, fates, counts) = self.outputs(op, args, inputs)?;
         match outputs.into_iter().next() {
             Some((_, Output::Table(table))) => Ok(Made { table, fates, counts }),
+            Some((_, Output::Artifact(rows))) => {
+                Ok(Made { table: dataset::load(&self.store, &rows).expect("rows"), fates, counts })
+            }
             _ => panic!("expected a table"),
         }
     }

@@ -2,7 +2,6 @@
 
 use super::source;
 use crate::base::OpError;
-use crate::data::jsonl;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Columns, Effect, OpSpec};
 
@@ -31,5 +30,5 @@ op data.jsonl(
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: source::Args = cx.args()?;
-    source::load(cx, &args, jsonl::rows)
+    source::lines(cx, &args)
 }

@@ -8,9 +8,10 @@ use crate::base::OpError;
 use crate::data::load::{self, Bad, RawRow};
 use crate::data::media::Media;
 use crate::data::schema::Columns;
-use crate::data::{jsonl, table::Table};
+use crate::data::{jsonl, lines::Reader};
 use crate::engine::context::{Fate, QUARANTINED};
-use crate::engine::{Context, Outputs};
+use crate::engine::dataset::Writer;
+use crate::engine::{Context, Output, Outputs};
 use crate::ops::rows::pooled;
 
 /// The arguments that all loaders take.
@@ -53,17 +54,47 @@ pub fn load(
         let (table, bad) = load::table(rows, &schema, &media, store, args.bad)?;
         Ok((table, bad, total))
     })??;
-    Ok(finish(cx, args.bad, table, bad, total))
+    tell(cx, args.bad, bad, total);
+    Ok(Context::rows(table))
 }
 
-fn finish(cx: &mut Context, policy: Bad, table: Table, bad: Vec<load::BadRow>, total: usize) -> Outputs {
+/// Reads files of JSON lines as [`load`] does, but keeps no more than a few chunks of rows in memory.
+pub fn lines(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
+    let files = jsonl::files(&cx.folder, &args.path)?;
+    let media = match &args.media {
+        Some(media) => cx.folder.join(media),
+        None => files[0].parent().unwrap_or(&cx.folder).to_owned(),
+    };
+    let media = Media::open(&media)?;
+    let schema = args.schema.types()?;
+    let mut writer = Writer::new(cx.store);
+    let (total, bad) = pooled(cx.threads, || -> Result<_, OpError> {
+        let mut sink = |table| writer.push(table);
+        let mut reader = Reader::new(&schema, &media, cx.store, &mut sink);
+        for file in &files {
+            let name = file.strip_prefix(&cx.folder).unwrap_or(file).to_string_lossy().into_owned();
+            reader.file(file, &name)?;
+        }
+        reader.finish()
+    })??;
+    if args.bad == Bad::Fail {
+        load::none_bad(&bad, total)?;
+    }
+    if total == bad.len() {
+        writer.push(load::table(Vec::new(), &schema, &media, cx.store, Bad::Skip)?.0)?;
+    }
+    tell(cx, args.bad, bad, total);
+    let artifact = writer.finish()?;
+    Ok(vec![(String::new(), Output::Artifact(artifact))])
+}
+
+fn tell(cx: &mut Context, policy: Bad, bad: Vec<load::BadRow>, total: usize) {
     let (what, counted) = match policy {
         Bad::Quarantine => (QUARANTINED, "quarantined"),
         _ => ("dropped", "skipped"),
     };
     cx.counts.insert("read".into(), total as u64);
-    cx.counts.insert("kept".into(), table.rows() as u64);
+    cx.counts.insert("kept".into(), (total - bad.len()) as u64);
     cx.counts.insert(counted.into(), bad.len() as u64);
     cx.fates.extend(bad.into_iter().map(|b| Fate { row: b.place, what: what.into(), why: b.reason }));
-    Context::rows(table)
 }

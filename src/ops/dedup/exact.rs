@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{Scope, signature};
-use crate::base::OpError;
+use super::{Compared, Scope, signature};
+use crate::base::{Digest, OpError};
 use crate::data::clusters::Links;
 use crate::data::text;
+use crate::data::texts::Texts as _;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::OpSpec;
@@ -37,18 +38,17 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let scope = Scope::new(cx)?;
-    let texts = scope.texts(&args.on)?;
-    let keys: Vec<Option<(u32, String)>> = pooled(cx.threads, || {
-        texts
-            .par_iter()
-            .zip(&scope.rows)
-            .zip(&scope.group)
-            .map(|((text, scoped), group)| {
-                let key = || if args.normalise { text::normalise(text) } else { text.clone() };
-                scoped.then(|| (*group, key()))
-            })
-            .collect()
+    let scope = Scope::new(cx, &[])?;
+    let texts = scope.texts(cx, &args.on)?;
+    let key = |row: usize| {
+        let digest = |text: &str| Digest::of(text.as_bytes()).0;
+        let key = texts.with(row, |t| if args.normalise { digest(&text::normalise(t)) } else { digest(t) });
+        scope.rows[row].then_some((scope.group[row], key))
+    };
+    let links = pooled(cx.threads, || {
+        let keys: Vec<Option<(u32, [u8; 32])>> = (0..texts.rows()).into_par_iter().with_min_len(64).map(key).collect();
+        Links::by_key(&keys)
     })?;
-    scope.finish(cx, &Links::by_key(&keys), &args.on, |_, _| "same text as".to_owned())
+    texts.check()?;
+    scope.finish(cx, &links, Compared::Words(&texts), |_, _| "same text as".to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Scope, signature};
+use super::{Compared, Scope, signature};
 use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::clusters::Links;
@@ -42,7 +42,7 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let scope = Scope::new(cx)?;
+    let scope = Scope::new(cx, &[&args.images])?;
     let mut digests = BTreeSet::new();
     let cells = scope.table.cells(&args.images)?;
     cells.iter().for_each(|cell| within::collect(cell, &mut digests));
@@ -54,8 +54,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let links = links(&lists, &scope.group, args.distance);
         Ok((lists, links))
     })??;
-    let on: Vec<String> = Vec::new();
-    scope.finish(cx, &links, &on, |a, b| format!("same picture ({} of 64 bits differ) as", apart(&lists[a], &lists[b])))
+    drop(cells);
+    scope.finish(cx, &links, Compared::Pictures, |a, b| {
+        format!("same picture ({} of 64 bits differ) as", apart(&lists[a], &lists[b]))
+    })
 }
 
 fn hashes_of(cell: &Cell<'_>, known: &BTreeMap<String, u64>) -> Vec<u64> {

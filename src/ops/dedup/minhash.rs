@@ -1,9 +1,9 @@
 //! `dedup.minhash`: rows whose texts share most of their word shingles.
 
-use super::{Scope, signature};
+use super::{Compared, Scope, signature};
 use crate::base::OpError;
 use crate::data::contrast::Contrasts;
-use crate::data::minhash::{self, Options};
+use crate::data::minhash::{self, Options, Spill};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::OpSpec;
@@ -40,6 +40,9 @@ op dedup.minhash(
     run: Some(run),
 };
 
+/// More bytes of band keys than this lie in files.
+const KEYS_IN_MEMORY: usize = 256 << 20;
+
 #[derive(serde::Deserialize)]
 struct Args {
     on: Vec<String>,
@@ -58,8 +61,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             format!("bands {}, rows {} and shingle {} must be 1 or more", args.bands, args.rows, args.shingle);
         return Err(OpError::new("E0612", message));
     }
-    let scope = Scope::new(cx)?;
-    let texts = scope.texts(&args.on)?;
+    let scope = Scope::new(cx, &[])?;
+    let texts = scope.texts(cx, &args.on)?;
     let options = Options {
         similar: args.similar,
         shingle: args.shingle,
@@ -68,13 +71,15 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         verify: args.verify,
         rule: scope.common.rule,
     };
-    let links = pooled(cx.threads, || {
-        let contrasts = (args.contrast > 0).then(|| Contrasts::mine(&texts, &scope.group, args.contrast));
-        let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
-        minhash::links(&texts, &scope.group, &options, &apart)
+    let contrasts = pooled(cx.threads, || {
+        (args.contrast > 0).then(|| Contrasts::mine(&texts.strings(), &scope.group, args.contrast))
     })?;
-    scope.finish(cx, &links, &args.on, |a, b| {
-        let similarity = 100.0 * minhash::jaccard(&texts[a], &texts[b], args.shingle);
-        format!("near-duplicate (Jaccard {similarity:.0} %) of")
+    let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
+    let spill = Spill { folder: &cx.scratch, most: KEYS_IN_MEMORY };
+    let near = pooled(cx.threads, || minhash::find(&texts, &scope.group, &options, &apart, Some(spill)))??;
+    texts.check()?;
+    let links = near.links.clone();
+    scope.finish(cx, &links, Compared::Words(&texts), |a, b| {
+        format!("near-duplicate (Jaccard {:.0} %) of", 100.0 * near.jaccard(a, b))
     })
 }

@@ -17,6 +17,7 @@ use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::clusters::{self, Links, Rule};
 use crate::data::table::Table;
+use crate::data::texts::{self, Collector, Held, Texts as _};
 use crate::data::{text, within};
 use crate::engine::{Context, Outputs};
 use crate::ops::rows::{self, Reason, pooled};
@@ -63,70 +64,100 @@ macro_rules! signature {
 }
 use signature;
 
-/// What the operators look at: the rows, which of them are in scope, and the group that each is compared within.
+/// What the operators look at: which rows are in scope, and the group that each is compared within. Only the columns that decide are held.
 struct Scope {
+    /// The columns of `within`, `best` and the pictures compared.
     table: Table,
+    names: Names,
     rows: Vec<bool>,
     group: Vec<u32>,
     common: Common,
 }
 
 impl Scope {
-    fn new(cx: &Context) -> Result<Self, OpError> {
+    /// Looks at the rows of `d`; `more` are columns that are held too.
+    fn new(cx: &Context, more: &[&str]) -> Result<Self, OpError> {
         let common: Common = cx.args()?;
-        let table = cx.table("d")?;
-        let rows = rows::in_scope(cx, &table)?;
-        let group = pooled(cx.threads, || within::groups(&table, &common.within, common.image_distance, cx.store))??;
-        Ok(Self { table, rows, group, common })
-    }
-
-    /// Returns the texts of the rows in scope; those of others are empty.
-    fn texts(&self, on: &[String]) -> Result<Vec<String>, OpError> {
-        let mut texts = self.table.texts(on)?;
-        for (text, _) in texts.iter_mut().zip(&self.rows).filter(|(_, scoped)| !**scoped) {
-            text.clear();
+        let mut held: Vec<&str> = common.within.iter().chain(&common.best).map(String::as_str).collect();
+        held.extend(more);
+        let table = cx.columns("d", &held)?;
+        for name in held {
+            table.column(name)?;
         }
-        Ok(texts)
+        let mut rows = Vec::with_capacity(table.rows());
+        if cx.args.get("where").is_none_or(serde_json::Value::is_null) {
+            rows.resize(table.rows(), true);
+        } else {
+            for chunk in cx.chunks("d")? {
+                rows.extend(rows::in_scope(cx, &chunk?)?);
+            }
+        }
+        let names = Names { ids: cx.columns("d", &["id"])? };
+        let group = pooled(cx.threads, || within::groups(&table, &common.within, common.image_distance, cx.store))??;
+        Ok(Self { table, names, rows, group, common })
     }
 
-    /// Keeps one row of each cluster. `on` are the columns whose text `keep: "longest"` measures; `why(row, keeper)` says what makes them duplicates.
+    /// Collects the texts of the rows in scope; those of others are empty.
+    fn texts(&self, cx: &Context, on: &[String]) -> Result<Held, OpError> {
+        let mut texts = Collector::new(&cx.scratch, texts::IN_MEMORY);
+        let wanted = |name: &str, _: &_| on.iter().any(|n| n == name);
+        for chunk in cx.chunks("d")?.only(wanted) {
+            let chunk = chunk?;
+            let scoped = &self.rows[chunk.before..][..chunk.rows()];
+            let mut array = chunk.text_array(on)?;
+            if scoped.contains(&false) {
+                let kept = array.iter().zip(scoped).map(|(text, scoped)| if *scoped { text } else { None });
+                array = kept.map(Option::unwrap_or_default).map(Some).collect();
+            }
+            texts.push(array)?;
+        }
+        texts.finish()
+    }
+
+    /// Keeps one row of each cluster. `why(row, keeper)` says what makes two rows duplicates.
     fn finish(
         self,
         cx: &mut Context,
         links: &Links,
-        on: &[String],
+        compared: Compared<'_>,
         why: impl Fn(usize, usize) -> String + Sync,
     ) -> Result<Outputs, OpError> {
-        let rank = self.rank(on)?;
+        let texts = compared.texts();
+        let rank = self.rank(texts)?;
         let keeper = clusters::resolve(links, self.common.rule, &rank);
         let mut copies = vec![0i64; keeper.len()];
         keeper.iter().for_each(|&k| copies[k as usize] += 1);
-        let kinds = Kinds::new(&self.table, on, &self.common.within)?;
-        let reason = |(row, &k): (usize, &u32)| {
-            let k = k as usize;
-            (k != row).then(|| Reason::new(kinds.of(row, k), format!("{} {}", why(row, k), self.table.name(k))))
+        let kept = keeper.iter().enumerate().filter(|(row, k)| **k as usize != *row);
+        cx.counts.insert("clusters".into(), kept.map(|(_, k)| k).collect::<BTreeSet<_>>().len() as u64);
+        let kinds = Kinds::new(&self.table, texts, &self.common.within)?;
+        let reason = |row: usize| {
+            let k = keeper[row] as usize;
+            let other_words = matches!(compared, Compared::Words(_)) && links.class[row] != links.class[k];
+            (k != row)
+                .then(|| Reason::new(kinds.of(row, k, other_words), format!("{} {}", why(row, k), self.names.of(k))))
         };
-        let reasons: Vec<Option<Reason>> = pooled(cx.threads, || keeper.par_iter().enumerate().map(reason).collect())?;
-        let names: ArrayRef =
-            Arc::new(StringArray::from_iter_values((0..keeper.len()).map(|row| self.table.name(row))));
-        let copies: ArrayRef = Arc::new(Int64Array::from(copies));
-        let labelled = self.table.with_column("cluster", names)?.with_column("copies", copies)?;
-        cx.counts.insert(
-            "clusters".into(),
-            reasons.iter().zip(&keeper).filter(|(r, _)| r.is_some()).map(|(_, k)| k).collect::<BTreeSet<_>>().len()
-                as u64,
-        );
-        Ok(Context::rows(rows::drop_rows(cx, &labelled, &reasons)?))
+        let out = rows::sift(cx, |cx, chunk| {
+            let range = chunk.before..chunk.before + chunk.rows();
+            let reasons = pooled(cx.threads, || range.clone().into_par_iter().map(reason).collect())?;
+            let names: ArrayRef = Arc::new(StringArray::from_iter_values(range.clone().map(|row| self.names.of(row))));
+            let copies: ArrayRef = Arc::new(Int64Array::from(copies[range].to_vec()));
+            Ok((chunk.with_column("cluster", names)?.with_column("copies", copies)?, reasons))
+        })?;
+        if let Some(texts) = texts {
+            texts.check()?;
+        }
+        Ok(out)
     }
 
     /// Returns each row's place in the keep order; ties go to the earlier row.
-    fn rank(&self, on: &[String]) -> Result<Vec<u32>, OpError> {
+    fn rank(&self, texts: Option<&Held>) -> Result<Vec<u32>, OpError> {
         let rows = self.table.rows();
         let mut order: Vec<u32> = (0..rows as u32).collect();
         match self.common.keep {
             Keep::First => {}
             Keep::Longest => {
-                let lengths: Vec<usize> = self.table.texts(on)?.iter().map(|t| t.chars().count()).collect();
+                let length = |row: u32| texts.map_or(0, |texts| texts.with(row as usize, |t| t.chars().count()));
+                let lengths: Vec<usize> = order.iter().map(|&row| length(row)).collect();
                 order.sort_by_key(|&r| std::cmp::Reverse(lengths[r as usize]));
             }
             Keep::Best => {
@@ -143,15 +174,48 @@ impl Scope {
     }
 }
 
+/// What makes rows duplicates.
+#[derive(Clone, Copy)]
+enum Compared<'t> {
+    /// Texts, so that those with the same words are in one class of the links.
+    Words(&'t Held),
+    /// Texts by something else.
+    #[cfg(feature = "torch")]
+    Meaning(&'t Held),
+    /// Their pictures.
+    Pictures,
+}
+
+impl<'t> Compared<'t> {
+    fn texts(self) -> Option<&'t Held> {
+        match self {
+            Compared::Words(texts) => Some(texts),
+            #[cfg(feature = "torch")]
+            Compared::Meaning(texts) => Some(texts),
+            Compared::Pictures => None,
+        }
+    }
+}
+
+/// What people call rows: the `id`, else the ordinal.
+struct Names {
+    ids: Table,
+}
+
+impl Names {
+    fn of(&self, row: usize) -> String {
+        self.ids.name(row)
+    }
+}
+
 /// Tells kinds of duplicates apart, for the counts: equal texts from similar ones, equal files of pictures from others that look the same.
 struct Kinds<'t> {
-    texts: Vec<String>,
+    texts: Option<&'t Held>,
     pictures: Vec<Vec<Cell<'t>>>,
 }
 
 impl<'t> Kinds<'t> {
-    fn new(table: &'t Table, on: &[String], within: &[String]) -> Result<Self, OpError> {
-        let texts = if on.is_empty() { Vec::new() } else { table.texts(on)? };
+    fn new(table: &'t Table, texts: Option<&'t Held>, within: &[String]) -> Result<Self, OpError> {
         let mut pictures = Vec::new();
         for name in within {
             if within::is_picture(table.column(name)?.data_type()) {
@@ -161,11 +225,14 @@ impl<'t> Kinds<'t> {
         Ok(Self { texts, pictures })
     }
 
-    fn of(&self, a: usize, b: usize) -> String {
-        let same = |a: &String, b: &String| text::normalise(a) == text::normalise(b);
-        let text = match self.texts.get(a).zip(self.texts.get(b)) {
+    /// Names the kind of two rows; `other_words` if their texts are known to differ in a word.
+    fn of(&self, a: usize, b: usize, other_words: bool) -> String {
+        // In ASCII, texts with the same normal form have the same words.
+        let differ = |a: &str, b: &str| other_words && a.is_ascii() && b.is_ascii();
+        let same = |a: &str, b: &str| a == b || (!differ(a, b) && text::normalise(a) == text::normalise(b));
+        let text = match self.texts {
             None => "same look",
-            Some((a, b)) if same(a, b) => "same text",
+            Some(texts) if texts.with(a, |a| texts.with(b, |b| same(a, b))) => "same text",
             Some(_) => "similar text",
         };
         let files = |cell: &Cell<'_>| {

@@ -1,8 +1,8 @@
 //! `dedup.semantic`: rows whose texts mean the same, by the cosine of their vectors.
 
-#[cfg(feature = "torch")]
-use super::Scope;
 use super::signature;
+#[cfg(feature = "torch")]
+use super::{Compared, Scope};
 #[cfg(feature = "torch")]
 use crate::base::OpError;
 #[cfg(feature = "torch")]
@@ -67,8 +67,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     if args.search == "cells" {
         return Err(OpError::new("E0612", "search by cells is not built yet").help("write `search: \"exact\"`"));
     }
-    let scope = Scope::new(cx)?;
-    let texts = scope.texts(&args.on)?;
+    let scope = Scope::new(cx, &[])?;
+    let held = scope.texts(cx, &args.on)?;
+    let texts = held.strings();
+    held.check()?;
     // A row outside `where` gets a group of its own, so that it is compared with none.
     let rows = texts.len() as u32;
     let group: Vec<u32> =
@@ -79,7 +81,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
         knn::links(&vectors, &group, args.similar as f32, args.neighbors, apart)
     })?;
-    scope.finish(cx, &links, &args.on, |a, b| format!("same meaning (cosine {:.3}) as", vectors.cosine(a, b)))
+    scope.finish(cx, &links, Compared::Meaning(&held), |a, b| {
+        format!("same meaning (cosine {:.3}) as", vectors.cosine(a, b))
+    })
 }
 
 /// Returns a vector for each text. Those that are alone in their group are compared with none, so they are not encoded and stay zeros.

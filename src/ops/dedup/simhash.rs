@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{Scope, signature};
+use super::{Compared, Scope, signature};
 use crate::base::OpError;
 use crate::data::simhash;
 use crate::data::text::Words;
+use crate::data::texts::Texts as _;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::OpSpec;
@@ -41,15 +42,18 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let scope = Scope::new(cx)?;
-    let texts = scope.texts(&args.on)?;
+    let scope = Scope::new(cx, &[])?;
+    let texts = scope.texts(cx, &args.on)?;
     let (hashes, links) = pooled(cx.threads, || {
-        let hash = |words: &mut Words, text: &String| simhash::simhash(words, text, args.shingle.max(1));
-        let hashes: Vec<Option<u64>> = texts.par_iter().with_min_len(64).map_init(Words::default, hash).collect();
+        let hash =
+            |words: &mut Words, row: usize| texts.with(row, |text| simhash::simhash(words, text, args.shingle.max(1)));
+        let rows = (0..texts.rows()).into_par_iter().with_min_len(64);
+        let hashes: Vec<Option<u64>> = rows.map_init(Words::default, hash).collect();
         let links = simhash::links(&hashes, &scope.group, args.distance);
         (hashes, links)
     })?;
-    scope.finish(cx, &links, &args.on, |a, b| {
+    texts.check()?;
+    scope.finish(cx, &links, Compared::Words(&texts), |a, b| {
         let bits = (hashes[a].unwrap_or_default() ^ hashes[b].unwrap_or_default()).count_ones();
         format!("near-duplicate ({bits} of 64 bits differ) of")
     })

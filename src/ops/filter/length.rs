@@ -40,25 +40,26 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let scope = rows::in_scope(cx, &d)?;
-    let texts = d.texts(&args.of)?;
-    let lengths: Vec<usize> = match cx.inputs.get("by") {
-        None => texts.iter().map(|t| t.chars().count()).collect(),
-        Some(model) => {
-            let path = cx.file(model, "tokenizer.json")?;
-            let broken = |e: tokenizers::Error| OpError::new("E0503", format!("tokenizer.json of `by`: {e}"));
-            let tokenizer = Tokenizer::from_file(path).map_err(broken)?;
-            let count = |text: &String| tokenizer.encode_fast(text.as_str(), false).map(|e| e.len()).map_err(broken);
-            pooled(cx.threads, || texts.par_iter().with_min_len(64).map(count).collect::<Result<_, _>>())??
-        }
+    let broken = |e: tokenizers::Error| OpError::new("E0503", format!("tokenizer.json of `by`: {e}"));
+    let tokenizer = match cx.inputs.get("by") {
+        Some(model) => Some(Tokenizer::from_file(cx.file(model, "tokenizer.json")?).map_err(broken)?),
+        None => None,
     };
-    let unit = if cx.inputs.contains_key("by") { "tokens" } else { "characters" };
+    let length = |text: &String| match &tokenizer {
+        Some(tokenizer) => tokenizer.encode_fast(text.as_str(), false).map(|e| e.len()).map_err(broken),
+        None => Ok(text.chars().count()),
+    };
+    let unit = if tokenizer.is_some() { "tokens" } else { "characters" };
     let why = |n: usize| {
         args.keep.outside(n as f64).map(|side| Reason::new(side, format!("{n} {unit}, outside {}", args.keep)))
     };
-    let reasons: Vec<Option<Reason>> =
-        lengths.iter().zip(&scope).map(|(n, scoped)| if *scoped { why(*n) } else { None }).collect();
-    let tokens: ArrayRef = Arc::new(Int64Array::from_iter_values(lengths.iter().map(|n| *n as i64)));
-    Ok(Context::rows(rows::drop_rows(cx, &d.with_column("tokens", tokens)?, &reasons)?))
+    rows::sift(cx, |cx, chunk| {
+        let scope = rows::in_scope(cx, &chunk)?;
+        let texts = chunk.texts(&args.of)?;
+        let counted = texts.par_iter().with_min_len(64).map(length);
+        let lengths: Vec<usize> = pooled(cx.threads, || counted.collect::<Result<_, _>>())??;
+        let reasons = lengths.iter().zip(&scope).map(|(n, scoped)| if *scoped { why(*n) } else { None }).collect();
+        let tokens: ArrayRef = Arc::new(Int64Array::from_iter_values(lengths.iter().map(|n| *n as i64)));
+        Ok((chunk.with_column("tokens", tokens)?, reasons))
+    })
 }

@@ -29,9 +29,10 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let holds = rows::condition(&args.condition, &d, cx.threads)?;
     let why = format!("not {}", show(&args.condition));
-    let reasons: Vec<Option<Reason>> = holds.into_iter().map(|h| (!h).then(|| Reason::new(&*why, &*why))).collect();
-    Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
+    rows::sift(cx, |cx, chunk| {
+        let holds = rows::condition(&args.condition, &chunk, cx.threads)?;
+        let reasons: Vec<_> = holds.into_iter().map(|h| (!h).then(|| Reason::new(&*why, &*why))).collect();
+        Ok((chunk, reasons))
+    })
 }

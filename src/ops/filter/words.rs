@@ -1,9 +1,11 @@
 //! `filter.words`: texts of a certain number of words.
 
+use rayon::prelude::*;
+
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::bounds::Bounds;
-use crate::ops::rows::{self, Reason};
+use crate::ops::rows::{self, Reason, pooled};
 use crate::spec::OpSpec;
 
 /// The operator.
@@ -32,13 +34,15 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let scope = rows::in_scope(cx, &d)?;
     let why = |text: &String| {
         let n = text.split_whitespace().count();
         args.keep.outside(n as f64).map(|side| Reason::new(side, format!("{n} words, outside {}", args.keep)))
     };
-    let texts = d.texts(&args.of)?;
-    let reasons: Vec<Option<Reason>> = texts.iter().zip(&scope).map(|(t, s)| if *s { why(t) } else { None }).collect();
-    Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
+    rows::sift(cx, |cx, chunk| {
+        let scope = rows::in_scope(cx, &chunk)?;
+        let texts = chunk.texts(&args.of)?;
+        let judged = texts.par_iter().zip(&scope).with_min_len(64);
+        let reasons = pooled(cx.threads, || judged.map(|(t, s)| if *s { why(t) } else { None }).collect())?;
+        Ok((chunk, reasons))
+    })
 }

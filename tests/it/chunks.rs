@@ -1,0 +1,275 @@
+//! Rows in bulk: lines read by the quick way and by the careful one, datasets of several chunks, texts and keys that lie in files.
+
+use rbpipe::data::chunks;
+use rbpipe::data::clusters::Rule;
+use rbpipe::data::load::{self, Bad};
+use rbpipe::data::media::Media;
+use rbpipe::data::minhash::{self, Options, Spill};
+use rbpipe::data::texts::{Collector, Texts as _};
+use rbpipe::data::{jsonl, schema};
+use rbpipe::engine::dataset::{self, Chunks, Writer};
+use serde_json::{Value as Json, json};
+
+use crate::bench::{Bench, rows};
+
+/// Numbers that are the same in each run.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % n
+    }
+
+    fn of<'t>(&mut self, choices: &[&'t str]) -> &'t str {
+        choices[self.below(choices.len())]
+    }
+}
+
+const COLUMNS: &[(&str, &str)] = &[
+    ("id", "Str"),
+    ("n", "Int?"),
+    ("f", "Float?"),
+    ("ok", "Bool?"),
+    ("tier", "enum { low, high }?"),
+    ("tags", "[Str]?"),
+    ("at", "Point?"),
+    ("who", "{ name: Str, age: Int?, notes: [{ t: Str }]? }?"),
+];
+
+const STRINGS: &[&str] = &[
+    r#""plain""#,
+    r#""""#,
+    r#""a\nb\t\"c\"\\ \/ \b\f\r""#,
+    r#""\u00e9\u4e2d\ud83d\ude00""#,
+    "\"é中😀\"",
+    r#""\ud83d""#,
+    r#""\ude00\ud83d""#,
+    r#""\u12""#,
+    r#""\x""#,
+    "\"a\u{1}b\"",
+    "\"no end",
+    "\"\u{7f}\"",
+    r#""a text that is longer than one stride of thirty-two bytes, with a \"quote\" far behind its start""#,
+];
+const NUMBERS: &[&str] = &[
+    "0",
+    "-0",
+    "7",
+    "-12",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "18446744073709551616",
+    "01",
+    "1.",
+    ".5",
+    "1.5",
+    "-0.0",
+    "1e3",
+    "1E-2",
+    "1e999",
+    "1e-999",
+    "2.5e+10",
+    "0.1",
+    "123456789012345678901234567890",
+    "1e05",
+    "+1",
+    "--1",
+    "1e",
+    "NaN",
+    "1_0",
+];
+const OTHERS: &[&str] = &[
+    "null",
+    "true",
+    "false",
+    "nul",
+    "[]",
+    "{}",
+    "[1,2]",
+    "[0.5, 1]",
+    "[ \"x\" , \"low\" ]",
+    "[\"x\",]",
+    "[null]",
+    "\"low\"",
+    "\"high\"",
+    "\"mid\"",
+    r#"{"name":"Ann"}"#,
+    r#"{"name":"Ann","age":3,"notes":[{"t":"x"},{"t":"y"}]}"#,
+    r#"{"age":3}"#,
+    r#"{"name":"A","name":"B"}"#,
+    r#"{"name":"A","more":{"deep":[[{"x":"\u0041"}]]}}"#,
+    r#"{ "name" : "A" , }"#,
+    r#"{"na\u006de":"A"}"#,
+    "[[[[1]]]]",
+    "tru",
+    "1 2",
+];
+
+fn line(draw: &mut Draw) -> String {
+    let blank = |draw: &mut Draw| draw.of(&["", "", "", "", " ", "\t", "  ", "\r"]);
+    let mut out = String::from(blank(draw));
+    out.push('{');
+    let mut names: Vec<&str> = COLUMNS.iter().map(|c| c.0).collect();
+    for _ in 0..draw.below(4) {
+        let (a, b) = (draw.below(names.len()), draw.below(names.len()));
+        names.swap(a, b);
+    }
+    names.truncate(3 + draw.below(COLUMNS.len() - 2));
+    if draw.below(4) == 0 {
+        names.insert(draw.below(names.len()), draw.of(&["more", "id", "x\\u0031", ""]));
+    }
+    for (i, name) in names.iter().enumerate() {
+        // Mostly what the column holds, so that many rows are good.
+        let value = match (*name, draw.below(24)) {
+            (_, 0) => draw.of(STRINGS),
+            (_, 1) => draw.of(NUMBERS),
+            (_, 2) => draw.of(OTHERS),
+            ("id", _) => draw.of(&STRINGS[..5]),
+            ("n", _) => draw.of(&["1", "-20", "null", "9007199254740993"]),
+            ("f", _) => draw.of(&["1", "-0", "0.1", "1e-7", "9007199254740993", "null", "123456.789e3"]),
+            ("ok", _) => draw.of(&["true", "false", "null"]),
+            ("tier", _) => draw.of(&["\"low\"", "\"high\"", "null"]),
+            ("tags", _) => draw.of(&["[]", "[\"a\", \"b\\n\"]", "null", "[\"\"]"]),
+            ("at", _) => draw.of(&["[0.5,1]", "[ 1 , 2 ]", "null"]),
+            ("who", _) => draw.of(&[
+                r#"{"name":"A"}"#,
+                r#"{"age":1,"name":"B","notes":[]}"#,
+                r#"{"notes":[{"t":"x"}],"name":"C"}"#,
+                "null",
+            ]),
+            _ => draw.of(OTHERS),
+        };
+        let comma = if i > 0 { "," } else { "" };
+        out.push_str(&format!("{comma}{}\"{name}\"{}:{}{value}{}", blank(draw), blank(draw), blank(draw), blank(draw)));
+    }
+    out.push_str(draw.of(&["}", "}", "}", "}", "}", "}", "}", "}", "} ", "}}", "", "},", "}\t"]));
+    out
+}
+
+/// Lines of all kinds give the same rows, bytes of columns and complaints whichever way they are read.
+#[test]
+fn lines_are_read_as_json_values_are() {
+    let bench = Bench::new();
+    let types: Vec<_> = COLUMNS.iter().map(|(n, t)| ((*n).to_owned(), schema::parse(t).unwrap())).collect();
+    let columns: Vec<Json> = COLUMNS.iter().map(|(n, t)| json!({ "name": n, "type": t })).collect();
+    let args = json!({ "path": "rows.jsonl", "as": { "columns": columns }, "media": null, "bad": "quarantine" });
+    let media = Media::Folder(bench.folder().to_owned());
+    let mut draw = Draw(11);
+    let mut good = 0;
+    for case in 0..24 {
+        let mut file = if case % 3 == 0 { "\u{FEFF}".as_bytes().to_vec() } else { Vec::new() };
+        for _ in 0..60 + 200 * (case % 5) {
+            file.extend(line(&mut draw).bytes());
+            file.extend(draw.of(&["\n", "\n", "\n", "\r\n", "\n\n", "\n \n"]).bytes());
+            if case % 7 == 6 && draw.below(40) == 0 {
+                file.extend(b"{\"id\":\"\xFF\"}\n");
+            }
+        }
+        bench.write("rows.jsonl", &file);
+        let (table, bad) =
+            load::table(jsonl::parse(&file, "rows.jsonl"), &types, &media, bench.store(), Bad::Skip).unwrap();
+        let made = bench.run("data.jsonl", args.clone(), &[]).unwrap();
+        let complaints: Vec<(String, String)> = bad.into_iter().map(|b| (b.place, b.reason)).collect();
+        assert_eq!(
+            made.fates.iter().map(|f| (f.row.clone(), f.why.clone())).collect::<Vec<_>>(),
+            complaints,
+            "case {case}"
+        );
+        assert_eq!(made.table().batch, table.batch, "case {case}");
+        let stored = |t| dataset::save(bench.store(), t).unwrap().digest();
+        assert_eq!(stored(made.table()), stored(&table), "case {case}");
+        good += table.rows();
+    }
+    assert!(good > 3000, "{good} good rows say little");
+}
+
+/// A dataset of several chunks: cut at the same rows however it arrives, whole when it is read at once, and named by ordinals of the whole.
+#[test]
+fn chunks_depend_on_rows_alone() {
+    let mut bench = Bench::new();
+    let total = chunks::ROWS + 4000;
+    let text: String = (0..total).map(|i| format!("{{\"n\":{i},\"t\":\"row {i}\",\"l\":[{}]}}\n", i % 3)).collect();
+    bench.write("rows.jsonl", text.as_bytes());
+    let schema = json!({ "columns": [{ "name": "n", "type": "Int" }, { "name": "t", "type": "Str" }, { "name": "l", "type": "[Int]" }] });
+    let args = json!({ "path": "rows.jsonl", "as": schema, "media": null, "bad": "fail" });
+    let mut digests = Vec::new();
+    for threads in [1, 3] {
+        bench.threads = threads;
+        let made = bench.run("data.jsonl", args.clone(), &[]).unwrap();
+        assert_eq!(made.table().rows(), total);
+        let whole = dataset::save(bench.store(), made.table()).unwrap();
+        digests.push(whole.digest());
+        let mut pieces = Writer::new(bench.store());
+        let mut from = 0;
+        for size in [1, 70, 0, 40_000, 5, 20_000, usize::MAX] {
+            let size = size.min(total - from);
+            pieces.push(made.table().slice(from, size)).unwrap();
+            from += size;
+        }
+        let pieces = pieces.finish().unwrap();
+        let sizes = |a| Chunks::open(bench.store(), a).unwrap().map(|c| c.unwrap().rows()).collect::<Vec<_>>();
+        assert_eq!(sizes(&pieces), [chunks::ROWS, 4000]);
+        assert_eq!(sizes(&whole), [chunks::ROWS, 4000]);
+        assert_eq!(dataset::load(bench.store(), &pieces).unwrap().batch, made.table().batch);
+
+        let rule = json!({ "where": { "binary": [">", { "col": "n" }, { "lit": 65_537 }] } });
+        let kept = bench.run("filter.rule", rule, &[("d", made.table())]).unwrap();
+        assert_eq!(kept.table().rows(), total - 65_538);
+        assert_eq!(kept.fates.last().unwrap().row, "65537");
+        assert_eq!((kept.counts["read"], kept.counts["kept"]), (total as u64, (total - 65_538) as u64));
+        let cut = json!({ "where": { "binary": [">", { "index": [{ "col": "l" }, { "col": "n" }] }, { "lit": 0 }] } });
+        let failed = bench.run("filter.rule", cut, &[("d", &made.table().slice(65_535, 10))]).err().unwrap();
+        assert!(failed.message.starts_with("row 0:"), "{}", failed.message);
+    }
+    assert_eq!(digests[0], digests[1]);
+}
+
+/// Each value is cut to a chunk of its own if two are too large for one.
+#[test]
+fn large_values_make_small_chunks() {
+    let bench = Bench::new();
+    let long = "x".repeat(chunks::BYTES / 20);
+    let values: Vec<Json> = (0..45).map(|i| json!({ "id": i.to_string(), "t": long })).collect();
+    let stored = dataset::save(bench.store(), &rows(Json::Array(values))).unwrap();
+    let sizes: Vec<usize> = Chunks::open(bench.store(), &stored).unwrap().map(|c| c.unwrap().rows()).collect();
+    // Nineteen fit beside their names; whole bytes of bits are sixteen.
+    assert_eq!(sizes, [16, 16, 13]);
+}
+
+/// Near-duplicates are the same whether texts and band keys lie in memory or in files.
+#[test]
+fn texts_and_keys_in_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut draw = Draw(5);
+    let words: Vec<String> = (0..400).map(|i| format!("w{i}é")).collect();
+    let mut texts: Vec<String> = Vec::new();
+    for i in 0..600 {
+        let mut text: Vec<&str> = match i % 3 {
+            0 => (0..40).map(|_| words[draw.below(400)].as_str()).collect(),
+            _ => texts[draw.below(texts.len())].split(' ').collect(),
+        };
+        let at = draw.below(text.len());
+        text[at] = words[draw.below(400)].as_str();
+        texts.push(text.join(" "));
+    }
+    let mut collector = Collector::new(folder.path(), 1000);
+    for part in texts.chunks(97) {
+        collector.push(part.iter().map(Some).collect()).unwrap();
+    }
+    let held = collector.finish().unwrap();
+    let options = Options { similar: 0.6, shingle: 3, bands: 32, rows: 4, verify: true, rule: Rule::Star };
+    let group = vec![0; texts.len()];
+    let known = minhash::links(&texts, &group, &options, &|_, _| false);
+    let spill = Spill { folder: folder.path(), most: 1000 };
+    let found = minhash::find(&held, &group, &options, &|_, _| false, Some(spill)).unwrap();
+    assert!(known.edges.len() > 100, "{}", known.edges.len());
+    assert_eq!(found.links, known);
+    let (a, b) = known.edges[0];
+    let (a, b) = (a as usize, b as usize);
+    assert_eq!(found.jaccard(a, b).to_bits(), minhash::jaccard(&texts[a], &texts[b], 3).to_bits());
+    assert_eq!(held.with(599, str::to_owned), texts[599]);
+    held.check().unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "files without a name leave nothing behind");
+}
