@@ -1,6 +1,6 @@
 //! `filter.image`: pictures of a certain size, shape and sharpness.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use image::GrayImage;
 use rayon::prelude::*;
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
 use crate::data::cell::Cell;
-use crate::data::{media, within};
+use crate::data::media;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::bounds::Bounds;
 use crate::ops::rows::{self, Reason, pooled};
@@ -55,54 +55,77 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let scope = rows::in_scope(cx, &d)?;
-    let cells = d.cells(&args.images)?;
-    let lists: Vec<BTreeSet<String>> = cells
-        .iter()
-        .map(|cell: &Cell<'_>| {
-            let mut digests = BTreeSet::new();
-            within::collect(cell, &mut digests);
-            digests
-        })
-        .collect();
-    let needed = lists.iter().zip(&scope).filter(|(_, scoped)| **scoped).flat_map(|(l, _)| l);
-    let distinct: Vec<&String> = needed.collect::<BTreeSet<_>>().into_iter().collect();
-    let store = cx.store;
-    let judged: Vec<Option<Reason>> = pooled(cx.threads, || {
-        distinct.par_iter().map(|hex| judge(&args, hex, store)).collect::<Result<Vec<_>, OpError>>()
-    })??;
-    let faults: BTreeMap<&String, Option<Reason>> = distinct.into_iter().zip(judged).collect();
-    let reasons: Vec<Option<Reason>> = lists
-        .iter()
-        .zip(&scope)
-        .map(|(list, scoped)| {
-            if !scoped {
+    // Many rows share a picture: each is looked at once.
+    let mut known: BTreeMap<String, Option<Reason>> = BTreeMap::new();
+    rows::sift(cx, |cx, chunk| {
+        let scope = rows::in_scope(cx, &chunk)?;
+        let lists: Vec<BTreeMap<String, Size>> = chunk
+            .cells(&args.images)?
+            .iter()
+            .map(|cell| {
+                let mut pictures = BTreeMap::new();
+                collect(cell, &mut pictures);
+                pictures
+            })
+            .collect();
+        let needed = lists.iter().zip(&scope).filter(|(_, scoped)| **scoped).flat_map(|(l, _)| l);
+        let fresh: BTreeMap<&String, Size> =
+            needed.filter(|(hex, _)| !known.contains_key(*hex)).map(|(hex, size)| (hex, *size)).collect();
+        let store = cx.store;
+        let judged: Vec<(String, Option<Reason>)> = pooled(cx.threads, || {
+            let each = |(hex, size): (&&String, &Size)| Ok(((*hex).clone(), judge(&args, hex, *size, store)?));
+            fresh.par_iter().map(each).collect::<Result<_, OpError>>()
+        })??;
+        known.extend(judged);
+        let reason = |(list, scoped): (&BTreeMap<String, Size>, &bool)| {
+            let mut found = list.keys().map(|hex| known.get(hex).cloned().flatten());
+            if !scoped || (args.policy == "any" && found.clone().any(|f| f.is_none())) {
                 return None;
             }
-            let mut found = list.iter().map(|hex| faults.get(hex).cloned().flatten());
-            if args.policy == "any" && found.clone().any(|f| f.is_none()) { None } else { found.find_map(|f| f) }
-        })
-        .collect();
-    Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
+            found.find_map(|f| f)
+        };
+        let reasons = lists.iter().zip(&scope).map(reason).collect();
+        Ok((chunk, reasons))
+    })
+}
+
+/// Width and height in pixels, as the loader found them when it decoded the picture.
+type Size = (f64, f64);
+
+/// Collects the pictures of a cell by digest; videos have no size.
+fn collect(cell: &Cell<'_>, into: &mut BTreeMap<String, Size>) {
+    if let Cell::List(items) = cell {
+        return items.iter().for_each(|item| collect(item, into));
+    }
+    let side = |name: &str| cell.field(name).and_then(Cell::as_f64);
+    if let (Some(w), Some(h), Some(digest)) =
+        (side("width"), side("height"), cell.field("digest").and_then(Cell::as_str))
+    {
+        into.insert(digest.to_owned(), (w, h));
+    }
 }
 
 /// Says what is wrong with a picture.
-fn judge(args: &Args, hex: &str, blobs: &dyn Blobs) -> Result<Option<Reason>, OpError> {
+fn judge(args: &Args, hex: &str, (w, h): Size, blobs: &dyn Blobs) -> Result<Option<Reason>, OpError> {
+    let outside = |what: &str, bounds: Option<Bounds>, value: f64| {
+        let bounds = bounds.filter(|b| !b.contain(value))?;
+        Some(Reason::new(what, format!("a picture's {what} is {value:.3}, outside {bounds}")))
+    };
+    let shape = || {
+        outside("shorter side", args.side, w.min(h))
+            .or_else(|| outside("longer side", args.side, w.max(h)))
+            .or_else(|| outside("aspect", args.aspect, w / h))
+    };
+    if args.blur.is_none() && args.entropy.is_none() {
+        return Ok(shape());
+    }
     let digest = Digest::parse(hex).ok_or_else(|| OpError::new("E0503", format!("{hex} is no digest")))?;
     let picture = match media::decode(&blobs.get(digest)?) {
         Ok((_, picture)) => picture,
         Err(why) => return Ok((args.broken == "drop").then(|| Reason::new("broken", format!("a picture {why}")))),
     };
-    let (w, h) = (f64::from(picture.width()), f64::from(picture.height()));
-    let outside = |what: &str, bounds: Option<Bounds>, value: f64| {
-        let bounds = bounds.filter(|b| !b.contain(value))?;
-        Some(Reason::new(what, format!("a picture's {what} is {value:.3}, outside {bounds}")))
-    };
     let luma = picture.to_luma8();
-    Ok(outside("shorter side", args.side, w.min(h))
-        .or_else(|| outside("longer side", args.side, w.max(h)))
-        .or_else(|| outside("aspect", args.aspect, w / h))
+    Ok(shape()
         .or_else(|| args.blur.and_then(|b| outside("sharpness", Some(b), sharpness(&luma))))
         .or_else(|| args.entropy.and_then(|b| outside("entropy", Some(b), entropy(&luma)))))
 }
