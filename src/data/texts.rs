@@ -51,7 +51,8 @@ pub struct Held {
 enum Place {
     /// Arrays, and the first row of each.
     Memory(Vec<(usize, StringArray)>),
-    File(File),
+    /// Stretches of a file, in the order of the rows: the first row of each, and where the file has its text.
+    File(File, Vec<(usize, u64)>),
 }
 
 /// Texts that are being collected.
@@ -92,7 +93,7 @@ impl<'p> Collector<'p> {
     /// Returns all texts.
     pub fn finish(self) -> Result<Held, OpError> {
         let place = match self.file {
-            Some(file) => Place::File(file.into_inner().map_err(std::io::IntoInnerError::into_error)?),
+            Some(file) => Place::File(file.into_inner().map_err(std::io::IntoInnerError::into_error)?, vec![(0, 0)]),
             None => Place::Memory(self.arrays),
         };
         Ok(Held { ends: self.ends, place, failed: Mutex::new(None) })
@@ -107,6 +108,12 @@ fn write(file: &mut BufWriter<File>, texts: &StringArray) -> Result<(), OpError>
 }
 
 impl Held {
+    /// Takes texts that lie in a file already. `ends` says where each ends, counted from the first byte of the first; `stretches` are the first
+    /// row of each stretch, in order, and where the file has its text.
+    pub fn in_file(file: File, ends: Vec<u64>, stretches: Vec<(usize, u64)>) -> Self {
+        Self { ends, place: Place::File(file, stretches), failed: Mutex::new(None) }
+    }
+
     /// Fails if a text could not be read back since the last time: whoever asked for it was given an empty one.
     pub fn check(&self) -> Result<(), OpError> {
         let failed = self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
@@ -129,16 +136,17 @@ impl Texts for Held {
     }
 
     fn with<R>(&self, row: usize, read: impl FnOnce(&str) -> R) -> R {
-        let file = match &self.place {
+        let (file, stretches) = match &self.place {
             Place::Memory(arrays) => {
                 let at = arrays.partition_point(|(first, _)| *first <= row) - 1;
                 let (first, texts) = &arrays[at];
                 return read(texts.value(row - first));
             }
-            Place::File(file) => file,
+            Place::File(file, stretches) => (file, stretches),
         };
+        let (first, place) = stretches[stretches.partition_point(|(first, _)| *first <= row) - 1];
         let mut bytes = vec![0; self.bytes(row)];
-        let text = file.read_exact_at(&mut bytes, self.start(row)).and_then(|()| {
+        let text = file.read_exact_at(&mut bytes, place + self.start(row) - self.start(first)).and_then(|()| {
             String::from_utf8(bytes).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))
         });
         read(&text.unwrap_or_else(|e| {

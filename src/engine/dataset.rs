@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -130,6 +131,38 @@ impl Iterator for Chunks {
         }
         Some(chunk)
     }
+}
+
+/// Opens the file of a column of text; returns where in it the text of each chunk lies.
+///
+/// # Errors
+/// `E0503` when it is missing, damaged, or holds no text.
+pub fn text_places(store: &Store, artifact: &Artifact, column: &str) -> Result<(File, Vec<u64>), OpError> {
+    let broken = |why: &str| OpError::new("E0503", format!("column `{column}`: {why}"));
+    let (_, found) =
+        files(artifact)?.into_iter().find(|(name, _)| name == column).ok_or_else(|| broken("is missing"))?;
+    let file = File::open(store.path(found.digest))?;
+    let mut places = Vec::new();
+    let mut at = 0;
+    while at + 8 <= found.bytes {
+        // A message: a mark, the length of its description, the description, the buffers.
+        let mut head = [0; 8];
+        file.read_exact_at(&mut head, at)?;
+        let length = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
+        if length == 0 {
+            break;
+        }
+        let mut described = vec![0; usize::try_from(length.min(found.bytes)).unwrap_or(0)];
+        file.read_exact_at(&mut described, at + 8)?;
+        let message = arrow::ipc::root_as_message(&described).map_err(|e| broken(&e.to_string()))?;
+        if let Some(batch) = message.header_as_record_batch() {
+            // The bits of those that are there, where each text ends, the text.
+            let buffers = batch.buffers().filter(|b| b.len() == 3).ok_or_else(|| broken("is no text"))?;
+            places.push(at + 8 + length + buffers.get(2).offset() as u64);
+        }
+        at += 8 + length + message.bodyLength() as u64;
+    }
+    Ok((file, places))
 }
 
 /// Stores rows that come in pieces of any size. The dataset depends on the rows alone.

@@ -5,7 +5,7 @@ use rbpipe::data::clusters::Rule;
 use rbpipe::data::load::{self, Bad};
 use rbpipe::data::media::Media;
 use rbpipe::data::minhash::{self, Options, Spill};
-use rbpipe::data::texts::{Collector, Texts as _};
+use rbpipe::data::texts::{Collector, Held, Texts as _};
 use rbpipe::data::{jsonl, schema};
 use rbpipe::engine::dataset::{self, Chunks, Writer};
 use serde_json::{Value as Json, json};
@@ -213,6 +213,19 @@ fn chunks_depend_on_rows_alone() {
         assert_eq!(sizes(&pieces), [chunks::ROWS, 4000]);
         assert_eq!(sizes(&whole), [chunks::ROWS, 4000]);
         assert_eq!(dataset::load(bench.store(), &pieces).unwrap().batch, made.table().batch);
+
+        let (file, places) = dataset::text_places(bench.store(), &pieces, "t").unwrap();
+        let ends: Vec<u64> = (0..total)
+            .scan(0, |end, i| {
+                *end += format!("row {i}").len() as u64;
+                Some(*end)
+            })
+            .collect();
+        let held = Held::in_file(file, ends, vec![(0, places[0]), (chunks::ROWS, places[1])]);
+        for row in [0, 1, chunks::ROWS - 1, chunks::ROWS, total - 1] {
+            assert_eq!(held.with(row, str::to_owned), format!("row {row}"));
+        }
+        assert!(dataset::text_places(bench.store(), &pieces, "n").is_err());
 
         let rule = json!({ "where": { "binary": [">", { "col": "n" }, { "lit": 65_537 }] } });
         let kept = bench.run("filter.rule", rule, &[("d", made.table())]).unwrap();

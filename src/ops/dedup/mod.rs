@@ -9,7 +9,7 @@ pub mod simhash;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
 use rayon::prelude::*;
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ use crate::data::clusters::{self, Links, Rule};
 use crate::data::table::Table;
 use crate::data::texts::{self, Collector, Held, Texts as _};
 use crate::data::{text, within};
-use crate::engine::{Context, Outputs};
+use crate::engine::{Context, Outputs, dataset};
 use crate::ops::rows::{self, Reason, pooled};
 
 /// Which row of a cluster stays.
@@ -99,6 +99,12 @@ impl Scope {
 
     /// Collects the texts of the rows in scope; those of others are empty.
     fn texts(&self, cx: &Context, on: &[String]) -> Result<Held, OpError> {
+        if let [column] = on
+            && self.rows.iter().all(|scoped| *scoped)
+            && let Some(held) = stored(cx, column)?
+        {
+            return Ok(held);
+        }
         let mut texts = Collector::new(&cx.scratch, texts::IN_MEMORY);
         let wanted = |name: &str, _: &_| on.iter().any(|n| n == name);
         for chunk in cx.chunks("d")?.only(wanted) {
@@ -172,6 +178,26 @@ impl Scope {
         order.iter().enumerate().for_each(|(place, &row)| rank[row as usize] = place as u32);
         Ok(rank)
     }
+}
+
+/// Returns the texts of a column as they lie in the store, if it is a column of text too large for memory.
+fn stored(cx: &Context, column: &str) -> Result<Option<Held>, OpError> {
+    let artifact = cx.input("d")?;
+    let file = artifact.files.get(&format!("columns/{column}.arrow"));
+    if file.is_none_or(|file| file.bytes <= texts::IN_MEMORY as u64) {
+        return Ok(None);
+    }
+    let mut ends: Vec<u64> = Vec::new();
+    let mut firsts = Vec::new();
+    for chunk in cx.chunks("d")?.only(|name, _| name == column) {
+        let chunk = chunk?;
+        let Some(array) = chunk.column(column)?.as_string_opt::<i32>() else { return Ok(None) };
+        firsts.push(chunk.before);
+        let (before, offsets) = (ends.last().copied().unwrap_or(0), array.value_offsets());
+        ends.extend(offsets[1..].iter().map(|end| before + (end - offsets[0]) as u64));
+    }
+    let (file, places) = dataset::text_places(cx.store, artifact, column)?;
+    Ok(Some(Held::in_file(file, ends, firsts.into_iter().zip(places).collect())))
 }
 
 /// What makes rows duplicates.
