@@ -273,12 +273,25 @@ pub enum CacheCommand {
         #[arg(long)]
         repair: bool,
     },
+    /// Execute some recorded nodes again and compare: shows what differs from run to run
+    Check(RecheckArgs),
     /// Say which bytes nothing needs any more, and why
     Gc(GcArgs),
     /// Copy results to a remote store
     Push(PushArgs),
     /// Copy results from a remote store or a bundle
     Pull(PullArgs),
+}
+
+/// Arguments of `cache check`.
+#[derive(Clone, Debug, Args)]
+#[allow(missing_docs)]
+pub struct RecheckArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Which share of the nodes that promise the same bytes each time
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share)]
+    pub sample: f64,
 }
 
 /// Arguments of `cache gc`.
@@ -452,6 +465,12 @@ pub enum EngineCommand {
 fn days(text: &str) -> Result<f64, String> {
     let days = text.parse::<f64>().map_err(|e| e.to_string())?;
     if (0.0..36_500.0).contains(&days) { Ok(days) } else { Err("give a number of days from 0 to 36500".to_owned()) }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').map_or_else(|| text.parse::<f64>(), |t| t.parse::<f64>().map(|n| n / 100.0));
+    let number = number.ok().filter(|n| *n > 0.0 && *n <= 1.0);
+    number.ok_or_else(|| "write it as 5% or 0.05, up to 100%".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -2,7 +2,7 @@
 
 use super::args::{CacheArgs, CacheCommand, GcArgs};
 use super::plan::time;
-use super::{Exit, recipe, share};
+use super::{Exit, recheck, recipe, share};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
 use crate::engine::gc::{self, Policy};
@@ -23,6 +23,7 @@ pub(super) fn run(args: &CacheArgs) -> Exit {
         CacheCommand::Ls => ls(&store),
         CacheCommand::Stats => stats(&store),
         CacheCommand::Verify { repair } => verify(&store, *repair),
+        CacheCommand::Check(args) => recheck::run(&store, &files, args).unwrap_or_else(|exit| exit),
         CacheCommand::Gc(args) => collect(&store, args),
         CacheCommand::Push(args) => share::push(&store, &files, args).unwrap_or_else(|exit| exit),
         CacheCommand::Pull(args) => share::pull(&store, &files, args).unwrap_or_else(|exit| exit),

@@ -18,6 +18,7 @@ mod new;
 mod placement;
 mod plan;
 mod progress;
+mod recheck;
 mod recipe;
 mod render;
 mod report;

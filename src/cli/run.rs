@@ -269,7 +269,7 @@ fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: 
 }
 
 /// The first Ctrl-C asks processes to stop and keep their checkpoints, the second ends them.
-fn stop_on_signals(stop: &Arc<Stop>) {
+pub(super) fn stop_on_signals(stop: &Arc<Stop>) {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
     let stop = Arc::clone(stop);

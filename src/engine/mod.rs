@@ -29,6 +29,7 @@ pub mod past;
 pub mod process;
 pub mod publish;
 pub mod reach;
+pub mod recheck;
 pub mod record;
 pub mod remote;
 pub mod scheduler;

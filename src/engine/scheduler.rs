@@ -24,6 +24,7 @@ use super::store::Store;
 use super::task::{Made, Task};
 use super::{fit, in_process, site, verify};
 use crate::base::OpError;
+use crate::plan::graph::Input;
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId, key};
 use crate::spec::{Class, Effect, Pool, user_op};
@@ -275,14 +276,7 @@ impl<'a> Run<'a> {
             self.tell(id, "node_started", Map::new());
         }
         let node = self.graph.node(id);
-        let inputs = node
-            .inputs
-            .iter()
-            .filter_map(|i| {
-                let (_, artifact) = self.summary.results.get(&i.node)?.get(&i.field)?;
-                Some((i.slot.clone(), artifact.clone()))
-            })
-            .collect();
+        let inputs = artifacts(node, &self.summary.results);
         let identity = self.identities.get(&id).cloned()?;
         let complete = !self.incomplete.contains(&id);
         let (threads, gpus) = (self.slots.threads(&executor, node), self.slots.gpus(id));
@@ -470,6 +464,31 @@ pub fn fact(artifact: &Artifact, path: &str) -> Option<Json> {
 pub fn executor(node: &Node) -> &str {
     let stays = node.effect == Effect::Source || node.op == user_op::JOIN || node.gate.is_some();
     node.with.get("executor").and_then(Json::as_str).filter(|_| !stays).unwrap_or(site::LOCAL)
+}
+
+/// Returns what a node reads, by slot, as far as it is there.
+fn artifacts(node: &Node, results: &BTreeMap<NodeId, Results>) -> BTreeMap<String, Artifact> {
+    let one = |i: &Input| Some((i.slot.clone(), results.get(&i.node)?.get(&i.field)?.1.clone()));
+    node.inputs.iter().filter_map(one).collect()
+}
+
+/// Executes a node whose result is recorded once more; nothing is recorded of it.
+///
+/// # Errors
+/// What the operator reports; class `damaged` when bytes that it reads are.
+pub(super) fn execute_again(
+    graph: &Graph,
+    id: NodeId,
+    identity: &Identity,
+    results: &BTreeMap<NodeId, Results>,
+    setup: &Setup,
+) -> Result<Made, OpError> {
+    let node = graph.node(id);
+    let (inputs, identity) = (artifacts(node, results), identity.clone());
+    verify::sound(setup.store, inputs.values().flat_map(|artifact| artifact.files.values()))?;
+    let (executor, gpus) = (executor(node).to_owned(), Vec::new());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Job { id, node, inputs, identity, complete: true, executor, threads, gpus, setup }.attempt()
 }
 
 /// One execution, on a thread of its own.

@@ -9,6 +9,7 @@ mod bench;
 mod browser;
 mod cache;
 mod chunks;
+mod check;
 mod cot;
 mod data;
 #[cfg(feature = "torch")]
