@@ -152,6 +152,9 @@ pub struct PlanArgs {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+    /// Also count what this store has as there [default: RBPIPE_REMOTE]
+    #[arg(long, value_name = "ADDRESS")]
+    pub remote: Option<String>,
 }
 
 /// Arguments of `why`.
@@ -277,6 +280,8 @@ pub enum CacheCommand {
     Check(RecheckArgs),
     /// Say which bytes nothing needs any more, and why
     Gc(GcArgs),
+    /// Print your public key, for the trust lists of others; make the key if you have none
+    Key,
     /// Copy results to a remote store
     Push(PushArgs),
     /// Copy results from a remote store or a bundle

@@ -10,6 +10,7 @@ use crate::base::phrase::bytes;
 use crate::engine::bundle::{self, Head};
 use crate::engine::reach::Reach;
 use crate::engine::remote::Entry;
+use crate::engine::signature::Signer;
 use crate::engine::{lock, record};
 
 /// Runs the command.
@@ -50,7 +51,13 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     }
     let choice = &args.recipe.choice;
     let head = Head::new(recipe, choice.profile.clone(), choice.params.clone());
-    bundle::write(&args.out, &head, &files, &entries, args.with_bytes.then_some(&store)).map_err(|e| {
+    let refused = |e: std::io::Error| {
+        eprintln!("error: {e}");
+        Exit::Refused
+    };
+    let signer = Signer::open().map_err(refused)?;
+    let from = args.with_bytes.then_some(&store);
+    bundle::write(&args.out, &head, &files, &entries, from, signer.as_ref()).map_err(|e| {
         eprintln!("error: cannot write `{}`: {e}", args.out.display());
         Exit::Refused
     })?;

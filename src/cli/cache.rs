@@ -25,6 +25,7 @@ pub(super) fn run(args: &CacheArgs) -> Exit {
         CacheCommand::Verify { repair } => verify(&store, *repair),
         CacheCommand::Check(args) => recheck::run(&store, &files, args).unwrap_or_else(|exit| exit),
         CacheCommand::Gc(args) => collect(&store, args),
+        CacheCommand::Key => share::key(),
         CacheCommand::Push(args) => share::push(&store, &files, args).unwrap_or_else(|exit| exit),
         CacheCommand::Pull(args) => share::pull(&store, &files, args).unwrap_or_else(|exit| exit),
     }

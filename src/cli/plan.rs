@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::args::PlanArgs;
-use super::{Exit, lock, recipe};
+use super::{Exit, lock, recipe, share};
 use crate::base::phrase::bytes;
 use crate::base::world::OsWorld;
 use crate::base::{Span, phrase};
@@ -33,7 +33,11 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
         let (line, col) = source.line_col(span.start as usize);
         (source.name.clone(), line, col)
     };
-    let (lines, _) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
+    let remote = recipe::remote(args.remote.as_deref())?;
+    let tell = |event: &str, fields: Json| share::warn("plan", event, &fields);
+    let elsewhere = |key| remote.as_ref()?.offer(key, &tell);
+    let last = compiled.last_keys(&store);
+    let (lines, _) = decide::forecast_with(graph, &selection, &store, &files, &last, &elsewhere);
     let _ = files.save(&store);
     let forecast = Plan::new(graph, lines);
     if args.json {
@@ -50,6 +54,11 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
         return Ok(Exit::Done);
     }
     forecast.print();
+    let fetch: Vec<u64> = forecast.lines.iter().filter_map(|l| l.fetch).collect();
+    if let (Some(remote), false) = (&remote, fetch.is_empty()) {
+        let results = phrase::count(fetch.len(), "result");
+        println!("fetch: {results}, {} from {}", bytes(fetch.iter().sum()), remote.address());
+    }
     if !absent.is_empty() {
         println!("absent: {}; `run` says of each where it was looked for", phrase::count(absent.len(), "input"));
     }
@@ -118,6 +127,7 @@ impl<'g> Plan<'g> {
                 "gpu_gib": memory.filter(|m| m.gpus > 0).map(|m| gib(m.sum())),
                 "memory": memory.map(memory_json),
                 "bytes": l.bytes,
+                "fetch": l.fetch,
             })
         };
         self.lines.iter().map(node).collect()

@@ -143,7 +143,8 @@ fn line(event: &Event) -> Option<String> {
         }
         "node_fetched" => {
             let size = crate::base::phrase::bytes(event.number("bytes").unwrap_or(0.0) as u64);
-            format!("fetch {node}  {size} from {}", event.text("from").unwrap_or_default())
+            let by = event.text("signed_by").map_or(String::new(), |name| format!(", signed by {name}"));
+            format!("fetch {node}  {size} from {}{by}", event.text("from").unwrap_or_default())
         }
         "remote_refused" => {
             let text = |field| event.text(field).unwrap_or_default();

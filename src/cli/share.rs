@@ -17,6 +17,7 @@ use crate::engine::process::Stop;
 use crate::engine::reach::Reach;
 use crate::engine::remote::{Pushed, Remote};
 use crate::engine::scheduler::{self, Setup};
+use crate::engine::signature::{Signer, Trust, key_place};
 use crate::engine::state::NodeState;
 use crate::engine::{Store, bundle, inputs, record};
 use crate::plan::select::Selection;
@@ -97,6 +98,31 @@ pub(super) fn push(store: &Store, files: &FileIndex, args: &PushArgs) -> Result<
         println!("{} lack bytes; `rbpipe cache verify --repair` forgets them", phrase::count(lacking, "record"));
     }
     Ok(if diverging.is_empty() { Exit::Done } else { Exit::Refused })
+}
+
+/// Prints this user's public key; makes the key first if there is none.
+pub(super) fn key() -> Exit {
+    let opened = Signer::open().and_then(|there| match there {
+        Some(signer) => Ok(signer),
+        None => {
+            let made = Signer::create()?;
+            say(&format!(
+                "made a key: `{}`; results that you push are signed with it from now on",
+                key_place().display()
+            ));
+            Ok(made)
+        }
+    });
+    match opened {
+        Ok(signer) => {
+            println!("{}", signer.public());
+            Exit::Done
+        }
+        Err(e) => {
+            eprintln!("error: {e}");
+            Exit::Refused
+        }
+    }
 }
 
 /// Fetches results.
@@ -196,7 +222,7 @@ fn pull_recipe(compiled: &Compiled, selection: &Selection, store: &Store, files:
     Exit::Refused
 }
 
-fn warn(name: &str, event: &str, fields: &Json) {
+pub(super) fn warn(name: &str, event: &str, fields: &Json) {
     let text = |field: &str| fields[field].as_str().unwrap_or_default();
     match event {
         "remote_refused" => say(&format!("refused: {name}: {}: {}", text("what"), text("message"))),
@@ -213,13 +239,20 @@ fn unpack(store: &Store, file: &Path, args: &PullArgs) -> Result<Exit, Exit> {
         eprintln!("error: `{}` is not empty; choose a folder that is empty or not there", folder.display());
         return Err(Exit::Usage);
     }
-    let done = bundle::unpack(file, store, args.into.as_deref()).map_err(|e| {
+    let trust = Trust::open().map_err(|e| {
+        eprintln!("error: {e}");
+        Exit::Refused
+    })?;
+    let done = bundle::unpack(file, store, args.into.as_deref(), trust.as_ref()).map_err(|e| {
         eprintln!("error: cannot take `{}`: {e}", file.display());
         Exit::Refused
     })?;
     println!("took {}, {} here already", phrase::count(done.new, "result"), done.same);
     for name in &done.diverging {
         println!("diverges: `{name}`: the result in this store is another one; it stays");
+    }
+    for (name, why) in &done.refused {
+        println!("refused: `{name}`: {why}");
     }
     if done.lacking > 0 {
         println!(
@@ -237,5 +270,5 @@ fn unpack(store: &Store, file: &Path, args: &PullArgs) -> Result<Exit, Exit> {
         }
         _ => println!("`--into DIR` unpacks the recipe as well"),
     }
-    Ok(if done.diverging.is_empty() { Exit::Done } else { Exit::Refused })
+    Ok(if done.diverging.is_empty() && done.refused.is_empty() { Exit::Done } else { Exit::Refused })
 }

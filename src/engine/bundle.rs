@@ -13,6 +13,7 @@ use super::artifact::FileRef;
 use super::publish::write_whole;
 use super::record::{self, Published};
 use super::remote::Entry;
+use super::signature::{Signer, Trust};
 use super::store::Store;
 use crate::base::Digest;
 
@@ -42,13 +43,14 @@ impl Head {
 }
 
 /// Writes a bundle, whole or not at all. `files`: name in the bundle to file. `bytes`: where the blobs of the records come from, if they are to
-/// be in it.
+/// be in it. `signer` vouches for the records.
 pub fn write(
     out: &Path,
     head: &Head,
     files: &BTreeMap<String, PathBuf>,
     entries: &BTreeMap<Digest, Entry>,
     bytes: Option<&Store>,
+    signer: Option<&Signer>,
 ) -> io::Result<()> {
     write_whole(out, &mut |file| {
         let mut packer = zstd::Encoder::new(file, 3)?;
@@ -71,7 +73,7 @@ pub fn write(
         }
         for (key, entry) in entries {
             let hex = key.hex();
-            append(&mut archive, &format!("records/{}/{}.json", &hex[..2], &hex[2..]), &entry.seal()?)?;
+            append(&mut archive, &format!("records/{}/{}.json", &hex[..2], &hex[2..]), &entry.seal(signer)?)?;
         }
         archive.into_inner()?.finish()?.flush()
     })
@@ -122,6 +124,8 @@ pub struct Unpacked {
     pub diverging: Vec<String>,
     /// Records whose bytes are neither in the bundle nor in the store.
     pub lacking: usize,
+    /// Names of nodes whose record nobody signed who is trusted, and why it is refused.
+    pub refused: Vec<(String, String)>,
 }
 
 /// Says whether a file looks like a bundle.
@@ -136,7 +140,7 @@ pub fn is_bundle(path: &Path) -> bool {
 ///
 /// # Errors
 /// It is no bundle, is damaged, or holds something that it must not; what was taken before is whole.
-pub fn unpack(path: &Path, store: &Store, into: Option<&Path>) -> io::Result<Unpacked> {
+pub fn unpack(path: &Path, store: &Store, into: Option<&Path>, trust: Option<&Trust>) -> io::Result<Unpacked> {
     let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut archive = tar::Archive::new(zstd::Decoder::new(BufReader::new(File::open(path)?))?);
     let mut out = Unpacked::default();
@@ -177,7 +181,11 @@ pub fn unpack(path: &Path, store: &Store, into: Option<&Path>) -> io::Result<Unp
             ["records", start, rest] => {
                 let key = rest.strip_suffix(".json").and_then(|rest| Digest::parse(&format!("{start}{rest}")));
                 let key = key.ok_or_else(|| bad(format!("`{name}` is no key")))?;
-                publish(store, &Entry::parse(&small(&mut entry)?, key).map_err(bad)?, &mut out)?;
+                let entry = Entry::parse(&small(&mut entry)?, key).map_err(bad)?;
+                match trust.map(|trust| trust.who(&entry.signatures)) {
+                    Some(Err(why)) => out.refused.push((entry.record.name, why)),
+                    _ => publish(store, &entry, &mut out)?,
+                }
             }
             _ => return Err(bad(format!("`{name}` must not be in a bundle"))),
         }

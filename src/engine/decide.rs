@@ -10,6 +10,7 @@ use super::files::FileIndex;
 use super::history;
 use super::past::Past;
 use super::record::{self, Record};
+use super::remote::Offer;
 use super::store::Store;
 use crate::base::Digest;
 use crate::plan::explain;
@@ -107,7 +108,22 @@ pub struct Line {
     pub like: Option<String>,
     /// Bytes that it made last time.
     pub bytes: Option<u64>,
+    /// Bytes that are to be fetched, where the result is in a remote.
+    pub fetch: Option<u64>,
 }
+
+fn offered(key: &Digest, offer: &Offer) -> String {
+    let by = match (&offer.signed_by, &offer.entry.host) {
+        (Some(name), Some(host)) => format!(" from {name}@{host}"),
+        (Some(name), None) => format!(" from {name}"),
+        (None, Some(host)) => format!(" from {host}"),
+        (None, None) => String::new(),
+    };
+    format!("{} in the remote{by}, made {}", key.short(), offer.entry.record.made)
+}
+
+/// Looks a result up that is not in the store: what a remote has under a key.
+pub type Elsewhere<'a> = &'a dyn Fn(Digest) -> Option<Offer>;
 
 /// Forecasts a run. Also returns the results that are recorded.
 pub fn forecast(
@@ -116,6 +132,18 @@ pub fn forecast(
     store: &Store,
     files: &FileIndex,
     last: &BTreeMap<String, Digest>,
+) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
+    forecast_with(graph, selection, store, files, last, &|_| None)
+}
+
+/// As [`forecast`]; what `elsewhere` has counts as there.
+pub fn forecast_with(
+    graph: &Graph,
+    selection: &Selection,
+    store: &Store,
+    files: &FileIndex,
+    last: &BTreeMap<String, Digest>,
+    elsewhere: Elsewhere,
 ) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
     let past = Past::new(store);
     let mut results: BTreeMap<NodeId, Results> = BTreeMap::new();
@@ -127,7 +155,7 @@ pub fn forecast(
         let previous = last.get(&node.name).and_then(|key| record::read(store, *key));
         let (seconds, bytes) = (previous.as_ref().map(|r| r.seconds), previous.as_ref().map(|r| r.bytes));
         let why = String::new();
-        let mut line = Line { node: id, forecast: Forecast::Run, why, identity: None, seconds, like: None, bytes };
+        let mut line = Line { node: id, forecast: Forecast::Run, why, identity: None, seconds, like: None, bytes, fetch: None };
         if let Some(upstream) = waits {
             let changed = states.get(&upstream) == Some(&Forecast::Run) || states.get(&upstream).is_none();
             let name = &graph.node(upstream).name;
@@ -153,7 +181,26 @@ pub fn forecast(
                             line.bytes = Some(record.bytes);
                             results.insert(id, found);
                         }
+                        None if !node.history.is_empty() && lines.iter().any(|l| l.fetch.is_some()) => {
+                            // Its key tells how rows came about, which only the records themselves say.
+                            line.forecast = Forecast::Maybe;
+                            line.why = "reads what is only in the remote so far".into();
+                        }
                         None => {
+                            if let Some(offer) = elsewhere(identity.key) {
+                                let record = &offer.entry.record;
+                                line.forecast = Forecast::Hit;
+                                line.why = offered(&identity.key, &offer);
+                                line.seconds = Some(record.seconds);
+                                line.bytes = Some(record.bytes);
+                                let missing = offer.entry.blobs.iter().filter(|b| !store.holds(**b));
+                                line.fetch = Some(missing.map(|b| b.bytes).sum());
+                                results.insert(id, offer.results);
+                                line.identity = Some(identity);
+                                states.insert(id, line.forecast);
+                                lines.push(line);
+                                continue;
+                            }
                             line.why = match &previous {
                                 Some(r) => explain::why(&r.preimage, &identity.preimage),
                                 None => "no result is recorded".into(),

@@ -34,6 +34,7 @@ pub mod record;
 pub mod remote;
 pub mod scheduler;
 mod seen;
+pub mod signature;
 pub mod site;
 pub mod slots;
 pub mod state;

@@ -37,6 +37,7 @@ mod report;
 mod s3;
 mod scores;
 mod semantics;
+mod signature;
 mod syntax;
 mod tabletop;
 #[cfg(feature = "torch")]

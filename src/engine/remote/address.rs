@@ -12,6 +12,7 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use super::Remote;
+use crate::engine::signature::{Signer, Trust};
 
 /// The forms of an address, for messages.
 pub const FORMS: &str =
@@ -21,7 +22,8 @@ impl Remote {
     /// Opens a remote. Nothing is asked of it yet.
     ///
     /// # Errors
-    /// A sentence: the address has no such form, or a variable that its service needs is not set.
+    /// A sentence: the address has no such form, a variable that its service needs is not set, or this user's key or list of trusted keys
+    /// cannot be read.
     pub fn open(address: &str) -> Result<Self, String> {
         use_one_crypto_provider();
         let address = address.trim();
@@ -70,7 +72,9 @@ impl Remote {
         let prefix = Path::parse(below).map_err(|e| format!("`{address}`: {e}"))?;
         let read_only = scheme.starts_with("http");
         let (runtime, failures) = Default::default();
-        Ok(Self { address: address.to_owned(), objects, prefix, read_only, runtime, failures })
+        let signer = Signer::open().map_err(|e| e.to_string())?;
+        let trust = Trust::open().map_err(|e| e.to_string())?;
+        Ok(Self { address: address.to_owned(), objects, prefix, read_only, runtime, failures, signer, trust })
     }
 }
 

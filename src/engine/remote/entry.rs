@@ -9,6 +9,7 @@ use crate::base::Digest;
 use crate::engine::artifact::FileRef;
 use crate::engine::reach::Reach;
 use crate::engine::record::Record;
+use crate::engine::signature::{Signature, Signer};
 use crate::engine::store::Store;
 
 /// The layout that this build reads and writes.
@@ -25,12 +26,17 @@ pub struct Entry {
     /// The machine that shared it. For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Who vouches for it; each fits.
+    #[serde(skip)]
+    pub signatures: Vec<Signature>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     checksum: Digest,
     entry: Json,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<Signature>,
 }
 
 impl Entry {
@@ -47,7 +53,7 @@ impl Entry {
             };
         }
         let blobs = sizes.into_iter().map(|(digest, bytes)| FileRef { digest, bytes, attached: false }).collect();
-        Some(Self { format: FORMAT, record: record.clone(), blobs, host: None })
+        Some(Self { format: FORMAT, record: record.clone(), blobs, host: None, signatures: Vec::new() })
     }
 
     /// Says whether a store, which has the blobs by now, can make the results of them.
@@ -55,10 +61,13 @@ impl Entry {
         self.record.outputs.values().all(|digest| store.artifact(*digest).is_some())
     }
 
-    /// Returns its bytes, with a checksum.
-    pub fn seal(&self) -> serde_json::Result<Vec<u8>> {
+    /// Returns its bytes, with a checksum and, where somebody signs it, one signature more.
+    pub fn seal(&self, signer: Option<&Signer>) -> serde_json::Result<Vec<u8>> {
         let entry = serde_json::to_value(self)?;
-        serde_json::to_vec(&Sealed { checksum: Digest::of_json(&entry), entry })
+        let checksum = Digest::of_json(&entry);
+        let mut signatures = self.signatures.clone();
+        signatures.extend(signer.map(|s| s.sign(checksum)).filter(|new| !self.signatures.contains(new)));
+        serde_json::to_vec(&Sealed { checksum, entry, signatures })
     }
 
     /// Reads the entry of a key.
@@ -73,7 +82,12 @@ impl Entry {
         if sealed.entry["format"] != FORMAT {
             return Err(format!("the record has format {}, this build reads {FORMAT}", sealed.entry["format"]));
         }
-        let entry: Self = serde_json::from_value(sealed.entry).map_err(|e| format!("the record is damaged: {e}"))?;
+        let mut entry: Self =
+            serde_json::from_value(sealed.entry).map_err(|e| format!("the record is damaged: {e}"))?;
+        if let Some(wrong) = sealed.signatures.iter().find(|s| !s.fits(sealed.checksum)) {
+            return Err(format!("the signature of {} is not one over this record", wrong.key));
+        }
+        entry.signatures = sealed.signatures;
         if entry.record.key != key {
             return Err(format!("the record belongs to another key, {}", entry.record.key.short()));
         }

@@ -19,6 +19,8 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 
+use super::decide::Results;
+use super::signature::{Signer, Trust};
 use crate::base::Digest;
 pub use entry::Entry;
 pub use push::Pushed;
@@ -44,6 +46,9 @@ pub enum RemoteError {
     /// It gave bytes that are not what they should be.
     #[error("{0}")]
     Wrong(String),
+    /// Nobody who is trusted signed it.
+    #[error("{0}")]
+    Untrusted(String),
     /// It could not be reached, or refused.
     #[error("{0}")]
     Failed(String),
@@ -64,6 +69,20 @@ pub struct Remote {
     read_only: bool,
     runtime: OnceLock<Runtime>,
     failures: AtomicUsize,
+    /// Signs what is pushed.
+    signer: Option<Signer>,
+    /// Whose results are believed; all without.
+    trust: Option<Trust>,
+}
+
+/// A result as a remote has it.
+pub struct Offer {
+    /// The entry.
+    pub entry: Entry,
+    /// Its artifacts by field.
+    pub results: Results,
+    /// Who signed it, as the list of trusted keys calls them.
+    pub signed_by: Option<String>,
 }
 
 impl std::fmt::Debug for Remote {
@@ -81,6 +100,12 @@ impl Remote {
     /// Says whether it failed so often that asking is a waste of time.
     fn given_up(&self) -> bool {
         self.failures.load(Ordering::Relaxed) >= PATIENCE
+    }
+
+    /// Returns who of those on the list signed an entry; nothing without a list.
+    fn vouched(&self, entry: &Entry) -> Result<Option<String>, RemoteError> {
+        let Some(trust) = &self.trust else { return Ok(None) };
+        trust.who(&entry.signatures).map(|name| Some(name.to_owned())).map_err(RemoteError::Untrusted)
     }
 
     fn run<T>(&self, work: impl Future<Output = Result<T, RemoteError>>) -> Result<T, RemoteError> {
@@ -128,11 +153,16 @@ impl Remote {
 
 /// Waits before another attempt, longer each time, and says so; gives the error back after the last one.
 async fn again(attempt: &mut u32, e: RemoteError, what: &str, emit: Emit<'_>) -> Result<(), RemoteError> {
-    if let RemoteError::Wrong(why) = &e {
+    if let RemoteError::Wrong(why) | RemoteError::Untrusted(why) = &e {
         emit("remote_refused", serde_json::json!({ "what": what, "message": why }));
     }
     *attempt += 1;
-    if *attempt >= ATTEMPTS || matches!(e, RemoteError::Missing(_) | RemoteError::Local(_) | RemoteError::Stopped) {
+    if *attempt >= ATTEMPTS
+        || matches!(
+            e,
+            RemoteError::Missing(_) | RemoteError::Untrusted(_) | RemoteError::Local(_) | RemoteError::Stopped
+        )
+    {
         return Err(e);
     }
     tokio::time::sleep(Duration::from_millis(50 << *attempt)).await;

@@ -7,11 +7,20 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::ObjectStoreExt as _;
 use serde_json::json;
 
-use super::{AT_ONCE, Emit, Remote, RemoteError, again, failed};
+use super::{AT_ONCE, Emit, MOST_RECORD, Offer, Remote, RemoteError, again, failed};
 use crate::base::Digest;
 use crate::engine::artifact::FileRef;
+use crate::engine::decide::Results;
 use crate::engine::record::{self, Published, Record};
 use crate::engine::store::Store;
+
+/// What was fetched, and from whom.
+struct Taken {
+    record: Record,
+    bytes: u64,
+    host: Option<String>,
+    signed_by: Option<String>,
+}
 
 impl Remote {
     /// Fetches a result into the store; nothing if the remote has none, or none that can be believed. What went wrong is told by
@@ -22,13 +31,23 @@ impl Remote {
         }
         let started = std::time::Instant::now();
         match self.run(self.take(store, key, emit, stop)) {
-            Ok(Some((record, bytes))) => {
+            Ok(Some(Taken { record, bytes, host, signed_by })) => {
                 self.failures.store(0, Ordering::Relaxed);
                 let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-                emit("node_fetched", json!({ "from": self.address(), "bytes": bytes, "seconds": seconds }));
+                let mut told = json!({ "from": self.address(), "bytes": bytes, "seconds": seconds });
+                for (name, text) in [("host", host), ("signed_by", signed_by)] {
+                    if let Some(text) = text {
+                        told[name] = text.into();
+                    }
+                }
+                emit("node_fetched", told);
                 Some(record)
             }
             Ok(None) | Err(RemoteError::Stopped) => None,
+            Err(RemoteError::Untrusted(why)) => {
+                emit("remote_refused", json!({ "what": format!("record {}", key.short()), "message": why }));
+                None
+            }
             Err(e) => {
                 if matches!(e, RemoteError::Failed(_)) {
                     self.failures.fetch_add(1, Ordering::Relaxed);
@@ -48,8 +67,9 @@ impl Remote {
         key: Digest,
         emit: Emit<'_>,
         stop: &AtomicBool,
-    ) -> Result<Option<(Record, u64)>, RemoteError> {
+    ) -> Result<Option<Taken>, RemoteError> {
         let Some(entry) = self.entry(key, emit).await? else { return Ok(None) };
+        let signed_by = self.vouched(&entry)?;
         let missing: Vec<FileRef> = entry.blobs.iter().filter(|b| !store.reuse(**b)).copied().collect();
         let bytes = missing.iter().map(|b| b.bytes).sum();
         futures_util::stream::iter(missing.into_iter().map(|blob| self.blob(store, blob, emit, stop)))
@@ -64,10 +84,47 @@ impl Remote {
             Published::Diverges(first) => {
                 let outputs = json!({ "first": first.outputs, "second": entry.record.outputs, "from": self.address() });
                 emit("divergence", outputs);
-                return Ok(Some((*first, bytes)));
+                return Ok(Some(Taken { record: *first, bytes, host: None, signed_by: None }));
             }
         }
-        Ok(Some((entry.record, bytes)))
+        Ok(Some(Taken { record: entry.record, bytes, host: entry.host, signed_by }))
+    }
+
+    /// Looks at what the remote has under a key and takes nothing; nothing too if it has none that can be believed, which events tell.
+    pub fn offer(&self, key: Digest, emit: Emit) -> Option<Offer> {
+        if self.given_up() {
+            return None;
+        }
+        let asked = async {
+            let Some(entry) = self.entry(key, emit).await? else { return Ok(None) };
+            let signed_by = self.vouched(&entry)?;
+            let mut results = Results::new();
+            for (field, digest) in &entry.record.outputs {
+                let found = self.objects.get(&self.blob_path(*digest)).await.map_err(failed)?;
+                if found.meta.size > MOST_RECORD {
+                    return Err(RemoteError::Wrong(format!("a description has {} bytes", found.meta.size)));
+                }
+                let bytes = found.bytes().await.map_err(failed)?;
+                let artifact = serde_json::from_slice(&bytes).ok().filter(|_| Digest::of(&bytes) == *digest);
+                let wrong = || RemoteError::Wrong(format!("blob {} is damaged", digest.short()));
+                results.insert(field.clone(), (*digest, artifact.ok_or_else(wrong)?));
+            }
+            Ok(Some(Offer { entry, results, signed_by }))
+        };
+        match self.run(asked) {
+            Ok(offer) => offer,
+            Err(e) => {
+                if matches!(e, RemoteError::Failed(_)) {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                }
+                let given_up = self.given_up();
+                emit(
+                    "remote_failed",
+                    json!({ "from": self.address(), "message": e.to_string(), "given_up": given_up }),
+                );
+                None
+            }
+        }
     }
 
     async fn blob(&self, store: &Store, blob: FileRef, emit: Emit<'_>, stop: &AtomicBool) -> Result<(), RemoteError> {
