@@ -235,8 +235,14 @@ pub enum Drawing {
 #[derive(Clone, Debug, Args)]
 #[allow(missing_docs)]
 pub struct LockArgs {
+    /// The recipe
+    #[arg(required_unless_present = "merge")]
+    pub recipe: Option<PathBuf>,
     #[command(flatten)]
-    pub recipe: RecipeArgs,
+    pub choice: Choice,
+    /// Merge two changed locks into OURS, as a driver of version control: `rbpipe lock --merge %O %A %B`
+    #[arg(long, num_args = 3, value_names = ["BASE", "OURS", "THEIRS"], conflicts_with_all = ["recipe", "update"])]
+    pub merge: Option<Vec<PathBuf>>,
     /// Only this input: an entry of the lock, or a value of the recipe for all that it reads
     #[arg(long, value_name = "NAME")]
     pub update: Vec<String>,
@@ -373,7 +379,7 @@ pub struct ExportArgs {
     /// The format
     #[arg(long = "as", value_enum)]
     pub format: Provenance,
-    /// Where to write it
+    /// Where to write it: a file, for `ro-crate` a folder
     #[arg(short, value_name = "FILE")]
     pub out: PathBuf,
 }

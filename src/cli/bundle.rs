@@ -76,7 +76,7 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
 
 /// Names files by their way from the deepest folder that holds them all, so that relative paths in the recipe still lead there. Returns the
 /// recipe's name and all of them.
-fn below_one_folder(recipe: &Path, wanted: &BTreeSet<PathBuf>) -> (String, BTreeMap<String, PathBuf>) {
+pub(super) fn below_one_folder(recipe: &Path, wanted: &BTreeSet<PathBuf>) -> (String, BTreeMap<String, PathBuf>) {
     let recipe = plain(recipe);
     let all: BTreeSet<PathBuf> = wanted.iter().map(|path| plain(path)).collect();
     let mut root = recipe.parent().unwrap_or(Path::new("/")).to_path_buf();
@@ -86,7 +86,7 @@ fn below_one_folder(recipe: &Path, wanted: &BTreeSet<PathBuf>) -> (String, BTree
 }
 
 /// An absolute path without `.` and `..`, by its text: links stay what the recipe calls them.
-fn plain(path: &Path) -> PathBuf {
+pub(super) fn plain(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).components() {
         match part {

@@ -1,9 +1,11 @@
 //! `rbpipe lock`, and what `run` does with a lock: refuse what differs, write what is new.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
-use super::args::{Choice, LockArgs, RunArgs};
+use super::args::{Choice, LockArgs, RecipeArgs, RunArgs};
+use super::plan::time;
 use super::recipe::{self, Compiled};
 use super::run::{execute, keep_index};
 use super::{Exit, render, say};
@@ -11,18 +13,42 @@ use crate::base::codes::{Code, E0901, E0902};
 use crate::base::{Diagnostic, SourceId, Span, phrase};
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
-use crate::engine::inputs;
 use crate::engine::lock::{self as file, Difference, Lock, Observed};
 use crate::engine::scheduler::Summary;
+use crate::engine::{inputs, lock_merge, publish};
 use crate::plan::select::Selection;
 
 /// Runs the command: reads every input once, checks its rows, and writes what it is.
 pub(super) fn run(args: &LockArgs) -> Exit {
-    pin(args).unwrap_or_else(|exit| exit)
+    let done = match (&args.merge, &args.recipe) {
+        (Some(files), _) => merge(files),
+        (None, Some(recipe)) => pin(args, &RecipeArgs { recipe: recipe.clone(), choice: args.choice.clone() }),
+        (None, None) => Err(Exit::Usage),
+    };
+    done.unwrap_or_else(|exit| exit)
 }
 
-fn pin(args: &LockArgs) -> Result<Exit, Exit> {
-    let compiled = recipe::compile(&args.recipe)?;
+/// Merges two changed locks into the second file, as version control asks for.
+fn merge(files: &[PathBuf]) -> Result<Exit, Exit> {
+    let [base, ours, theirs] = files else { return Err(Exit::Usage) };
+    let failed = |path: &Path, why: String| {
+        say(&format!("error: `{}`: {why}", path.display()));
+        Exit::Usage
+    };
+    let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|e| failed(path, e.to_string()));
+    let merged = lock_merge::merge(&read(base)?, &read(ours)?, &read(theirs)?).map_err(|why| failed(ours, why))?;
+    let write = |file: &mut std::fs::File| file.write_all(merged.text.as_bytes());
+    publish::write_whole(ours, &mut { write }).map_err(|e| failed(ours, e.to_string()))?;
+    if merged.conflicts.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let names = phrase::quoted(&merged.conflicts);
+    say(&format!("both sides changed {names}, and not alike: keep one side, or pin what is there with `rbpipe lock`"));
+    Ok(Exit::Recipe)
+}
+
+fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
+    let compiled = recipe::compile(recipe)?;
     let graph = &compiled.planned.graph;
     let selection = compiled.select(&[])?;
     let (store, files) = recipe::store()?;
@@ -39,7 +65,7 @@ fn pin(args: &LockArgs) -> Result<Exit, Exit> {
         render::print_human(&compiled.sources, &problems.sorted());
         return Err(Exit::Recipe);
     }
-    let how = RunArgs { recipe: args.recipe.clone(), ..RunArgs::default() };
+    let how = RunArgs { recipe: recipe.clone(), ..RunArgs::default() };
     let exit = execute(&compiled, &readers, &store, &files, BTreeMap::new(), &how, &mut |summary, listener| {
         if summary.failures.is_empty() && !summary.interrupted {
             pinned.keep(summary, &wanted, listener);
@@ -79,7 +105,12 @@ impl Pinned {
     }
 
     /// Refuses inputs that are not as the lock says; with `--frozen` also those of which it says nothing.
-    pub(super) fn hold(&self, compiled: &Compiled, args: &RunArgs) -> Result<(), Exit> {
+    pub(super) fn hold(
+        &self,
+        compiled: &Compiled,
+        args: &RunArgs,
+        cost: &dyn Fn() -> (usize, usize, f64),
+    ) -> Result<(), Exit> {
         let accepted = self.resolve(compiled, &args.update)?;
         let choice = &args.recipe.choice;
         let Some(old) = &self.old else {
@@ -105,6 +136,14 @@ impl Pinned {
         }
         problems.sort_by_key(|d| (d.primary.span, d.code));
         render::print_human(&compiled.sources, &problems);
+        if !drift.is_empty() {
+            let (run, maybe, seconds) = cost();
+            let run = phrase::count(run, "node");
+            say(&format!(
+                "accepting it runs {run} and perhaps {maybe} more, ≤ {} by what was measured before",
+                time(seconds)
+            ));
+        }
         Err(Exit::Refused)
     }
 

@@ -9,6 +9,7 @@ mod diff;
 mod doc;
 mod engine;
 mod explain;
+mod export;
 mod fmt;
 mod graph;
 mod libtorch;
@@ -123,7 +124,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Rehearse(_) => not_there("rehearse"),
         Command::Report(args) => report::run(args),
         Command::Bundle(args) => bundle::run(args),
-        Command::Export(_) => not_there("export"),
+        Command::Export(args) => export::run(args),
         Command::Fmt(args) => fmt::run(args),
         Command::Lsp(_) => lsp::run(),
         Command::Doc(args) => doc::run(args),

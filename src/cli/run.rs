@@ -13,6 +13,7 @@ use super::args::RunArgs;
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, lock, placement, progress, render, say};
 use crate::base::phrase;
+use crate::engine::decide::{self, Forecast};
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::files::FileIndex;
 use crate::engine::journal::Journal;
@@ -20,7 +21,7 @@ use crate::engine::process::Stop;
 use crate::engine::publish::{self, Done};
 use crate::engine::scheduler::{self, Setup, Summary};
 use crate::engine::state::NodeState;
-use crate::engine::{Store, inputs};
+use crate::engine::{Store, inputs, terms};
 use crate::plan::select::Selection;
 use crate::plan::val::{Artifact, Val};
 
@@ -42,7 +43,14 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     }
     let (store, files) = recipe::store()?;
     let mut locked = lock::Pinned::open(&compiled, &selection, &files)?;
-    locked.hold(&compiled, args)?;
+    let cost = || {
+        let lines = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store)).0;
+        let lines: Vec<_> = lines.iter().filter(|l| graph.node(l.node).gate.is_none()).collect();
+        let of = |wanted| lines.iter().filter(|l| l.forecast == wanted).count();
+        let again = lines.iter().filter(|l| l.forecast != Forecast::Hit);
+        (of(Forecast::Run), of(Forecast::Maybe), again.filter_map(|l| l.seconds).sum())
+    };
+    locked.hold(&compiled, args, &cost)?;
     let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {
         if !args.frozen {
             locked.keep(summary, &|_| true, listener);
@@ -175,6 +183,7 @@ fn publish_outputs(
     force: bool,
 ) -> Published {
     let graph = &compiled.planned.graph;
+    let flowed = terms::flow(graph);
     let mut out = Published::default();
     for &at in &selection.outputs {
         let output = &graph.outputs[at];
@@ -201,7 +210,8 @@ fn publish_outputs(
         }
         let node = graph.node(artifact.node);
         let key = None;
-        let provenance = publish::provenance(&compiled.path, &output.name, &node.name, key, &compiled.planned.params);
+        let (params, terms) = (&compiled.planned.params, &flowed[&artifact.node]);
+        let provenance = publish::provenance(&compiled.path, &output.name, &node.name, key, params, terms);
         match publish::publish(store, made, target, provenance, force) {
             Ok(Done::Written) => {
                 let event = Event::new("output_published").with("output", output.name.clone());

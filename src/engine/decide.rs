@@ -155,7 +155,8 @@ pub fn forecast_with(
         let previous = last.get(&node.name).and_then(|key| record::read(store, *key));
         let (seconds, bytes) = (previous.as_ref().map(|r| r.seconds), previous.as_ref().map(|r| r.bytes));
         let why = String::new();
-        let mut line = Line { node: id, forecast: Forecast::Run, why, identity: None, seconds, like: None, bytes, fetch: None };
+        let mut line =
+            Line { node: id, forecast: Forecast::Run, why, identity: None, seconds, like: None, bytes, fetch: None };
         if let Some(upstream) = waits {
             let changed = states.get(&upstream) == Some(&Forecast::Run) || states.get(&upstream).is_none();
             let name = &graph.node(upstream).name;

@@ -11,10 +11,11 @@ use super::artifact::Kind;
 use super::decide::Results;
 use super::files::{FileIndex, is_there};
 use super::models;
+use super::terms::{self, Terms};
 use crate::base::{Digest, Span, phrase};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId, PathArg};
-use crate::spec::{Class, Effect};
+use crate::spec::{Class, Effect, user_op};
 
 /// The layout of the file.
 const VERSION: u32 = 1;
@@ -24,6 +25,9 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Lock {
     version: u32,
+    /// Locks of the environments that a user's own operators run in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    environments: BTreeMap<String, Pin>,
     /// Semantic versions of operators.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     operators: BTreeMap<String, u32>,
@@ -35,13 +39,16 @@ pub struct Lock {
     /// Files of rows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     sources: BTreeMap<String, Pin>,
+    /// Texts that `from_file` reads.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    texts: BTreeMap<String, Pin>,
 }
 
 impl Default for Lock {
     fn default() -> Self {
         let operators = BTreeMap::new();
-        let (media, models, sources) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { version: VERSION, operators, media, models, sources }
+        let (environments, media, models, sources, texts) = Default::default();
+        Self { version: VERSION, operators, environments, media, models, sources, texts }
     }
 }
 
@@ -54,11 +61,16 @@ struct Pin {
     arguments: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+    /// What the people agreed to who are in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    consent: Option<String>,
     /// Of the bytes, and of relative paths where there are several files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    licence: Option<String>,
     /// The commit of a repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
@@ -75,9 +87,11 @@ struct Pin {
 /// The tables of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Table {
+    Environments,
     Media,
     Models,
     Sources,
+    Texts,
 }
 
 /// What a selection reads, as it is now.
@@ -124,6 +138,10 @@ pub fn read(recipe: &Path) -> io::Result<Option<Lock>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
+    if let Some(line) = text.lines().position(|l| l.starts_with("<<<<<<< ")) {
+        let message = format!("line {}: both sides of a merge changed this entry; keep one of them", line + 1);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
     let lock: Lock = toml::from_str(&text).map_err(|e| {
         let line = e.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
         io::Error::new(io::ErrorKind::InvalidData, format!("line {line}: {}", e.message()))
@@ -168,14 +186,25 @@ pub fn readers(graph: &Graph, selection: &Selection) -> Selection {
 pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: &Path) -> io::Result<Observed> {
     let home = recipe.parent().unwrap_or(Path::new(""));
     let mut out = Observed::default();
+    for (path, text) in &graph.texts {
+        let pin = Pin { digest: Some(text.digest), files: Some(1), bytes: Some(text.bytes), ..Pin::default() };
+        let found = Found { pin: Some(pin), span: text.span, nodes: Vec::new() };
+        out.pins.insert((Table::Texts, below(path, home)?), found);
+    }
     for &id in &selection.nodes {
         let node = graph.node(id);
         if node.gate.is_none() {
             out.operators.entry(node.op.clone()).or_insert((node.version, node.span));
         }
+        if let Some(arg) = environment(node) {
+            let pin = is_there(arg).then(|| look(arg, files)).transpose()?;
+            let found = out.pins.entry((Table::Environments, below(&arg.path, home)?));
+            found.or_insert(Found { pin, span: arg.span, nodes: Vec::new() }).nodes.push(id);
+        }
         if !is_input(node) {
             continue;
         }
+        let Terms { licence, consent } = terms::of(node);
         let mut add =
             |table: Table, name: String, span: Span, pin: &dyn Fn() -> io::Result<Option<Pin>>| -> io::Result<()> {
                 let found = match out.pins.entry((table, name)) {
@@ -195,16 +224,26 @@ pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: 
                 _ => Table::Sources,
             };
             let name = name_of(arg, home)?;
-            add(table, name, arg.span, &|| is_there(arg).then(|| look(arg, files)).transpose())?;
+            let own = |pin: Pin| match table {
+                Table::Media => pin,
+                _ => Pin { licence: licence.clone(), consent: consent.clone(), ..pin },
+            };
+            add(table, name, arg.span, &|| is_there(arg).then(|| look(arg, files).map(own)).transpose())?;
         }
         if node.paths.is_empty() {
             let first = node.args.as_object().and_then(|args| args.values().find_map(|v| v.as_str()));
             let name = first.unwrap_or(&node.op).to_owned();
-            let pin = Pin { arguments: Some(Digest::of_json(&node.args)), ..Pin::default() };
+            let pin = Pin { arguments: Some(Digest::of_json(&node.args)), licence, consent, ..Pin::default() };
             add(Table::Models, name, node.span, &|| Ok(Some(pin.clone())))?;
         }
     }
     Ok(out)
+}
+
+/// Returns the lock of the environment that a user's own operator runs in, where it names one.
+fn environment(node: &Node) -> Option<&PathArg> {
+    let name = node.args.get("env").and_then(|v| v.as_str()).filter(|_| node.op == user_op::RUN)?;
+    node.paths.iter().find(|arg| arg.arg.strip_prefix("files/") == Some(name))
 }
 
 fn look(arg: &PathArg, files: &FileIndex) -> io::Result<Pin> {
@@ -231,11 +270,19 @@ fn name_of(arg: &PathArg, home: &Path) -> io::Result<String> {
             Some(revision) => format!("{}@{revision}", repository.name),
         });
     }
+    below(&arg.path, home)
+}
+
+/// Names a file by the way that leads to it from the recipe's folder.
+///
+/// # Errors
+/// The folder of this process is not there.
+pub fn below(path: &Path, home: &Path) -> io::Result<String> {
     let home = parts(&std::path::absolute(if home.as_os_str().is_empty() { Path::new(".") } else { home })?);
-    let place = parts(&std::path::absolute(&arg.path)?);
+    let place = parts(&std::path::absolute(path)?);
     let shared = home.iter().zip(&place).take_while(|(a, b)| a == b).count();
     if shared == 0 {
-        return Ok(arg.path.display().to_string());
+        return Ok(path.display().to_string());
     }
     let mut out: Vec<&str> = vec![".."; home.len() - shared];
     out.extend(place[shared..].iter().map(String::as_str));
@@ -259,7 +306,7 @@ fn parts(path: &Path) -> Vec<String> {
 impl Lock {
     /// Says how many inputs are pinned.
     pub fn inputs(&self) -> usize {
-        self.media.len() + self.models.len() + self.sources.len()
+        [&self.environments, &self.media, &self.models, &self.sources, &self.texts].iter().map(|t| t.len()).sum()
     }
 
     /// Returns how many rows a source had when it was pinned; nothing for one that is not pinned.
@@ -270,17 +317,21 @@ impl Lock {
 
     fn table(&self, table: Table) -> &BTreeMap<String, Pin> {
         match table {
+            Table::Environments => &self.environments,
             Table::Media => &self.media,
             Table::Models => &self.models,
             Table::Sources => &self.sources,
+            Table::Texts => &self.texts,
         }
     }
 
     fn table_mut(&mut self, table: Table) -> &mut BTreeMap<String, Pin> {
         match table {
+            Table::Environments => &mut self.environments,
             Table::Media => &mut self.media,
             Table::Models => &mut self.models,
             Table::Sources => &mut self.sources,
+            Table::Texts => &mut self.texts,
         }
     }
 
@@ -313,9 +364,11 @@ impl Lock {
     /// An input that nobody has read successfully is not taken over.
     pub fn accept(&mut self, now: &Observed, results: &BTreeMap<NodeId, Results>, wanted: &dyn Fn(&str) -> bool) {
         for ((table, name), found) in now.pins.iter().filter(|((_, name), _)| wanted(name)) {
-            let Some(made) = found.nodes.iter().find_map(|id| results.get(id)) else { continue };
-            let Some(mut pin) = found.pin.clone() else { continue };
-            for (_, artifact) in made.values() {
+            let made = found.nodes.iter().find_map(|id| results.get(id));
+            // Texts and environments are read as they are: nothing has to be made of them.
+            let read = made.is_some() || matches!(table, Table::Texts | Table::Environments);
+            let Some(mut pin) = found.pin.clone().filter(|_| read) else { continue };
+            for (_, artifact) in made.into_iter().flat_map(|made| made.values()) {
                 if artifact.kind == Kind::Dataset && *table == Table::Sources {
                     pin.rows = artifact.rows();
                     pin.schema = artifact.meta.get("columns").map(Digest::of_json);
@@ -359,10 +412,19 @@ fn differs(locked: &Pin, now: &Pin) -> Option<String> {
             format!("{files} of {} bytes", p.bytes.unwrap_or(0))
         };
         let (here, there) = (say(now), say(locked));
+        let rows = locked.rows.map_or(String::new(), |rows| format!(" with {}", phrase::count(rows as usize, "row")));
         return Some(match here == there {
-            true => format!("{here}, as many as in the lock, with other content"),
-            false => format!("{here}, the lock has {there}"),
+            true => format!("{here}, as many as in the lock{rows}, with other content"),
+            false => format!("{here}, the lock has {there}{rows}"),
         });
+    }
+    for (word, there, here) in [("licence", &locked.licence, &now.licence), ("consent", &locked.consent, &now.consent)]
+    {
+        // What was pinned before anybody told is no promise.
+        if let Some(there) = there.as_ref().filter(|there| here.as_ref() != Some(*there)) {
+            let here = here.as_ref().map_or("none".to_owned(), |text| format!("\"{text}\""));
+            return Some(format!("its {word} is {here}, in the lock it is \"{there}\""));
+        }
     }
     // What is fetched by name is looked at while it is fetched.
     if now.arguments.is_some() || locked.parts == now.parts {

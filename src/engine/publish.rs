@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use super::artifact::{Artifact, Kind};
 use super::crash::step;
 use super::store::{Store, digest_of_file};
+use super::terms::Flowed;
 use super::{dataset, export, json_lines};
 use crate::base::{Digest, OpError};
 
@@ -137,6 +138,14 @@ pub fn publish(
     Ok(Done::Written)
 }
 
+/// Returns the files that were published at a target, with size and digest, as the note beside it tells; nothing without such a note.
+pub fn published(target: &Path) -> Option<Vec<(PathBuf, u64, Digest)>> {
+    let target = std::path::absolute(target).ok()?;
+    let note: Sidecar = serde_json::from_slice(&std::fs::read(sidecar(&target)).ok()?).ok()?;
+    let files = note.files.iter().map(|(path, written)| (place(&target, path), written.size, written.digest));
+    Some(files.filter(|(path, ..)| path.is_file()).collect())
+}
+
 fn at(path: &Path, e: &io::Error) -> OpError {
     let code = if e.kind() == io::ErrorKind::StorageFull { "E0504" } else { "E0612" };
     OpError::new(code, format!("cannot write `{}`: {e}", path.display()))
@@ -259,13 +268,21 @@ fn pieces(store: &Store, artifact: &Artifact, target: &Path) -> Result<BTreeMap<
 }
 
 /// Returns what a note says about where an output comes from.
-pub fn provenance(recipe: &Path, output: &str, node: &str, key: Option<Digest>, params: &[(String, String)]) -> Json {
+pub fn provenance(
+    recipe: &Path,
+    output: &str,
+    node: &str,
+    key: Option<Digest>,
+    params: &[(String, String)],
+    terms: &Flowed,
+) -> Json {
     json!({
         "recipe": recipe.file_name().map(|n| n.to_string_lossy().into_owned()),
         "output": output,
         "node": node,
         "key": key,
         "params": params.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "terms": terms,
         "published": super::event::now(),
         "build": env!("CARGO_PKG_VERSION"),
     })

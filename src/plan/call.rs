@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::columns;
 use super::eval::{BUILTIN, Env, Eval, Evaluator, Found, Target, item_name, mismatch, set};
-use super::graph::Node;
+use super::graph::{Node, Text};
 use super::lower::{self, Lowered};
 use super::metric::Metric;
 use super::val::{Artifact, Val};
@@ -12,7 +12,7 @@ use super::{grid, groups};
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::semantics::modules::{ImportTarget, Program};
 use crate::spec::catalogue::Operator;
-use crate::spec::{Class, Effect, RowExpr, Value, prelude};
+use crate::spec::{Class, Effect, OpSpec, RowExpr, Value, prelude};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, TypeExprKind};
 
 /// Facts of a score that can be asked after running.
@@ -298,6 +298,9 @@ impl<'a> Evaluator<'a> {
                             .help("paths start from the folder of the file they stand in"),
                     )
                 })?;
+                let seen =
+                    Text { digest: crate::base::Digest::of(text.as_bytes()), bytes: text.len() as u64, span: at };
+                self.graph.texts.insert(place, seen);
                 if let Some(Val::Value(Value::Str(want))) = sha256 {
                     use sha2::Digest as _;
                     let found: String =
@@ -513,7 +516,7 @@ impl<'a> Evaluator<'a> {
             fields: fields.iter().map(|(n, _)| n.clone()).collect(),
             seed,
             ordinal: 0,
-            with: self.accepted_options(op.spec.with),
+            with: self.accepted_options(&own_options(op.spec)),
             span,
             places: args.iter().filter(|b| !b.is_default).map(|b| (b.name.clone(), b.span)).collect(),
             folder: self.folder(env.module),
@@ -637,4 +640,10 @@ fn of_len(of: &Val, word: &str) -> Option<i64> {
         (Val::Value(Value::Str(s)), "words") => s.split_whitespace().count() as i64,
         _ => return None,
     })
+}
+
+/// Returns the options of `with` that an operator accepts beside the common ones.
+fn own_options(spec: &OpSpec) -> Vec<&'static str> {
+    let terms = if spec.effect == Effect::Source { prelude::WITH_SOURCE } else { &[] };
+    spec.with.iter().chain(terms).copied().collect()
 }

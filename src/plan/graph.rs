@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::metric::Metric;
 use super::val::{Artifact, Val};
-use crate::base::Span;
+use crate::base::{Digest, Span};
 use crate::spec::{Class, Effect, Pool};
 
 /// Names a node of a [`Graph`].
@@ -97,6 +97,17 @@ pub struct PathArg {
     pub span: Span,
 }
 
+/// A text that `from_file` read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Text {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+    /// The path in the source.
+    pub span: Span,
+}
+
 /// A repository of the hub.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Repository {
@@ -152,6 +163,8 @@ pub struct Graph {
     pub outputs: Vec<Output>,
     /// `expect` and `warn` items.
     pub gates: Vec<NodeId>,
+    /// Texts that `from_file` read.
+    pub texts: BTreeMap<PathBuf, Text>,
     /// `stage` items, in order.
     pub stages: Vec<String>,
     /// Nodes already made, by what they are.

@@ -617,7 +617,14 @@ impl<'a> Checker<'a> {
                 if op.spec.class == Class::Sampled && !seeded && !open {
                     self.need_seed(&op.name, callee);
                 }
-                if op.spec.effect == Effect::Value { Accepted::default() } else { Accepted::of(op.spec.with) }
+                let mut accepted = match op.spec.effect {
+                    Effect::Value => Accepted::default(),
+                    _ => Accepted::of(op.spec.with),
+                };
+                if op.spec.effect == Effect::Source {
+                    accepted.add(&Accepted::of(prelude::WITH_SOURCE));
+                }
+                accepted
             }
             Kind::UserOp(op) => {
                 if self.own_seed(op) && !seeded && !open {

@@ -173,7 +173,12 @@ pub const WITH: &[(&str, &str)] = &[
     ("cache", "Bool"),
     ("pin", "Bool"),
     ("priority", "Int"),
+    ("licence", "Str"),
+    ("consent", "Str"),
 ];
+
+/// The options of `with` that sources accept: under which terms others may use what they read. They flow to outputs.
+pub const WITH_SOURCE: &[&str] = &["licence", "consent"];
 
 /// The options of `with` that every operator accepts.
 pub const WITH_COMMON: &[&str] =

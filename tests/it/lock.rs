@@ -194,3 +194,148 @@ fn entries_of_other_profiles_stay() {
     fs::remove_file(place.path("other.jsonl")).unwrap();
     assert_eq!(place.run(&["--frozen"]).code, 0, "what is not read is not asked for");
 }
+
+/// What each side changed of a lock, and the entries that then stand against each other.
+type Merge = (fn(&mut toml::Table), fn(&mut toml::Table), &'static [&'static str]);
+
+fn set(lock: &mut toml::Table, path: &[&str], value: impl Into<toml::Value>) {
+    let (last, folders) = path.split_last().unwrap();
+    let inner = folders
+        .iter()
+        .fold(lock, |at, name| at.entry(*name).or_insert_with(|| toml::Table::new().into()).as_table_mut().unwrap());
+    inner.insert((*last).to_owned(), value.into());
+}
+
+#[rustfmt::skip]
+const MERGES: &[Merge] = &[
+    // Each side adds a source and changes another.
+    (|l| { set(l, &["sources", "a.jsonl", "rows"], 5); set(l, &["sources", "new one.jsonl", "rows"], 1) },
+     |l| { set(l, &["sources", "b.jsonl", "rows"], 6); set(l, &["operators", "data.top"], 2) }, &[]),
+    // Both the same; one side takes an entry away that the other leaves alone.
+    (|l| set(l, &["sources", "a.jsonl", "rows"], 5), |l| set(l, &["sources", "a.jsonl", "rows"], 5), &[]),
+    (|l| drop(l["sources"].as_table_mut().unwrap().remove("a.jsonl")), |l| set(l, &["models", "m/n", "parts", "x.safetensors"], "00"), &[]),
+    // Both changed one entry, and not alike.
+    (|l| set(l, &["sources", "a.jsonl", "rows"], 5), |l| set(l, &["sources", "a.jsonl", "rows"], 6), &["sources.a.jsonl"]),
+    (|l| drop(l["sources"].as_table_mut().unwrap().remove("a.jsonl")), |l| set(l, &["sources", "a.jsonl", "rows"], 6), &["sources.a.jsonl"]),
+    (|l| set(l, &["operators", "data.jsonl"], 2), |l| set(l, &["operators", "data.jsonl"], 3), &["operators.data.jsonl"]),
+];
+
+#[test]
+fn two_peoples_changes_of_a_lock_are_merged_entry_by_entry() {
+    let place = Place::new();
+    let base = "version = 1\n\n[operators]\n\"data.jsonl\" = 1\n\n[models.\"m/n\"]\nrevision = \"r\"\n\n[models.\"m/n\".parts]\n\"x.safetensors\" = \"11\"\n\n\
+                [sources.\"a.jsonl\"]\nrows = 1\n\n[sources.\"b.jsonl\"]\nrows = 2\n";
+    for (at, (ours, theirs, conflicts)) in MERGES.iter().enumerate() {
+        let side = |change: &fn(&mut toml::Table)| {
+            let mut lock: toml::Table = base.parse().unwrap();
+            change(&mut lock);
+            lock
+        };
+        let (ours, theirs) = (side(ours), side(theirs));
+        place.write_quietly("base", base);
+        place.write_quietly("ours", &format!("# What `recipe.rb2` reads.\n{ours}"));
+        place.write_quietly("theirs", &theirs.to_string());
+        let out = place.command(&["lock", "--merge", "base", "ours", "theirs"]).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        let text = place.read("ours");
+        assert!(text.starts_with("# What `recipe.rb2` reads.\n"), "{text}");
+        assert_eq!(out.status.code(), Some(i32::from(!conflicts.is_empty())), "{at}: {said}");
+        if conflicts.is_empty() {
+            // What one side changed is as that side has it.
+            let merged: toml::Table = text.parse().unwrap_or_else(|e| panic!("{e}: {text}"));
+            let flat = |t: &toml::Table| format!("{t}");
+            let back = place.command(&["lock", "--merge", "base", "theirs", "ours"]).output().unwrap();
+            assert!(back.status.success());
+            let other: toml::Table = place.read("theirs").parse().unwrap();
+            assert_eq!(flat(&merged), flat(&other), "{at}: the order of sides does not matter");
+            assert!(
+                merged != ours || merged == theirs || theirs == base.parse().unwrap(),
+                "{at}: their change is in it"
+            );
+        } else {
+            assert!(conflicts.iter().all(|name| said.contains(name)), "{said}");
+            assert!(text.contains("<<<<<<< ours\n") && text.contains(">>>>>>> theirs\n"), "{text}");
+        }
+    }
+    place.write("rows.jsonl", "{}");
+    place.write_quietly("recipe.rb2.lock", "version = 1\n<<<<<<< ours\n=======\n>>>>>>> theirs\n");
+    let ran = place.run(&[]);
+    assert!(ran.code == 5 && ran.stderr.contains("line 2: both sides of a merge changed this entry"), "{}", ran.stderr);
+}
+
+#[test]
+fn version_control_merges_locks_with_the_lines_of_the_page() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sharing.md")).unwrap();
+    let driver = page.lines().find_map(|l| l.strip_prefix("git config merge.rbpipe-lock.driver ")).unwrap();
+    let attribute =
+        page.lines().find_map(|l| Some(l.strip_prefix("echo '")?.split("' >> .gitattributes").next()?)).unwrap();
+    let place = Place::new();
+    let git = |args: &[&str]| {
+        let bin = std::path::Path::new(env!("CARGO_BIN_EXE_rbpipe")).parent().unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let settings = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
+        let out = std::process::Command::new("git")
+            .args(settings)
+            .args(args)
+            .current_dir(&place.folder)
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    let lock = |a: u64, b: u64| {
+        format!("version = 1\n\n[sources.\"a.jsonl\"]\nrows = {a}\n\n[sources.\"b.jsonl\"]\nrows = {b}\n")
+    };
+    git(&["init", "-q"]);
+    git(&["config", "merge.rbpipe-lock.driver", driver.trim_matches('\'')]);
+    place.write_quietly(".gitattributes", attribute);
+    let commit = |a, b| {
+        place.write_quietly("recipe.rb2.lock", &lock(a, b));
+        git(&["add", "-A"]);
+        git(&["commit", "-qm", "x"]);
+    };
+    commit(1, 1);
+    git(&["checkout", "-qb", "other"]);
+    commit(1, 2);
+    git(&["checkout", "-q", "main"]);
+    commit(3, 1);
+    git(&["merge", "-q", "--no-edit", "other"]);
+    let merged: toml::Table = place.read("recipe.rb2.lock").parse().unwrap();
+    assert_eq!(merged, lock(3, 2).parse().unwrap());
+}
+
+#[test]
+fn texts_and_environments_are_pinned_and_their_drift_says_what_accepting_costs() {
+    let place = Place::new();
+    place.write("prompt.txt", "Write the text in capitals.\n");
+    place.write("exam.json", "[{\"id\": \"1\", \"q\": \"what\", \"o\": [\"x\", \"y\"], \"a\": \"B\"}]");
+    place.write("env.txt", "python 3\n");
+    place.write("mine.py", "import sys\nfor line in sys.stdin: print(line, end='')\n");
+    place.write(
+        "recipe.rb2",
+        "recipe \"own\"\nimport std.{data, bench, read, mark, total}\nschema Row { id: Str, text: Str, n: Int }\nlet rows = data.jsonl(\"rows.jsonl\", as: Row)\n\
+         op mine(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ text: Str, ..r }] runs \"python3 mine.py\" files [\"mine.py\"] env \"env.txt\"\n\
+         output out = rows |> mine() to \"out.jsonl\"\n\
+         let exam = bench.json(\"exam.json\") |> bench.sample(id: .id, kind: \"choice\", question: .q, options: .o, key: .a.letter())\n\
+         \x20 |> bench.ask(choice: from_file(\"prompt.txt\")) |> bench.read(choice: read.choice()) |> bench.mark(choice: mark.letter()) |> bench.total(headline: total.micro())\n\
+         output asked = exam to \"exam\"\n",
+    );
+    place.done();
+    let lock = entries(&place);
+    assert_eq!(lock["texts"]["prompt.txt"]["digest"].as_str().unwrap(), blake3_of("Write the text in capitals.\n"));
+    assert_eq!(lock["environments"]["env.txt"]["digest"].as_str().unwrap(), blake3_of("python 3\n"));
+    for name in ["prompt.txt", "env.txt"] {
+        place.write_quietly(name, "another\n");
+        let ran = place.run(&[]);
+        assert_eq!(ran.code, 5, "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(&format!("`{name}` differs from the lock: 1 file of 8 bytes, the lock has 1 file of")),
+            "{}",
+            ran.stderr
+        );
+        let cost = "accepting it runs 1 node and perhaps ";
+        assert!(ran.stderr.contains(cost) && ran.stderr.contains(" more, ≤ "), "{}", ran.stderr);
+        let ran = place.run(&["--update", name]);
+        assert!(ran.code == 0 && !ran.executed().is_empty(), "{}", ran.stderr);
+    }
+}

@@ -8,8 +8,8 @@ mod author;
 mod bench;
 mod browser;
 mod cache;
-mod chunks;
 mod check;
+mod chunks;
 mod cot;
 mod data;
 #[cfg(feature = "torch")]
@@ -19,7 +19,9 @@ mod diff;
 mod embed;
 mod engine;
 mod eval;
+mod export;
 mod gguf;
+
 mod judge;
 mod keys;
 mod knn;
