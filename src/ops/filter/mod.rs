@@ -4,6 +4,7 @@ pub mod conflict;
 pub mod consistent;
 pub mod format;
 pub mod image;
+pub mod language;
 pub mod length;
 pub mod perplexity;
 pub mod relevance;
