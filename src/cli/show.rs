@@ -9,6 +9,7 @@ use super::{Exit, recipe};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, OpError};
 use crate::engine::context::{Fate, QUARANTINED};
+use crate::engine::hub_rows::{self, Form};
 use crate::engine::{Artifact, Kind, Store, dataset, decide, export, json_lines, record};
 
 /// Runs the command.
@@ -141,7 +142,9 @@ fn lay_out(store: &Store, artifact: &Artifact, digest: Digest) -> Result<PathBuf
     let staged = tempfile::tempdir_in(&parent)?;
     if artifact.kind == Kind::Dataset {
         let table = dataset::load(store, artifact)?;
-        std::fs::write(staged.path().join("part-00000.parquet"), export::parquet(&table)?)?;
+        let rows = std::fs::File::create(staged.path().join("part-00000.parquet"))?;
+        let beside = |c: &export::MediaCell| Ok((None, format!("media/{}.{}", c.digest.hex(), c.extension())));
+        hub_rows::write(&table, Form::Parquet, &beside, std::io::BufWriter::new(rows))?;
         let media = json_lines::media(store, artifact, "media")?;
         for (path, blob) in media {
             place(&store.path(blob), &staged.path().join(path))?;

@@ -3,29 +3,48 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, UInt64Type};
 use arrow::ipc::reader::{FileReader, StreamReader};
 use base64::Engine as _;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
+use super::blobs::Blobs;
 use super::load::RawRow;
+use super::media::{self, Medium, Members};
 use crate::base::OpError;
 use crate::spec::Type;
 
-/// Reads the rows of a Parquet file; only the columns that `schema` names.
+/// Where the rows of a file go.
+pub struct Into<'a> {
+    /// The columns that are read, and no others.
+    pub schema: &'a [(String, Type)],
+    /// Where pictures are kept that lie in the file itself; without it their bytes become base64.
+    pub blobs: Option<&'a dyn Blobs>,
+    /// Such pictures; the rows name them by their keys.
+    pub members: &'a mut Members,
+}
+
+/// Reads the rows of a Parquet file; only the columns that the schema names.
 ///
 /// # Errors
 /// `E0501` when the file is missing, `E0503` when it is damaged.
-pub fn parquet(path: &Path, name: &str, schema: &[(String, Type)]) -> Result<Vec<RawRow>, OpError> {
+pub fn parquet(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpError> {
     let broken = |e: &dyn std::fmt::Display| OpError::new("E0503", format!("{}: {e}", path.display()));
     let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|e| broken(&e))?;
+    let wanted = builder.schema().fields().iter().enumerate();
+    let wanted = wanted.filter(|(_, f)| into.schema.iter().any(|(column, _)| column == f.name())).map(|(i, _)| i);
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.collect::<Vec<_>>());
+    let labels = Labels::of(builder.schema());
     let mut rows = Vec::new();
-    for batch in builder.build().map_err(|e| broken(&e))? {
-        append(&batch.map_err(|e| broken(&e))?, name, schema, &mut rows)?;
+    for batch in builder.with_projection(mask).build().map_err(|e| broken(&e))? {
+        append(&batch.map_err(|e| broken(&e))?, name, &labels, &mut into, &mut rows)?;
     }
     Ok(rows)
 }
@@ -34,18 +53,21 @@ pub fn parquet(path: &Path, name: &str, schema: &[(String, Type)]) -> Result<Vec
 ///
 /// # Errors
 /// As [`parquet`].
-pub fn arrow(path: &Path, name: &str, schema: &[(String, Type)]) -> Result<Vec<RawRow>, OpError> {
+pub fn arrow(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpError> {
     let broken = |e: arrow::error::ArrowError| OpError::new("E0503", format!("{}: {e}", path.display()));
     let mut rows = Vec::new();
     match FileReader::try_new(BufReader::new(open(path)?), None) {
         Ok(batches) => {
+            let labels = Labels::of(&batches.schema());
             for batch in batches {
-                append(&batch.map_err(broken)?, name, schema, &mut rows)?;
+                append(&batch.map_err(broken)?, name, &labels, &mut into, &mut rows)?;
             }
         }
         Err(_) => {
-            for batch in StreamReader::try_new(BufReader::new(open(path)?), None).map_err(broken)? {
-                append(&batch.map_err(broken)?, name, schema, &mut rows)?;
+            let batches = StreamReader::try_new(BufReader::new(open(path)?), None).map_err(broken)?;
+            let labels = Labels::of(&batches.schema());
+            for batch in batches {
+                append(&batch.map_err(broken)?, name, &labels, &mut into, &mut rows)?;
             }
         }
     }
@@ -56,58 +78,153 @@ fn open(path: &Path) -> Result<File, OpError> {
     File::open(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))
 }
 
-fn append(batch: &RecordBatch, name: &str, schema: &[(String, Type)], rows: &mut Vec<RawRow>) -> Result<(), OpError> {
+/// The names of numbered labels: `datasets` writes the number, and the names into the metadata.
+struct Labels(Json);
+
+impl Labels {
+    fn of(schema: &Schema) -> Self {
+        let info = schema.metadata().get("huggingface").and_then(|text| serde_json::from_str::<Json>(text).ok());
+        Self(info.map_or(Json::Null, |mut info| info["info"]["features"].take()))
+    }
+
+    /// Returns the name of a label where the column holds numbered labels and text is asked for.
+    fn name(&self, column: &str, ty: &Type, value: &Json) -> Option<Json> {
+        let feature = &self.0[column];
+        let text = match ty {
+            Type::Optional(inner) => matches!(**inner, Type::Str | Type::Enum(_)),
+            ty => matches!(ty, Type::Str | Type::Enum(_)),
+        };
+        (text && feature["_type"] == "ClassLabel").then(|| feature["names"][value.as_u64()? as usize].clone().into())?
+    }
+}
+
+fn append(
+    batch: &RecordBatch,
+    name: &str,
+    labels: &Labels,
+    into: &mut Into,
+    rows: &mut Vec<RawRow>,
+) -> Result<(), OpError> {
     let mut columns = Vec::new();
-    for (column, _) in schema {
+    for (column, ty) in into.schema {
         if let Some(array) = batch.column_by_name(column) {
-            columns.push((column, plain(array)?));
+            columns.push((column, ty, plain(array)?));
         }
     }
-    for row in 0..batch.num_rows() {
-        let cell = |array: &dyn Array| json(array, row);
-        let fields: Result<Map<String, Json>, String> =
-            columns.iter().map(|(column, array)| Ok(((*column).clone(), cell(array.as_ref())?))).collect();
-        rows.push(RawRow { place: format!("{name}[{}]", rows.len()), value: fields.map(Json::Object) });
+    let first = rows.len();
+    let blobs = into.blobs;
+    let read: Vec<(RawRow, Vec<Member>)> = (0..batch.num_rows())
+        .into_par_iter()
+        .map(|row| {
+            let place = format!("{name}[{}]", first + row);
+            let mut reading = Reading { place: &place, blobs, found: Vec::new() };
+            let fields = columns.iter().map(|(column, ty, array)| {
+                let value = reading.json(array.as_ref(), row, ty).map_err(|why| format!("column `{column}`: {why}"))?;
+                Ok(((*column).clone(), labels.name(column, ty, &value).unwrap_or(value)))
+            });
+            let value = fields.collect::<Result<Map<String, Json>, String>>().map(Json::Object);
+            let found = reading.found;
+            (RawRow { place, value }, found)
+        })
+        .collect();
+    for (row, found) in read {
+        rows.push(row);
+        into.members.extend(found);
     }
     Ok(())
 }
 
 /// Brings the many types of text, bytes and numbers to one of each; nested ones are brought there when they are read.
-fn plain(array: &dyn Array) -> Result<std::sync::Arc<dyn Array>, OpError> {
+fn plain(array: &dyn Array) -> Result<ArrayRef, OpError> {
     let to = match array.data_type() {
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::Dictionary(_, value) => value.as_ref().clone(),
-        DataType::Binary | DataType::BinaryView => DataType::LargeBinary,
+        DataType::Dictionary(_, value) => return plain(cast(array, value)?.as_ref()),
+        DataType::Binary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::LargeBinary,
         ty if ty.is_integer() && *ty != DataType::UInt64 => DataType::Int64,
-        DataType::Float16 | DataType::Float32 => DataType::Float64,
+        DataType::Float16 | DataType::Float32 | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            DataType::Float64
+        }
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Time32(_) | DataType::Time64(_) => {
+            DataType::Utf8
+        }
+        DataType::FixedSizeList(item, _) => {
+            DataType::List(Arc::new(Field::new(item.name(), item.data_type().clone(), true)))
+        }
         other => other.clone(),
     };
     Ok(cast(array, &to)?)
 }
 
-/// Bytes become base64 text, as the loader expects of pictures.
-fn json(array: &dyn Array, row: usize) -> Result<Json, String> {
-    if array.is_null(row) {
-        return Ok(Json::Null);
+type Member = (String, Result<Medium, String>);
+
+/// One row while it is read.
+struct Reading<'a> {
+    place: &'a str,
+    blobs: Option<&'a dyn Blobs>,
+    /// The pictures that lay in the row.
+    found: Vec<Member>,
+}
+
+impl Reading<'_> {
+    /// Returns a value as JSON. Bytes where the schema has a picture are kept, and become the key of what was found in them; other bytes become base64.
+    fn json(&mut self, array: &dyn Array, row: usize, ty: &Type) -> Result<Json, String> {
+        if array.is_null(row) {
+            return Ok(Json::Null);
+        }
+        let ty = if let Type::Optional(inner) = ty { inner } else { ty };
+        let medium = matches!(ty, Type::Image | Type::Video);
+        let array = plain(array).map_err(|e| e.message)?;
+        Ok(match array.data_type() {
+            DataType::Utf8 => Json::from(array.as_string::<i32>().value(row)),
+            DataType::LargeBinary => {
+                let bytes = array.as_binary::<i64>().value(row);
+                match self.blobs.filter(|_| medium) {
+                    Some(blobs) => self.keep(bytes, blobs),
+                    None => Json::from(base64::engine::general_purpose::STANDARD.encode(bytes)),
+                }
+            }
+            DataType::Boolean => Json::from(array.as_boolean().value(row)),
+            DataType::Int64 => Json::from(array.as_primitive::<Int64Type>().value(row)),
+            DataType::UInt64 => Json::from(array.as_primitive::<UInt64Type>().value(row)),
+            DataType::Float64 => Json::from(array.as_primitive::<Float64Type>().value(row)),
+            DataType::List(_) => self.list(array.as_list::<i32>().value(row).as_ref(), ty)?,
+            DataType::LargeList(_) => self.list(array.as_list::<i64>().value(row).as_ref(), ty)?,
+            DataType::Struct(fields) => {
+                let record = array.as_struct();
+                if medium
+                    && self.blobs.is_some()
+                    && let Some(bytes) = record.column_by_name("bytes").filter(|bytes| !bytes.is_null(row))
+                {
+                    return self.json(bytes.as_ref(), row, ty);
+                }
+                let of = |name: &str| match ty {
+                    Type::Record(row) => row.fields.iter().find(|(n, _)| n == name).map_or(&Type::Json, |(_, t)| t),
+                    _ => &Type::Json,
+                };
+                let columns = fields.iter().zip(record.columns());
+                let cells = columns.map(|(f, a)| Ok((f.name().clone(), self.json(a.as_ref(), row, of(f.name()))?)));
+                Json::Object(cells.collect::<Result<_, String>>()?)
+            }
+            DataType::Null => Json::Null,
+            other => return Err(format!("type {other} is not supported")),
+        })
     }
-    let array = plain(array).map_err(|e| e.message)?;
-    let list = |items: &dyn Array| (0..items.len()).map(|i| json(items, i)).collect::<Result<_, _>>().map(Json::Array);
-    Ok(match array.data_type() {
-        DataType::Utf8 => Json::from(array.as_string::<i32>().value(row)),
-        DataType::LargeBinary => {
-            Json::from(base64::engine::general_purpose::STANDARD.encode(array.as_binary::<i64>().value(row)))
-        }
-        DataType::Boolean => Json::from(array.as_boolean().value(row)),
-        DataType::Int64 => Json::from(array.as_primitive::<arrow::datatypes::Int64Type>().value(row)),
-        DataType::UInt64 => Json::from(array.as_primitive::<arrow::datatypes::UInt64Type>().value(row)),
-        DataType::Float64 => Json::from(array.as_primitive::<arrow::datatypes::Float64Type>().value(row)),
-        DataType::List(_) => list(array.as_list::<i32>().value(row).as_ref())?,
-        DataType::LargeList(_) => list(array.as_list::<i64>().value(row).as_ref())?,
-        DataType::Struct(fields) => {
-            let columns = fields.iter().zip(array.as_struct().columns());
-            let cells = columns.map(|(f, a)| Ok((f.name().clone(), json(a.as_ref(), row)?)));
-            Json::Object(cells.collect::<Result<_, String>>()?)
-        }
-        other => return Err(format!("type {other} is not supported")),
-    })
+
+    fn list(&mut self, items: &dyn Array, ty: &Type) -> Result<Json, String> {
+        // Where one picture is asked for, each of a list is kept too: the loader says what it makes of lists.
+        let item = match ty {
+            Type::List(item) => item,
+            Type::Image | Type::Video => ty,
+            _ => &Type::Json,
+        };
+        (0..items.len()).map(|i| self.json(items, i, item)).collect::<Result<_, _>>().map(Json::Array)
+    }
+
+    fn keep(&mut self, bytes: &[u8], blobs: &dyn Blobs) -> Json {
+        // No path of a file holds the first character.
+        let key = format!("\0{}/{}", self.place, self.found.len());
+        let found = media::examine(bytes, blobs).map_err(|why| format!("the picture {why}"));
+        self.found.push((key.clone(), found));
+        Json::from(key)
+    }
 }

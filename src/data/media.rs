@@ -6,7 +6,8 @@ use std::io::{Cursor, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
-use image::{ImageFormat, ImageReader};
+use image::metadata::Orientation;
+use image::{ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 use zip::ZipArchive;
 
@@ -14,13 +15,25 @@ use super::blobs::Blobs;
 use super::cell::Cell;
 use crate::base::OpError;
 
+/// Largest file that is unpacked from an archive: more is a mistake, or made to fill the memory.
+pub const MOST_UNPACKED: u64 = 1 << 30;
+/// Most memory that the pixels of one picture may take.
+const MOST_PIXEL_BYTES: u64 = 512 << 20;
+
 /// Where relative media paths start: a folder, or an archive.
 pub enum Media {
-    /// A folder.
+    /// A folder. Links in it are followed: whoever made the folder made them.
     Folder(PathBuf),
     /// A zip file.
     Zip(Mutex<ZipArchive<File>>),
+    /// Members of files that hold rows and pictures alike, read and stored along with the rows; what is none of them is looked for in the other.
+    Members(Members, Box<Media>),
+    /// Nowhere: the rows are all there is.
+    Nowhere,
 }
+
+/// Pictures that were read along with their rows, by the name that the rows give them.
+pub type Members = BTreeMap<String, Result<Medium, String>>;
 
 /// A picture or video whose bytes lie in the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +84,9 @@ impl Media {
     }
 
     fn load(&self, path: &str, blobs: &dyn Blobs) -> Result<Medium, String> {
+        if let Media::Members(members, others) = self {
+            return members.get(path).cloned().unwrap_or_else(|| others.load(path, blobs));
+        }
         let inside = inside(path).ok_or_else(|| format!("`{path}` leaves the media folder"))?;
         let bytes = match self {
             Media::Folder(root) => std::fs::read(root.join(&inside)).map_err(|e| match e.kind() {
@@ -80,14 +96,29 @@ impl Media {
             Media::Zip(archive) => {
                 let mut archive = archive.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 let name = inside.to_string_lossy().replace('\\', "/");
-                let mut entry = archive.by_name(&name).map_err(|_| format!("`{path}` is missing in the zip"))?;
-                let mut bytes = Vec::new();
-                entry.read_to_end(&mut bytes).map_err(|e| format!("`{path}`: {e}"))?;
-                bytes
+                let entry = archive.by_name(&name).map_err(|e| match e {
+                    zip::result::ZipError::FileNotFound => format!("`{path}` is missing in the zip"),
+                    other => format!("`{path}` in the zip: {other}"),
+                })?;
+                unpacked(entry).map_err(|why| format!("`{path}` {why}"))?
             }
+            Media::Members(..) | Media::Nowhere => return Err(format!("`{path}` is missing")),
         };
         examine(&bytes, blobs).map_err(|why| format!("`{path}` {why}"))
     }
+}
+
+/// Reads a member of an archive, at most [`MOST_UNPACKED`] bytes whatever its header says.
+///
+/// # Errors
+/// A reason that reads after the member's name.
+pub fn unpacked(member: impl Read) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    member.take(MOST_UNPACKED + 1).read_to_end(&mut bytes).map_err(|e| format!("is damaged: {e}"))?;
+    if bytes.len() as u64 > MOST_UNPACKED {
+        return Err(format!("is larger than {} MiB unpacked", MOST_UNPACKED >> 20));
+    }
+    Ok(bytes)
 }
 
 /// Returns the path without `.` and `..`, or nothing if it is absolute or climbs out.
@@ -108,35 +139,68 @@ fn inside(path: &str) -> Option<PathBuf> {
 
 /// Decodes a picture once to find damage, and stores its bytes; videos are recognised by their first bytes and stored as they are.
 ///
+/// A picture whose EXIF says that it lies on its side is stored upright, as PNG: boxes and points are meant as people see it, and whoever reads the
+/// stored file need not know EXIF.
+///
 /// # Errors
 /// A reason that reads after the file's name: "is empty", "is no picture or video", "is damaged: …".
 pub fn examine(bytes: &[u8], blobs: &dyn Blobs) -> Result<Medium, String> {
     if bytes.is_empty() {
         return Err("is empty".to_owned());
     }
-    let (media, size) = match video_type(bytes) {
-        Some(media) => (media, None),
+    let (media, size, turned) = match video_type(bytes) {
+        Some(media) => (media, None, None),
         None => {
-            let (media, picture) = decode(bytes)?;
-            (media, Some((picture.width(), picture.height())))
+            let (media, mut picture) = decode(bytes)?;
+            match orientation(bytes) {
+                Orientation::NoTransforms => (media, Some((picture.width(), picture.height())), None),
+                turn => {
+                    picture.apply_orientation(turn);
+                    let mut png = Cursor::new(Vec::new());
+                    picture.write_to(&mut png, ImageFormat::Png).map_err(|e| format!("does not turn upright: {e}"))?;
+                    ("image/png", Some((picture.width(), picture.height())), Some(png.into_inner()))
+                }
+            }
         }
     };
-    let digest = blobs.put(bytes).map_err(|e| format!("could not be stored: {e}"))?;
+    let digest = blobs.put(turned.as_deref().unwrap_or(bytes)).map_err(|e| format!("could not be stored: {e}"))?;
     Ok(Medium { digest: digest.hex(), media, size })
 }
 
-/// Decodes a picture whole.
+/// Decodes a picture whole, the first one of an animation.
 ///
 /// # Errors
-/// As [`examine`]. A JPEG must have its end marker: decoders fill up what a truncated file lacks.
+/// As [`examine`]. A JPEG must have its end marker: decoders fill up what a truncated file lacks. A picture whose pixels take more
+/// than 512 MiB is refused before memory is taken for them.
 pub fn decode(bytes: &[u8]) -> Result<(&'static str, image::DynamicImage), String> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| format!("is damaged: {e}"))?;
+    let reader = reader(bytes)?;
     let format = reader.format().ok_or("is no picture or video of a known kind")?;
     if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
         return Err("is damaged: the JPEG is cut off".to_owned());
     }
-    let picture = reader.decode().map_err(|e| format!("is damaged: {e}"))?;
+    let picture = reader.decode().map_err(|e| match e {
+        ImageError::Limits(_) => format!("is too large: its pixels take more than {} MiB", MOST_PIXEL_BYTES >> 20),
+        other => format!("is damaged: {other}"),
+    })?;
+    if picture.width() == 0 || picture.height() == 0 {
+        return Err("is damaged: it has no pixels".to_owned());
+    }
     Ok((format.to_mime_type(), picture))
+}
+
+fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>, String> {
+    let mut reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| format!("is damaged: {e}"))?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_PIXEL_BYTES);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+/// Returns how the picture must be turned to stand upright; EXIF that cannot be read says nothing.
+fn orientation(bytes: &[u8]) -> Orientation {
+    let read = || reader(bytes).ok()?.into_decoder().ok()?.orientation().ok();
+    read().unwrap_or(Orientation::NoTransforms)
 }
 
 /// Says whether the end marker follows the last scan.

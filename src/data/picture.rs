@@ -1,13 +1,13 @@
 //! Pictures of rows: their cells, and the pixels behind them.
 
 use std::borrow::Cow;
-use std::io::Cursor;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, GrayImage, ImageEncoder, RgbImage};
 
 use super::blobs::Blobs;
 use super::cell::Cell;
+use super::media;
 use crate::base::{Digest, OpError};
 
 /// The cell of a picture; see [`super::table::image_type`].
@@ -106,12 +106,8 @@ impl Picture {
 }
 
 fn decode(bytes: &[u8], digest: &str) -> Result<image::DynamicImage, OpError> {
-    image::ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(image::ImageError::IoError)
-        .and_then(image::ImageReader::decode)
-        .map_err(|e| {
-            OpError::new("E0302", format!("picture {} does not decode: {e}", digest.get(..12).unwrap_or(digest)))
-                .help("drop broken pictures first: `filter.image(broken: \"drop\")`")
-        })
+    media::decode(bytes).map(|(_, picture)| picture).map_err(|why| {
+        OpError::new("E0302", format!("picture {} {why}", digest.get(..12).unwrap_or(digest)))
+            .help("drop broken pictures first: `filter.image(broken: \"drop\")`")
+    })
 }

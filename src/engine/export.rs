@@ -1,4 +1,4 @@
-//! Rows as JSON for people, and as Parquet: keys in schema order, absent values left out, shortest floats.
+//! Rows as JSON for people: keys in schema order, absent values left out, shortest floats.
 
 use arrow::array::{
     Array, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, StringArray, StructArray,
@@ -108,21 +108,6 @@ pub(super) fn media_cell(record: &StructArray, i: usize) -> Option<MediaCell> {
         width: number("width"),
         height: number("height"),
     })
-}
-
-/// Writes all rows as Parquet.
-pub fn parquet(table: &Table) -> Result<Vec<u8>, OpError> {
-    let failed = |e: parquet::errors::ParquetError| OpError::new("E0612", e.to_string());
-    let properties = parquet::file::properties::WriterProperties::builder()
-        .set_compression(parquet::basic::Compression::SNAPPY)
-        .set_created_by("rbpipe".into())
-        .build();
-    let mut out = Vec::new();
-    let mut writer =
-        parquet::arrow::ArrowWriter::try_new(&mut out, table.batch.schema(), Some(properties)).map_err(failed)?;
-    writer.write(&table.batch).map_err(failed)?;
-    writer.close().map_err(failed)?;
-    Ok(out)
 }
 
 /// Returns the first rows for people: pictures as short text.

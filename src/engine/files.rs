@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Store, digest_of_file};
 use crate::base::Digest;
+use crate::data::paths;
 use crate::plan::PathArg;
 
 /// A file changed less than this before it was looked at may change again within the same tick of the clock.
@@ -217,8 +218,11 @@ fn matches(pattern: &Path) -> io::Result<(PathBuf, Vec<PathBuf>)> {
     if !special(&text) || !folder.is_dir() {
         return Ok((folder, Vec::new()));
     }
-    let glob = globset::GlobBuilder::new(&text).literal_separator(true).build().map_err(io::Error::other)?;
-    let matcher = glob.compile_matcher();
+    let mut matchers = globset::GlobSetBuilder::new();
+    for one in paths::ranges(&text) {
+        matchers.add(globset::GlobBuilder::new(&one).literal_separator(true).build().map_err(io::Error::other)?);
+    }
+    let matcher = matchers.build().map_err(io::Error::other)?;
     let mut files = Vec::new();
     list(&folder, false, None, &mut files)?;
     files.retain(|f| matcher.is_match(f));

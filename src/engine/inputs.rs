@@ -66,7 +66,7 @@ fn next_step(arg: &PathArg) -> String {
             )
         }
         Some(_) => format!(
-            "looked for {place}: set {} to a folder that has it as OWNER/NAME/SPLIT.jsonl with its pictures",
+            "looked for {place}: fetch it once with `hf download --repo-type dataset`, or set {} to a folder that has it as OWNER/NAME",
             hub::MIRROR
         ),
         None => "paths start from the folder of the file they stand in; `@root/…` from the repository".to_owned(),

@@ -18,6 +18,7 @@ pub mod fit;
 pub mod gate;
 pub mod gc;
 pub mod history;
+pub mod hub_rows;
 pub mod in_process;
 pub mod inputs;
 pub mod journal;

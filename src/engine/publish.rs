@@ -10,10 +10,12 @@ use serde_json::{Value as Json, json};
 
 use super::artifact::{Artifact, Kind};
 use super::crash::step;
+use super::hub_rows::{self, Form};
 use super::store::{Store, digest_of_file};
 use super::terms::Flowed;
 use super::{dataset, export, json_lines};
 use crate::base::{Digest, OpError};
+use crate::data::table::Table;
 
 /// How the note beside an output ends.
 pub const SIDECAR: &str = ".rbpipe.json";
@@ -51,6 +53,7 @@ enum Piece {
     Blob(Digest),
     /// A dataset as JSON lines, its pictures in a folder of this name.
     Lines(Artifact, String),
+    Rows(Table, Form),
 }
 
 /// Returns where the note beside a target lies.
@@ -179,6 +182,12 @@ fn write(store: &Store, piece: &Piece, to: &Path) -> io::Result<()> {
                 false => io::Error::other(e.message),
             })
         }
+        Piece::Rows(table, form) => {
+            let media = |cell: &export::MediaCell| {
+                Ok((Some(store.read(cell.digest)?), format!("{}.{}", cell.digest.hex(), cell.extension())))
+            };
+            hub_rows::write(table, *form, &media, io::BufWriter::new(file)).map_err(|e| io::Error::other(e.message))
+        }
     })
 }
 
@@ -205,7 +214,7 @@ fn pieces(store: &Store, artifact: &Artifact, target: &Path) -> Result<BTreeMap<
         let kind = format!("{:?}", artifact.kind).to_lowercase();
         let message = format!("a {kind} cannot be written to `{}`", target.display());
         Err(OpError::new("E0612", message).help(match artifact.kind {
-            Kind::Dataset => "a dataset goes to `.jsonl`, `.parquet`, or a folder",
+            Kind::Dataset => "a dataset goes to `.jsonl`, `.parquet`, `.arrow`, or a folder",
             Kind::Table => "a table goes to `.md`, `.csv`, `.json` or `.html`",
             Kind::Report => "a report goes to `.html`",
             Kind::Metric | Kind::Score => "a number goes to `.json`",
@@ -220,12 +229,10 @@ fn pieces(store: &Store, artifact: &Artifact, target: &Path) -> Result<BTreeMap<
             out.insert(String::new(), Piece::Lines(artifact.clone(), folder));
             out.extend(files.into_iter().map(|(path, digest)| (format!("../{path}"), Piece::Blob(digest))));
         }
-        (Kind::Dataset, "parquet") => {
-            out.insert(String::new(), Piece::Bytes(export::parquet(&dataset::load(store, artifact)?)?));
-        }
-        (Kind::Dataset, "") => {
-            let bytes = export::parquet(&dataset::load(store, artifact)?)?;
-            out.insert("part-00000.parquet".into(), Piece::Bytes(bytes));
+        (Kind::Dataset, "parquet" | "arrow" | "") => {
+            let form = if extension == "arrow" { Form::Arrow } else { Form::Parquet };
+            let name = if extension.is_empty() { "part-00000.parquet" } else { "" };
+            out.insert(name.into(), Piece::Rows(dataset::load(store, artifact)?, form));
         }
         (Kind::Metric | Kind::Score, "json") => {
             let text = serde_json::to_vec_pretty(&artifact.meta)?;

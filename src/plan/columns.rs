@@ -162,6 +162,13 @@ pub(super) fn of_result(ev: &Evaluator, op: &Operator, args: &[Bound], result: &
             }
             Some(out)
         }
+        Columns::Only(param, columns) => {
+            let mut out = by_signature(ev, op, args, result)?;
+            if !matches!(arg(param), Some(Val::Value(Value::Bool(true)))) {
+                out.retain(|c| !columns.contains(&c.as_str()));
+            }
+            Some(out)
+        }
         Columns::Classify => {
             let mut out = input()?;
             let classifier = args.iter().find_map(|b| match &b.val {

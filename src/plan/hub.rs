@@ -10,18 +10,35 @@ pub const MIRROR: &str = "RBPIPE_HF_MIRROR";
 
 /// Returns the folder of a model in the cache as `huggingface_hub` keeps it, whether it is there or not.
 pub fn model(world: &dyn World, repository: &Repository) -> PathBuf {
-    let folder = cache(world).join(format!("models--{}", repository.name.replace('/', "--")));
-    let wanted = repository.revision.as_deref().unwrap_or("main");
+    snapshot(world, "models", &repository.name, repository.revision.as_deref())
+}
+
+/// Returns the folder of a dataset, whether it is there or not: in the mirror, else in the cache as `huggingface_hub` keeps it.
+pub fn dataset(world: &dyn World, name: &str, revision: Option<&str>) -> PathBuf {
+    let mirror = world.env(MIRROR).filter(|v| !v.is_empty()).map(|mirror| Path::new(&mirror).join(name));
+    match mirror.filter(|_| revision.is_none()) {
+        Some(mirror) if world.exists(&mirror) => mirror,
+        mirror => {
+            let cached = snapshot(world, "datasets", name, revision);
+            if world.exists(&cached) { cached } else { mirror.unwrap_or(cached) }
+        }
+    }
+}
+
+/// Returns where `OWNER/NAME`, or a file `OWNER/NAME/…` of a dataset, lies.
+pub fn rows(world: &dyn World, name: &str) -> PathBuf {
+    match name.match_indices('/').nth(1) {
+        Some((at, _)) => dataset(world, &name[..at], None).join(&name[at + 1..]),
+        None => dataset(world, name, None),
+    }
+}
+
+fn snapshot(world: &dyn World, kind: &str, name: &str, revision: Option<&str>) -> PathBuf {
+    let folder = cache(world).join(format!("{kind}--{}", name.replace('/', "--")));
+    let wanted = revision.unwrap_or("main");
     let commit =
         world.read(&folder.join("refs").join(wanted)).map_or_else(|_| wanted.to_owned(), |text| text.trim().to_owned());
     folder.join("snapshots").join(commit)
-}
-
-/// Returns where a dataset, or a file of one, lies in the mirror.
-pub fn rows(world: &dyn World, name: &str) -> PathBuf {
-    // Without a mirror it is nowhere: the name of the variable says what is missing.
-    let mirror = world.env(MIRROR).filter(|v| !v.is_empty()).unwrap_or_else(|| format!("${MIRROR}"));
-    Path::new(&mirror).join(name)
 }
 
 fn cache(world: &dyn World) -> PathBuf {

@@ -61,6 +61,22 @@ impl Evaluator<'_> {
             }
             out.push(arg(path, None));
         }
+        // A file that names the files with the rows: they are read too.
+        let index = out.iter().find(|p| p.arg == "path").map(|p| (p.path.clone(), p.span));
+        if let (Some(named), Some((index, span))) = (op.spec.index, index)
+            && let Ok(text) = self.world.read(&index)
+        {
+            for (i, name) in named(&text, json).into_iter().enumerate() {
+                let (path, repository) = match name.strip_prefix(OF_THE_HUB) {
+                    Some(repo) => {
+                        let repository = Repository { name: repo.to_owned(), revision: None };
+                        (hub::dataset(self.world, repo, None), Some(repository))
+                    }
+                    None => (index.with_file_name(name), None),
+                };
+                out.push(PathArg { arg: format!("path/{i}"), path, media: false, model, repository, span });
+            }
+        }
         // Without `media:` the rows' pictures are looked for beside the file.
         let beside = op.signature.params.iter().any(|p| p.name.text == "media") && !out.iter().any(|p| p.media);
         if beside && let Some(file) = out.iter().find(|p| p.arg == "path" || p.arg == "glob") {
@@ -89,7 +105,15 @@ impl Evaluator<'_> {
             }
             Hub::Rows(param) if param == bound.name => {
                 let name = text.strip_prefix(OF_THE_HUB).or((param != "path").then_some(text))?;
-                Some((hub::rows(self.world, name), Repository { name: name.to_owned(), revision: None }))
+                let revision = args.iter().find_map(|b| match &b.val {
+                    Val::Value(Value::Str(revision)) if b.name == "revision" => Some(revision.as_str()),
+                    _ => None,
+                });
+                let path = match revision {
+                    Some(revision) => hub::dataset(self.world, name, Some(revision)),
+                    None => hub::rows(self.world, name),
+                };
+                Some((path, Repository { name: name.to_owned(), revision: None }))
             }
             _ => None,
         }

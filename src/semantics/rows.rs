@@ -134,6 +134,21 @@ impl Checker<'_> {
                 row.fields.push((name, ty));
                 Type::Dataset(row)
             }
+            Columns::Only(param, columns) => {
+                let Type::Dataset(mut row) = self.solver.resolve(&result) else { return result };
+                match value(param) {
+                    Some(Given::Expr(Expr { kind: ExprKind::Bool(true), .. })) => {}
+                    Some(Given::Expr(Expr { kind: ExprKind::Bool(false), .. })) | None => {
+                        row.fields.retain(|(name, _)| !columns.contains(&name.as_str()));
+                    }
+                    // Known only when the recipe is evaluated.
+                    Some(_) => {
+                        row.fields.retain(|(name, _)| !columns.contains(&name.as_str()));
+                        row.tail = Some(Row::ANY);
+                    }
+                }
+                Type::Dataset(row)
+            }
             // Which column it is stands with the classifier, whose type does not tell.
             Columns::Classify => Type::Dataset(Row { fields: before.fields, tail: Some(Row::ANY) }),
         }

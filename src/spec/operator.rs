@@ -68,6 +68,8 @@ pub enum Columns {
     Shared,
     /// Adds a column whose name is the text of this argument, with the type that the signature's field `into` has.
     AddNamed(&'static str),
+    /// As the signature says, but these columns only where the `Bool` of this name is true.
+    Only(&'static str, &'static [&'static str]),
     /// Adds `<column>` (an enum of the classifier's options) and `<column>_p`.
     Classify,
 }
@@ -104,6 +106,8 @@ pub struct OpSpec {
     pub takes_where: bool,
     /// Which parameter names a repository of the hub.
     pub hub: Hub,
+    /// What the text of the file at `path` names that is read too, relative to it or `hf:REPOSITORY`; the arguments are given.
+    pub index: Option<fn(&str, &serde_json::Map<String, serde_json::Value>) -> Vec<String>>,
     /// `with` options that it accepts beyond the common ones (`cpus mem disk timeout stall retries priority cache pin on_error`).
     pub with: &'static [&'static str],
 }
@@ -120,6 +124,7 @@ impl OpSpec {
         history: &[],
         takes_where: false,
         hub: Hub::Nowhere,
+        index: None,
         with: &[],
     };
 }

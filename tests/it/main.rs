@@ -20,6 +20,7 @@ mod embed;
 mod engine;
 mod eval;
 mod export;
+mod formats;
 mod gguf;
 
 mod judge;

@@ -10,6 +10,7 @@ use crate::data::cell::Cell;
 use crate::data::media::Medium;
 use crate::data::rowexpr::Program;
 use crate::data::table::Table;
+use crate::data::video;
 use crate::engine::Store;
 use crate::eval::Picture;
 use crate::spec::RowExpr;
@@ -20,6 +21,8 @@ pub(super) struct Rows<'a> {
     pub table: &'a Table,
     /// Facts of pictures by the name that rows use.
     pub pictures: BTreeMap<String, Picture>,
+    /// Digests of videos by the name that rows use.
+    videos: BTreeMap<String, Digest>,
     /// Where pictures that rows hold themselves are put.
     pub store: &'a Store,
 }
@@ -30,13 +33,15 @@ pub(super) type Found = Vec<Result<Picture, String>>;
 impl<'a> Rows<'a> {
     /// Wraps rows; `meta` is that of the source's artifact.
     pub fn new(table: &'a Table, meta: &Json, store: &'a Store) -> Self {
-        let mut pictures = BTreeMap::new();
+        let (mut pictures, mut videos) = (BTreeMap::new(), BTreeMap::new());
         for (name, facts) in meta["pictures"].as_object().into_iter().flatten() {
             if let Some(picture) = of_facts(facts) {
                 pictures.insert(name.clone(), picture);
+            } else if let Some(digest) = facts["digest"].as_str().and_then(Digest::parse) {
+                videos.insert(name.clone(), digest);
             }
         }
-        Self { table, pictures, store }
+        Self { table, pictures, videos, store }
     }
 
     /// Evaluates an expression for all rows.
@@ -122,22 +127,52 @@ impl<'a> Rows<'a> {
                 };
                 let mut out = Vec::with_capacity(frames.len());
                 for (((mut frames, count), pick), within) in frames.into_iter().zip(count).zip(pick).zip(within) {
+                    let wanted = count.as_f64().unwrap_or(1.0).max(1.0) as usize;
+                    let pick = pick.as_deref().unwrap_or("linspace");
+                    if let [Err(name)] = frames.as_slice()
+                        && let Some(digest) = self.video(name)
+                    {
+                        out.push(self.of_video(name, digest, wanted, pick, &within)?);
+                        continue;
+                    }
                     if let Cell::List(ends) = &within {
                         let end = |i: usize| ends.get(i).and_then(Cell::as_f64).map(|n| n.max(0.0) as usize);
                         frames.truncate(end(1).map_or(frames.len(), |last| last + 1));
                         frames.drain(..end(0).unwrap_or(0).min(frames.len()));
                     }
-                    if let [Err(path)] = frames.as_slice() {
-                        return Err(no_video(path));
-                    }
-                    let wanted = count.as_f64().unwrap_or(1.0).max(1.0) as usize;
-                    let at = sampled(frames.len(), wanted, pick.as_deref().unwrap_or("linspace"))?;
+                    let at = video::picked(frames.len(), wanted, pick)?;
                     out.push(at.into_iter().map(|i| frames[i].clone()).collect());
                 }
                 Ok(out)
             }
             other => Err(OpError::new("E0204", format!("`{other}` gives no pictures"))),
         }
+    }
+
+    /// Returns the digest of a video: rows hold it, or name its file.
+    fn video(&self, name: &str) -> Option<Digest> {
+        self.videos.get(name).copied().or_else(|| Digest::parse(name))
+    }
+
+    /// Takes frames out of a video file.
+    fn of_video(&self, name: &str, digest: Digest, wanted: usize, pick: &str, within: &Cell) -> Result<Found, OpError> {
+        video::decoder()?;
+        let broken = |why: String| OpError::new("E0302", format!("`{name}` {why}"));
+        let path = self.store.path(digest);
+        let facts = video::facts(&path).map_err(broken)?;
+        let end = |i: usize| match within {
+            Cell::List(ends) => ends.get(i).and_then(Cell::as_f64).map(|n| n.max(0.0) as usize),
+            _ => None,
+        };
+        let first = end(0).unwrap_or(0).min(facts.frames);
+        let count = end(1).map_or(facts.frames, |last| last + 1).min(facts.frames).saturating_sub(first);
+        let at: Vec<usize> = video::picked(count, wanted, pick)?.into_iter().map(|i| first + i).collect();
+        let frames = video::frames(&path, &at).map_err(broken)?;
+        let keep = |png: &Vec<u8>| {
+            let medium = super::source::picture(png, self.store)?;
+            of_medium(&medium).ok_or_else(|| "is no picture".to_owned())
+        };
+        frames.iter().map(|png| keep(png).map(Ok).map_err(broken)).collect()
     }
 
     fn resolve(&self, cell: &Cell) -> Found {
@@ -160,49 +195,6 @@ pub(super) fn base64(text: &str, store: &Store) -> Result<Medium, String> {
     let engine = base64::engine::general_purpose::STANDARD;
     let bytes = engine.decode(data.trim()).map_err(|e| format!("is no base64: {e}"))?;
     super::source::picture(&bytes, store)
-}
-
-/// Returns which of `n` frames to show.
-///
-/// # Source
-/// `arange_floor` FlagEvalMM, `linspace` lmms-eval, `linspace_tail` EASI, `chunk_center` VLMEvalKit.
-pub fn sampled(n: usize, wanted: usize, pick: &str) -> Result<Vec<usize>, OpError> {
-    if n == 0 || wanted == 0 {
-        return Ok(Vec::new());
-    }
-    let last = n - 1;
-    let linspace = || -> Vec<usize> {
-        if wanted == 1 {
-            return vec![0];
-        }
-        (0..wanted).map(|i| (i as f64 * last as f64 / (wanted - 1) as f64) as usize).collect()
-    };
-    let mut out = match pick {
-        _ if n <= wanted => (0..n).collect(),
-        "arange_floor" => (0..wanted).map(|i| i * n / wanted).collect(),
-        "linspace" => linspace(),
-        "linspace_tail" => {
-            let mut out = linspace();
-            if out.last() != Some(&last) {
-                out.push(last);
-            }
-            out
-        }
-        "chunk_center" => {
-            let step = n as f64 / wanted as f64;
-            (0..wanted).map(|i| ((step / 2.0 + (i as f64 * step).round_ties_even()) as usize).min(last)).collect()
-        }
-        "fps" => return Err(OpError::new("E0612", "`pick: \"fps\"` needs a video; these are single frames")),
-        other => return Err(OpError::new("E0213", format!("`{other}` is no way to pick frames"))),
-    };
-    out.dedup();
-    Ok(out)
-}
-
-fn no_video(path: &str) -> OpError {
-    OpError::new("E0612", format!("`{path}` is no picture: reading frames out of video files is not there yet")).help(
-        "list the frames as pictures in the benchmark's rows and use `media.frames(.frames, …)` or the list itself",
-    )
 }
 
 fn argument<'e>(of: &str, args: &'e [(Option<String>, RowExpr)], name: Option<&str>) -> Result<&'e RowExpr, OpError> {

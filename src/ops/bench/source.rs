@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::base::OpError;
+use crate::base::world::OsWorld;
 use crate::data::cell::{self, Cell};
 use crate::data::media::{Media, Medium, examine};
 use crate::data::rowexpr::unify;
@@ -30,7 +31,7 @@ pub static JSON: Builtin = Builtin {
         signature: r#"
 ## Reads a benchmark's rows from JSON lines or a JSON array.
 op bench.json(
-  ## A file or a glob; `hf:OWNER/NAME/FILE` lies below `RBPIPE_HF_MIRROR`.
+  ## A file or a glob; `hf:OWNER/NAME/FILE` lies below `RBPIPE_HF_MIRROR` or in the hub's local cache.
   path: Str,
   ## Where paths of pictures start: a folder or a zip. Default: the folder of the file.
   media: Str? = none,
@@ -71,8 +72,8 @@ op bench.dir(path: Str, rows: Rows? = none) -> Dataset[{ ..any }]"#,
 pub static HF: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Reads one split of a Hugging Face dataset from a local mirror: a folder `REPO/SPLIT.jsonl` (or `REPO/CONFIG/SPLIT.jsonl`)
-## with its media, below `RBPIPE_HF_MIRROR`.
+## Reads one split of a Hugging Face dataset, `SPLIT.jsonl` or `CONFIG/SPLIT.jsonl` with its media, from the folder `REPO` below
+## `RBPIPE_HF_MIRROR` or from the hub's local cache.
 op bench.hf(
   ## `owner/name`
   repo: Str,
@@ -107,13 +108,15 @@ fn image() -> String {
 
 fn run_json(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let (base, path) = match args.path.strip_prefix("hf:") {
-        Some(name) => (mirror(name)?, name),
-        None => (cx.folder.clone(), args.path.as_str()),
+    let of_hub = args.path.strip_prefix("hf:");
+    let files = match of_hub {
+        Some(name) => {
+            jsonl::files(&cx.folder, &hub::rows(&OsWorld, name).to_string_lossy()).map_err(|_| absent(name))?
+        }
+        None => jsonl::files(&cx.folder, &args.path)?,
     };
-    let files = jsonl::files(&base, path).map_err(|e| if base == cx.folder { e } else { absent(path) })?;
     let media = match &args.media {
-        Some(media) if base != cx.folder => files[0].with_file_name(media),
+        Some(media) if of_hub.is_some() => files[0].with_file_name(media),
         Some(media) => cx.folder.join(media),
         None => files[0].parent().map_or_else(|| cx.folder.clone(), Path::to_owned),
     };
@@ -136,7 +139,7 @@ fn run_hf(cx: &mut Context) -> Result<Outputs, OpError> {
         rows: Option<u64>,
     }
     let args: Split = cx.args()?;
-    let root = mirror(&args.repo)?.join(&args.repo);
+    let root = hub::dataset(&OsWorld, &args.repo, None);
     let splits: Vec<String> = match &args.split {
         Json::Array(all) => all.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect(),
         one => one.as_str().map(str::to_owned).into_iter().collect(),
@@ -184,14 +187,9 @@ fn run_tsv(cx: &mut Context) -> Result<Outputs, OpError> {
     finish(cx, rows, pictures, args.rows)
 }
 
-/// Returns the folder with datasets of the hub.
-fn mirror(repo: &str) -> Result<PathBuf, OpError> {
-    std::env::var_os(hub::MIRROR).filter(|v| !v.is_empty()).map(PathBuf::from).ok_or_else(|| absent(repo))
-}
-
 fn absent(repo: &str) -> OpError {
-    OpError::new("E0501", format!("`{repo}` is not on this machine, and downloading from the hub is not there yet"))
-        .help("put it below a folder as `OWNER/NAME/SPLIT.jsonl` with its pictures and set RBPIPE_HF_MIRROR to that folder")
+    let help = "fetch it once with `hf download --repo-type dataset`, or set RBPIPE_HF_MIRROR to a folder that has it as `OWNER/NAME/SPLIT.jsonl`";
+    OpError::new("E0501", format!("`{repo}` is not on this machine, and nothing is fetched from the hub")).help(help)
 }
 
 fn short(cx: &Context, file: &Path) -> String {

@@ -2,17 +2,19 @@
 
 use super::source;
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
 use crate::data::columnar;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Columns, Effect, OpSpec};
+use crate::spec::{Columns, Effect, Hub, OpSpec};
 
 /// The operator.
 pub static ARROW: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Reads rows of Arrow files as `datasets` writes them; pictures as records of `bytes` and `path`.
+## Reads rows of Arrow files, streamed or with a footer, as `datasets` writes them: pictures as records of `bytes` and `path`, numbered labels by their names
+## where text is asked for.
 op data.arrow(
-  ## A file or a glob, relative to the recipe.
+  ## A file or a glob, relative to the recipe; `hf:OWNER/NAME/FILE` is one of a dataset of the hub on this machine, see `data.hf`.
   path: Str,
   ## The columns to read, and no others.
   as: Schema,
@@ -23,6 +25,7 @@ op data.arrow(
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
         columns: Columns::FromSchema,
+        hub: Hub::Rows("path"),
         ..OpSpec::BASE
     },
     run: Some(run),
@@ -31,5 +34,8 @@ op data.arrow(
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: source::Args = cx.args()?;
     let schema = args.schema.types()?;
-    source::load(cx, &args, |path, name| columnar::arrow(path, name, &schema))
+    let blobs: Option<&dyn Blobs> = Some(cx.store);
+    source::load_with(cx, &args, |path, name, members| {
+        columnar::arrow(path, name, columnar::Into { schema: &schema, blobs, members })
+    })
 }

@@ -4,7 +4,7 @@ use super::source;
 use crate::base::OpError;
 use crate::data::csv;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Columns, Effect, OpSpec};
+use crate::spec::{Columns, Effect, Hub, OpSpec};
 
 /// The operator.
 pub static CSV: Builtin = Builtin {
@@ -13,7 +13,7 @@ pub static CSV: Builtin = Builtin {
 ## Reads rows of separated values with a header line, also `.gz` and `.zst`. Lists, records and Json stand as JSON in their field; an empty field of an optional
 ## column is `none`.
 op data.csv(
-  ## A file or a glob, relative to the recipe.
+  ## A file or a glob, relative to the recipe; `hf:OWNER/NAME/FILE` is one of a dataset of the hub on this machine, see `data.hf`.
   path: Str,
   ## The columns to read, and no others.
   as: Schema,
@@ -28,6 +28,7 @@ op data.csv(
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
         columns: Columns::FromSchema,
+        hub: Hub::Rows("path"),
         ..OpSpec::BASE
     },
     run: Some(run),

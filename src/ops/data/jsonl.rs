@@ -3,7 +3,7 @@
 use super::source;
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Columns, Effect, OpSpec};
+use crate::spec::{Columns, Effect, Hub, OpSpec};
 
 /// The operator.
 pub static JSONL: Builtin = Builtin {
@@ -12,7 +12,7 @@ pub static JSONL: Builtin = Builtin {
 ## Reads rows of JSON lines or a JSON array, also `.gz` and `.zst`; a glob reads several files in sorted order.
 ## Pictures are read, decoded once to find damage, and kept by the digest of their bytes.
 op data.jsonl(
-  ## A file or a glob, relative to the recipe.
+  ## A file or a glob, relative to the recipe; `hf:OWNER/NAME/FILE` is one of a dataset of the hub on this machine, see `data.hf`.
   path: Str,
   ## The columns to read, and no others.
   as: Schema,
@@ -23,6 +23,7 @@ op data.jsonl(
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
         columns: Columns::FromSchema,
+        hub: Hub::Rows("path"),
         ..OpSpec::BASE
     },
     run: Some(run),

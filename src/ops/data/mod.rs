@@ -4,6 +4,7 @@ mod annotated;
 pub mod arrow;
 pub mod as_sft;
 pub mod blend;
+pub mod chat;
 pub mod concat;
 pub mod count;
 pub mod csv;
@@ -11,6 +12,8 @@ pub mod derive;
 pub mod disjoint;
 pub mod drop;
 pub mod episodes;
+pub mod frames;
+pub mod hf;
 pub mod jsonl;
 pub mod layout;
 pub mod lvis;
@@ -26,6 +29,7 @@ mod source;
 pub mod split;
 pub mod top;
 pub mod visual_genome;
+pub mod webdataset;
 
 use serde::Deserialize;
 

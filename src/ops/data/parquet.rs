@@ -2,17 +2,18 @@
 
 use super::source;
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
 use crate::data::columnar;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Columns, Effect, OpSpec};
+use crate::spec::{Columns, Effect, Hub, OpSpec};
 
 /// The operator.
 pub static PARQUET: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Reads rows of Parquet files as `datasets` writes them; pictures as records of `bytes` and `path`.
+## Reads rows of Parquet files as `datasets` writes them: pictures as records of `bytes` and `path`, numbered labels by their names where text is asked for.
 op data.parquet(
-  ## A file or a glob, relative to the recipe.
+  ## A file or a glob, relative to the recipe; `hf:OWNER/NAME/FILE` is one of a dataset of the hub on this machine, see `data.hf`.
   path: Str,
   ## The columns to read, and no others.
   as: Schema,
@@ -23,6 +24,7 @@ op data.parquet(
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
         columns: Columns::FromSchema,
+        hub: Hub::Rows("path"),
         ..OpSpec::BASE
     },
     run: Some(run),
@@ -31,5 +33,8 @@ op data.parquet(
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: source::Args = cx.args()?;
     let schema = args.schema.types()?;
-    source::load(cx, &args, |path, name| columnar::parquet(path, name, &schema))
+    let blobs: Option<&dyn Blobs> = Some(cx.store);
+    source::load_with(cx, &args, |path, name, members| {
+        columnar::parquet(path, name, columnar::Into { schema: &schema, blobs, members })
+    })
 }

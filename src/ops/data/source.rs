@@ -1,18 +1,20 @@
 //! What the loaders share: their arguments, files, media folder and bad rows.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::base::OpError;
+use crate::base::world::OsWorld;
 use crate::data::load::{self, Bad, RawRow};
-use crate::data::media::Media;
+use crate::data::media::{Media, Members};
 use crate::data::schema::Columns;
-use crate::data::{jsonl, lines::Reader};
+use crate::data::{lines::Reader, paths};
 use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::dataset::Writer;
 use crate::engine::{Context, Output, Outputs};
 use crate::ops::rows::pooled;
+use crate::plan::hub;
 
 /// The arguments that all loaders take.
 #[derive(Deserialize)]
@@ -35,21 +37,38 @@ pub fn load(
     args: &Args,
     read: impl Fn(&Path, &str) -> Result<Vec<RawRow>, OpError> + Sync,
 ) -> Result<Outputs, OpError> {
-    let files = jsonl::files(&cx.folder, &args.path)?;
-    let media = match &args.media {
-        Some(media) => cx.folder.join(media),
-        None => files[0].parent().unwrap_or(&cx.folder).to_owned(),
-    };
-    let media = Media::open(&media)?;
+    load_with(cx, args, |path, name, _| read(path, name))
+}
+
+/// As [`load`], for files that hold pictures too: `read` puts them among the members.
+pub fn load_with(
+    cx: &mut Context,
+    args: &Args,
+    read: impl Fn(&Path, &str, &mut Members) -> Result<Vec<RawRow>, OpError> + Sync,
+) -> Result<Outputs, OpError> {
+    let (files, media) = named(cx, args)?;
+    load_files(cx, args, &files, media, read)
+}
+
+/// As [`load_with`], for files that are known already.
+pub fn load_files(
+    cx: &mut Context,
+    args: &Args,
+    files: &[PathBuf],
+    media: Media,
+    read: impl Fn(&Path, &str, &mut Members) -> Result<Vec<RawRow>, OpError> + Sync,
+) -> Result<Outputs, OpError> {
     let schema = args.schema.types()?;
     let folder = cx.folder.clone();
     let store = cx.store;
     let (table, bad, total) = pooled(cx.threads, || -> Result<_, OpError> {
         let mut rows = Vec::new();
-        for file in &files {
+        let mut members = Members::new();
+        for file in files {
             let name = file.strip_prefix(&folder).unwrap_or(file).to_string_lossy().into_owned();
-            rows.extend(read(file, &name)?);
+            rows.extend(read(file, &name, &mut members)?);
         }
+        let media = if members.is_empty() { media } else { Media::Members(members, Box::new(media)) };
         let total = rows.len();
         let (table, bad) = load::table(rows, &schema, &media, store, args.bad)?;
         Ok((table, bad, total))
@@ -58,14 +77,24 @@ pub fn load(
     Ok(Context::rows(table))
 }
 
-/// Reads files of JSON lines as [`load`] does, but keeps no more than a few chunks of rows in memory.
-pub fn lines(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
-    let files = jsonl::files(&cx.folder, &args.path)?;
+/// Finds the files that the arguments name, and opens the place of their pictures.
+fn named(cx: &Context, args: &Args) -> Result<(Vec<PathBuf>, Media), OpError> {
+    let of_hub = args.path.strip_prefix("hf:");
+    let files = match of_hub {
+        Some(name) => paths::files(&cx.folder, &hub::rows(&OsWorld, name).to_string_lossy())?,
+        None => paths::files(&cx.folder, &args.path)?,
+    };
     let media = match &args.media {
+        Some(media) if of_hub.is_some() => files[0].with_file_name(media),
         Some(media) => cx.folder.join(media),
         None => files[0].parent().unwrap_or(&cx.folder).to_owned(),
     };
-    let media = Media::open(&media)?;
+    Ok((files, Media::open(&media)?))
+}
+
+/// Reads files of JSON lines as [`load`] does, but keeps no more than a few chunks of rows in memory.
+pub fn lines(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
+    let (files, media) = named(cx, args)?;
     let schema = args.schema.types()?;
     let mut writer = Writer::new(cx.store);
     let (total, bad) = pooled(cx.threads, || -> Result<_, OpError> {

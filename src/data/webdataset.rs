@@ -1,0 +1,230 @@
+//! Rows of WebDataset shards: members of a tar file that share a name up to its first dot. Nothing is unpacked to disk.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::{Map, Value as Json};
+
+use super::blobs::Blobs;
+use super::load::RawRow;
+use super::media::{self, Medium, Members};
+use crate::base::OpError;
+use crate::spec::Type;
+
+/// Bytes of samples that are held before they are examined, in parallel.
+const BATCH: usize = 64 << 20;
+const PICTURES: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+const VIDEOS: &[&str] = &["mp4", "webm", "avi", "mov", "mkv"];
+
+/// A sample: its key and its members, by their endings in lower case.
+struct Sample {
+    key: String,
+    members: Vec<(String, Vec<u8>)>,
+    /// Why it cannot be a row.
+    fault: Option<String>,
+}
+
+/// Reads the samples of a shard, plain, gzip or zstd. A column is the member with its ending; `image`, `video` and `text` are a member of any such
+/// ending; else the column is a field of the member `json`; `id` is the sample's key where there is no such field.
+///
+/// # Errors
+/// `E0501` when the file is missing.
+pub fn rows(
+    path: &Path,
+    name: &str,
+    schema: &[(String, Type)],
+    blobs: &dyn Blobs,
+    members: &mut Members,
+) -> Result<Vec<RawRow>, OpError> {
+    let file = File::open(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
+    let broken = |e: std::io::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
+    let file: Box<dyn Read> = match path.extension().and_then(|e| e.to_str()) {
+        Some("gz" | "tgz") => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
+        Some("zst") => Box::new(zstd::Decoder::new(file).map_err(broken)?),
+        _ => Box::new(BufReader::with_capacity(1 << 20, file)),
+    };
+    let mut archive = tar::Archive::new(file);
+    let mut shard = Shard { name, schema, blobs, waiting: Vec::new(), bytes: 0, rows: Vec::new() };
+    let mut seen = HashSet::new();
+    let mut open: Option<Sample> = None;
+    for entry in archive.entries().map_err(broken)? {
+        let read = entry.map_err(|e| e.to_string()).and_then(|entry| {
+            let kind = entry.header().entry_type();
+            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            Ok((entry, kind, path))
+        });
+        let (entry, kind, path) = match read {
+            Ok(found) => found,
+            Err(why) => {
+                // What comes next is unknown: the sample that was open may lack members.
+                let key = open.take().map(|sample| sample.key).unwrap_or_default();
+                let place = if key.is_empty() { name.to_owned() } else { format!("{name}/{key}") };
+                shard.flush(members);
+                shard.rows.push(RawRow { place, value: Err(format!("the shard is cut off or damaged here: {why}")) });
+                return Ok(shard.rows);
+            }
+        };
+        if kind.is_dir() || kind.is_pax_global_extensions() {
+            continue;
+        }
+        let (key, ending) = split(&path);
+        if open.as_ref().is_none_or(|sample| sample.key != key) {
+            if let Some(sample) = open.take() {
+                shard.take(sample, members);
+            }
+            let fault = (!seen.insert(key.clone())).then(|| "the sample comes a second time".to_owned());
+            open = Some(Sample { key, members: Vec::new(), fault });
+        }
+        let Some(sample) = open.as_mut() else { continue };
+        if !kind.is_file() {
+            sample.fault = Some(format!("`{path}` is no file but a link or device"));
+        } else if sample.members.iter().any(|(e, _)| *e == ending) {
+            sample.fault = Some(format!("two members end in `.{ending}`"));
+        } else if wanted(schema, &ending) {
+            let size = entry.size();
+            match media::unpacked(entry) {
+                Ok(bytes) if (bytes.len() as u64) < size => sample.fault = Some(format!("`{path}` is cut off")),
+                Ok(bytes) => sample.members.push((ending, bytes)),
+                Err(why) => sample.fault = Some(format!("`{path}` {why}")),
+            }
+        }
+    }
+    if let Some(sample) = open {
+        shard.take(sample, members);
+    }
+    shard.flush(members);
+    if shard.rows.is_empty() {
+        shard.rows.push(RawRow { place: name.to_owned(), value: Err("the shard holds no sample".to_owned()) });
+    }
+    Ok(shard.rows)
+}
+
+/// Splits at the first dot of the last part: `a/b.seg.png` is `a/b` and `seg.png`.
+fn split(path: &str) -> (String, String) {
+    let start = path.rfind('/').map_or(0, |at| at + 1);
+    match path[start..].find('.') {
+        Some(dot) => (path[..start + dot].to_owned(), path[start + dot + 1..].to_lowercase()),
+        None => (path.to_owned(), String::new()),
+    }
+}
+
+/// Which endings a column may have beside its own name.
+fn endings(column: &str) -> &'static [&'static str] {
+    match column {
+        "image" => PICTURES,
+        "video" => VIDEOS,
+        "text" => &["txt"],
+        _ => &[],
+    }
+}
+
+fn is_of(column: &str, ending: &str) -> bool {
+    ending == column || ending.contains('.') && ending.replace('.', "_") == column
+}
+
+fn wanted(schema: &[(String, Type)], ending: &str) -> bool {
+    let column = |(name, _): &(String, Type)| is_of(name, ending) || endings(name).contains(&ending);
+    ending == "json" || schema.iter().any(column)
+}
+
+struct Shard<'a> {
+    name: &'a str,
+    schema: &'a [(String, Type)],
+    blobs: &'a dyn Blobs,
+    waiting: Vec<Sample>,
+    bytes: usize,
+    rows: Vec<RawRow>,
+}
+
+impl Shard<'_> {
+    fn take(&mut self, sample: Sample, members: &mut Members) {
+        self.bytes += sample.members.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        self.waiting.push(sample);
+        if self.bytes > BATCH {
+            self.flush(members);
+        }
+    }
+
+    fn flush(&mut self, members: &mut Members) {
+        let read: Vec<_> = std::mem::take(&mut self.waiting).into_par_iter().map(|sample| self.row(sample)).collect();
+        self.bytes = 0;
+        for (row, found) in read {
+            self.rows.push(row);
+            members.extend(found);
+        }
+    }
+
+    fn row(&self, sample: Sample) -> (RawRow, Vec<(String, Result<Medium, String>)>) {
+        let place = format!("{}/{}", self.name, sample.key);
+        let mut found = Vec::new();
+        let value = match &sample.fault {
+            Some(fault) => Err(fault.clone()),
+            None => self.fields(&sample, &place, &mut found),
+        };
+        (RawRow { place, value: value.map(Json::Object) }, found)
+    }
+
+    fn fields(
+        &self,
+        sample: &Sample,
+        place: &str,
+        found: &mut Vec<(String, Result<Medium, String>)>,
+    ) -> Result<Map<String, Json>, String> {
+        let member = |ending: &str| sample.members.iter().find(|(e, _)| e == ending);
+        let described = match member("json") {
+            Some((_, bytes)) => match serde_json::from_slice(bytes) {
+                Ok(Json::Object(fields)) => fields,
+                Ok(_) => Map::new(),
+                Err(e) => return Err(format!("`.json`: no JSON: {e}")),
+            },
+            None => Map::new(),
+        };
+        let mut out = Map::new();
+        for (column, ty) in self.schema {
+            let own = sample.members.iter().find(|(ending, _)| is_of(column, ending));
+            let mut others = endings(column).iter().filter_map(|ending| member(ending));
+            let (ending, bytes) = match (own.or_else(|| others.next()), own.is_none() && others.next().is_some()) {
+                (_, true) => {
+                    return Err(format!(
+                        "column `{column}`: the sample has several: name the columns after the endings"
+                    ));
+                }
+                (Some(member), false) => member,
+                (None, false) => {
+                    if let Some(value) = described.get(column) {
+                        out.insert(column.clone(), value.clone());
+                    } else if column == "id" {
+                        out.insert(column.clone(), Json::from(sample.key.as_str()));
+                    }
+                    continue;
+                }
+            };
+            let value = self.value(bytes, ty, &format!("{place}.{ending}"), found);
+            out.insert(column.clone(), value.map_err(|why| format!("column `{column}`: `.{ending}` {why}"))?);
+        }
+        Ok(out)
+    }
+
+    fn value(
+        &self,
+        bytes: &[u8],
+        ty: &Type,
+        key: &str,
+        found: &mut Vec<(String, Result<Medium, String>)>,
+    ) -> Result<Json, String> {
+        let text = || std::str::from_utf8(bytes).map_err(|e| format!("is no UTF-8 from byte {}", e.valid_up_to() + 1));
+        match ty {
+            Type::Optional(inner) => self.value(bytes, inner, key, found),
+            Type::Image | Type::Video => {
+                let medium = media::examine(bytes, self.blobs).map_err(|why| format!("`{key}` {why}"));
+                found.push((key.to_owned(), medium));
+                Ok(Json::from(key))
+            }
+            Type::Str | Type::Enum(_) => Ok(Json::from(text()?.trim_end_matches(['\r', '\n']))),
+            _ => serde_json::from_str(text()?.trim()).map_err(|e| format!("is no JSON: {e}")),
+        }
+    }
+}
