@@ -73,8 +73,8 @@ pub fn with_rows(path: &Path) -> Result<Vec<PathBuf>, OpError> {
     if found.is_empty() { Err(OpError::new("E0501", format!("no rows in {}", path.display()))) } else { Ok(found) }
 }
 
-/// Returns the files of a split of a repository: those that its README lists under `configs`, else those whose path has the split's name as a word; all files for
-/// `train` where no path names any split.
+/// Returns the files of a split of a repository: those that its README lists under `configs`, else those whose path has the split's name as a word;
+/// all files for `train` where no path names any split.
 ///
 /// # Errors
 /// `E0501` when there is none, `E0503` when the README's list is not understood.

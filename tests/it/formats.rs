@@ -218,7 +218,6 @@ output sft  = data.dataset_info("lf/dataset_info.json", name: "pairs", pairs: tr
     place.done();
     assert_eq!(place.read("out/sft.jsonl"), "{\"prompt\":\"Q\",\"output\":\"good\"}\n");
     place.write("lf/rows.json", r#"[{"instruction":"Q","output":"B"}]"#);
-    std::fs::remove_file(place.path("recipe.rb2.lock")).unwrap();
     place.done();
     assert!(place.read("out/rows.jsonl").contains("\"B\""));
 }

@@ -51,13 +51,13 @@ pub static CHAT: Builtin = Builtin {
     spec: OpSpec {
         signature: concat!(
             r#"
-## Reads conversations from JSON, CSV, Parquet or Arrow files. A row that LLaMA-Factory would drop, empty or misread without a word is a bad row here: turns that do not
-## alternate, an answer that is missing or no text, more or fewer `<image>` than pictures.
+## Reads conversations from JSON, CSV, Parquet or Arrow files. A row that LLaMA-Factory would drop, empty or misread without a word is a bad row here:
+## turns that do not alternate, an answer that is missing or no text, more or fewer `<image>` than pictures.
 op data.chat(
   ## A file or a glob, relative to the recipe.
   path: Str,
-  ## alpaca: `instruction, input, output`, `history` of `[question, answer]`. sharegpt: `conversations` of `from, value`. messages: `messages` of `role, content`. All:
-  ## `system, tools, images, videos, chosen, rejected, kto_tag`.
+  ## alpaca: `instruction, input, output`, `history` of `[question, answer]`. sharegpt: `conversations` of `from, value`. messages: `messages` of
+  ## `role, content`. All: `system, tools, images, videos, chosen, rejected, kto_tag`.
   layout: enum { alpaca, sharegpt, messages } = "messages",
   ## Where paths of pictures start: a folder or a zip. Default: the folder of the file.
   media: Str? = none,"#,
@@ -75,8 +75,9 @@ pub static DATASET_INFO: Builtin = Builtin {
     spec: OpSpec {
         signature: concat!(
             r#"
-## Reads a dataset as LLaMA-Factory's `dataset_info.json` describes it: `file_name` (a file or a folder) or `hf_hub_url` on this machine, `formatting`, `columns`, `tags`,
-## `ranking`, `subset`, `split`, `folder`; of `num_samples` the first rows. As there, a block `columns` or `tags` names all there is. See `data.chat` for bad rows.
+## Reads a dataset as LLaMA-Factory's `dataset_info.json` describes it: `file_name` (a file or a folder) or `hf_hub_url` on this machine, `formatting`,
+## `columns`, `tags`, `ranking`, `subset`, `split`, `folder`; of `num_samples` the first rows. As there, a block `columns` or `tags` names all there
+## is. See `data.chat` for bad rows.
 op data.dataset_info(
   ## The file `dataset_info.json`, relative to the recipe.
   path: Str,

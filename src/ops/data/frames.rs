@@ -19,9 +19,9 @@ use crate::spec::{Class, Columns, Effect, OpSpec};
 pub static FRAMES: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Takes frames out of videos, in time order, with the program `ffmpeg` (5.1 or later) in a process of its own. With N frames in all and k = `count`: linspace takes
-## the frames trunc(i·(N−1)/(k−1)), linspace_tail these and the last, arange_floor floor(i·N/k), chunk_center trunc(s/2 + round(i·s)) for s = N/k; all frames where N ≤ k.
-## fps takes those at whole multiples of 1/`fps` seconds, at most k.
+## Takes frames out of videos, in time order, with the program `ffmpeg` (5.1 or later) in a process of its own. With N frames in all and k = `count`:
+## linspace takes the frames trunc(i·(N−1)/(k−1)), linspace_tail these and the last, arange_floor floor(i·N/k), chunk_center trunc(s/2 + round(i·s))
+## for s = N/k; all frames where N ≤ k. fps takes those at whole multiples of 1/`fps` seconds, at most k.
 op data.frames(
   d: Dataset[{ ..r }],
   ## A column of videos. A row without one gets no frames.

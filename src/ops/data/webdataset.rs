@@ -10,11 +10,12 @@ use crate::spec::{Columns, Effect, Hub, OpSpec};
 pub static WEBDATASET: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Reads samples of WebDataset shards: members of a tar file that share a name up to its first dot. Shards may be `.tar`, `.tar.gz`, `.tgz` or `.tar.zst`; nothing is
-## unpacked to disk.
+## Reads samples of WebDataset shards: members of a tar file that share a name up to its first dot. Shards may be `.tar`, `.tar.gz`, `.tgz` or
+## `.tar.zst`; nothing is unpacked to disk.
 ##
-## A column is the member with that ending: `jpg: Image`, `cls: Int`, `seg_png: Image` for `.seg.png`. The columns `image`, `video` and `text` are the member with any
-## usual ending of that kind. A column that is no ending is a field of the sample's `.json`; `id` is the sample's key where there is no such field.
+## A column is the member with that ending: `jpg: Image`, `cls: Int`, `seg_png: Image` for `.seg.png`. The columns `image`, `video` and `text` are the
+## member with any usual ending of that kind. A column that is no ending is a field of the sample's `.json`; `id` is the sample's key where there is no
+## such field.
 op data.webdataset(
   ## A file, a glob, or numbered shards as `train-{000..127}.tar`, relative to the recipe.
   path: Str,

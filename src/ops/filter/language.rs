@@ -16,8 +16,8 @@ use crate::spec::OpSpec;
 pub static LANGUAGE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Keeps rows whose text is in one of some languages, told by its script and its three-letter pieces. Two-letter codes (ISO 639-1) where a language has one, else
-## three letters. Short texts tell little: leave answers of a few words out with `where: .output.words in 6..`.
+## Keeps rows whose text is in one of some languages, told by its script and its three-letter pieces. Two-letter codes (ISO 639-1) where a language has
+## one, else three letters. Short texts tell little: leave answers of a few words out with `where: .output.words in 6..`.
 op filter.language(
   d: Dataset[{ ..r }],
   ## The text.
