@@ -2,7 +2,7 @@
 //! vision-language model.
 //!
 //! Rooms, each importing only from rooms above it:
-//! `base` → `syntax` → `spec` → `semantics` → `plan` → `data`, `engine`, `eval` → `model` → `train` → `ops` → `lsp` → `cli`.
+//! `base` → `syntax` → `spec` → `semantics` → `plan` → `data`, `engine`, `eval`, `rehearsal` → `model` → `train` → `ops` → `lsp` → `cli`.
 //! `model` and `train` exist only with feature `torch`.
 
 pub mod base;
@@ -15,6 +15,7 @@ pub mod lsp;
 pub mod model;
 pub mod ops;
 pub mod plan;
+pub mod rehearsal;
 pub mod semantics;
 pub mod spec;
 pub mod syntax;

@@ -21,6 +21,7 @@ mod plan;
 mod progress;
 mod recheck;
 mod recipe;
+mod rehearse;
 mod render;
 mod report;
 mod run;
@@ -121,7 +122,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Diff(args) => diff::run(args),
         Command::Trace(args) => trace::run(args),
         Command::Lock(args) => lock::run(args),
-        Command::Rehearse(_) => not_there("rehearse"),
+        Command::Rehearse(args) => rehearse::run(args),
         Command::Report(args) => report::run(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Export(args) => export::run(args),

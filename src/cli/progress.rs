@@ -15,6 +15,11 @@ pub(super) fn for_terminal() -> Box<dyn Listener> {
     if std::io::stderr().is_terminal() { Box::new(Bars::default()) } else { Box::new(Plain) }
 }
 
+/// Returns bars, on a terminal.
+pub(super) fn for_bars() -> Option<Box<dyn Listener>> {
+    std::io::stderr().is_terminal().then(|| Box::new(Bars::default()) as Box<dyn Listener>)
+}
+
 /// One line per thing that happened.
 struct Plain;
 

@@ -35,6 +35,7 @@ mod numerics;
 mod pages;
 mod placement;
 mod promises;
+mod rehearse;
 mod remote;
 mod report;
 mod s3;

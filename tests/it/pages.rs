@@ -6,17 +6,17 @@ use std::path::Path;
 use crate::engine::Place;
 
 /// A fenced block: its language, the file that it is named after, its text.
-struct Block<'t> {
-    language: &'t str,
-    file: Option<&'t str>,
-    text: String,
+pub struct Block<'t> {
+    pub language: &'t str,
+    pub file: Option<&'t str>,
+    pub text: String,
 }
 
-fn page(name: &str) -> String {
+pub fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
 }
 
-fn blocks(text: &str) -> Vec<Block<'_>> {
+pub fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut found: Vec<Block> = Vec::new();
     let mut open = false;
     for line in text.lines() {
@@ -39,7 +39,7 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
 }
 
 /// Runs a command. Returns its exit code and all that it said.
-fn said(place: &Place, args: &[&str]) -> (i32, String) {
+pub fn said(place: &Place, args: &[&str]) -> (i32, String) {
     let out = place.command(args).env("NO_COLOR", "1").output().unwrap();
     let text = [out.stdout, out.stderr].concat();
     (out.status.code().unwrap(), String::from_utf8(text).unwrap())

@@ -13,6 +13,7 @@ const ROOMS: &[&str] = &[
     "data",
     "engine",
     "eval",
+    "rehearsal",
     "model",
     "train",
     "verify",

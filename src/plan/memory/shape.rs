@@ -69,33 +69,16 @@ impl Shape {
 
     /// Puts a parsed configuration together with the shapes of the weights, where these are known.
     pub fn of(config: &Json, weights: Option<&Weights>) -> Option<Self> {
+        let Frame { tower, vision, vocab, tied } = Frame::of(config)?;
         let text = config.get("text_config").unwrap_or(config);
-        let number = |of: &Json, key: &str| of.get(key).and_then(Json::as_u64);
-        let heads = number(text, "num_attention_heads").filter(|h| *h > 0)?;
-        let width = number(text, "hidden_size")?;
-        let head = number(text, "head_dim").unwrap_or(width / heads);
-        let tower = Tower {
-            width,
-            inner: number(text, "intermediate_size")?,
-            blocks: number(text, "num_hidden_layers")?,
-            heads,
-            keys: number(text, "num_key_value_heads").unwrap_or(heads) * head,
-        };
-        let vocab = number(text, "vocab_size").or_else(|| number(config, "vocab_size"))?;
-        let tied = [config, text].iter().find_map(|c| c.get("tie_word_embeddings")?.as_bool()).unwrap_or(false);
-        let vision = match config.get("vision_config") {
-            Some(vision) => Some(vision_of(vision)?),
-            None => None,
-        };
         let counted = weights.is_some();
-        let by_config = || qwen(config, &tower, vision.as_ref(), vocab, tied);
-        let weights = weights.cloned().or_else(by_config)?;
+        let weights = weights.cloned().or_else(|| by_config(config))?;
         let mut parts: BTreeMap<&'static str, u64> = BTreeMap::new();
         for (name, shape) in weights.iter().filter(|(name, _)| !(tied && name.as_str() == "lm_head.weight")) {
             *parts.entry(part_of(name)).or_default() += shape.iter().product::<u64>();
         }
         let largest = weights.values().map(|shape| shape.iter().product()).max().unwrap_or(0);
-        let positions = number(text, "max_position_embeddings");
+        let positions = text.get("max_position_embeddings").and_then(Json::as_u64);
         Some(Self { text: tower, vision, vocab, positions, weights: parts, largest, counted })
     }
 
@@ -115,6 +98,38 @@ pub fn part_of(name: &str) -> &'static str {
         n if n.starts_with("visual.") => "vision",
         n if n.starts_with("model.embed_tokens.") || n.starts_with("lm_head.") => "embeddings",
         _ => "language",
+    }
+}
+
+/// What a configuration says of both towers.
+struct Frame {
+    tower: Tower,
+    vision: Option<Vision>,
+    vocab: u64,
+    tied: bool,
+}
+
+impl Frame {
+    fn of(config: &Json) -> Option<Self> {
+        let text = config.get("text_config").unwrap_or(config);
+        let number = |of: &Json, key: &str| of.get(key).and_then(Json::as_u64);
+        let heads = number(text, "num_attention_heads").filter(|h| *h > 0)?;
+        let width = number(text, "hidden_size")?;
+        let head = number(text, "head_dim").unwrap_or(width / heads);
+        let tower = Tower {
+            width,
+            inner: number(text, "intermediate_size")?,
+            blocks: number(text, "num_hidden_layers")?,
+            heads,
+            keys: number(text, "num_key_value_heads").unwrap_or(heads) * head,
+        };
+        let vocab = number(text, "vocab_size").or_else(|| number(config, "vocab_size"))?;
+        let tied = [config, text].iter().find_map(|c| c.get("tie_word_embeddings")?.as_bool()).unwrap_or(false);
+        let vision = match config.get("vision_config") {
+            Some(vision) => Some(vision_of(vision)?),
+            None => None,
+        };
+        Some(Self { tower, vision, vocab, tied })
     }
 }
 
@@ -138,7 +153,8 @@ fn vision_of(config: &Json) -> Option<Vision> {
 ///
 /// # Source
 /// The weights of `Qwen/Qwen2.5-VL-7B-Instruct`: 8,292,166,656.
-fn qwen(config: &Json, t: &Tower, vision: Option<&Vision>, vocab: u64, tied: bool) -> Option<Weights> {
+pub fn by_config(config: &Json) -> Option<Weights> {
+    let Frame { tower: t, vision, vocab, tied } = Frame::of(config)?;
     if config.get("model_type").and_then(Json::as_str) != Some("qwen2_5_vl") {
         return None;
     }
@@ -148,7 +164,7 @@ fn qwen(config: &Json, t: &Tower, vision: Option<&Vision>, vocab: u64, tied: boo
     };
     let Vision { tower: v, patch, merged, .. } = vision?;
     let (d, i, wide) = (v.width, v.inner, v.width * merged);
-    add("visual.patch_embed.proj.weight".into(), &[d, *patch]);
+    add("visual.patch_embed.proj.weight".into(), &[d, patch]);
     for b in 0..v.blocks {
         let p = format!("visual.blocks.{b}");
         for (name, rows, columns) in [("attn.qkv", 3 * d, d), ("attn.proj", d, d), ("mlp.down_proj", d, i)] {
