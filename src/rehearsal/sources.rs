@@ -33,11 +33,11 @@ pub(super) fn replace(
     }
     let home = folder.join(format!("source-{}", id.index()));
     let op = node.op.as_str();
-    if matches!(op, "model.hf" | "model.wheel" | "model.reward") {
+    if matches!(op, "model.hf" | "model.wheel" | "model.gguf" | "model.reward") {
         let encoder = models::is_encoder(graph, id);
         let what = models::write(&home, encoder, op == "model.reward")?;
         let node = &mut graph.dag[id];
-        if node.op == "model.wheel" {
+        if node.op != "model.hf" && node.op != "model.reward" {
             "model.hf".clone_into(&mut node.op);
             node.args = json!({ "revision": null, "coord_space": "auto" });
         }

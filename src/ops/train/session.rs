@@ -14,6 +14,7 @@ use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
 use crate::model::{Chat, QwenVl, amplifier, set_threads};
 use crate::ops::rows::pooled;
+use crate::plan::memory::shape::part_of;
 use crate::train::encoder::{Encoded, Encoder, Limits};
 use crate::train::examples::{Example, Gallery};
 use crate::train::log::{self, Record};
@@ -234,16 +235,6 @@ impl Session {
         // The log tells clock times: it goes with the model and is no part of what the model is.
         let attached = Some("training".into());
         Ok(vec![(String::new(), Output::Folder { kind: ArtifactKind::Model, meta, path: "model".into(), attached })])
-    }
-}
-
-/// Names the part of the model that a weight belongs to, as `freeze` does.
-fn part_of(name: &str) -> &'static str {
-    match name {
-        n if n.starts_with("visual.merger.") => "projector",
-        n if n.starts_with("visual.") => "vision",
-        n if n.starts_with("model.embed_tokens.") || n.starts_with("lm_head.") => "embeddings",
-        _ => "language",
     }
 }
 

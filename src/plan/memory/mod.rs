@@ -15,8 +15,8 @@ use shape::Shape;
 
 /// The part of a GPU's memory that tensors can have; contexts, workspaces of kernels and gaps take the rest.
 const USABLE: f64 = 0.9;
-/// Tokens of one forward where nothing else bounds them: longer ones are no faster.
-pub const MOST_TOKENS: u64 = 8192;
+/// Tokens of one forward without `micro_batch`: longer ones are no faster.
+const MOST_TOKENS: u64 = 8192;
 /// Patches of a picture behind one token of text.
 const PATCHES_OF_A_TOKEN: u64 = 4;
 /// Weights of an amplifier's gate: 64 hidden units over `d` features, and one output.
@@ -140,7 +140,6 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let pictures = shape.vision.is_some() && rows_of(node).is_none_or(|rows| has_pictures(graph, rows));
     let at = |cutoff: u64, micro: Option<u64>| {
         let row = if preference { 2 * cutoff } else { cutoff };
-        let free = limit.map(|limit| usable(limit, gpus).saturating_sub(states.sum()));
         let work = |tokens: u64| Work {
             tokens,
             patches: if pictures { PATCHES_OF_A_TOKEN * tokens } else { 0 },
@@ -156,7 +155,7 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
         let step = node.args["batch"].as_u64().unwrap_or(1).max(1) * row;
         let tokens = match micro {
             Some(rows) => (rows.max(1) * cutoff).max(row),
-            None => most_tokens(shape, precision, free, &work).max(row),
+            None => MOST_TOKENS.max(row),
         };
         let work = work(tokens.min(step));
         let mut step = formula::step(shape, precision, &work);
@@ -196,13 +195,6 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
 
 fn usable(limit: u64, gpus: u64) -> u64 {
     if gpus > 0 { (limit as f64 * USABLE) as u64 } else { limit }
-}
-
-/// Returns how many tokens one forward may hold: what fits into the free bytes, 8,192 at most.
-pub fn most_tokens(shape: &Shape, precision: Precision, free: Option<u64>, work: &dyn Fn(u64) -> Work) -> u64 {
-    let Some(free) = free else { return MOST_TOKENS };
-    let fits = |tokens: &u64| formula::step(shape, precision, &work(*tokens)).sum() <= free;
-    (1..=MOST_TOKENS / 512).rev().map(|n| n * 512).find(fits).unwrap_or(512)
 }
 
 fn rows_of(node: &Node) -> Option<&Input> {

@@ -149,22 +149,56 @@ fn vision_of(config: &Json) -> Option<Vision> {
     Some(Vision { tower, full, patch, merged: merge * merge, window: window.unwrap_or(u64::MAX) })
 }
 
-/// Returns names and shapes of the weights of a Qwen2.5-VL by its configuration alone.
+/// Returns names and shapes of the weights of a Qwen2.5-VL, or of a Llama or Qwen2 decoder, by its configuration alone.
 ///
 /// # Source
 /// The weights of `Qwen/Qwen2.5-VL-7B-Instruct`: 8,292,166,656.
 pub fn by_config(config: &Json) -> Option<Weights> {
     let Frame { tower: t, vision, vocab, tied } = Frame::of(config)?;
-    if config.get("model_type").and_then(Json::as_str) != Some("qwen2_5_vl") {
-        return None;
-    }
     let mut out = Weights::new();
+    let biased = match config.get("model_type").and_then(Json::as_str)? {
+        "qwen2_5_vl" => {
+            add_vision(&vision?, t.width, &mut out);
+            true
+        }
+        "qwen2" => true,
+        "llama" => false,
+        _ => return None,
+    };
     let mut add = |name: String, shape: &[u64]| {
         out.insert(name, shape.to_vec());
     };
-    let Vision { tower: v, patch, merged, .. } = vision?;
+    let d = t.width;
+    add("model.embed_tokens.weight".into(), &[vocab, d]);
+    for b in 0..t.blocks {
+        let p = format!("model.layers.{b}");
+        for (name, rows) in [("q_proj", d), ("k_proj", t.keys), ("v_proj", t.keys)] {
+            add(format!("{p}.self_attn.{name}.weight"), &[rows, d]);
+            if biased {
+                add(format!("{p}.self_attn.{name}.bias"), &[rows]);
+            }
+        }
+        add(format!("{p}.self_attn.o_proj.weight"), &[d, d]);
+        add(format!("{p}.mlp.gate_proj.weight"), &[t.inner, d]);
+        add(format!("{p}.mlp.up_proj.weight"), &[t.inner, d]);
+        add(format!("{p}.mlp.down_proj.weight"), &[d, t.inner]);
+        add(format!("{p}.input_layernorm.weight"), &[d]);
+        add(format!("{p}.post_attention_layernorm.weight"), &[d]);
+    }
+    add("model.norm.weight".into(), &[d]);
+    if !tied {
+        add("lm_head.weight".into(), &[vocab, d]);
+    }
+    Some(out)
+}
+
+fn add_vision(vision: &Vision, text: u64, out: &mut Weights) {
+    let mut add = |name: String, shape: &[u64]| {
+        out.insert(name, shape.to_vec());
+    };
+    let Vision { tower: v, patch, merged, .. } = vision;
     let (d, i, wide) = (v.width, v.inner, v.width * merged);
-    add("visual.patch_embed.proj.weight".into(), &[d, patch]);
+    add("visual.patch_embed.proj.weight".into(), &[d, *patch]);
     for b in 0..v.blocks {
         let p = format!("visual.blocks.{b}");
         for (name, rows, columns) in [("attn.qkv", 3 * d, d), ("attn.proj", d, d), ("mlp.down_proj", d, i)] {
@@ -179,30 +213,10 @@ pub fn by_config(config: &Json) -> Option<Weights> {
         add(format!("{p}.norm2.weight"), &[d]);
     }
     add("visual.merger.ln_q.weight".into(), &[d]);
-    for (name, rows) in [("visual.merger.mlp.0", wide), ("visual.merger.mlp.2", t.width)] {
+    for (name, rows) in [("visual.merger.mlp.0", wide), ("visual.merger.mlp.2", text)] {
         add(format!("{name}.weight"), &[rows, wide]);
         add(format!("{name}.bias"), &[rows]);
     }
-    let d = t.width;
-    add("model.embed_tokens.weight".into(), &[vocab, d]);
-    for b in 0..t.blocks {
-        let p = format!("model.layers.{b}");
-        for (name, rows) in [("q_proj", d), ("k_proj", t.keys), ("v_proj", t.keys)] {
-            add(format!("{p}.self_attn.{name}.weight"), &[rows, d]);
-            add(format!("{p}.self_attn.{name}.bias"), &[rows]);
-        }
-        add(format!("{p}.self_attn.o_proj.weight"), &[d, d]);
-        add(format!("{p}.mlp.gate_proj.weight"), &[t.inner, d]);
-        add(format!("{p}.mlp.up_proj.weight"), &[t.inner, d]);
-        add(format!("{p}.mlp.down_proj.weight"), &[d, t.inner]);
-        add(format!("{p}.input_layernorm.weight"), &[d]);
-        add(format!("{p}.post_attention_layernorm.weight"), &[d]);
-    }
-    add("model.norm.weight".into(), &[d]);
-    if !tied {
-        add("lm_head.weight".into(), &[vocab, d]);
-    }
-    Some(out)
 }
 
 /// Reads names and shapes from the headers of the safetensors files of a folder; nothing unless all of them can be read.
