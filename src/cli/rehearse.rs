@@ -15,6 +15,7 @@ use crate::engine::process::Stop;
 use crate::engine::scheduler::{self, Setup, Summary};
 use crate::engine::site::LOCAL;
 use crate::engine::state::NodeState;
+use crate::engine::terms::Flowed;
 use crate::engine::{Store, inputs, publish};
 use crate::plan::NodeId;
 use crate::plan::select::Selection;
@@ -126,7 +127,8 @@ fn outputs(
         let Some((_, made)) = made else { continue };
         let target = folder.join(at.to_string()).join(target.file_name().unwrap_or_default());
         let node = &graph.node(artifact.node).name;
-        let provenance = publish::provenance(&compiled.path, &output.name, node, None, &compiled.planned.params);
+        let (params, terms) = (&compiled.planned.params, Flowed::default());
+        let provenance = publish::provenance(&compiled.path, &output.name, node, None, params, &terms);
         if let Err(e) = publish::publish(store, made, &target, provenance, false) {
             found.push(problem(&e, output.span, "this output"));
         }
