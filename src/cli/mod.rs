@@ -140,9 +140,3 @@ fn end_with_the_reader() {
     // SAFETY: restores the default action of a signal before any thread exists.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
-
-/// Says so when a command of the plan does not exist yet.
-fn not_there(command: &str) -> Exit {
-    eprintln!("error: `rbpipe {command}` is not there yet; `rbpipe --help` lists what is");
-    Exit::Usage
-}
