@@ -40,6 +40,7 @@ methods! {
     Len "len" 0 true
     Words "words" 0 true
     Chars "chars" 0 true
+    Alnum "alnum" 0 true
     Width "width" 0 true
     Height "height" 0 true
     Trim "trim" 0 false
@@ -68,9 +69,13 @@ impl Method {
     /// Returns the type of its result, given those of its receiver and its first argument.
     pub(super) fn result(self, recv: &DataType, arg: Option<&DataType>, constant: Option<&Cell<'_>>) -> DataType {
         match self {
-            Method::Len | Method::Words | Method::Chars | Method::Width | Method::Height | Method::Count => {
-                DataType::Int64
-            }
+            Method::Len
+            | Method::Words
+            | Method::Chars
+            | Method::Alnum
+            | Method::Width
+            | Method::Height
+            | Method::Count => DataType::Int64,
             Method::Contains | Method::Starts | Method::Ends => DataType::Boolean,
             Method::Split | Method::InlineOptions => list_of(DataType::Utf8),
             Method::StripLabels => match recv {
@@ -96,6 +101,7 @@ pub(super) fn call<'a>(method: Method, recv: Cell<'a>, mut args: Vec<Cell<'a>>) 
     match (method, recv) {
         (Method::Len, Cell::List(items)) => Ok(Cell::Int(items.len() as i64)),
         (Method::Len | Method::Chars, Cell::Str(s)) => Ok(Cell::Int(s.chars().count() as i64)),
+        (Method::Alnum, Cell::Str(s)) => Ok(Cell::Int(s.chars().filter(|c| c.is_alphanumeric()).count() as i64)),
         (Method::Words, Cell::Str(s)) => Ok(Cell::Int(s.split_whitespace().count() as i64)),
         (Method::Width, picture @ Cell::Record(_)) => media(&picture, "width"),
         (Method::Height, picture @ Cell::Record(_)) => media(&picture, "height"),

@@ -637,6 +637,7 @@ fn of_len(of: &Val, word: &str) -> Option<i64> {
     Some(match (of, word) {
         (Val::List(items), "len") => items.len() as i64,
         (Val::Value(Value::Str(s)), "len" | "chars") => s.chars().count() as i64,
+        (Val::Value(Value::Str(s)), "alnum") => s.chars().filter(|c| c.is_alphanumeric()).count() as i64,
         (Val::Value(Value::Str(s)), "words") => s.split_whitespace().count() as i64,
         _ => return None,
     })

@@ -78,6 +78,7 @@ pub const METHODS: &[Method] = &[
     property("len", Kind::StrOrList, Kind::Int, "elements of a list, characters of a text"),
     property("words", Kind::Str, Kind::Int, "number of words, split at blanks"),
     property("chars", Kind::Str, Kind::Int, "number of characters"),
+    property("alnum", Kind::Str, Kind::Int, "number of letters and digits"),
     property("width", Kind::Image, Kind::Int, "width in pixels"),
     property("height", Kind::Image, Kind::Int, "height in pixels"),
     method("trim", Kind::Str, &[], Kind::Str, "without blanks at both ends"),

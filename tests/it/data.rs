@@ -138,6 +138,7 @@ fn row_expressions() {
         (binary("+", call(col("s"), "trim", &[]), lit("!")), json!("A man, a plan.!")),
         (binary("+", lit("q"), binary("??", col("none"), lit(""))), json!("q")),
         (call(col("s"), "words", &[]), json!(4)),
+        (call(col("s"), "alnum", &[]), json!(9)),
         (call(lit("né"), "len", &[]), json!(2)),
         (call(col("list"), "len", &[]), json!(3)),
         (binary("in", col("n"), range(lit(6), lit(6))), json!(true)),
