@@ -2,12 +2,14 @@
 //! vision-language model.
 //!
 //! Rooms, each importing only from rooms above it:
-//! `base` → `syntax` → `spec` → `semantics` → `plan` → `data`, `engine`, `eval`, `rehearsal` → `model` → `train` → `ops` → `lsp` → `cli`.
-//! `model` and `train` exist only with feature `torch`.
+//! `base` → `syntax` → `spec` → `semantics` → `plan` → `data`, `engine`, `eval`, `rehearsal` → `dist` → `model` → `train` → `ops` → `lsp` → `cli`.
+//! `dist`, `model` and `train` exist only with feature `torch`.
 
 pub mod base;
 pub mod cli;
 pub mod data;
+#[cfg(feature = "torch")]
+pub mod dist;
 pub mod engine;
 pub mod eval;
 pub mod lsp;

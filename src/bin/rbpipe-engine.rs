@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::OpError;
+use rbpipe::dist::Launch;
 use rbpipe::engine::task::{Made, Outcome, Task};
 use rbpipe::engine::{Builtin, Store, in_process};
 use rbpipe::model::cuda;
@@ -77,7 +78,13 @@ fn task_file(path: &Path) -> ExitCode {
 }
 
 fn run(path: &Path, cancelled: &AtomicBool) -> Result<Made, OpError> {
-    let task: Task = serde_json::from_slice(&std::fs::read(path)?)?;
+    let mut task: Task = serde_json::from_slice(&std::fs::read(path)?)?;
+    let launch = Launch::from_env()?;
+    if launch.rank > 0 {
+        // Ranks of one task that lay their inputs out are not to meet there.
+        task.scratch = task.scratch.join(format!("rank-{}", launch.rank));
+        std::fs::create_dir_all(&task.scratch)?;
+    }
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let secrets: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();

@@ -44,12 +44,14 @@ const CPU: Build = Build {
     prefixes: &["torch/include/", "torch/lib/libgomp", "torch.libs/libgomp"],
 };
 
-/// The same wheel with its CUDA half, and the libraries that it names, as its metadata does.
+/// The same wheel with its CUDA half, and the libraries that it names, as its metadata does; two more have headers that those of NCCL's half need.
 const CUDA: Build = Build {
     suffix: "-cuda",
     wheels: &[
         TORCH,
         ("nvidia-cublas==13.1.1.3", "37936a16db8fe4ac1f065c2139360608a543a09275cb1a1af612e08cfa065436"),
+        ("nvidia-cuda-cccl==13.0.85", "e0da7ad981f3a8aff08241b5bfc1af868742a63e2762f53a5171c492ef242649"),
+        ("nvidia-cuda-crt==13.0.88", "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4"),
         ("nvidia-cuda-cupti==13.0.85", "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8"),
         ("nvidia-cuda-nvrtc==13.0.88", "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575"),
         ("nvidia-cuda-runtime==13.0.96", "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548"),
@@ -75,9 +77,11 @@ const CUDA: Build = Build {
         "torch/lib/libcaffe2_nvrtc.so",
         "torch/lib/libgomp",
         "torch.libs/libgomp",
+        "nvidia/cu13/include/",
         "nvidia/cu13/lib/lib",
         "nvidia/cudnn/lib/",
         "nvidia/cusparselt/lib/",
+        "nvidia/nccl/include/",
         "nvidia/nccl/lib/",
         "nvidia/nvshmem/lib/lib",
     ],

@@ -31,6 +31,7 @@ pub mod past;
 pub mod process;
 pub mod provenance;
 pub mod publish;
+pub mod ranks;
 pub mod reach;
 pub mod recheck;
 pub mod record;

@@ -18,7 +18,7 @@ use super::files::FileIndex;
 use super::process::Stop;
 use super::record::{self, Published, Record};
 use super::remote::Remote;
-use super::slots::Slots;
+use super::slots::{self, Slots};
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::{Made, Task};
@@ -31,6 +31,10 @@ use crate::spec::{Class, Effect, Pool, user_op};
 
 /// How often a node may find damaged bytes before that counts as its failure.
 const MENDED: usize = 3;
+
+/// How often a training that runs out of memory does with less, and the option that tells it so.
+const RUNGS: u64 = 4;
+pub const SQUEEZE: &str = "$squeeze";
 
 /// Everything that a run needs besides the graph.
 pub struct Setup<'a> {
@@ -530,14 +534,22 @@ impl Job<'_> {
         }
         verify::sound(self.setup.store, self.inputs.values().flat_map(|artifact| artifact.files.values()))?;
         let retries = self.node.with.get("retries").and_then(Json::as_u64).unwrap_or(0);
-        let mut attempt = 0;
+        let (mut attempt, mut squeeze) = (0, 0);
         loop {
             let started = Instant::now();
-            match self.attempt() {
+            match self.attempt(squeeze) {
                 Ok(made) => {
                     self.same_inputs()?;
                     let seconds = started.elapsed().as_secs_f64();
                     return Ok((Finished::Executed { seconds, lease: held }, made));
+                }
+                Err(e) if e.class == "oom" && squeeze < self.rungs() && !self.stopped() => {
+                    squeeze += 1;
+                    let fields = Map::from_iter([
+                        ("squeeze".to_owned(), json!(squeeze)),
+                        ("message".to_owned(), json!(e.message)),
+                    ]);
+                    self.tell("node_retried", fields);
                 }
                 Err(e) if attempt < retries && matches!(e.class, "flaky" | "oom") && !self.stopped() => {
                     attempt += 1;
@@ -566,7 +578,13 @@ impl Job<'_> {
         self.tell(event, if let Json::Object(map) = fields { map } else { Map::new() });
     }
 
-    fn attempt(&self) -> Result<Made, OpError> {
+    /// Returns how often a training that runs out of memory can be asked to do with less.
+    fn rungs(&self) -> u64 {
+        let builtin = self.setup.operators.get(&self.node.op);
+        builtin.filter(|b| b.spec.effect == Effect::Train && b.spec.with.contains(&"micro_batch")).map_or(0, |_| RUNGS)
+    }
+
+    fn attempt(&self, squeeze: u64) -> Result<Made, OpError> {
         let (store, key) = (self.setup.store, self.identity.key);
         let Some(builtin) = self.setup.operators.get(&self.node.op) else {
             return Err(OpError::new("E0204", format!("there is no operator `{}`", self.node.op)));
@@ -579,12 +597,16 @@ impl Job<'_> {
         if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
             args.insert("$history".into(), history.clone());
         }
+        let mut with = self.node.with.clone();
+        if squeeze > 0 {
+            with.insert(SQUEEZE.into(), json!(squeeze));
+        }
         let checkpoints = (self.node.pool == Pool::Engine).then(|| executors::checkpoints(store.root(), key));
         let task = Task {
             op: self.node.op.clone(),
             args,
             inputs: self.inputs.clone(),
-            with: Json::Object(self.node.with.clone()),
+            with: Json::Object(with),
             store: store.root().to_path_buf(),
             scratch: PathBuf::new(),
             folder: std::path::absolute(&self.node.folder)?,
@@ -592,6 +614,7 @@ impl Job<'_> {
             stream: key::stream(self.node),
             threads: self.threads,
             gpus: self.gpus.clone(),
+            ranks: slots::ranks(self.node, builtin.spec.with),
             checkpoints: checkpoints.clone(),
         };
         let named = self.setup.secrets.iter().filter(|(name, _)| self.node.secrets.contains(name));

@@ -150,3 +150,14 @@ impl Slots {
         self.waiting.values().all(BTreeSet::is_empty)
     }
 }
+
+/// Returns in how many processes a node runs: `with { ranks }`, else one for each of its `gpus`, if its operator (which accepts the options `with`) can share
+/// its work out; else one.
+pub fn ranks(node: &Node, with: &[&str]) -> usize {
+    let asked = |name: &str| node.with.get(name).and_then(Json::as_u64).map_or(0, |n| n as usize);
+    match asked("ranks") {
+        _ if !with.contains(&"ranks") => 1,
+        0 => asked("gpus").max(1),
+        ranks => ranks,
+    }
+}

@@ -36,8 +36,15 @@ pub struct Task {
     /// GPUs to use, by the names that CUDA knows them by.
     #[serde(default)]
     pub gpus: Vec<String>,
+    /// Processes that work on it together.
+    #[serde(default = "one")]
+    pub ranks: usize,
     /// Where checkpoints of this key are kept.
     pub checkpoints: Option<PathBuf>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What an execution gave.

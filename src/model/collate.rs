@@ -264,6 +264,17 @@ fn batch(rows: &[Row<'_>], padding: Padding, packed: bool, pixels: bool) -> Resu
 }
 
 impl Batch {
+    /// Returns the patches and grids of all different pictures and videos, none without any.
+    pub fn pictures(&self) -> Option<(Tensor, Vec<Grid>)> {
+        let pixels: Vec<_> = self.pixel_values.iter().chain(&self.pixel_values_videos).collect();
+        let pixels = match pixels[..] {
+            [] => return None,
+            [one] => one.shallow_clone(),
+            _ => Tensor::cat(&pixels, 0),
+        };
+        Some((pixels, self.image_grid_thw.iter().chain(&self.video_grid_thw).copied().collect()))
+    }
+
     /// Returns the batch with its tensors on a device.
     pub fn to_device(self, device: Device) -> Self {
         if device == Device::Cpu {

@@ -42,7 +42,7 @@ pub use decode::{Decoding, Reply, generate};
 pub use encoder::Encoder;
 pub use guard::{guard, set_threads};
 pub use likelihood::{Likelihood, score_options, score_prompts};
-pub use params::Params;
+pub use params::{Params, Unit};
 pub use picture::Picture;
 pub use processor::Processor;
 pub use qwen_vl::QwenVl;

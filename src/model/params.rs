@@ -40,6 +40,29 @@ struct Leaf {
     tensor: Tensor,
 }
 
+/// A stretch of the flat buffer that is read as one: the weights of a block, or of what stands by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// What the names of its weights begin with: `model.layers.3`, `visual.merger`.
+    pub name: String,
+    /// First element.
+    pub start: i64,
+    /// Number of elements.
+    pub len: i64,
+    /// Whether the optimizer may change any of them.
+    pub trainable: bool,
+}
+
+impl Leaf {
+    /// Returns its place in a buffer, in its shape.
+    fn view(&self, buffer: &Tensor, at: i64, entries: &[Entry]) -> Tensor {
+        let members = &entries[self.entries.clone()];
+        let mut shape = members[0].shape.clone();
+        shape[0] = members.iter().map(|e| e.shape[0]).sum();
+        buffer.narrow(0, at, shape.iter().product()).view(shape.as_slice()).detach()
+    }
+}
+
 /// All weights of a model: names in order, one flat buffer of one dtype, one flat gradient of the same layout.
 pub struct Params {
     flat: Tensor,
@@ -177,16 +200,46 @@ impl Params {
         tensor
     }
 
+    /// Returns the stretches of the flat buffer that are read as one, in order.
+    pub fn units(&self) -> Vec<Unit> {
+        let mut units: Vec<Unit> = Vec::new();
+        for entry in &self.entries {
+            let name = unit_of(&entry.name);
+            match units.last_mut() {
+                Some(last) if last.name == name => {
+                    last.len += entry.len();
+                    last.trainable |= entry.trainable;
+                }
+                _ => units.push(Unit {
+                    name: name.to_owned(),
+                    start: entry.offset,
+                    len: entry.len(),
+                    trainable: entry.trainable,
+                }),
+            }
+        }
+        units
+    }
+
     /// Chooses which weights are trained and lays their gradients out in one flat, zeroed buffer.
     ///
     /// # Errors
-    /// `E0612` when weights that are computed as one matrix (q, k, v; gate, up) are to differ.
+    /// As [`Self::choose`].
     pub fn set_trainable(&mut self, choose: impl Fn(&str) -> bool) -> Result<(), OpError> {
+        self.choose(choose)?;
+        self.lay_out_grads();
+        Ok(())
+    }
+
+    /// Chooses which weights are trained; their gradients have no place yet.
+    ///
+    /// # Errors
+    /// `E0612` when weights that are computed as one matrix (q, k, v; gate, up) are to differ.
+    pub fn choose(&mut self, choose: impl Fn(&str) -> bool) -> Result<(), OpError> {
         for entry in &mut self.entries {
             entry.trainable = choose(&entry.name);
         }
-        let any = self.entries.iter().any(|e| e.trainable);
-        self.grad = any.then(|| self.flat.zeros_like());
+        self.grad = None;
         for leaf in &mut self.leaves {
             let members = &self.entries[leaf.entries.clone()];
             let trainable = members[0].trainable;
@@ -198,17 +251,81 @@ impl Params {
             }
             leaf.tensor.zero_grad();
             let _ = leaf.tensor.set_requires_grad(trainable);
-            if let (true, Some(grad)) = (trainable, &self.grad) {
-                // The first backward makes a gradient tensor; its memory is then swapped for our slice of the flat buffer, and
-                // every later backward adds in place.
-                if !leaf.tensor.grad().defined() {
-                    leaf.tensor.sum(self.flat.kind()).backward();
-                }
-                let slice = grad.narrow(0, members[0].offset, leaf.tensor.numel() as i64);
-                leaf.tensor.grad().set_data(&slice.view(leaf.tensor.size().as_slice()).detach());
-            }
         }
         Ok(())
+    }
+
+    /// Lays the gradients of what is trained out in one flat, zeroed buffer.
+    pub fn lay_out_grads(&mut self) {
+        let any = self.entries.iter().any(|e| e.trainable);
+        self.grad = any.then(|| self.flat.zeros_like());
+        if let Some(grad) = &self.grad {
+            self.bind_grads(0, &grad.shallow_clone());
+        }
+    }
+
+    /// Lets the gradients of what is trained in a stretch of the flat buffer, from `start` on and as long as `buffer`, add up in `buffer`.
+    ///
+    /// The first time a gradient tensor is made; its memory is then swapped for the place in the buffer, and every backward adds in place.
+    pub fn bind_grads(&self, start: i64, buffer: &Tensor) {
+        for (leaf, at) in self.within(start, buffer.numel() as i64) {
+            if leaf.tensor.requires_grad() {
+                if !leaf.tensor.grad().defined() {
+                    leaf.tensor.sum(buffer.kind()).backward();
+                }
+                leaf.tensor.grad().set_data(&leaf.view(buffer, at, &self.entries));
+            }
+        }
+    }
+
+    /// Lets the weights of a stretch, from `start` on and as long as `buffer`, lie in `buffer`.
+    pub fn bind(&self, start: i64, buffer: &Tensor) {
+        for (leaf, at) in self.within(start, buffer.numel() as i64) {
+            leaf.tensor.shallow_clone().set_data(&leaf.view(buffer, at, &self.entries));
+        }
+    }
+
+    /// Gives up the memory of the weights of a stretch; they must be bound again before they are used.
+    pub fn unbind(&self, start: i64, len: i64) {
+        let nothing = Tensor::empty([0], (self.flat.kind(), self.flat.device()));
+        for (leaf, _) in self.within(start, len) {
+            leaf.tensor.shallow_clone().set_data(&nothing);
+        }
+    }
+
+    /// Gives up the place of the gradients of a stretch.
+    pub fn unbind_grads(&self, start: i64, len: i64) {
+        let nothing = Tensor::empty([0], (self.flat.kind(), self.flat.device()));
+        for (leaf, _) in self.within(start, len) {
+            if leaf.tensor.grad().defined() {
+                leaf.tensor.grad().set_data(&nothing);
+            }
+        }
+    }
+
+    /// Gives up the flat buffer and with it the memory of all weights.
+    pub fn release(&self) {
+        let nothing = Tensor::empty([0], (self.flat.kind(), self.flat.device()));
+        self.flat.shallow_clone().set_data(&nothing);
+        let len = self.entries.iter().map(Entry::len).sum();
+        self.unbind(0, len);
+    }
+
+    /// Takes a flat buffer for all weights.
+    pub fn restore(&mut self, flat: Tensor) {
+        self.bind(0, &flat);
+        self.flat = flat;
+    }
+
+    /// Returns the tensors of the graph that lie in a stretch, each with its place in it.
+    fn within(&self, start: i64, len: i64) -> impl Iterator<Item = (&Leaf, i64)> {
+        let offset = |leaf: &Leaf| self.entries[leaf.entries.start].offset;
+        let inside = move |at: i64| at >= start && at < start + len;
+        self.leaves
+            .iter()
+            .map(move |leaf| (leaf, offset(leaf)))
+            .filter(move |(_, at)| inside(*at))
+            .map(move |(l, at)| (l, at - start))
     }
 
     /// Sets all gradients to zero.
@@ -242,4 +359,19 @@ impl Params {
         no_grad(|| copy.flat.copy_(&self.flat));
         copy
     }
+}
+
+/// Returns what the names of a block's weights begin with: up to its number, or the first two parts of a name without one.
+fn unit_of(name: &str) -> &str {
+    let mut end = 0;
+    for (i, part) in name.split('.').enumerate() {
+        if i == 2 && !part.bytes().all(|b| b.is_ascii_digit()) {
+            break;
+        }
+        end += part.len() + usize::from(i > 0);
+        if i == 2 {
+            break;
+        }
+    }
+    &name[..end]
 }

@@ -150,12 +150,9 @@ impl QwenVl {
         let device = self.embedding.device();
         let ids = batch.input_ids.to_device(device);
         let x_btd = Tensor::embedding(&self.embedding, &ids, -1, false, false);
-        let grids: Vec<_> = batch.image_grid_thw.iter().chain(&batch.video_grid_thw).copied().collect();
-        let pixels: Vec<_> = batch.pixel_values.iter().chain(&batch.pixel_values_videos).collect();
-        if pixels.is_empty() {
+        let Some((pixels, grids)) = batch.pictures() else {
             return Ok(Embedded { x_btd, bias_bt: None });
-        }
-        let pixels = if let [one] = pixels[..] { one.shallow_clone() } else { Tensor::cat(&pixels, 0) };
+        };
         let items = self.features(&pixels, &grids)?;
         self.place(batch, x_btd, &items[..batch.image_grid_thw.len()], &items[batch.image_grid_thw.len()..])
     }
@@ -174,11 +171,22 @@ impl QwenVl {
     /// # Errors
     /// `E0612` when the model has no vision tower.
     pub fn features(&self, pixels: &Tensor, grids: &[Grid]) -> Result<Vec<Tensor>, OpError> {
-        let (Some(tower), Some(config)) = (&self.vision, &self.config.vision) else {
-            return Err(OpError::new("E0612", BLIND));
-        };
-        let units: Vec<i64> = grids.iter().map(|&g| units_of(g, config.merge)).collect();
-        Ok(tower.forward(pixels, grids).split_with_sizes(units.as_slice(), 0))
+        Ok(self.apart(&self.tower()?.forward(pixels, grids), grids))
+    }
+
+    /// Returns the vision tower.
+    ///
+    /// # Errors
+    /// `E0612` when the model has none.
+    pub fn tower(&self) -> Result<&VisionTower, OpError> {
+        self.vision.as_ref().ok_or_else(|| OpError::new("E0612", BLIND))
+    }
+
+    /// Returns the features of each picture or video, given all of them one after the other.
+    pub fn apart(&self, features_ud: &Tensor, grids: &[Grid]) -> Vec<Tensor> {
+        let merge = self.config.vision.as_ref().map_or(1, |vision| vision.merge);
+        let units: Vec<i64> = grids.iter().map(|&g| units_of(g, merge)).collect();
+        features_ud.split_with_sizes(units.as_slice(), 0)
     }
 
     fn place(&self, batch: &Batch, x_btd: Tensor, images: &[Tensor], videos: &[Tensor]) -> Result<Embedded, OpError> {

@@ -43,6 +43,15 @@ pub struct VisionBlock {
     heads: i64,
 }
 
+/// How the patches of some images or videos are ordered, placed and grouped.
+pub struct VisionPlan {
+    layout: Layout,
+    order: Tensor,
+    rope: Rope,
+    windows: Segments,
+    frames: Segments,
+}
+
 /// Which rows attend to each other.
 struct Segments {
     runs: Runs,
@@ -78,34 +87,58 @@ impl VisionTower {
     /// As [`Self::forward`], showing the patch embedding (number 0) and each block's output `[p, d]` together with the units'
     /// order.
     pub fn observed(&self, pixels: &Tensor, grids: &[Grid], observe: &mut dyn FnMut(usize, &Tensor, &[i64])) -> Tensor {
-        let merge = self.config.merge;
-        let group = merge * merge;
-        let layout = Layout::new(grids, merge, self.config.window_units());
-        let weight = &self.patch_embed.weight;
-        let (device, d) = (weight.device(), self.config.hidden);
-        let order = index(&layout.units, device);
-
-        let x = self.patch_embed.forward(&pixels.to_device(device).to_kind(weight.kind()));
+        let plan = self.plan(grids);
+        let x = self.patches(pixels);
         observe(0, &x, &[]);
-        let mut x_pd = x.view([-1, group, d]).index_select(0, &order).view([-1, d]);
-        let positions = index(&patch_positions(grids, merge), device).view([-1, group * 2]);
-        let positions = positions.index_select(0, &order).view([-1, 2]);
-        let rope = Rope::planar(&positions, d / self.config.heads);
+        let mut x_pd = self.ordered(&x, &plan);
+        for i in 0..self.blocks.len() {
+            x_pd = self.block(i, &x_pd, &plan);
+            observe(i + 1, &x_pd, &plan.layout.units);
+        }
+        self.merged(&x_pd, &plan)
+    }
 
+    /// Returns what the tower's parts need to know of some images or videos.
+    pub fn plan(&self, grids: &[Grid]) -> VisionPlan {
+        let merge = self.config.merge;
+        let layout = Layout::new(grids, merge, self.config.window_units());
+        let device = self.patch_embed.weight.device();
+        let order = index(&layout.units, device);
+        let positions = index(&patch_positions(grids, merge), device).view([-1, merge * merge * 2]);
+        let positions = positions.index_select(0, &order).view([-1, 2]);
+        let rope = Rope::planar(&positions, self.config.hidden / self.config.heads);
         let windows = Segments { runs: layout.windows.clone(), gather: None };
         let frames = Segments {
             runs: layout.frames.clone(),
             gather: layout.by_frame.as_ref().map(|rows| (index(rows, device), index(&inverse(rows), device))),
         };
-        for (i, block) in self.blocks.iter().enumerate() {
-            let segments = if self.config.full_blocks.contains(&i) { &frames } else { &windows };
-            x_pd = block.forward(&x_pd, &rope, segments);
-            observe(i + 1, &x_pd, &layout.units);
-        }
+        VisionPlan { layout, order, rope, windows, frames }
+    }
 
-        let merged = self.merge_norm.forward(&x_pd).view([-1, group * d]);
+    /// First part: the patch embedding, `[p, d]` in the order of the patches.
+    pub fn patches(&self, pixels: &Tensor) -> Tensor {
+        let weight = &self.patch_embed.weight;
+        self.patch_embed.forward(&pixels.to_device(weight.device()).to_kind(weight.kind()))
+    }
+
+    /// Brings patches into the order in which the blocks read them.
+    pub fn ordered(&self, x_pd: &Tensor, plan: &VisionPlan) -> Tensor {
+        let (group, d) = (self.config.merge * self.config.merge, self.config.hidden);
+        x_pd.view([-1, group, d]).index_select(0, &plan.order).view([-1, d])
+    }
+
+    /// One block.
+    pub fn block(&self, i: usize, x_pd: &Tensor, plan: &VisionPlan) -> Tensor {
+        let segments = if self.config.full_blocks.contains(&i) { &plan.frames } else { &plan.windows };
+        self.blocks[i].forward(x_pd, &plan.rope, segments)
+    }
+
+    /// Last part: groups of patches become units, `[u, o]`.
+    pub fn merged(&self, x_pd: &Tensor, plan: &VisionPlan) -> Tensor {
+        let group = self.config.merge * self.config.merge;
+        let merged = self.merge_norm.forward(x_pd).view([-1, group * self.config.hidden]);
         let out = self.merge_out.forward(&self.merge_in.forward(&merged).gelu("none"));
-        out.index_select(0, &index(&inverse(&layout.units), device))
+        out.index_select(0, &index(&inverse(&plan.layout.units), out.device()))
     }
 }
 

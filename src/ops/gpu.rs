@@ -23,6 +23,6 @@ pub fn device(cx: &Context) -> Result<Device, OpError> {
             "`with { gpus: 0 }` takes the processor; `rbpipe engine install --cuda` builds the engine for GPUs",
         ),
         1 => Ok(Device::Cuda(0)),
-        _ => refused("a node is one process and takes one GPU so far", "`with { gpus: 1 }` takes one"),
+        _ => refused("this node is one process, which takes one GPU", "`with { gpus: 1 }` takes one"),
     }
 }

@@ -153,6 +153,7 @@ pub const SCHEMAS: &[(&str, &str)] = &[
 pub const WITH: &[(&str, &str)] = &[
     ("gpus", "Int"),
     ("gpu_mem", "Bytes"),
+    ("ranks", "Int"),
     ("cpus", "Int"),
     ("mem", "Bytes"),
     ("disk", "Bytes"),

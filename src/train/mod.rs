@@ -1,18 +1,22 @@
 //! Training: schedules, data order, losses, the optimizer, checkpoints, and the loop that puts them together.
 //!
-//! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `run` with `log` and `checkpoint` → `rows`,
-//! `encoder`, `examples`, `micro` → `sft`, `preference`; `score` and `scorer` read models without training them.
+//! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `share` (rows of a rank), `shards`, `held` (memory of a
+//! rank), `pass`, `blocks` → `run` with `log` and `checkpoint` → `rows`, `encoder`, `examples`, `micro` → `sft`, `preference`; `score` and
+//! `scorer` read models without training them.
 
+pub mod blocks;
 pub mod checkpoint;
 pub mod clip;
 pub mod dpo;
 pub mod encoder;
 pub mod examples;
+pub mod held;
 pub mod log;
 pub mod loss;
 pub mod micro;
 pub mod optim;
 pub mod order;
+pub mod pass;
 pub mod preference;
 pub mod rows;
 pub mod run;
@@ -20,4 +24,6 @@ pub mod schedule;
 pub mod score;
 pub mod scorer;
 pub mod sft;
+pub mod shards;
+pub mod share;
 pub mod split;

@@ -2,16 +2,19 @@
 //!
 //! Shapes: `b` pairs, `n` reply tokens of both replies.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
 use super::dpo::{Logps, Outcome, Preference, accuracy_and_margin};
 use super::examples::{Example, Gallery};
 use super::loss;
 use super::micro::{Labelled, Layout, label_count, label_counts, labelled, micro_batches, rows_at, segment_sums};
+use super::pass::Pass;
 use super::run::{Objective, StepLoss};
+use super::share::Share;
 use crate::base::OpError;
+use crate::dist::Group;
 use crate::model::collate::{IGNORE, Sample};
-use crate::model::{Batch, Config, QwenVl, guard};
+use crate::model::{Batch, Config, guard};
 
 /// One pair: the same prompt with a better and a worse reply.
 pub struct Pair {
@@ -50,6 +53,20 @@ pub struct Piece {
     rejected: Vec<i64>,
     /// `(chosen, rejected)` under the reference.
     reference: Vec<(f64, f64)>,
+}
+
+/// This rank's share of one optimizer step.
+pub struct Step {
+    pieces: Vec<Piece>,
+    /// Pairs of the whole step.
+    pairs: usize,
+}
+
+impl Step {
+    /// A whole step of these forwards.
+    pub fn of(pieces: Vec<Piece>) -> Self {
+        Self { pairs: pieces.iter().map(|p| p.chosen.len()).sum(), pieces }
+    }
 }
 
 impl Dpo<'_> {
@@ -112,29 +129,45 @@ impl Piece {
         }
     }
 
-    /// Returns the loss of each pair, rewards, and the policy's log-probabilities.
-    pub fn outcome(&self, model: &QwenVl, preference: &Preference) -> Result<(Outcome, Logps), OpError> {
-        let device = model.params.device();
-        let policy = self.logps(model)?;
+    /// Returns the loss of each pair and rewards, given the policy's log-probabilities.
+    pub fn outcome(&self, policy: &Logps, preference: &Preference) -> Outcome {
+        let device = policy.chosen.device();
         let list = |values: Vec<f64>| Tensor::from_slice(&values).to_kind(Kind::Float).to_device(device);
         let lengths = |places: &[i64]| list(places.iter().map(|&i| self.lengths[i as usize].max(1) as f64).collect());
         let reference = Logps {
             chosen: list(self.reference.iter().map(|r| r.0).collect()),
             rejected: list(self.reference.iter().map(|r| r.1).collect()),
         };
-        let outcome = preference.losses(&policy, &reference, &lengths(&self.chosen), &lengths(&self.rejected));
-        Ok((outcome, policy))
+        preference.losses(policy, &reference, &lengths(&self.chosen), &lengths(&self.rejected))
     }
 
     /// Returns the summed log-probabilities of both replies of each pair, `[b]` f32 each.
-    pub fn logps(&self, model: &QwenVl) -> Result<Logps, OpError> {
-        let device = model.params.device();
-        let hidden_btd = model.forward_hidden(&self.batch)?;
+    ///
+    /// # Shapes
+    /// `hidden_btd`: `[b, t, d]` of the piece's batch, after the final norm; `head_vd`: `[v, d]`.
+    pub fn logps(&self, hidden_btd: &Tensor, head_vd: &Tensor) -> Logps {
+        let device = hidden_btd.device();
         let targets = self.labels.targets.to_device(device);
-        let tokens_n = loss::logps(&rows_at(&hidden_btd, &self.labels.at), &model.head, &targets);
+        let tokens_n = loss::logps(&rows_at(hidden_btd, &self.labels.at), head_vd, &targets);
         let sums = segment_sums(&tokens_n, &self.lengths);
         let pick = |places: &[i64]| sums.index_select(0, &Tensor::from_slice(places).to_device(device));
-        Ok(Logps { chosen: pick(&self.chosen), rejected: pick(&self.rejected) })
+        Logps { chosen: pick(&self.chosen), rejected: pick(&self.rejected) }
+    }
+
+    /// Returns the same under a model, without gradients.
+    ///
+    /// # Errors
+    /// What the model refuses; class `peer` when other ranks are gone.
+    pub fn look(&self, pass: &mut dyn Pass) -> Result<Logps, OpError> {
+        let head = pass.model().head.shallow_clone();
+        let mut found = None;
+        guard("log-probabilities", || {
+            pass.look(&self.batch, &mut |states| {
+                found = Some(self.logps(&states[0], &head));
+                Ok(())
+            })
+        })??;
+        found.ok_or_else(|| OpError::new("E0612", "nothing read the hidden states"))
     }
 }
 
@@ -152,72 +185,98 @@ fn tokens(pair: &Pair) -> usize {
 }
 
 impl Objective for Dpo<'_> {
-    type Batch = Vec<Piece>;
+    type Batch = Step;
 
     fn rows(&self) -> usize {
         self.pairs.len()
     }
 
-    fn prepare(&self, rows: &[usize]) -> Result<Vec<Piece>, OpError> {
-        self.pieces(&rows.iter().map(|&i| &self.pairs[i]).collect::<Vec<_>>())
+    fn prepare(&self, rows: &[usize], share: Share) -> Result<Step, OpError> {
+        let costs: Vec<usize> = rows.iter().map(|&i| tokens(&self.pairs[i])).collect();
+        let own: Vec<&Pair> = share.deal(&costs).into_iter().map(|at| &self.pairs[rows[at]]).collect();
+        Ok(Step { pieces: self.pieces(&own)?, pairs: rows.len() })
     }
 
-    fn backward(&self, model: &QwenVl, pieces: &Vec<Piece>, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
-        backward(model, pieces, &self.preference, fold)
+    fn backward(&self, pass: &mut dyn Pass, step: &Step) -> Result<StepLoss, OpError> {
+        backward(pass, step, &self.preference)
     }
 
-    /// Mean loss of the held-out pairs.
-    fn evaluate(&self, model: &QwenVl) -> Result<Option<f64>, OpError> {
-        let mut sum = 0.0;
-        for pairs in self.held_out.chunks(16) {
-            for piece in self.pieces(&pairs.iter().collect::<Vec<_>>())? {
-                let (outcome, _) = guard("evaluation", || no_grad(|| piece.outcome(model, &self.preference)))??;
+    /// Loss of the held-out pairs.
+    fn evaluate(&self, pass: &mut dyn Pass, share: Share) -> Result<(f64, usize), OpError> {
+        let (mut sum, mut count) = (0.0, 0);
+        let parts: Vec<&[Pair]> = self.held_out.chunks(16).collect();
+        for part in share.turns(parts.len()) {
+            for piece in self.pieces(&parts[part].iter().collect::<Vec<_>>())? {
+                let outcome = piece.outcome(&piece.look(pass)?, &self.preference);
                 sum += outcome.losses.sum(Kind::Double).double_value(&[]);
+                count += piece.chosen.len();
             }
         }
-        Ok((!self.held_out.is_empty()).then(|| sum / self.held_out.len() as f64))
+        Ok((sum, count))
     }
 }
 
-/// Fills in the reference log-probabilities of all pairs with `model`: once per data set, so that no second model stays in memory.
-pub fn fill_reference(dpo: &mut Dpo, model: &QwenVl, told: &dyn Fn(usize, usize)) -> Result<(), OpError> {
+/// Fills in the reference log-probabilities of all pairs with the model of `pass`, each rank a share of them: once per data set, so that no second model stays in
+/// memory.
+///
+/// # Errors
+/// As [`Piece::look`].
+pub fn fill_reference(
+    dpo: &mut Dpo,
+    pass: &mut dyn Pass,
+    group: &Group,
+    told: &dyn Fn(usize, usize),
+) -> Result<(), OpError> {
     let (training, held_out) = (dpo.pairs.len(), dpo.held_out.len());
-    let mut found = Vec::with_capacity(training + held_out);
-    for pairs in [&dpo.pairs, &dpo.held_out] {
-        for chunk in pairs.chunks(16) {
-            for piece in dpo.pieces(&chunk.iter().collect::<Vec<_>>())? {
-                let logps = guard("reference log-probabilities", || no_grad(|| piece.logps(model)))??;
+    let mut found = vec![0.0; 2 * (training + held_out)];
+    let share = Share { rank: group.rank(), world: group.world() };
+    for (first, pairs) in [(0, &dpo.pairs), (training, &dpo.held_out)] {
+        let parts: Vec<&[Pair]> = pairs.chunks(16).collect();
+        for part in share.turns(parts.len()) {
+            let mut at = 2 * (first + 16 * part);
+            for piece in dpo.pieces(&parts[part].iter().collect::<Vec<_>>())? {
+                let logps = piece.look(pass)?;
                 let list = |t: &Tensor| {
                     Vec::<f64>::try_from(t.to_kind(Kind::Double).to_device(tch::Device::Cpu)).unwrap_or_default()
                 };
-                found.extend(list(&logps.chosen).into_iter().zip(list(&logps.rejected)));
+                for (chosen, rejected) in list(&logps.chosen).into_iter().zip(list(&logps.rejected)) {
+                    found[at..at + 2].copy_from_slice(&[chosen, rejected]);
+                    at += 2;
+                }
             }
-            told(found.len(), training + held_out);
+            told((at / 2).min(training + held_out), training + held_out);
         }
     }
-    for (pair, reference) in dpo.pairs.iter_mut().chain(&mut dpo.held_out).zip(found) {
-        pair.reference = reference;
+    pass.settle_looking()?;
+    // Each value is there once: on the other ranks it is zero.
+    group.sum(&mut found)?;
+    for (pair, reference) in dpo.pairs.iter_mut().chain(&mut dpo.held_out).zip(found.chunks(2)) {
+        pair.reference = (reference[0], reference[1]);
     }
     Ok(())
 }
 
-/// Adds the gradients of one optimizer step to the model's, calling `fold` after each forward.
-pub fn backward(
-    model: &QwenVl,
-    pieces: &[Piece],
-    preference: &Preference,
-    fold: &mut dyn FnMut(),
-) -> Result<StepLoss, OpError> {
-    let all: usize = pieces.iter().map(|p| p.chosen.len()).sum();
+/// Adds the gradients of this rank's share of one optimizer step to the model's.
+///
+/// # Errors
+/// What the model refuses; class `peer` when other ranks are gone.
+pub fn backward(pass: &mut dyn Pass, step: &Step, preference: &Preference) -> Result<StepLoss, OpError> {
+    let (head, depths) = (pass.model().head.shallow_clone(), [pass.model().blocks.len()]);
     let mut given = StepLoss::default();
     let mut sums = [0.0; 6];
-    for piece in pieces {
-        let share = piece.chosen.len() as f64 / all.max(1) as f64;
-        let (outcome, policy) = guard("training step", || -> Result<_, OpError> {
-            let (outcome, policy) = piece.outcome(model, preference)?;
-            (outcome.losses.mean(Kind::Float) * share).backward();
-            Ok((outcome, policy))
+    for piece in &step.pieces {
+        let share = piece.chosen.len() as f64 / step.pairs.max(1) as f64;
+        let mut found = None;
+        guard("training step", || {
+            pass.train(&piece.batch, &depths, &mut |states| {
+                let policy = piece.logps(&states[0], &head);
+                let outcome = piece.outcome(&policy, preference);
+                (outcome.losses.mean(Kind::Float) * share).backward();
+                found = Some((outcome, policy));
+                Ok(())
+            })
         })??;
+        let (outcome, policy) = found.ok_or_else(|| OpError::new("E0612", "nothing read the hidden states"))?;
         let mean = |t: &Tensor| t.mean(Kind::Float).double_value(&[]);
         let (accuracy, margin) = accuracy_and_margin(&outcome);
         let (chosen, rejected) = (mean(&outcome.chosen_rewards), mean(&outcome.rejected_rewards));
@@ -225,7 +284,6 @@ pub fn backward(
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * share);
         given.loss += mean(&outcome.losses) * share;
         given.tokens += piece.batch.tokens as u64;
-        fold();
     }
     given.measures = MEASURES.iter().map(|&name| name.to_owned()).zip(sums).collect();
     Ok(given)

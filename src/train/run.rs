@@ -1,6 +1,8 @@
 //! The training loop that SFT, DPO and reward training share: steps, schedule, clipping, logging, evaluation, checkpoints, resume.
 //!
-//! Shapes: `n` all weights of the model, in the order of its flat buffer.
+//! Every rank of a group runs it; whatever decides how it goes on is the same on all of them.
+//!
+//! Shapes: `m` the weights of the model, or this rank's parts of them.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,15 +11,20 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
-use super::checkpoint::{self, State, Window};
+use super::checkpoint::{self, State};
 use super::clip::clip;
+use super::held::Held;
 use super::log::{Record, peak_rss};
 use super::optim::{AdamW, Decay, Optimizer, Segment, merged};
 use super::order::{self, Order};
+use super::pass::Pass;
 use super::schedule::{Schedule, Shape, Span};
+use super::shards::Stage;
+use super::share::Share;
 use crate::base::{Digest, OpError};
+use crate::dist::Group;
 use crate::model::QwenVl;
 
 /// What is minimised: turns rows into gradients.
@@ -30,15 +37,15 @@ pub trait Objective: Sync {
     fn groups(&self) -> Vec<Vec<usize>> {
         order::singly(self.rows())
     }
-    /// Makes the tensors of a step from its rows; runs ahead, on another thread.
-    fn prepare(&self, rows: &[usize]) -> Result<Self::Batch, OpError>;
-    /// Adds the gradients of a step to the model's, calling `fold` after each micro-batch.
-    fn backward(&self, model: &QwenVl, batch: &Self::Batch, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError>;
-    /// Returns the loss on the held-out rows; none without such rows.
-    fn evaluate(&self, model: &QwenVl) -> Result<Option<f64>, OpError>;
+    /// Makes the tensors of this rank's share of a step from all of its rows; runs ahead, on another thread.
+    fn prepare(&self, rows: &[usize], share: Share) -> Result<Self::Batch, OpError>;
+    /// Adds the gradients of this rank's share of a step to the model's.
+    fn backward(&self, pass: &mut dyn Pass, batch: &Self::Batch) -> Result<StepLoss, OpError>;
+    /// Returns the sum of the losses of this rank's share of the held-out rows, and their number.
+    fn evaluate(&self, pass: &mut dyn Pass, share: Share) -> Result<(f64, usize), OpError>;
 }
 
-/// What one optimizer step gave.
+/// What one optimizer step gave; with several ranks, what this rank's share adds to it.
 #[derive(Clone, Debug, Default)]
 pub struct StepLoss {
     /// In nats: mean per labelled token (SFT) or per pair (DPO).
@@ -119,9 +126,23 @@ pub struct Hooks<'a> {
     pub log: u64,
     /// Threads that prepare batches.
     pub makers: usize,
+    /// The ranks that train together.
+    pub group: &'a Group<'a>,
+    /// What is shared out over them.
+    pub stage: Stage,
+    /// Compute each block again for its backward instead of keeping what it needs.
+    pub recompute: bool,
 }
 
-/// Trains `model` in place and returns the log.
+/// What a run gave.
+pub struct Trained {
+    /// Its log.
+    pub records: Vec<Record>,
+    /// All weights, on rank 0, where they were shared out: the model's own memory is given up then.
+    pub weights_n: Option<Tensor>,
+}
+
+/// Trains `model` in place.
 ///
 /// A step that follows a checkpoint is bit for bit the step of an unbroken run on a CPU: weights, moments and step number are
 /// restored, and the order of rows is a function of seed and step.
@@ -131,13 +152,13 @@ pub struct Hooks<'a> {
 ///
 /// # Errors
 /// `E0710` when the loss or the gradient norm is not finite, naming the step; class `preempted` when the run is stopped, after a
-/// checkpoint.
+/// checkpoint; class `peer` when another rank is gone.
 pub fn run<O: Objective>(
     model: &QwenVl,
     objective: &O,
     settings: &Settings,
     hooks: &Hooks,
-) -> Result<Vec<Record>, OpError> {
+) -> Result<Trained, OpError> {
     let order = Order::new(objective.groups(), settings.batch, settings.seed);
     let mut total = order.total_steps(settings.epochs);
     if let Some(most) = settings.max_steps {
@@ -155,7 +176,8 @@ pub fn run<O: Objective>(
         total,
     };
     let mut trainer = Trainer::new(model, settings, hooks, total, objective.rows())?;
-    trainer.resume();
+    trainer.resume()?;
+    let share = trainer.share();
     let first = trainer.state.step + 1;
     // Steps are prepared while others are computed: each maker takes every so many-th, and they are taken up in order.
     let makers = hooks.makers.max(1);
@@ -166,7 +188,7 @@ pub fn run<O: Objective>(
                 let (sender, receiver) = sync_channel(1);
                 scope.spawn(move || {
                     for step in (first + maker..=total).step_by(makers) {
-                        let batch = objective.prepare(&order.rows(step));
+                        let batch = objective.prepare(&order.rows(step), share);
                         let failed = batch.is_err();
                         if sender.send(batch).is_err() || failed {
                             return;
@@ -185,21 +207,17 @@ pub fn run<O: Objective>(
         }
         Ok::<(), OpError>(())
     })?;
-    Ok(trainer.finish())
+    trainer.finish()
 }
 
 /// A run under way.
 struct Trainer<'a> {
-    model: &'a QwenVl,
     settings: &'a Settings,
     hooks: &'a Hooks<'a>,
+    held: Held<'a>,
     optimizer: Optimizer,
-    /// f32 weights: the model's own buffer, or a master copy for a model in bf16.
-    weights_n: Tensor,
-    /// f32 gradients: the model's own buffer, or a sum over micro-batches.
-    grads_n: Tensor,
-    ema_n: Option<Tensor>,
-    best_n: Option<Tensor>,
+    ema_m: Option<Tensor>,
+    best_m: Option<Tensor>,
     state: State,
     total: u64,
     started: Instant,
@@ -207,6 +225,14 @@ struct Trainer<'a> {
     evaluated: Instant,
     saved: Instant,
     spoken: Instant,
+}
+
+/// What the ranks tell each other at each step.
+struct Agreed {
+    /// One of them is being stopped.
+    stopping: bool,
+    evaluate: bool,
+    save: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -218,46 +244,30 @@ impl<'a> Trainer<'a> {
         rows: usize,
     ) -> Result<Self, OpError> {
         let params = &model.params;
-        let Some(grads) = params.grad() else {
+        if params.entries().iter().all(|e| !e.trainable) {
             return Err(OpError::new("E0711", "nothing is trainable: `freeze` names every part of the model"));
-        };
+        }
         let segments = merged(params.entries().iter().filter(|e| e.trainable).map(|e| Segment {
             start: e.offset,
             len: e.len(),
             decay: settings.decay.applies(&e.name, e.shape.len()),
         }));
-        let (weights_n, grads_n) = if params.kind() == Kind::Float {
-            (params.flat().shallow_clone(), grads.shallow_clone())
-        } else {
-            (params.flat().to_kind(Kind::Float), grads.to_kind(Kind::Float))
-        };
-        let n = weights_n.numel() as i64;
-        let optimizer = Optimizer::new(settings.adamw, segments, n, weights_n.device());
+        let held = Held::new(model, hooks.group, hooks.stage);
+        let (m, device) = (held.weights_m.numel() as i64, held.weights_m.device());
+        let optimizer = Optimizer::new(settings.adamw, held.segments(&segments), m, device);
         let shape: Vec<_> = params.entries().iter().map(|e| json!([e.name, e.shape, e.trainable])).collect();
         let fingerprint =
             Digest::of_json(&json!({ "settings": settings, "shape": shape, "rows": rows, "total": total }));
-        let state = State {
-            fingerprint,
-            step: 0,
-            tokens: 0,
-            seconds: 0.0,
-            window: Window::default(),
-            best: None,
-            records: Vec::new(),
-            tensors: None,
-        };
-        let ema_n = settings.ema.map(|_| weights_n.copy());
+        let ema_m = settings.ema.map(|_| held.weights_m.copy());
         let now = Instant::now();
         Ok(Self {
-            model,
             settings,
             hooks,
+            held,
             optimizer,
-            weights_n,
-            grads_n,
-            ema_n,
-            best_n: None,
-            state,
+            ema_m,
+            best_m: None,
+            state: State::new(fingerprint),
             total,
             started: now,
             before: 0.0,
@@ -267,23 +277,30 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    fn share(&self) -> Share {
+        Share { rank: self.hooks.group.rank(), world: self.hooks.group.world() }
+    }
+
     /// Continues from the newest valid checkpoint, if there is one.
-    fn resume(&mut self) {
-        let found = self.hooks.checkpoints.and_then(|folder| checkpoint::newest(folder, self.state.fingerprint));
-        let Some((state, tensors)) = found else { return };
+    fn resume(&mut self) -> Result<(), OpError> {
+        let Some(folder) = self.hooks.checkpoints else { return Ok(()) };
+        let (shards, group) = (&self.held.shards, self.hooks.group);
+        let Some((state, tensors)) = checkpoint::newest(folder, self.state.fingerprint, shards, group)? else {
+            return Ok(());
+        };
         no_grad(|| {
             for (name, tensor) in tensors {
                 match name.as_str() {
-                    "weights" => self.weights_n.copy_(&tensor),
+                    "weights" => self.held.weights_m.copy_(&tensor),
                     "first" => self.optimizer.first.copy_(&tensor),
                     "second" => self.optimizer.second.copy_(&tensor),
-                    "ema" => self.ema_n = Some(tensor.to_device(self.weights_n.device())),
-                    "best" => self.best_n = Some(tensor.to_device(self.weights_n.device())),
+                    "ema" => self.ema_m = Some(tensor.to_device(self.held.weights_m.device())),
+                    "best" => self.best_m = Some(tensor.to_device(self.held.weights_m.device())),
                     _ => {}
                 }
             }
         });
-        self.push_weights();
+        self.held.push()?;
         self.optimizer.steps = state.step;
         self.before = state.seconds;
         (self.hooks.emit)(
@@ -291,6 +308,7 @@ impl<'a> Trainer<'a> {
             json!({ "text": format!("continues after step {} of {}", state.step, self.total) }),
         );
         self.state = state;
+        Ok(())
     }
 
     fn step<O: Objective>(
@@ -301,52 +319,66 @@ impl<'a> Trainer<'a> {
         lr: f64,
         epoch: f64,
     ) -> Result<(), OpError> {
-        self.zero_grads();
-        let own = self.model.params.grad().expect("checked at the start").shallow_clone();
-        let wide = self.grads_n.shallow_clone();
-        let separate = own.kind() != Kind::Float;
-        let mut fold = || {
-            if separate {
-                no_grad(|| {
-                    let _ = wide.shallow_clone().g_add_(&own); // cast as it is read: no second buffer on a GPU
-                    let _ = own.shallow_clone().zero_();
-                });
-            }
-        };
-        let given = objective.backward(self.model, batch, &mut fold)?;
+        let group = self.hooks.group;
+        group.tell(&format!("step {step} of {}: computes", self.total));
+        self.held.zero();
+        let mut pass = self.held.pass(self.hooks.recompute);
+        let mut given = objective.backward(pass.as_mut(), batch)?;
+        pass.settle()?;
+        drop(pass);
+        group.tell(&format!("step {step} of {}: waits for the sums of all ranks", self.total));
+        self.held.reduce()?;
+        let last = step == self.total;
+        let agreed = self.agree(&mut given, step)?;
         if !given.loss.is_finite() {
             return Err(not_finite("the loss", given.loss, step, self.total));
         }
-        let norm = clip(&mut self.grads_n, self.settings.clip);
+        let norm = self.held.norm()?;
+        clip(&mut self.held.grads_m, norm, self.settings.clip);
         if !norm.is_finite() {
             return Err(not_finite("the gradient norm", norm, step, self.total));
         }
-        self.optimizer.step(&self.weights_n, &self.grads_n, lr);
-        self.push_weights();
-        if let (Some(ema_n), Some(decay)) = (&mut self.ema_n, self.settings.ema) {
-            let _ = no_grad(|| ema_n.lerp_(&self.weights_n, 1.0 - decay));
+        self.optimizer.step(&self.held.weights_m, &self.held.grads_m, lr);
+        self.held.push()?;
+        if let (Some(ema_m), Some(decay)) = (&mut self.ema_m, self.settings.ema) {
+            let _ = no_grad(|| ema_m.lerp_(&self.held.weights_m, 1.0 - decay));
         }
         self.state.step = step;
         self.state.tokens += given.tokens;
         self.count(&given);
         self.tell(&given, step, lr, norm);
-        let last = step == self.total;
         if last || step % self.hooks.log.max(1) == 0 {
-            self.log(step, lr, norm, epoch);
+            self.log(step, lr, norm, epoch)?;
         }
-        if last || self.settings.evaluate.is_some_and(|every| every.due(step, self.evaluated)) {
+        if last || agreed.evaluate {
+            group.tell(&format!("step {step} of {}: evaluates", self.total));
             self.evaluate(objective, step, epoch)?;
         }
-        let stopping = self.hooks.cancelled.load(Ordering::Relaxed);
-        if !last && (stopping || self.hooks.checkpoint.is_some_and(|every| every.due(step, self.saved))) {
+        if !last && (agreed.stopping || agreed.save) {
+            group.tell(&format!("step {step} of {}: writes a checkpoint", self.total));
             self.save()?;
         }
-        if stopping && !last {
+        if agreed.stopping && !last {
             return Err(
                 OpError::new("E0612", format!("stopped after step {step} of {}", self.total)).class("preempted")
             );
         }
         Ok(())
+    }
+
+    /// Adds up what the ranks' shares gave, and agrees on what comes after the step: rank 0's clock decides, and a request to stop that reached any.
+    fn agree(&self, given: &mut StepLoss, step: u64) -> Result<Agreed, OpError> {
+        let due = |every: Option<Every>, since: Instant| {
+            f64::from(u8::from(self.hooks.group.first() && every.is_some_and(|every| every.due(step, since))))
+        };
+        let stopping = f64::from(u8::from(self.hooks.cancelled.load(Ordering::Relaxed)));
+        let (evaluate, save) = (due(self.settings.evaluate, self.evaluated), due(self.hooks.checkpoint, self.saved));
+        let mut values = vec![given.loss, given.tokens as f64, stopping, evaluate, save];
+        values.extend(given.measures.iter().map(|(_, value)| value));
+        self.hooks.group.sum(&mut values)?;
+        (given.loss, given.tokens) = (values[0], values[1] as u64);
+        given.measures.iter_mut().zip(&values[5..]).for_each(|((_, own), all)| *own = *all);
+        Ok(Agreed { stopping: values[2] > 0.0, evaluate: values[3] > 0.0, save: values[4] > 0.0 })
     }
 
     fn count(&mut self, given: &StepLoss) {
@@ -378,7 +410,7 @@ impl<'a> Trainer<'a> {
         (self.hooks.emit)("node_progress", fields);
     }
 
-    fn log(&mut self, step: u64, lr: f64, norm: f64, epoch: f64) {
+    fn log(&mut self, step: u64, lr: f64, norm: f64, epoch: f64) -> Result<(), OpError> {
         let window = std::mem::take(&mut self.state.window);
         let steps = window.steps.max(1) as f64;
         let record = Record {
@@ -387,28 +419,38 @@ impl<'a> Trainer<'a> {
             grad_norm: Some(norm),
             data_wait: Some(window.waited / steps),
             measures: window.measures.into_iter().map(|(name, sum)| (name, sum / steps)).collect(),
-            ..self.record(step, epoch)
+            ..self.record(step, epoch)?
         };
         self.state.records.push(record);
+        Ok(())
     }
 
     fn evaluate<O: Objective>(&mut self, objective: &O, step: u64, epoch: f64) -> Result<(), OpError> {
-        let kept = self.ema_n.as_ref().map(|ema_n| {
-            let kept = self.weights_n.copy();
-            no_grad(|| self.weights_n.shallow_clone().copy_(ema_n));
+        let kept = self.ema_m.as_ref().map(|ema_m| {
+            let kept = self.held.weights_m.copy();
+            no_grad(|| self.held.weights_m.copy_(ema_m));
             kept
         });
-        self.push_weights();
-        let loss = objective.evaluate(self.model)?;
-        if let Some(loss) = loss {
+        if kept.is_some() {
+            self.held.push()?;
+        }
+        let share = self.share();
+        let mut pass = self.held.pass(self.hooks.recompute);
+        let (sum, count) = objective.evaluate(pass.as_mut(), share)?;
+        pass.settle_looking()?;
+        drop(pass);
+        let mut all = [sum, count as f64];
+        self.hooks.group.sum(&mut all)?;
+        if all[1] > 0.0 {
+            let loss = all[0] / all[1];
             let lowest = self.state.best.is_none_or(|(best, _)| loss < best);
             if lowest {
                 self.state.best = Some((loss, step));
                 if self.settings.best {
-                    self.best_n = Some(self.weights_n.copy());
+                    self.best_m = Some(self.held.weights_m.copy());
                 }
             }
-            let record = Record { eval_loss: Some(loss), ..self.record(step, epoch) };
+            let record = Record { eval_loss: Some(loss), ..self.record(step, epoch)? };
             self.state.records.push(record);
             (self.hooks.emit)(
                 "node_progress",
@@ -416,65 +458,60 @@ impl<'a> Trainer<'a> {
             );
         }
         if let Some(kept) = kept {
-            no_grad(|| self.weights_n.copy_(&kept));
-            self.push_weights();
+            no_grad(|| self.held.weights_m.copy_(&kept));
+            self.held.push()?;
         }
         self.evaluated = Instant::now();
         Ok(())
     }
 
-    fn record(&self, step: u64, epoch: f64) -> Record {
-        Record {
+    /// Starts a line of the log; its memory is that of the rank with most.
+    fn record(&self, step: u64, epoch: f64) -> Result<Record, OpError> {
+        let mut rss = [peak_rss() as f64];
+        self.hooks.group.most(&mut rss)?;
+        Ok(Record {
             step,
             total: self.total,
             epoch,
             tokens: self.state.tokens,
             seconds: self.seconds(),
-            rss: peak_rss(),
+            rss: rss[0] as u64,
             ..Record::default()
-        }
+        })
     }
 
     fn seconds(&self) -> f64 {
         self.before + self.started.elapsed().as_secs_f64()
     }
 
+    /// Writes a checkpoint. Where it cannot be written, training goes on, and the one before is kept.
     fn save(&mut self) -> Result<(), OpError> {
         let Some(folder) = self.hooks.checkpoints else { return Ok(()) };
         self.state.seconds = self.seconds();
-        let mut tensors =
-            vec![("weights", &self.weights_n), ("first", &self.optimizer.first), ("second", &self.optimizer.second)];
-        tensors.extend(self.ema_n.as_ref().map(|t| ("ema", t)));
-        tensors.extend(self.best_n.as_ref().map(|t| ("best", t)));
-        checkpoint::save(folder, &self.state, &tensors)?;
+        let mut tensors = vec![
+            ("weights", &self.held.weights_m),
+            ("first", &self.optimizer.first),
+            ("second", &self.optimizer.second),
+        ];
+        tensors.extend(self.ema_m.as_ref().map(|t| ("ema", t)));
+        tensors.extend(self.best_m.as_ref().map(|t| ("best", t)));
+        if let Some(why) = checkpoint::save(folder, &self.state, &self.held.shards, &tensors, self.hooks.group)? {
+            let text =
+                format!("no checkpoint at step {}: {why}; training goes on, the last one is kept", self.state.step);
+            (self.hooks.emit)("node_log", json!({ "text": text }));
+        }
         self.saved = Instant::now();
         Ok(())
     }
 
-    /// Puts the result into the model and returns the log.
-    fn finish(mut self) -> Vec<Record> {
-        if let Some(result_n) = self.best_n.take().or_else(|| self.ema_n.take()) {
-            no_grad(|| self.weights_n.copy_(&result_n));
-            self.push_weights();
+    /// Puts the result into the model.
+    fn finish(mut self) -> Result<Trained, OpError> {
+        self.hooks.group.tell("hands the model over");
+        if let Some(result_m) = self.best_m.take().or_else(|| self.ema_m.take()) {
+            no_grad(|| self.held.weights_m.copy_(&result_m));
+            self.held.push()?;
         }
-        self.state.records
-    }
-
-    fn zero_grads(&mut self) {
-        no_grad(|| {
-            let _ = self.grads_n.zero_();
-            if let Some(grads) = self.model.params.grad() {
-                let _ = grads.shallow_clone().zero_();
-            }
-        });
-    }
-
-    /// Copies the f32 master weights into a model of another dtype.
-    fn push_weights(&self) {
-        let flat = self.model.params.flat();
-        if flat.kind() != Kind::Float {
-            no_grad(|| flat.shallow_clone().copy_(&self.weights_n));
-        }
+        Ok(Trained { weights_n: self.held.collect()?, records: self.state.records })
     }
 }
 

@@ -5,16 +5,18 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
 use super::examples::{Example, Gallery};
 use super::loss;
 use super::micro::{Labelled, Layout, Micro, label_count, label_counts, labelled, micro_batches, rows_at};
 use super::order;
+use super::pass::Pass;
 use super::run::{Objective, StepLoss};
+use super::share::Share;
 use crate::base::OpError;
 use crate::model::collate::{IGNORE, Sample};
-use crate::model::{Batch, Config, QwenVl, guard};
+use crate::model::{Batch, Config, guard};
 
 /// Rows on the same pictures that follow each other, so that a step still sees several pictures.
 const ROWS_TOGETHER: usize = 8;
@@ -103,12 +105,14 @@ pub struct Piece {
     beside: [Labelled; 2],
 }
 
-/// The tensors of one optimizer step.
+/// The tensors of this rank's share of one optimizer step, and what there is in the whole step.
 pub struct Step {
     pieces: Vec<Piece>,
     labels: usize,
     rows: usize,
     beside: [usize; 2],
+    /// Micro-batches with a label.
+    micros: usize,
 }
 
 impl Step {
@@ -122,7 +126,8 @@ impl Step {
         };
         let pieces: Vec<Piece> = batches.into_iter().map(piece).collect();
         let labels = pieces.iter().map(|p| p.labels.targets.numel()).sum();
-        Self { labels, rows: pieces.iter().map(Piece::rows).sum(), beside: [0; 2], pieces }
+        let micros = pieces.iter().filter(|p| p.rows() > 0).count();
+        Self { labels, rows: pieces.iter().map(Piece::rows).sum(), beside: [0; 2], micros, pieces }
     }
 }
 
@@ -140,25 +145,59 @@ impl Piece {
 }
 
 impl Sft<'_> {
-    fn step_of(&self, rows: &[&Example]) -> Result<Step, OpError> {
-        let samples = self.gallery.samples(rows);
-        let micros = match self.weighting.scaling {
-            Scaling::TokenMean | Scaling::RowMean => self.lay_out(rows, &samples, self.layout)?,
+    fn step_of(&self, rows: &[&Example], share: Share) -> Result<Step, OpError> {
+        // Rows that the loss averages over together, and those that are laid out together among them.
+        let (parts, layout): (Vec<&[&Example]>, Layout) = match self.weighting.scaling {
+            Scaling::TokenMean | Scaling::RowMean => (vec![rows], self.layout),
             Scaling::MicroMean(per_device) => {
-                let whole =
-                    Layout { budget: usize::MAX, rows: per_device, packing: self.layout.packing, pad: self.layout.pad };
-                let parts = rows.chunks(per_device.max(1)).zip(samples.chunks(per_device.max(1)));
-                parts
-                    .map(|(rows, samples)| self.lay_out(rows, samples, whole))
-                    .collect::<Result<Vec<_>, _>>()?
-                    .into_iter()
-                    .flatten()
-                    .collect()
+                let whole = Layout { budget: usize::MAX, rows: per_device, ..self.layout };
+                (rows.chunks(per_device.max(1)).collect(), whole)
             }
         };
-        let beside = [0, 1].map(|which| micros.iter().map(|p| p.beside[which].targets.numel()).sum());
-        let rows = micros.iter().map(Piece::rows).sum();
-        Ok(Step { labels: samples.iter().map(label_count).sum(), rows, beside, pieces: micros })
+        let counts: Vec<usize> = rows.iter().map(|row| label_count(&row.sample)).collect();
+        let learned = |part: &&[&Example]| part.iter().any(|row| label_count(&row.sample) > 0);
+        let (all, micros) = (parts.len(), parts.iter().filter(|part| learned(part)).count());
+        let own: Vec<Vec<&Example>> = match self.weighting.scaling {
+            Scaling::MicroMean(_) => share.turns(all).map(|i| parts[i].to_vec()).collect(),
+            _ => vec![self.own(rows, share)],
+        };
+        let mut pieces = Vec::new();
+        for rows in own.iter().filter(|rows| !rows.is_empty()) {
+            pieces.extend(self.lay_out(rows, &self.gallery.samples(rows), layout)?);
+        }
+        let beside = match share.world {
+            1 => [0, 1].map(|which| pieces.iter().map(|p| p.beside[which].targets.numel()).sum()),
+            _ => parts.iter().map(|part| self.beside(part)).fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]),
+        };
+        let learned = counts.iter().filter(|&&n| n > 0).count();
+        let micros = if share.world == 1 { pieces.iter().filter(|p| p.rows() > 0).count() } else { micros };
+        Ok(Step { labels: counts.iter().sum(), rows: learned, beside, micros, pieces })
+    }
+
+    /// Returns this rank's rows of a step. Rows that read a picture together stay together where the cells of pictures count, which count once for all of them.
+    fn own<'r>(&self, rows: &[&'r Example], share: Share) -> Vec<&'r Example> {
+        if share.world == 1 {
+            return rows.to_vec();
+        }
+        let apart = !self.by_picture && rows.iter().all(|row| row.cells.is_none());
+        let bundles = if apart { (0..rows.len()).map(|i| vec![i]).collect() } else { together(rows) };
+        let cost = |bundle: &Vec<usize>| bundle.iter().map(|&i| rows[i].sample.ids.len()).sum::<usize>();
+        let costs: Vec<usize> = bundles.iter().map(cost).collect();
+        let mut own: Vec<usize> = share.deal(&costs).into_iter().flat_map(|b| bundles[b].iter().copied()).collect();
+        own.sort_unstable();
+        own.into_iter().map(|i| rows[i]).collect()
+    }
+
+    /// Counts the targets of the auxiliary losses of some rows that are laid out together.
+    fn beside(&self, rows: &[&Example]) -> [usize; 2] {
+        let cells = |row: &Example| -> usize {
+            let tokens = row.sample.ids.iter().filter(|&&id| id == self.config.image_id).count();
+            row.cells.iter().flat_map(|cells| cells.iter()).take(tokens).map(Vec::len).sum()
+        };
+        let phrases = |row: &&&Example| row.phrases.iter().map(|(_, label)| label.len()).sum::<usize>();
+        let learned = |row: &&&Example| label_count(&row.sample) > 0;
+        let shown = together(rows).into_iter().map(|bundle| cells(rows[bundle[0]])).sum();
+        [shown, rows.iter().filter(learned).map(|row| phrases(&row)).sum()]
     }
 
     fn lay_out(&self, rows: &[&Example], samples: &[Sample], layout: Layout) -> Result<Vec<Piece>, OpError> {
@@ -186,6 +225,25 @@ impl Sft<'_> {
         }
         Labelled::of(&pairs)
     }
+}
+
+/// Returns which rows read their pictures and first tokens together, as `micro_batches` lays them out.
+fn together(rows: &[&Example]) -> Vec<Vec<usize>> {
+    let mut bundles: Vec<Vec<usize>> = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        let like = |bundle: &&mut Vec<usize>| {
+            let first = rows[bundle[0]];
+            first.shared == row.shared
+                && first.sample.teaches == row.sample.teaches
+                && first.images == row.images
+                && first.sample.ids[..row.shared] == row.sample.ids[..row.shared]
+        };
+        match bundles.iter_mut().filter(|_| row.shared > 0).find(like) {
+            Some(bundle) => bundle.push(i),
+            None => bundles.push(vec![i]),
+        }
+    }
+    bundles
 }
 
 /// Returns where the phrases of some rows end in the flattened batch, with the tokens of their labels. A row's own tokens lie together, so
@@ -238,44 +296,45 @@ impl Objective for Sft<'_> {
         groups
     }
 
-    fn prepare(&self, rows: &[usize]) -> Result<Step, OpError> {
-        self.step_of(&rows.iter().map(|&i| &self.rows[i]).collect::<Vec<_>>())
+    fn prepare(&self, rows: &[usize], share: Share) -> Result<Step, OpError> {
+        self.step_of(&rows.iter().map(|&i| &self.rows[i]).collect::<Vec<_>>(), share)
     }
 
-    fn backward(&self, model: &QwenVl, step: &Step, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
-        backward(model, step, self.weighting, fold)
+    fn backward(&self, pass: &mut dyn Pass, step: &Step) -> Result<StepLoss, OpError> {
+        backward(pass, step, self.weighting)
     }
 
-    /// Mean cross-entropy per labelled token of the held-out rows, in nats, cells not counted.
-    fn evaluate(&self, model: &QwenVl) -> Result<Option<f64>, OpError> {
+    /// Cross-entropy of the labelled tokens of the held-out rows, in nats, cells not counted.
+    fn evaluate(&self, pass: &mut dyn Pass, share: Share) -> Result<(f64, usize), OpError> {
         let (mut sum, mut count) = (0.0, 0);
-        for rows in self.held_out.chunks(32) {
-            let step = self.step_of(&rows.iter().collect::<Vec<_>>())?;
+        let (device, head) = (pass.model().params.device(), pass.model().head.shallow_clone());
+        let parts: Vec<&[Example]> = self.held_out.chunks(32).collect();
+        for part in share.turns(parts.len()) {
+            let step = self.step_of(&parts[part].iter().collect::<Vec<_>>(), Share::WHOLE)?;
             for piece in &step.pieces {
-                let losses = guard("evaluation", || {
-                    no_grad(|| -> Result<Tensor, OpError> {
-                        let hidden_btd = model.forward_hidden(&piece.batch)?;
-                        let targets = piece.labels.targets.to_device(model.params.device());
-                        Ok(loss::logps(&rows_at(&hidden_btd, &piece.labels.at), &model.head, &targets))
+                let targets = piece.labels.targets.to_device(device);
+                guard("evaluation", || {
+                    pass.look(&piece.batch, &mut |states| {
+                        let losses = loss::logps(&rows_at(&states[0], &piece.labels.at), &head, &targets);
+                        sum -= losses.sum(Kind::Double).double_value(&[]);
+                        count += losses.numel();
+                        Ok(())
                     })
                 })??;
-                sum -= losses.sum(Kind::Double).double_value(&[]);
-                count += losses.numel();
             }
         }
-        Ok((count > 0).then(|| sum / count as f64))
+        Ok((sum, count))
     }
 }
 
-/// Adds the gradients of one optimizer step to the model's, calling `fold` after each micro-batch.
+/// Adds the gradients of this rank's share of one optimizer step to the model's.
 ///
 /// # Errors
 /// What the model refuses; libtorch's own failures with class `oom` when memory ran out.
-pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
-    let device = model.params.device();
-    let pieces = step.pieces.iter().filter(|p| p.labels.targets.numel() > 0).count().max(1);
+pub fn backward(pass: &mut dyn Pass, step: &Step, how: Weighting) -> Result<StepLoss, OpError> {
+    let model = pass.model();
+    let (device, head, last) = (model.params.device(), model.head.shallow_clone(), model.blocks.len());
     let auxiliaries = how.auxiliaries();
-    let last = model.blocks.len();
     let depths: Vec<usize> = auxiliaries.iter().map(|a| a.after.unwrap_or(last)).chain([last]).collect();
     let beside_scales = step.beside.map(|n| 1.0 / n.max(1) as f64);
     let (mut loss, mut beside_losses, mut tokens) = (0.0, [0.0; 2], 0);
@@ -284,7 +343,7 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
         let n = piece.labels.targets.numel();
         let scale = match how.scaling {
             Scaling::TokenMean => 1.0 / step.labels.max(1) as f64,
-            Scaling::MicroMean(_) => 1.0 / (n.max(1) * pieces) as f64,
+            Scaling::MicroMean(_) => 1.0 / (n.max(1) * step.micros.max(1)) as f64,
             Scaling::RowMean => 0.0, // by row, below
         };
         let by_row = (how.scaling == Scaling::RowMean).then(|| piece.row_weights(step.rows).to_device(device));
@@ -303,10 +362,14 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
             *replies = by_row.shallow_clone();
         }
         let weights = Tensor::cat(&weights, 0);
-        let losses = guard("training step", || -> Result<Tensor, OpError> {
-            let states = model.forward_after(&piece.batch, &depths)?;
-            let read: Vec<Tensor> = states.iter().zip(&parts).map(|(state, (p, _))| rows_at(state, &p.at)).collect();
-            Ok(loss::backward(&Tensor::cat(&read, 0), &model.head, &targets, &weights, how.smoothing))
+        let mut losses = Tensor::new();
+        guard("training step", || {
+            pass.train(&piece.batch, &depths, &mut |states| {
+                let read = states.iter().zip(&parts).map(|(state, (p, _))| rows_at(state, &p.at));
+                let read = Tensor::cat(&read.collect::<Vec<_>>(), 0);
+                losses = loss::backward(&read, &head, &targets, &weights, how.smoothing);
+                Ok(())
+            })
         })??;
         let mut from = 0;
         let mut next = |part: &Labelled| {
@@ -322,7 +385,6 @@ pub fn backward(model: &QwenVl, step: &Step, how: Weighting, fold: &mut dyn FnMu
             Some(by_row) => sum(next(&piece.labels) * by_row),
             None => sum(next(&piece.labels)) * scale,
         };
-        fold();
     }
     let given = MEASURES.iter().zip(beside_losses).zip(step.beside).filter(|(_, n)| *n > 0);
     let measures = given.map(|((name, loss), _)| ((*name).to_owned(), loss)).collect();

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value as Json;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
 use super::compare::Rows;
 use super::forward::{golden_batch, grids, json, take};
 use crate::base::OpError;
+use crate::dist::Group;
 use crate::model::collate::Batch;
 use crate::model::qwen_vl::schema;
 use crate::model::{Config, QwenVl, weights};
@@ -16,10 +17,13 @@ use crate::train::dpo::{Logps, Preference, Variant, accuracy_and_margin};
 use crate::train::log::Record;
 use crate::train::optim::{AdamW, Decay};
 use crate::train::order::{deal, epoch_order};
+use crate::train::pass::{Pass, WholePass};
 use crate::train::preference::{self, Piece};
 use crate::train::run::{Hooks, Objective, Settings, StepLoss, run};
 use crate::train::schedule::{Schedule, Shape, Span};
 use crate::train::sft::{self, Scaling, Step, Weighting};
+use crate::train::shards::Stage;
+use crate::train::share::Share;
 use crate::train::split::{rows_of, split};
 
 /// Runs these checks.
@@ -111,18 +115,18 @@ impl Objective for Golden {
         4
     }
 
-    fn prepare(&self, _: &[usize]) -> Result<Step, OpError> {
+    fn prepare(&self, _: &[usize], _: Share) -> Result<Step, OpError> {
         let pixels = weights::read(&self.dir.join("processor.safetensors"))?;
         let batches = weights::read(&self.dir.join("batch.safetensors"))?;
         Ok(Step::of((0..2).map(|k| golden_batch(&batches, &pixels, k)).collect::<Result<_, _>>()?))
     }
 
-    fn backward(&self, model: &QwenVl, step: &Step, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
-        sft::backward(model, step, self.weighting, fold)
+    fn backward(&self, pass: &mut dyn Pass, step: &Step) -> Result<StepLoss, OpError> {
+        sft::backward(pass, step, self.weighting)
     }
 
-    fn evaluate(&self, _: &QwenVl) -> Result<Option<f64>, OpError> {
-        Ok(None)
+    fn evaluate(&self, _: &mut dyn Pass, _: Share) -> Result<(f64, usize), OpError> {
+        Ok((0.0, 0))
     }
 }
 
@@ -156,9 +160,19 @@ fn settings(golden: &Json, batch: usize) -> Settings {
 fn train<O: Objective>(model: &mut QwenVl, objective: &O, settings: &Settings) -> Result<Vec<Record>, OpError> {
     model.params.set_trainable(|_| true)?;
     let cancelled = AtomicBool::new(false);
-    let hooks =
-        Hooks { emit: &|_, _| {}, cancelled: &cancelled, checkpoints: None, checkpoint: None, log: 1, makers: 1 };
-    run(model, objective, settings, &hooks)
+    let group = Group::alone();
+    let hooks = Hooks {
+        emit: &|_, _| {},
+        cancelled: &cancelled,
+        checkpoints: None,
+        checkpoint: None,
+        log: 1,
+        makers: 1,
+        group: &group,
+        stage: Stage::None,
+        recompute: false,
+    };
+    Ok(run(model, objective, settings, &hooks)?.records)
 }
 
 fn adamw_run(rows: &mut Rows, dir: &Path, golden: &Json, scaling: Scaling, device: Device) -> Result<(), OpError> {
@@ -204,22 +218,22 @@ struct Pairs {
 }
 
 impl Objective for Pairs {
-    type Batch = Vec<Piece>;
+    type Batch = preference::Step;
 
     fn rows(&self) -> usize {
         2
     }
 
-    fn prepare(&self, _: &[usize]) -> Result<Vec<Piece>, OpError> {
-        Ok(vec![Piece::halves(pair_batch(&self.dir)?, self.reference.clone())])
+    fn prepare(&self, _: &[usize], _: Share) -> Result<preference::Step, OpError> {
+        Ok(preference::Step::of(vec![Piece::halves(pair_batch(&self.dir)?, self.reference.clone())]))
     }
 
-    fn backward(&self, model: &QwenVl, pieces: &Vec<Piece>, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
-        preference::backward(model, pieces, &self.preference, fold)
+    fn backward(&self, pass: &mut dyn Pass, step: &preference::Step) -> Result<StepLoss, OpError> {
+        preference::backward(pass, step, &self.preference)
     }
 
-    fn evaluate(&self, _: &QwenVl) -> Result<Option<f64>, OpError> {
-        Ok(None)
+    fn evaluate(&self, _: &mut dyn Pass, _: Share) -> Result<(f64, usize), OpError> {
+        Ok((0.0, 0))
     }
 }
 
@@ -261,7 +275,7 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
     let start = QwenVl::load(&dir.join("model"), device, Kind::Float)?;
 
     let piece = Piece::halves(pair_batch(dir)?, vec![(0.0, 0.0); 2]);
-    let reference = no_grad(|| piece.logps(&start))?;
+    let reference = piece.look(&mut WholePass::new(&start))?;
     let joined = |logps: &Logps| Tensor::cat(&[&logps.chosen, &logps.rejected], 0);
     rows.close("dpo.ref_sum_logps", &joined(&reference), &take(&tensors, "ref_sum_logps")?, 1e-4, 0.0);
     let reference: Vec<(f64, f64)> = list(&reference.chosen).into_iter().zip(list(&reference.rejected)).collect();
@@ -274,7 +288,8 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
         smoothing: 0.0,
         sft: 0.0,
     };
-    let (outcome, logps) = no_grad(|| piece.outcome(&policy, &sigmoid))?;
+    let logps = piece.look(&mut WholePass::new(&policy))?;
+    let outcome = piece.outcome(&logps, &sigmoid);
     rows.close("dpo.policy_sum_logps", &joined(&logps), &take(&tensors, "policy_sum_logps")?, 1e-4, 0.0);
     rows.close("dpo.sigmoid_losses", &outcome.losses, &take(&tensors, "sigmoid_losses")?, 1e-5, 0.0);
     rows.close("dpo.rewards_chosen", &outcome.chosen_rewards, &take(&tensors, "rewards_chosen")?, 1e-5, 0.0);
@@ -297,14 +312,14 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
         ("sigmoid+0.3sft", Preference { sft: 0.3, ..sigmoid }, &golden["sigmoid_plus_0.3_sft"]),
     ];
     for (name, preference, theirs) in variants {
-        let losses = no_grad(|| piece.outcome(&policy, &preference))?.0.losses;
+        let losses = piece.outcome(&logps, &preference).losses;
         let ours = losses.mean(Kind::Float).double_value(&[]);
         rows.number(&format!("dpo.variant.{name}"), ours, theirs.as_f64().unwrap_or(f64::NAN), 1e-5, 0.0);
     }
 
     policy.params.set_trainable(|_| true)?;
     policy.params.zero_grad();
-    preference::backward(&policy, &[piece], &sigmoid, &mut || {})?;
+    preference::backward(&mut WholePass::new(&policy), &preference::Step::of(vec![piece]), &sigmoid)?;
     let total = policy.params.grad().map_or(f64::NAN, |g| g.norm().double_value(&[]));
     rows.number("dpo.total_grad_norm", total, number("total_grad_norm"), 0.0, 1e-4);
     let (ours, theirs): (Vec<f64>, Vec<f64>) = golden["grad_norm_per_param"]

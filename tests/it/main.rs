@@ -35,6 +35,8 @@ mod numerics;
 mod pages;
 mod placement;
 mod promises;
+#[cfg(feature = "torch")]
+mod ranks;
 mod rehearse;
 mod remote;
 mod report;

@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "engine",
     "eval",
     "rehearsal",
+    "dist",
     "model",
     "train",
     "verify",
@@ -24,7 +25,7 @@ const ROOMS: &[&str] = &[
 /// Rooms whose code must not end in a panic for want of a value.
 const NO_UNWRAP: &[&str] = &["base", "syntax", "spec", "semantics", "plan", "data", "engine", "lsp"];
 /// Rooms in which the tensor library may be named.
-const TENSORS: &[&str] = &["model", "train", "verify", "ops"];
+const TENSORS: &[&str] = &["dist", "model", "train", "verify", "ops"];
 const MOST_LINES: usize = 800;
 
 #[test]

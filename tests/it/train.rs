@@ -4,14 +4,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rbpipe::base::OpError;
+use rbpipe::dist::Group;
 use rbpipe::model::QwenVl;
 use rbpipe::model::collate::{IGNORE, Padding, Sample, collate};
 use rbpipe::train::dpo::{Logps, Preference, Variant};
 use rbpipe::train::log::{Record, clock, trainer_line};
 use rbpipe::train::optim::{AdamW, Decay};
+use rbpipe::train::pass::Pass;
 use rbpipe::train::run::{Every, Hooks, Objective, Settings, StepLoss, run};
 use rbpipe::train::schedule::{Schedule, Shape, Span};
 use rbpipe::train::sft::{self, Scaling, Step, Weighting};
+use rbpipe::train::shards::Stage;
+use rbpipe::train::share::Share;
 use tch::{Device, Kind, Tensor};
 
 fn goldens() -> &'static Path {
@@ -43,7 +47,7 @@ impl Objective for Echo {
         6
     }
 
-    fn prepare(&self, rows: &[usize]) -> Result<Step, OpError> {
+    fn prepare(&self, rows: &[usize], _: Share) -> Result<Step, OpError> {
         let config = rbpipe::model::Config::load(&self.dir)?;
         let sample = |&row: &usize| {
             let word = 40 + row as i64;
@@ -56,15 +60,15 @@ impl Objective for Echo {
         Ok(Step::of(vec![batch]))
     }
 
-    fn backward(&self, model: &QwenVl, step: &Step, fold: &mut dyn FnMut()) -> Result<StepLoss, OpError> {
+    fn backward(&self, pass: &mut dyn Pass, step: &Step) -> Result<StepLoss, OpError> {
         if self.stop_after == Some(self.steps.fetch_add(1, Ordering::Relaxed) + 1) {
             self.cancelled.store(true, Ordering::Relaxed);
         }
-        sft::backward(model, step, Weighting::plain(Scaling::TokenMean), fold)
+        sft::backward(pass, step, Weighting::plain(Scaling::TokenMean))
     }
 
-    fn evaluate(&self, _: &QwenVl) -> Result<Option<f64>, OpError> {
-        Ok(None)
+    fn evaluate(&self, _: &mut dyn Pass, _: Share) -> Result<(f64, usize), OpError> {
+        Ok((0.0, 0))
     }
 }
 
@@ -101,9 +105,19 @@ fn train(kind: Kind, settings: &Settings, checkpoints: Option<&Path>, stop_after
     model.params.set_trainable(|_| true).expect("all of it");
     let echo = Echo { dir, stop_after, steps: AtomicU64::new(0), cancelled: AtomicBool::new(false) };
     let every = checkpoints.map(|_| Every::Steps(3));
-    let hooks =
-        Hooks { emit: &|_, _| (), cancelled: &echo.cancelled, checkpoints, checkpoint: every, log: 1, makers: 2 };
-    let records = run(&model, &echo, settings, &hooks);
+    let group = Group::alone();
+    let hooks = Hooks {
+        emit: &|_, _| (),
+        cancelled: &echo.cancelled,
+        checkpoints,
+        checkpoint: every,
+        log: 1,
+        makers: 2,
+        group: &group,
+        stage: Stage::None,
+        recompute: false,
+    };
+    let records = run(&model, &echo, settings, &hooks).map(|trained| trained.records);
     Outcome { records, weights: model.params.flat().copy() }
 }
 
@@ -127,7 +141,7 @@ fn a_stopped_run_goes_on_bit_for_bit() {
 fn a_broken_checkpoint_is_passed_over() {
     let folder = tempfile::tempdir().expect("a folder");
     let whole = train(Kind::Float, &settings(9), Some(folder.path()), None);
-    let newest = folder.path().join("step-00000006/state.safetensors");
+    let newest = folder.path().join("step-00000006/rank-0000.safetensors");
     let bytes = std::fs::read(&newest).expect("two checkpoints are kept");
     std::fs::write(&newest, &bytes[..bytes.len() / 2]).expect("it can be cut");
     let again = train(Kind::Float, &settings(9), Some(folder.path()), None);

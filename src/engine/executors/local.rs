@@ -6,7 +6,8 @@ use super::{Executor, FindEngine, Work};
 use crate::base::OpError;
 use crate::engine::capacity::Machine;
 use crate::engine::in_process;
-use crate::engine::process::{self, Limits};
+use crate::engine::process::Limits;
+use crate::engine::ranks;
 use crate::engine::slots::Capacity;
 use crate::engine::store::Store;
 use crate::engine::task::Made;
@@ -41,7 +42,7 @@ impl Executor for Local<'_> {
         if work.builtin.spec.pool == Pool::Engine {
             let engine = (self.engine)()?;
             let limits = Limits::of(&task.with);
-            process::execute(&engine, &task, &json!(work.secrets), &work.log, work.emit, work.stop, limits)
+            ranks::execute(&engine, &task, &json!(work.secrets), &work.log, work.emit, work.stop, limits)
         } else {
             in_process::execute(work.builtin, &task, work.secrets.clone(), store, work.emit, &work.stop.soon)
         }

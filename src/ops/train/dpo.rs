@@ -69,6 +69,7 @@ struct Args {
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     use super::session::Session;
     use crate::train::dpo::Preference;
+    use crate::train::pass::WholePass;
     use crate::train::preference::{Dpo, fill_reference};
 
     let args: Args = cx.args()?;
@@ -93,8 +94,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     };
     if args.loss.needs_reference() {
         let told = |done: usize, total: usize| cx.progress(done as u64, total as u64, "reference pairs");
-        fill_reference(&mut objective, &session.model, &told)?;
+        session.place.group.tell("computes the log-probabilities of the reference");
+        fill_reference(&mut objective, &mut WholePass::new(&session.model), &session.place.group, &told)?;
     }
-    let records = session.train(cx, &args.shared, 1, &objective)?;
-    session.publish(cx, &records)
+    let trained = session.train(cx, &args.shared, 1, &objective)?;
+    drop(objective);
+    session.publish(cx, trained)
 }

@@ -8,7 +8,7 @@ use tch::Kind;
 
 use super::amplify::needs_a_teacher;
 use super::arguments::{Amount, Amplify, Shared};
-use super::machine;
+use super::machine::{self, Place};
 use crate::base::OpError;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
@@ -22,12 +22,15 @@ use crate::train::micro::Layout;
 use crate::train::optim::AdamW;
 use crate::train::preference::Pair;
 use crate::train::rows::{self, Columns, TextRow};
-use crate::train::run::{Every, Hooks, Objective, Settings, run};
+use crate::train::run::{Every, Hooks, Objective, Settings, Trained, run};
 use crate::train::schedule::Span;
+use crate::train::shards::Stage;
 use crate::train::split::{permutation, rows_of, split};
 
 /// A model on its way through a training.
-pub struct Session {
+pub struct Session<'a> {
+    /// Where it runs and with whom.
+    pub place: Place<'a>,
     /// The start model's files.
     pub source: PathBuf,
     /// The model.
@@ -45,13 +48,15 @@ pub struct Split<T> {
     pub gallery: Gallery,
 }
 
-impl Session {
-    /// Lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
+impl<'a> Session<'a> {
+    /// Meets the other ranks, lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
     /// tokenizer and processor; with `history`, the last reply of a conversation alone is learned.
-    pub fn open(cx: &Context, shared: &Shared, history: bool) -> Result<Self, OpError> {
-        let device = machine::device(cx, shared)?;
+    pub fn open(cx: &Context<'a>, shared: &Shared, history: bool) -> Result<Self, OpError> {
+        let place = machine::place(cx, shared)?;
+        let device = place.device;
         // Beside a GPU the CPU prepares batches, several at a time and each on one thread.
-        set_threads(if device.is_cuda() { 1 } else { cx.threads });
+        set_threads(if device.is_cuda() { 1 } else { place.threads });
+        place.group.tell("loads the model");
         let strength = shared.amplify.as_ref().map(Amplify::strength).transpose()?;
         let source = cx.folder_of(cx.input("m")?, "start")?;
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
@@ -63,10 +68,13 @@ impl Session {
             model = model.amplified(strength, cx.seed as i64);
         }
         let frozen = |part: &str| shared.freeze.iter().any(|f| f == part);
-        model.params.set_trainable(|name| match name.starts_with(amplifier::PREFIX) {
+        model.params.choose(|name| match name.starts_with(amplifier::PREFIX) {
             true => strength.is_some(),
             false => !frozen(part_of(name)),
         })?;
+        if place.group.world() == 1 || place.stage < Stage::Gradients {
+            model.params.lay_out_grads();
+        }
         let limits = Limits {
             cutoff: shared.cutoff,
             drop_long: shared.long == "drop",
@@ -81,7 +89,7 @@ impl Session {
         if shared.template.is_some() {
             encoder.speak(Chat::Qwen2Vl);
         }
-        Ok(Self { source, model, encoder })
+        Ok(Self { place, source, model, encoder })
     }
 
     /// Reads, splits and encodes the rows of slot `data` by these columns; rows that cannot be used become fates.
@@ -137,8 +145,9 @@ impl Session {
         let (total, progress) = (chosen.len() as u64, &*cx);
         let told = |done: usize| progress.progress(done as u64, total, "rows encoded");
         let encoder = &self.encoder;
+        self.place.group.tell("encodes the rows");
         let (encoded, gallery, lost) =
-            pooled(machine::workers(cx), || encoder.encode(&chosen, progress.store, &told))??;
+            pooled(machine::workers(cx, self.place.threads), || encoder.encode(&chosen, progress.store, &told))??;
         cx.counts.insert("read".into(), all.len() as u64);
         cx.counts.insert("dropped".into(), lost.len() as u64);
         cx.counts.insert("cut".into(), encoded.iter().filter(|e| e.cut).count() as u64);
@@ -173,17 +182,18 @@ impl Session {
     pub fn layout(&self, cx: &Context, packing: Option<usize>) -> Layout {
         let rows = cx.with.get("micro_batch").and_then(Json::as_u64).map_or(usize::MAX, |n| n.max(1) as usize);
         let budget = if rows == usize::MAX { token_budget(&self.model) } else { usize::MAX };
+        let (rows, budget) = self.place.forward(rows, budget);
         Layout { budget, rows, packing, pad: self.encoder.pad() }
     }
 
-    /// Runs the loop and returns its log.
+    /// Runs the loop and returns its log. Where weights were shared out, rank 0 has them whole in the end, see [`Self::publish`].
     pub fn train<O: Objective>(
         &self,
         cx: &Context,
         shared: &Shared,
         per_device: usize,
         objective: &O,
-    ) -> Result<Vec<Record>, OpError> {
+    ) -> Result<Trained, OpError> {
         let settings = Settings {
             epochs: shared.epochs,
             max_steps: shared.max_steps,
@@ -212,13 +222,23 @@ impl Session {
             checkpoints: cx.checkpoints.as_deref(),
             checkpoint: cx.with.get("checkpoint").and_then(option),
             log: cx.with.get("log").and_then(option).map_or(5, |e| if let Every::Steps(n) = e { n } else { 5 }),
-            makers: machine::makers(cx, self.model.params.device()),
+            makers: machine::makers(cx, self.place.threads, self.place.device),
+            group: &self.place.group,
+            stage: self.place.stage,
+            recompute: self.place.recompute(),
         };
         run(&self.model, objective, &settings, &hooks)
     }
 
-    /// Writes the model with its companions, and the logs as attachments, as the only output.
-    pub fn publish(&self, cx: &Context, records: &[Record]) -> Result<Outputs, OpError> {
+    /// Writes the model with its companions, and the logs as attachments, as the only output. Ranks other than the first have none.
+    pub fn publish(mut self, cx: &Context, trained: Trained) -> Result<Outputs, OpError> {
+        if !self.place.group.first() {
+            return Ok(Vec::new());
+        }
+        let records = &trained.records;
+        if let Some(weights_n) = trained.weights_n {
+            self.model.params.restore(weights_n);
+        }
         let folder = cx.scratch.join("model");
         self.model.save(&folder, &self.source)?;
         log::write(&folder.join("training"), records)?;

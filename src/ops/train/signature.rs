@@ -86,4 +86,4 @@ pub(super) use shared;
 
 /// The options of `with` that trainings accept.
 pub const WITH: &[&str] =
-    &["gpus", "gpu_mem", "micro_batch", "shard", "attention", "log", "checkpoint", "workers", "offload"];
+    &["gpus", "ranks", "gpu_mem", "micro_batch", "shard", "attention", "log", "checkpoint", "workers", "offload"];

@@ -1,0 +1,2 @@
+// Stands in for gloo's own header, which the wheel of torch lacks; nothing of it is used through c10d.
+#pragma once

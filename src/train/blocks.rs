@@ -1,0 +1,375 @@
+//! A pass through a model block by block, so that a block's weights need to be whole, and its gradients to have a place, only while it is computed.
+//!
+//! Every rank goes through the same blocks in the same order, whether its rows have pictures or not and however many micro-batches it has: what
+//! the ranks exchange does not hang on the data.
+
+use std::collections::BTreeMap;
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::held::Held;
+use super::pass::{Pass, Read};
+use super::shards::Stage;
+use crate::base::OpError;
+use crate::model::attention::Mask;
+use crate::model::qwen_vl::Embedded;
+use crate::model::rope::Rope;
+use crate::model::vision::VisionPlan;
+use crate::model::windows::Grid;
+use crate::model::{Batch, QwenVl};
+
+/// A part of the model that is computed at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Patches,
+    Sight(usize),
+    Merge,
+    Embed,
+    Text(usize),
+}
+
+impl Part {
+    /// Says whether it reads pictures alone.
+    fn sees(self) -> bool {
+        matches!(self, Part::Patches | Part::Sight(_) | Part::Merge)
+    }
+}
+
+/// What a part read, and what it made of it where its graph is kept.
+struct Step {
+    given: Vec<Tensor>,
+    made: Option<Vec<Tensor>>,
+}
+
+/// What the parts need to know of a batch.
+struct Scene<'b> {
+    batch: &'b Batch,
+    pictures: Option<(Tensor, Vec<Grid>, VisionPlan)>,
+    rope: Rope,
+    mask: Mask,
+}
+
+impl<'b> Scene<'b> {
+    fn of(model: &QwenVl, batch: &'b Batch) -> Result<Self, OpError> {
+        let plan = |(pixels, grids): (Tensor, Vec<Grid>)| {
+            let plan = model.tower()?.plan(&grids);
+            Ok::<_, OpError>((pixels, grids, plan))
+        };
+        let pictures = batch.pictures().map(plan).transpose()?;
+        Ok(Self { batch, pictures, rope: model.rope(&batch.position_ids), mask: model.mask(batch, None) })
+    }
+}
+
+/// A pass block by block.
+pub struct BlockPass<'h, 'a> {
+    held: &'h mut Held<'a>,
+    keep: bool,
+    parts: Vec<Part>,
+    /// Units of each part.
+    units: Vec<Vec<usize>>,
+    /// Units of what reads the hidden states: the last norm and the output layer.
+    reading: Vec<usize>,
+    /// The first part that has anything to learn.
+    first: usize,
+    /// Gradients of units under way, each in a buffer of its own.
+    grads: Vec<(usize, Tensor)>,
+}
+
+impl<'h, 'a> BlockPass<'h, 'a> {
+    /// Passes through the model of `held`. With `keep` the graph of each block is kept for its backward; without, the block is computed again then,
+    /// which takes a third more work and much less memory. Weights that are shared out are not kept.
+    pub fn new(held: &'h mut Held<'a>, keep: bool) -> Self {
+        let model = held.model;
+        let sight = model.vision.iter().flat_map(|tower| (0..tower.blocks.len()).map(Part::Sight));
+        let text = (0..model.blocks.len()).map(Part::Text);
+        let seen = model.vision.is_some();
+        let patches = seen.then_some(Part::Patches).into_iter();
+        let merge = seen.then_some(Part::Merge);
+        let parts: Vec<Part> = patches.chain(sight).chain(merge).chain([Part::Embed]).chain(text).collect();
+        let named = |prefix: &str| -> Vec<usize> {
+            let own =
+                |name: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            (0..held.units.len()).filter(|&u| own(&held.units[u].name)).collect()
+        };
+        let of = |part: &Part| match part {
+            Part::Patches => named("visual.patch_embed"),
+            Part::Sight(i) => named(&format!("visual.blocks.{i}")),
+            Part::Merge => named("visual.merger"),
+            Part::Embed => [named("model.embed_tokens"), named("amplifier")].concat(),
+            Part::Text(i) => named(&format!("model.layers.{i}")),
+        };
+        let units: Vec<Vec<usize>> = parts.iter().map(of).collect();
+        let head = if model.config.tied { "model.embed_tokens" } else { "lm_head" };
+        let reading = [named("model.norm"), named(head)].concat();
+        let learns = |units: &Vec<usize>| units.iter().any(|&u| held.units[u].trainable);
+        let first = units.iter().position(learns).unwrap_or(parts.len());
+        let keep = keep && held.stage != Stage::Weights;
+        Self { held, keep, parts, units, reading, first, grads: Vec::new() }
+    }
+
+    /// Agrees with the other ranks, where they exchange anything during a pass, on whether any has a micro-batch, and one with pictures.
+    fn agreed(&self, from: Stage, works: bool, sees: bool) -> Result<(bool, bool), OpError> {
+        let mut flags = [f64::from(u8::from(works)), f64::from(u8::from(sees))];
+        if self.held.stage >= from {
+            self.held.group.most(&mut flags)?;
+        }
+        Ok((flags[0] > 0.0, flags[1] > 0.0))
+    }
+
+    /// Returns the parts that any rank goes through.
+    fn live(&self, sees: bool) -> Vec<usize> {
+        (0..self.parts.len()).filter(|&p| sees || !self.parts[p].sees()).collect()
+    }
+
+    /// Has the units of a part here, and those of the next on their way.
+    fn enter(&mut self, part: usize, next: Option<&usize>) -> Result<(), OpError> {
+        for at in 0..self.units[part].len() {
+            self.held.enter(self.units[part][at])?;
+        }
+        let next = next.map_or(&self.reading, |&next| &self.units[next]);
+        next.iter().try_for_each(|&unit| self.held.ahead(unit))
+    }
+
+    fn leave(&mut self, part: usize) {
+        self.units[part].iter().for_each(|&unit| self.held.leave(unit));
+    }
+
+    /// Gives the gradients of units a place, where they are shared out.
+    fn place(&mut self, units: &[usize]) {
+        if self.held.stage < Stage::Gradients {
+            return;
+        }
+        let params = &self.held.model.params;
+        for &unit in units.iter().filter(|&&u| self.held.units[u].trainable) {
+            let shard = self.held.shards.units[unit];
+            let len = shard.part * self.held.shards.world as i64;
+            let buffer = Tensor::zeros([len], (params.kind(), params.device()));
+            params.bind_grads(shard.start, &buffer.narrow(0, 0, shard.len));
+            self.grads.push((unit, buffer));
+        }
+    }
+
+    /// Sends the gradients of these units to their owners.
+    fn harvest(&mut self) -> Result<(), OpError> {
+        for (unit, buffer) in std::mem::take(&mut self.grads) {
+            let shard = self.held.shards.units[unit];
+            self.held.model.params.unbind_grads(shard.start, shard.len);
+            self.held.send(unit, &buffer)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&self, part: usize, given: &[Tensor], scene: &Scene) -> Result<Vec<Tensor>, OpError> {
+        let model = self.held.model;
+        let pictures = scene.pictures.as_ref();
+        let absent = || OpError::new("E0612", "a batch without pictures came to the vision tower");
+        Ok(match self.parts[part] {
+            Part::Patches => {
+                let (pixels, _, plan) = pictures.ok_or_else(absent)?;
+                vec![model.tower()?.ordered(&model.tower()?.patches(pixels), plan)]
+            }
+            Part::Sight(i) => vec![model.tower()?.block(i, &given[0], &pictures.ok_or_else(absent)?.2)],
+            Part::Merge => vec![model.tower()?.merged(&given[0], &pictures.ok_or_else(absent)?.2)],
+            Part::Embed => {
+                let items = match (given.first(), pictures) {
+                    (Some(features), Some((_, grids, _))) => model.apart(features, grids),
+                    _ => Vec::new(),
+                };
+                let (images, videos) = items.split_at(scene.batch.image_grid_thw.len().min(items.len()));
+                let Embedded { x_btd, bias_bt } = model.embed_with(scene.batch, images, videos)?;
+                [Some(x_btd), bias_bt].into_iter().flatten().collect()
+            }
+            Part::Text(i) => {
+                let biased = given.get(1).map(|bias_bt| model.mask(scene.batch, Some(bias_bt)));
+                let mask = biased.as_ref().unwrap_or(&scene.mask);
+                let x_btd = model.blocks[i].forward(&given[0], &scene.rope, mask, None);
+                // What is added to the scores goes on to the next block.
+                [Some(x_btd), given.get(1).map(Tensor::shallow_clone)].into_iter().flatten().collect()
+            }
+        })
+    }
+
+    /// Goes forward; returns the steps to go back over, by part, and the hidden states after each of `depths`.
+    fn forward(
+        &mut self,
+        scene: Option<&Scene>,
+        depths: &[usize],
+        learn: bool,
+        sees: bool,
+    ) -> Result<(BTreeMap<usize, Step>, BTreeMap<usize, Tensor>), OpError> {
+        let live = self.live(sees);
+        let (mut steps, mut states) = (BTreeMap::new(), BTreeMap::new());
+        let mut state: Vec<Tensor> = Vec::new();
+        for (at, &part) in live.iter().enumerate() {
+            self.enter(part, live.get(at + 1))?;
+            let mine = |scene: &&Scene| scene.pictures.is_some() || !self.parts[part].sees();
+            if let Some(scene) = scene.filter(mine) {
+                let learns = learn && part >= self.first;
+                if learns && self.keep {
+                    let given = leaves(&state, part > self.first);
+                    let made = self.apply(part, &given, scene)?;
+                    state = made.iter().map(Tensor::detach).collect();
+                    steps.insert(part, Step { given, made: Some(made) });
+                } else {
+                    let made = no_grad(|| self.apply(part, &state, scene))?;
+                    let given = std::mem::replace(&mut state, made);
+                    if learns {
+                        steps.insert(part, Step { given, made: None });
+                    }
+                }
+                if let Part::Text(i) = self.parts[part]
+                    && depths.contains(&(i + 1))
+                {
+                    states.insert(i + 1, state[0].shallow_clone());
+                }
+            }
+            self.leave(part);
+        }
+        Ok((steps, states))
+    }
+
+    /// Lets `read` have the hidden states through the last norm, in the order of `depths`.
+    fn read(
+        &mut self,
+        states: &BTreeMap<usize, Tensor>,
+        depths: &[usize],
+        read: Option<&mut Read>,
+    ) -> Result<(), OpError> {
+        for at in 0..self.reading.len() {
+            self.held.enter(self.reading[at])?;
+        }
+        if let Some(read) = read {
+            let normed: BTreeMap<usize, Tensor> =
+                states.iter().map(|(depth, x_btd)| (*depth, self.held.model.norm.forward(x_btd))).collect();
+            let states: Vec<Tensor> = depths.iter().filter_map(|d| normed.get(d).map(Tensor::shallow_clone)).collect();
+            read(&states)?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.reading.iter().for_each(|&unit| self.held.leave(unit));
+    }
+
+    /// Goes forward and backward over one micro-batch, or along with those who have one.
+    fn through(
+        &mut self,
+        batch: Option<&Batch>,
+        depths: &[usize],
+        read: Option<&mut Read>,
+        sees: bool,
+    ) -> Result<(), OpError> {
+        let scene = batch.map(|batch| Scene::of(self.held.model, batch)).transpose()?;
+        let (mut steps, states) = self.forward(scene.as_ref(), depths, true, sees)?;
+        let reading = self.reading.clone();
+        self.place(&reading);
+        let states: BTreeMap<usize, Tensor> =
+            states.into_iter().map(|(depth, x)| (depth, x.detach().set_requires_grad(true))).collect();
+        self.read(&states, depths, read)?;
+        self.harvest()?;
+        self.close();
+        let mut grads: Vec<Option<Tensor>> = Vec::new();
+        let first = self.first;
+        let live: Vec<usize> = self.live(sees).into_iter().filter(|&part| part >= first).collect();
+        for (at, &part) in live.iter().enumerate().rev() {
+            let below = at.checked_sub(1).map(|at| live[at]);
+            let own = self.units[part].clone();
+            own.iter().try_for_each(|&unit| self.held.enter(unit))?;
+            if let Some(below) = below {
+                self.units[below].iter().try_for_each(|&unit| self.held.ahead(unit))?;
+            }
+            self.place(&own);
+            if let (Some(step), Some(scene)) = (steps.remove(&part), &scene) {
+                if let Part::Text(i) = self.parts[part] {
+                    let read = states.get(&(i + 1)).map(Tensor::grad).filter(Tensor::defined);
+                    grads.resize_with(grads.len().max(1), || None);
+                    grads[0] = [grads[0].take(), read].into_iter().flatten().reduce(|a, b| a + b);
+                }
+                let (given, made) = match step.made {
+                    Some(made) => (step.given, made),
+                    None => {
+                        let given = leaves(&step.given, part > first);
+                        let made = self.apply(part, &given, scene)?;
+                        (given, made)
+                    }
+                };
+                let product =
+                    |(made, grad): (&Tensor, &Option<Tensor>)| grad.as_ref().map(|g| (made * g).sum(None::<Kind>));
+                let total = made.iter().zip(&grads).filter_map(product).reduce(|a, b| a + b);
+                if let Some(total) = total.filter(Tensor::requires_grad) {
+                    total.backward();
+                }
+                grads = given.iter().map(|leaf| Some(leaf.grad()).filter(Tensor::defined)).collect();
+            }
+            self.harvest()?;
+            self.leave(part);
+        }
+        self.fold();
+        Ok(())
+    }
+
+    /// Moves the gradients of a model of another kind to their f32 sums.
+    fn fold(&self) {
+        let params = &self.held.model.params;
+        if let (Some(sums_n), Some(own), false) = (self.held.sums(), params.grad(), params.kind() == Kind::Float) {
+            no_grad(|| {
+                let _ = sums_n.shallow_clone().g_add_(&own); // cast as it is read: no second buffer
+                let _ = own.shallow_clone().zero_();
+            });
+        }
+    }
+}
+
+/// Returns tensors without their graphs, as leaves of the next one.
+fn leaves(tensors: &[Tensor], learn: bool) -> Vec<Tensor> {
+    tensors.iter().map(|t| t.detach().set_requires_grad(learn)).collect()
+}
+
+impl Pass for BlockPass<'_, '_> {
+    fn model(&self) -> &QwenVl {
+        self.held.model
+    }
+
+    fn train(&mut self, batch: &Batch, depths: &[usize], read: &mut Read) -> Result<(), OpError> {
+        let (_, sees) = self.agreed(Stage::Gradients, true, batch.pictures().is_some())?;
+        self.through(Some(batch), depths, Some(read), sees)
+    }
+
+    fn look(&mut self, batch: &Batch, read: &mut Read) -> Result<(), OpError> {
+        let model = self.held.model;
+        if self.held.stage != Stage::Weights {
+            return no_grad(|| read(&[model.forward_hidden(batch)?]));
+        }
+        let (_, sees) = self.agreed(Stage::Weights, true, batch.pictures().is_some())?;
+        let scene = Scene::of(model, batch)?;
+        let depths = [model.blocks.len()];
+        let (_, states) = self.forward(Some(&scene), &depths, false, sees)?;
+        no_grad(|| self.read(&states, &depths, Some(read)))?;
+        self.close();
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), OpError> {
+        while self.held.stage >= Stage::Gradients {
+            let (goes_on, sees) = self.agreed(Stage::Gradients, false, false)?;
+            if !goes_on {
+                break;
+            }
+            self.through(None, &[], None, sees)?;
+        }
+        Ok(())
+    }
+
+    fn settle_looking(&mut self) -> Result<(), OpError> {
+        while self.held.stage == Stage::Weights {
+            let (goes_on, sees) = self.agreed(Stage::Weights, false, false)?;
+            if !goes_on {
+                break;
+            }
+            self.forward(None, &[], false, sees)?;
+            self.read(&BTreeMap::new(), &[], None)?;
+            self.close();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! What a rank holds of weights, gradients and sums, and how it exchanges them with the others.
+//!
+//! Shapes: `n` all weights of the model, `m` those of this rank's parts.
+
+use std::collections::BTreeMap;
+
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::blocks::BlockPass;
+use super::optim::Segment;
+use super::pass::{Pass, WholePass};
+use super::shards::{Shards, Stage};
+use crate::base::OpError;
+use crate::dist::{Group, Pending};
+use crate::model::{QwenVl, Unit};
+
+/// Weights and gradients of a rank.
+pub struct Held<'a> {
+    /// The model; whole between two steps unless the weights themselves are shared out.
+    pub model: &'a QwenVl,
+    /// The ranks.
+    pub group: &'a Group<'a>,
+    /// What is shared out.
+    pub stage: Stage,
+    /// How.
+    pub shards: Shards,
+    /// The stretches of the model that are read as one.
+    pub units: Vec<Unit>,
+    /// f32 weights `[m]`: the model's own buffer, or a master copy of this rank's parts.
+    pub weights_m: Tensor,
+    /// f32 gradients `[m]` of this rank's parts, summed over all ranks once a step is done.
+    pub grads_m: Tensor,
+    /// f32 gradients `[n]` of this rank's rows, where they are not shared out.
+    sums_n: Option<Tensor>,
+    /// This rank's parts as the model computes with them: `[m]`, where weights are shared out.
+    parts_m: Option<Tensor>,
+    /// Units that are here whole, or on their way.
+    gathered: BTreeMap<usize, (Tensor, Option<Pending>)>,
+    /// Gradients on their way to their owners: unit, this rank's part.
+    leaving: Option<(usize, Tensor, Pending)>,
+}
+
+impl<'a> Held<'a> {
+    /// Shares a model out. It must have chosen what is trainable; its gradients get their place here unless they are shared out.
+    pub fn new(model: &'a QwenVl, group: &'a Group<'a>, stage: Stage) -> Self {
+        let params = &model.params;
+        let stage = if group.world() == 1 { Stage::None } else { stage };
+        let units = params.units();
+        let n = params.flat().numel() as i64;
+        let shards = match stage {
+            Stage::None => Shards::whole(n),
+            _ => Shards::new(units.iter().map(|u| (u.start, u.len)), group.world()),
+        };
+        let float = params.kind() == Kind::Float;
+        let zeros = |len: i64| Tensor::zeros([len], (Kind::Float, params.device()));
+        let sums_n = (stage < Stage::Gradients).then(|| match params.grad() {
+            Some(grad) if float => grad.shallow_clone(),
+            _ => zeros(n),
+        });
+        let (weights_m, grads_m) = match (stage, &sums_n) {
+            (Stage::None, Some(sums_n)) if float => (params.flat().shallow_clone(), sums_n.shallow_clone()),
+            (Stage::None, Some(sums_n)) => (params.flat().to_kind(Kind::Float), sums_n.shallow_clone()),
+            _ => {
+                let weights_m = zeros(shards.len());
+                shards.take(group.rank(), params.flat(), &weights_m);
+                (weights_m, zeros(shards.len()))
+            }
+        };
+        let mut held = Self {
+            model,
+            group,
+            stage,
+            shards,
+            units,
+            weights_m,
+            grads_m,
+            sums_n,
+            parts_m: None,
+            gathered: BTreeMap::new(),
+            leaving: None,
+        };
+        if stage == Stage::Weights {
+            held.parts_m =
+                Some(if float { held.weights_m.shallow_clone() } else { held.weights_m.to_kind(params.kind()) });
+            params.release();
+        }
+        held
+    }
+
+    /// Returns a way through the model: all at once, or block by block where something is shared out during a pass or `recompute` saves memory.
+    pub fn pass(&mut self, recompute: bool) -> Box<dyn Pass + '_> {
+        match &self.sums_n {
+            Some(sums_n) if !recompute => Box::new(WholePass::summed(self.model, sums_n)),
+            _ => Box::new(BlockPass::new(self, !recompute)),
+        }
+    }
+
+    /// Returns the f32 sums of this rank's gradients over all of the model, where there are such.
+    pub fn sums(&self) -> Option<&Tensor> {
+        self.sums_n.as_ref()
+    }
+
+    /// Brings stretches of the flat buffer into this rank's own.
+    pub fn segments(&self, flat: &[Segment]) -> Vec<Segment> {
+        let rank = if self.shards.world == 1 { 0 } else { self.group.rank() };
+        self.shards.segments(rank, flat)
+    }
+
+    /// Sets all gradients to zero.
+    pub fn zero(&mut self) {
+        let params = &self.model.params;
+        let apart = params.grad().filter(|_| params.kind() != Kind::Float);
+        let parts = (self.stage != Stage::None).then_some(&self.grads_m);
+        no_grad(|| {
+            for sums in self.sums_n.iter().chain(apart).chain(parts) {
+                let _ = sums.shallow_clone().zero_();
+            }
+        });
+    }
+
+    /// Sums the gradients of all ranks, once all micro-batches of a step are done.
+    ///
+    /// # Errors
+    /// Class `peer` when another rank is gone.
+    pub fn reduce(&mut self) -> Result<(), OpError> {
+        match (self.stage, self.sums_n.as_ref().map(Tensor::shallow_clone)) {
+            (Stage::None, Some(sums_n)) => self.group.start_sum(&sums_n)?.wait()?,
+            (Stage::Optimizer, Some(sums_n)) => {
+                let learned: Vec<usize> = (0..self.units.len()).filter(|&u| self.units[u].trainable).collect();
+                for unit in learned.into_iter().rev() {
+                    let shard = self.shards.units[unit];
+                    self.send(unit, &sums_n.narrow(0, shard.start, shard.len))?;
+                }
+            }
+            _ => {}
+        }
+        self.sent()
+    }
+
+    /// Returns the norm of all gradients.
+    ///
+    /// # Errors
+    /// As [`Self::reduce`].
+    pub fn norm(&self) -> Result<f64, OpError> {
+        let own = no_grad(|| self.grads_m.norm().double_value(&[]));
+        if self.stage == Stage::None {
+            return Ok(own);
+        }
+        let mut squares = [own * own];
+        self.group.sum(&mut squares)?;
+        Ok(squares[0].sqrt())
+    }
+
+    /// Starts to send a unit's gradients `[len]` to their owners, who add them to their own.
+    ///
+    /// # Errors
+    /// As [`Self::reduce`].
+    pub fn send(&mut self, unit: usize, whole: &Tensor) -> Result<(), OpError> {
+        self.sent()?;
+        let shard = self.shards.units[unit];
+        let whole = padded(&whole.to_kind(Kind::Float), shard.part * self.group.world() as i64);
+        let part = Tensor::empty([shard.part], (Kind::Float, whole.device()));
+        let pending = self.group.start_scatter(&part, &whole)?;
+        self.leaving = Some((unit, part, pending));
+        Ok(())
+    }
+
+    /// Waits for the gradients that are on their way.
+    ///
+    /// # Errors
+    /// As [`Self::reduce`].
+    pub fn sent(&mut self) -> Result<(), OpError> {
+        let Some((unit, part, pending)) = self.leaving.take() else { return Ok(()) };
+        pending.wait()?;
+        let shard = self.shards.units[unit];
+        let _ = no_grad(|| self.grads_m.narrow(0, shard.at, shard.part).g_add_(&part));
+        Ok(())
+    }
+
+    /// Starts to gather a unit's weights, where they are shared out.
+    ///
+    /// # Errors
+    /// As [`Self::reduce`].
+    pub fn ahead(&mut self, unit: usize) -> Result<(), OpError> {
+        let Some(parts_m) = &self.parts_m else { return Ok(()) };
+        if !self.gathered.contains_key(&unit) {
+            let (whole, pending) = self.gather(unit, parts_m)?;
+            self.gathered.insert(unit, (whole, Some(pending)));
+        }
+        Ok(())
+    }
+
+    /// Has a unit's weights here, whole.
+    ///
+    /// # Errors
+    /// As [`Self::reduce`].
+    pub fn enter(&mut self, unit: usize) -> Result<(), OpError> {
+        self.ahead(unit)?;
+        if let Some((whole, pending)) = self.gathered.get_mut(&unit)
+            && let Some(pending) = pending.take()
+        {
+            pending.wait()?;
+            let shard = self.shards.units[unit];
+            self.model.params.bind(shard.start, &whole.narrow(0, 0, shard.len));
+        }
+        Ok(())
+    }
+
+    /// Gives the other ranks' parts of a unit up.
+    pub fn leave(&mut self, unit: usize) {
+        if self.gathered.remove(&unit).is_some() {
+            let shard = self.shards.units[unit];
+            self.model.params.unbind(shard.start, shard.len);
+        }
+    }
+
+    fn gather(&self, unit: usize, from_m: &Tensor) -> Result<(Tensor, Pending), OpError> {
+        let shard = self.shards.units[unit];
+        let part = from_m.narrow(0, shard.at, shard.part);
+        let whole = Tensor::empty([shard.part * self.group.world() as i64], (part.kind(), part.device()));
+        let pending = self.group.start_gather(&whole, &part)?;
+        Ok((whole, pending))
+    }
+
+    /// Brings the f32 weights of all ranks into the model.
+    ///
+    /// # Errors
+    /// As [`Self::reduce`].
+    pub fn push(&mut self) -> Result<(), OpError> {
+        let (flat, kind) = (self.model.params.flat(), self.model.params.kind());
+        match (self.stage, &self.parts_m) {
+            (Stage::None, _) if kind == Kind::Float => {}
+            (Stage::None, _) => no_grad(|| flat.shallow_clone().copy_(&self.weights_m)),
+            (Stage::Weights, Some(parts_m)) if kind != Kind::Float => {
+                no_grad(|| parts_m.shallow_clone().copy_(&self.weights_m));
+            }
+            (Stage::Weights, _) => {}
+            _ => {
+                let own_m = self.weights_m.to_kind(kind);
+                let mut before: Option<(usize, Tensor, Pending)> = None;
+                let take = |(unit, whole, pending): (usize, Tensor, Pending)| {
+                    pending.wait()?;
+                    let shard = self.shards.units[unit];
+                    no_grad(|| flat.narrow(0, shard.start, shard.len).copy_(&whole.narrow(0, 0, shard.len)));
+                    Ok::<(), OpError>(())
+                };
+                for unit in (0..self.units.len()).filter(|&u| self.units[u].trainable) {
+                    let (whole, pending) = self.gather(unit, &own_m)?;
+                    if let Some(before) = before.replace((unit, whole, pending)) {
+                        take(before)?;
+                    }
+                }
+                before.map_or(Ok(()), take)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns all weights as the model computes with them, on rank 0 in main memory, where they are shared out.
+    ///
+    /// # Errors
+    /// As [`Self::reduce`].
+    pub fn collect(&self) -> Result<Option<Tensor>, OpError> {
+        let Some(parts_m) = &self.parts_m else { return Ok(None) };
+        let n = self.shards.units.last().map_or(0, |u| u.start + u.len);
+        let flat = self.group.first().then(|| Tensor::zeros([n], (parts_m.kind(), Device::Cpu)));
+        for (unit, shard) in self.shards.units.iter().enumerate() {
+            let (whole, pending) = self.gather(unit, parts_m)?;
+            pending.wait()?;
+            if let Some(flat) = &flat {
+                no_grad(|| flat.narrow(0, shard.start, shard.len).copy_(&whole.narrow(0, 0, shard.len)));
+            }
+        }
+        Ok(flat)
+    }
+}
+
+fn padded(whole: &Tensor, len: i64) -> Tensor {
+    let own = whole.numel() as i64;
+    if own == len { whole.contiguous() } else { whole.constant_pad_nd([0, len - own]) }
+}

@@ -1,0 +1,83 @@
+//! One way through a model: forward into a loss and backward into the gradients, or forward alone.
+
+use tch::{Kind, Tensor, no_grad};
+
+use crate::base::OpError;
+use crate::model::{Batch, QwenVl};
+
+/// What reads hidden states, `[b, t, d]` each.
+pub type Read<'a> = dyn FnMut(&[Tensor]) -> Result<(), OpError> + 'a;
+
+/// How a batch passes through a model.
+pub trait Pass {
+    /// Returns the model.
+    fn model(&self) -> &QwenVl;
+
+    /// Runs forward, gives the hidden states after so many blocks to `read`, which runs backward into them, and adds what comes out to the gradients.
+    ///
+    /// # Errors
+    /// What the model or `read` refuses; class `peer` when other ranks are gone.
+    fn train(&mut self, batch: &Batch, depths: &[usize], read: &mut Read) -> Result<(), OpError>;
+
+    /// Runs forward without gradients and gives the last hidden states to `read`.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    fn look(&mut self, batch: &Batch, read: &mut Read) -> Result<(), OpError>;
+
+    /// Goes along with ranks that have more micro-batches to train on.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    fn settle(&mut self) -> Result<(), OpError> {
+        Ok(())
+    }
+
+    /// Goes along with ranks that have more to look at.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    fn settle_looking(&mut self) -> Result<(), OpError> {
+        Ok(())
+    }
+}
+
+/// The whole model at once, as libtorch's own graph has it.
+pub struct WholePass<'a> {
+    model: &'a QwenVl,
+    /// f32 sums of the gradients of a model of another kind.
+    sums_n: Option<Tensor>,
+}
+
+impl<'a> WholePass<'a> {
+    /// Passes through `model`, whose gradients add up where they are.
+    pub fn new(model: &'a QwenVl) -> Self {
+        Self { model, sums_n: None }
+    }
+
+    /// As [`Self::new`]; after each backward the model's gradients are moved to `sums_n`, `[n]` f32.
+    pub fn summed(model: &'a QwenVl, sums_n: &Tensor) -> Self {
+        Self { model, sums_n: (model.params.kind() != Kind::Float).then(|| sums_n.shallow_clone()) }
+    }
+}
+
+impl Pass for WholePass<'_> {
+    fn model(&self) -> &QwenVl {
+        self.model
+    }
+
+    fn train(&mut self, batch: &Batch, depths: &[usize], read: &mut Read) -> Result<(), OpError> {
+        read(&self.model.forward_after(batch, depths)?)?;
+        if let (Some(sums_n), Some(own)) = (&self.sums_n, self.model.params.grad()) {
+            no_grad(|| {
+                let _ = sums_n.shallow_clone().g_add_(&own); // cast as it is read: no second buffer
+                let _ = own.shallow_clone().zero_();
+            });
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, batch: &Batch, read: &mut Read) -> Result<(), OpError> {
+        no_grad(|| read(&[self.model.forward_hidden(batch)?]))
+    }
+}
