@@ -331,8 +331,8 @@ param seed: Int = 7
 schema Row { id: Str, instruction: Str, output: Str }
 
 let rows  = data.jsonl("rows.jsonl", as: Row)
-let words = train.tokenizer(rows, on: [.instruction, .output], vocab: 300)
-let blank = model.random(config: "config.json", tokenizer: words)
+let vocabulary = train.tokenizer(rows, on: [.instruction, .output], vocab: 300)
+let blank = model.random(config: "config.json", tokenizer: vocabulary)
 stage tuned = blank |> train.sft(data: rows, batch: 4, max_steps: 2steps, lr: 1e-3, dtype: "f32") with { RANKS, log: 1steps }
 output out = tuned to "out"
 "#;
