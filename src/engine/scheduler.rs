@@ -492,7 +492,7 @@ pub(super) fn execute_again(
     verify::sound(setup.store, inputs.values().flat_map(|artifact| artifact.files.values()))?;
     let (executor, gpus) = (executor(node).to_owned(), Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Job { id, node, inputs, identity, complete: true, executor, threads, gpus, setup }.attempt()
+    Job { id, node, inputs, identity, complete: true, executor, threads, gpus, setup }.attempt(0)
 }
 
 /// One execution, on a thread of its own.
