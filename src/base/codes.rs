@@ -91,6 +91,7 @@ codes! {
     W0102 "tab, CR or BOM in the source"
     W0201 "unused let, param, import"
     W0202 "name hides a column"
+    W0203 "braces in a text that replace nothing"
     W0301 "columns lost in `concat`"
     W0302 "filter that keeps or drops all (observed schema)"
     W0303 "dedup of multimodal rows without `within`"

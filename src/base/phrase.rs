@@ -15,12 +15,20 @@ pub fn quoted<S: AsRef<str>>(items: &[S]) -> String {
     }
 }
 
-/// Returns the nearest of `names` at an edit distance of at most a third of the word, ties by order.
+/// Returns the nearest of `names` at an edit distance of at most a third of the word, ties by order. Any single letter is as near as
+/// any other, so there is none for them; small and capital letters, and `_` between words, count as little as they mean.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).max(1);
+    let plain = |text: &str| text.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect::<String>();
+    let length = word.chars().count();
+    let limit = if length < 2 { 0 } else { (length / 3).max(1) };
+    let bare = plain(word);
     names
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(word, name), name))
+        .filter(|name| name.chars().count().abs_diff(length) <= limit.max(2))
+        .map(|name| {
+            let distance = strsim::damerau_levenshtein(word, name);
+            (if distance > 0 && length > 1 && plain(name) == bare { distance.min(1) } else { distance }, name)
+        })
         .filter(|&(distance, _)| distance <= limit)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, name)| name)

@@ -15,6 +15,10 @@ pub trait World: Sync {
     fn exists(&self, path: &Path) -> bool;
     /// Reads an environment variable.
     fn env(&self, name: &str) -> Option<String>;
+    /// Names what lies in a folder, sorted; nothing if it cannot be read.
+    fn list(&self, _folder: &Path) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The real one.
@@ -41,6 +45,14 @@ impl World for OsWorld {
     fn env(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
 }
 
 /// The texts of an editor over the files of the disk.
@@ -65,6 +77,10 @@ impl World for OverlayWorld {
 
     fn env(&self, name: &str) -> Option<String> {
         OsWorld.env(name)
+    }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        OsWorld.list(folder)
     }
 }
 
@@ -91,5 +107,10 @@ impl World for MemoryWorld {
 
     fn env(&self, _name: &str) -> Option<String> {
         None
+    }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        let here = self.files.keys().filter(|p| p.parent() == Some(folder));
+        here.filter_map(|p| Some(p.file_name()?.to_string_lossy().into_owned())).collect()
     }
 }

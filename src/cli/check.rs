@@ -16,19 +16,15 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
     let settings = semantics::Settings { profile: choice.profile.clone(), params: choice.params.clone() };
     for path in &args.recipes {
         let (program, loaded) = semantics::load(&OsWorld, &catalogue, &mut sources, path);
-        let parsed = semantics::parsed(&loaded);
-        let sound = !loaded.has_errors();
+        let checked = semantics::check(&program, &catalogue, &settings).1;
+        let sound = !loaded.has_errors() && !checked.has_errors();
         problems.extend(loaded);
-        if parsed {
-            let checked = semantics::check(&program, &catalogue, &settings).1;
-            let sound = sound && !checked.has_errors();
-            problems.extend(checked);
-            if sound {
-                let options =
-                    plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: Vec::new() };
-                let known = recipe::pinned(path);
-                problems.extend(plan::lints::of(&program, &catalogue, &mut sources, &OsWorld, &options, &known));
-            }
+        problems.extend(checked);
+        if sound {
+            let options =
+                plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: Vec::new() };
+            let known = recipe::pinned(path);
+            problems.extend(plan::lints::of(&program, &catalogue, &mut sources, &OsWorld, &options, &known));
         }
     }
     let problems = problems.sorted();

@@ -66,6 +66,10 @@ impl World for Seeing {
     fn env(&self, name: &str) -> Option<String> {
         world::OsWorld.env(name)
     }
+
+    fn list(&self, folder: &Path) -> Vec<String> {
+        world::OsWorld.list(folder)
+    }
 }
 
 fn compile_in(world: &dyn World, args: &RecipeArgs) -> Result<Compiled, Exit> {

@@ -32,11 +32,8 @@ impl Snapshot {
     pub fn new(world: &dyn World, catalogue: &Catalogue, path: &Path, cache: &mut ParseCache) -> Self {
         let mut sources = SourceMap::default();
         let (program, mut problems) = semantics::load_again(world, catalogue, &mut sources, path, cache);
-        // Names and types are worth knowing of a text that does not parse; the problems that follow from that are not.
         let (checked, facts, found) = semantics::inspect(&program, catalogue, &Settings::default());
-        if semantics::parsed(&problems) {
-            problems.extend(found);
-        }
+        problems.extend(found);
         if !problems.has_errors() {
             // How many rows a source has stands in the lock, which is not an editor's to read.
             let options = plan::Options::default();

@@ -1,8 +1,9 @@
 //! Ways through the syntax tree: the parts of an item, the parts of an expression, and what stands at a byte.
 
 use crate::base::Span;
-use crate::syntax::ast::{Arg, Binding, Expr, ExprKind, File, Item, ItemKind, RecordField, RowPart, RowType, TypeArg};
+use crate::syntax::ast::{Binding, Expr, File, Item, ItemKind, RecordField, RowPart, RowType, TypeArg};
 use crate::syntax::ast::{TypeExpr, TypeExprKind, With};
+pub use crate::syntax::{children, value};
 
 /// Says whether a byte lies in a span or right after it.
 pub fn touches(span: Span, offset: usize) -> bool {
@@ -73,46 +74,6 @@ fn record<'a>(fields: &'a [RecordField], see: &mut dyn FnMut(&'a Expr)) {
         if let RecordField::Named(_, e) | RecordField::Spread(e, _) = field {
             see(e);
         }
-    }
-}
-
-/// Returns the expression of an argument.
-pub fn value(arg: &Arg) -> &Expr {
-    match arg {
-        Arg::Positional(e) | Arg::Named(_, e) | Arg::Spread(e, _) => e,
-    }
-}
-
-/// Gives the parts of an expression that are expressions, in order.
-pub fn children<'a>(e: &'a Expr, see: &mut dyn FnMut(&'a Expr)) {
-    match &e.kind {
-        ExprKind::Field(base, _) => see(base),
-        ExprKind::Index(a, b) => [a, b].into_iter().for_each(|e| see(e)),
-        ExprKind::Call { callee, args, .. } => {
-            see(callee);
-            args.iter().for_each(|arg| see(value(arg)));
-        }
-        ExprKind::Pipe { left: a, call: b, .. } | ExprKind::Binary { left: a, right: b, .. } => {
-            [a, b].into_iter().for_each(|e| see(e));
-        }
-        ExprKind::Unary { value, .. } => see(value),
-        ExprKind::Range(a, b) => a.iter().chain(b).for_each(|e| see(e)),
-        ExprKind::If { cond, then, other } => [cond, then, other].into_iter().for_each(|e| see(e)),
-        ExprKind::Sweep { axes, filter, body } => {
-            axes.iter().for_each(|axis| see(&axis.over));
-            filter.iter().for_each(|e| see(e));
-            see(body);
-        }
-        ExprKind::Record(fields) => record(fields, see),
-        ExprKind::List(items) | ExprKind::Tuple(items) => items.iter().for_each(see),
-        ExprKind::Paren(inner) => see(inner),
-        ExprKind::Number(..)
-        | ExprKind::Str(_)
-        | ExprKind::Bool(_)
-        | ExprKind::None
-        | ExprKind::Ident(_)
-        | ExprKind::TypeName(_)
-        | ExprKind::Col(_) => {}
     }
 }
 

@@ -88,7 +88,7 @@ pub fn of_value(value: Value) -> Val {
 }
 
 fn mismatch(span: Span, message: String, label: &str) -> Box<Diagnostic> {
-    Box::new(Diagnostic::new(codes::E0304, span, message, label))
+    Box::new(Diagnostic::new(codes::E0304, span, message, label).help("change the value here, or what it is made of"))
 }
 
 fn fold(op: BinaryOp, a: &Value, b: &Value, span: Span) -> Result<Value, Box<Diagnostic>> {

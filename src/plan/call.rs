@@ -178,6 +178,10 @@ impl<'a> Evaluator<'a> {
                     None => return Err(mismatch(name.span, format!("the suite has no benchmark `{word}`"))),
                 },
             },
+            Val::Artifact(a) if a.kind == "Benchmark" && word == "items" => {
+                let named = vec![("benchmark".to_owned(), Val::Artifact(a), name.span)];
+                self.operator_call("bench.items", Given { positional: None, named }, name.span, name.span, env)?
+            }
             Val::Artifact(a) if a.kind == "Dataset" && word == "rows" => {
                 Val::Metric(Metric::Meta { of: a, path: "rows".into() })
             }
@@ -331,7 +335,10 @@ impl<'a> Evaluator<'a> {
             let val = if i == 0 && given.positional.is_some() {
                 given.positional.take().map(|(v, _)| v)
             } else {
-                given.take(&p.name.text).map(|(v, _)| v)
+                given.take(&p.name.text).map(|(v, at)| {
+                    self.within_limits(&f.name.text, p, found.module, &v, at);
+                    v
+                })
             };
             let val = match (val, &p.default) {
                 (Some(v), _) => widen(v, &p.ty),
@@ -420,6 +427,9 @@ impl<'a> Evaluator<'a> {
                 (None, None) if matches!(p.ty.kind, TypeExprKind::Optional(_)) => (Val::Value(Value::None), true),
                 (None, None) => return Err(missing(&op.name, p, span)),
             };
+            if !is_default {
+                self.within_limits(&op.name, p, BUILTIN, &val, at);
+            }
             out.push(Bound { name: p.name.text.clone(), ty: Some(&p.ty), val, span: at, is_default });
         }
         if op.spec.takes_where {

@@ -75,6 +75,7 @@ pub fn evaluate(
         depth: 0,
     };
     ev.root(overrides.with, with);
+    super::outputs::check(program, &ev.graph, &ev.folder(0), &mut ev.problems);
     let secrets = ev.secrets();
     let params = ev.param_values();
     let mut graph = ev.graph;
@@ -732,7 +733,10 @@ pub(super) fn set(fields: &mut Vec<(String, Val)>, name: &str, val: Val) {
 }
 
 pub(super) fn mismatch(span: Span, message: impl Into<String>) -> Box<Diagnostic> {
-    Box::new(Diagnostic::new(codes::E0304, span, message.into(), "here"))
+    Box::new(
+        Diagnostic::new(codes::E0304, span, message.into(), "here")
+            .help("change the value here, or what it is made of"),
+    )
 }
 
 fn deep(span: Span) -> Box<Diagnostic> {

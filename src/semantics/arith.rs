@@ -1,7 +1,7 @@
 //! Operators between values: dimensions, scores, comparison, logic.
 
 use super::check::{Checker, Cx, Site};
-use super::misfits;
+use super::misfits::{self, Fallback as _};
 use crate::base::codes::{E0120, E0121, E0122, E0304, E0308};
 use crate::base::{Diagnostic, Span};
 use crate::spec::{Dim, Type};
@@ -93,7 +93,7 @@ impl Checker<'_> {
             Type::Bool | Type::Error | Type::Json | Type::Var(_) => false,
             Type::Metric(inner) if *inner == Type::Bool => true,
             Type::Optional(inner) if *inner == Type::Bool => {
-                self.absent_operand(e);
+                self.absent_operand(e, &ty);
                 false
             }
             other => {
@@ -129,16 +129,23 @@ impl Checker<'_> {
         }
     }
 
-    fn absent_operand(&mut self, e: &Expr) {
+    fn absent_operand(&mut self, e: &Expr, ty: &Type) {
+        let ty = self.solver.resolve(ty);
+        let value = misfits::fallback(&ty).unwrap_or("…");
+        let name = match &e.kind {
+            ExprKind::Col(name) => format!(".{}", name.text),
+            _ => "…".to_owned(),
+        };
         self.report(
             Diagnostic::new(E0308, e.span, "this may be absent, and the operator needs a value", "may be absent")
-                .help("say what stands for an absent value, `(… ?? 0)` or `(… ?? \"\")`, or test `… != none` first"),
+                .help(format!("say what stands for an absent value, `({name} ?? {value})`, or test `{name} != none`"))
+                .fallback(e, &ty),
         );
     }
 
     fn no_number(&mut self, e: &Expr, ty: &Type) {
         match self.solver.resolve(ty) {
-            Type::Optional(_) | Type::None => self.absent_operand(e),
+            Type::Optional(_) | Type::None => self.absent_operand(e, ty),
             Type::Secret => {
                 let d = Diagnostic::new(crate::base::codes::E0702, e.span, "a Secret cannot become text", "a secret")
                     .help("pass it only to a parameter of type Secret, such as `key:`");
@@ -199,6 +206,9 @@ impl Checker<'_> {
         };
         if op == BinaryOp::Div && x == Num::Int && y == Num::Int {
             self.exact(at, left, right);
+        } else if op == BinaryOp::Div && misfits::literal(right) == Some(0.0) {
+            let d = Diagnostic::new(E0122, right.span, "nothing can be divided by 0", "this is 0");
+            self.report(d.help("divide by something else"));
         }
         match result {
             Some(num) => {
@@ -366,7 +376,7 @@ impl Checker<'_> {
         let a = self.solver.resolve(&a);
         let site = Site::new("the right side of `in`", None);
         if let Type::Optional(_) = a {
-            self.absent_operand(left);
+            self.absent_operand(left, &a);
             self.infer(right, cx);
             return Type::Error;
         }

@@ -97,6 +97,10 @@ impl<'a> Checker<'a> {
                     self.mark(cx.module, name);
                     return self.callable(name.clone(), item, cx.module, callee.span);
                 }
+                if self.names[cx.module].imports.contains_key(name.as_str()) {
+                    self.infer(callee, cx);
+                    return Callee::Bad;
+                }
                 if let Some(function) = self.functions.iter().find(|f| f.name.text == *name) {
                     return Callee::Sig(Sig {
                         name: name.clone(),
@@ -116,6 +120,17 @@ impl<'a> Checker<'a> {
                     && !self.names[cx.module].values.contains_key(module.as_str())
                 {
                     return self.member(module, base.span, name, callee.span, cx);
+                }
+                if let ExprKind::Field(root, module) = &base.kind
+                    && matches!(&root.kind, ExprKind::Ident(std) if std == "std")
+                {
+                    let full = format!("{}.{}", module.text, name.text);
+                    let d = Diagnostic::new(E0201, callee.span, "an operator is called without `std`", "not its name");
+                    self.mark(cx.module, &module.text);
+                    let imported = self.names[cx.module].imports.contains_key(module.text.as_str());
+                    let d = d.help(format!("import its module, `import std.{}`, and write `{full}(…)`", module.text));
+                    self.report(if imported { d.fix(callee.span, full) } else { d });
+                    return Callee::Bad;
                 }
                 Callee::Method(base, name)
             }
@@ -188,12 +203,14 @@ impl<'a> Checker<'a> {
 
     /// Reports a name that an imported file does not have.
     pub(super) fn not_exported(&mut self, module: usize, alias: &str, name: &Name) {
+        if self.names[module].missing.contains(name.text.as_str()) {
+            return;
+        }
         let known: Vec<&str> = self.names[module].values.keys().copied().collect();
-        let file = &self.program.modules[module];
         let d = Diagnostic::new(E0201, name.span, format!("`{alias}` has no `{}`", name.text), "not declared there");
         let d = match phrase::nearest(&name.text, known.iter().copied()) {
             Some(near) => d.help(format!("did you mean `{alias}.{near}`?")).fix(name.span, near),
-            None if file.file.items.is_empty() => d.help("that file declares nothing that could be read"),
+            None if known.is_empty() => d.help("that file declares no value; an `output` is none, a `let` is"),
             None => d.help(format!("it has {}", phrase::quoted(&known))),
         };
         self.report(d);
@@ -205,7 +222,12 @@ impl<'a> Checker<'a> {
         let siblings: Vec<&str> = catalogue.operators.iter().filter_map(|op| op.name.strip_prefix(&prefix)).collect();
         let elsewhere = catalogue.operators.iter().find(|op| op.name.rsplit('.').next() == Some(name.text.as_str()));
         let d = Diagnostic::new(E0204, span, format!("there is no operator `{full}`"), "unknown operator");
-        let d = if let Some(near) = phrase::nearest(&name.text, siblings.iter().copied()) {
+        let near = phrase::nearest(&name.text, siblings.iter().copied());
+        let d = if let Some(hint) = foreign::ours(foreign::OPERATORS, &name.text) {
+            d.help(hint)
+        } else if let Some(op) = elsewhere.filter(|_| near.is_none_or(|n| !n.eq_ignore_ascii_case(&name.text))) {
+            d.help(format!("did you mean `{}`?", op.name)).fix(span, op.name.clone())
+        } else if let Some(near) = near {
             d.help(format!("did you mean `{module}.{near}`?")).fix(name.span, near)
         } else if let Some(op) = elsewhere {
             d.help(format!("did you mean `{}`?", op.name)).fix(span, op.name.clone())
@@ -277,6 +299,15 @@ impl<'a> Checker<'a> {
 
     fn give(&mut self, given: &Given, ty: &Type, param: &ParamDecl, sig: &Sig, cx: &Cx) -> Type {
         let decl = sig.decl.map(|_| param.name.span);
+        let value: &Expr = match given {
+            Given::Expr(e) => e,
+            Given::Spread(_, origin) => origin,
+        };
+        let what = format!("`{}` of `{}`", param.name.text, sig.name);
+        self.argument_value(value, ty, param.within.as_ref(), &what);
+        if param.name.text == "path" && *ty == Type::Str {
+            self.input_path(value);
+        }
         let site = Site { what: format!("`{}` of `{}`", param.name.text, sig.name), callee: sig.name.clone(), decl };
         // Each dataset of a list has further columns of its own.
         if let (Given::Expr(Expr { kind: ExprKind::List(items), .. }), Type::List(element)) = (given, ty)
@@ -329,7 +360,7 @@ impl<'a> Checker<'a> {
             match arg {
                 Arg::Positional(e) => {
                     if let Some(one) = positional {
-                        self.second_positional(sig, e, one, args, piped.is_some());
+                        self.second_positional(sig, &mut bound, e, one, args, piped.is_some());
                         self.infer(e, &cx.with_row(Some(Row::any())));
                         continue;
                     }
@@ -377,7 +408,17 @@ impl<'a> Checker<'a> {
                             }
                         }
                         Type::Error | Type::Var(_) => bound.open = true,
-                        other => self.no_record(*span, &other),
+                        other => {
+                            bound.open = true;
+                            // What is no record by its looks was reported by the parser.
+                            let plain = matches!(
+                                e.kind,
+                                ExprKind::Number(..) | ExprKind::Str(_) | ExprKind::Bool(_) | ExprKind::List(_)
+                            );
+                            if !plain {
+                                self.no_record(*span, &other);
+                            }
+                        }
                     }
                 }
             }
@@ -405,7 +446,7 @@ impl<'a> Checker<'a> {
             Slot::Bad => bound.bad = Some(given),
             Slot::Rest => bound.rest.push((&name.text, name.span, given)),
             Slot::None => {
-                self.unknown_option(sig, &name.text, name.span, None);
+                self.unknown_option(sig, bound, &name.text, name.span, None);
                 if let Given::Expr(e) = given {
                     self.infer(e, &cx.with_row(Some(Row::any())));
                 }
@@ -428,7 +469,7 @@ impl<'a> Checker<'a> {
             Slot::Seed => bound.seed = Some(given),
             Slot::Bad => bound.bad = Some(given),
             // Names that are not written in the call are no names of its result.
-            Slot::Rest | Slot::None => self.unknown_option(sig, field, at, Some(spread)),
+            Slot::Rest | Slot::None => self.unknown_option(sig, bound, field, at, Some(spread)),
         }
     }
 
@@ -462,7 +503,7 @@ impl<'a> Checker<'a> {
         names
     }
 
-    fn unknown_option(&mut self, sig: &Sig, name: &str, span: Span, spread: Option<Span>) {
+    fn unknown_option(&mut self, sig: &Sig, bound: &mut Bound, name: &str, span: Span, spread: Option<Span>) {
         let known = self.options_of(sig);
         let what = if matches!(sig.kind, Kind::Fn(..)) { "parameter" } else { "option" };
         let mut d = Diagnostic::new(
@@ -474,11 +515,28 @@ impl<'a> Checker<'a> {
         if let Some(at) = spread.filter(|s| *s != span) {
             d = d.also(at, "spread into the call here");
         }
-        let foreign = foreign::FOREIGN.iter().find(|(n, _)| *n == name);
+        let module = sig.name.split('.').next().unwrap_or_default();
+        let foreign = match (module, &sig.kind) {
+            ("train", Kind::Operator(_)) => foreign::ours(foreign::FOREIGN, name),
+            ("eval" | "model", Kind::Operator(_)) => foreign::ours(foreign::MEASURING, name),
+            (_, Kind::Fn(..)) => foreign::ours(foreign::FOREIGN, name)
+                .filter(|hint| foreign::argument(hint).is_some_and(|ours| known.contains(&ours))),
+            _ => None,
+        };
         let with = prelude::WITH.iter().find(|(n, _)| *n == name);
+        let sibling = self.sibling_with(sig, name);
         let near = phrase::nearest(name, known.iter().copied());
-        d = if let Some((_, hint)) = foreign {
-            d.help(*hint)
+        // What was most likely meant is no missing argument beside.
+        let meant = foreign.and_then(foreign::argument).or(near);
+        if let Some(i) = meant.and_then(|m| sig.params.iter().position(|p| p.name.text == m))
+            && bound.slots[i].is_none()
+        {
+            bound.slots[i] = Some(Given::lost(span));
+        }
+        d = if let Some(hint) = foreign {
+            d.help(hint)
+        } else if let Some(sibling) = sibling {
+            d.help(format!("it is an option of `{sibling}`; leave it out here"))
         } else if with.is_some() {
             d.help(format!("it says how to run, not what comes out: write it after the call, `with {{ {name}: … }}`"))
         } else if let Some(near) = near {
@@ -493,27 +551,6 @@ impl<'a> Checker<'a> {
             d = d.also(decl, "declared here");
         }
         self.report(d);
-    }
-
-    fn second_positional(&mut self, sig: &Sig, e: &Expr, first: Span, args: &[Arg], piped: bool) {
-        let named = |p: &&ParamDecl| !args.iter().any(|a| matches!(a, Arg::Named(n, _) if n.text == p.name.text));
-        let next = sig.params.iter().skip(1).filter(|p| !p.rest).find(named);
-        let label =
-            if piped { "the piped value is the one positional argument" } else { "the one positional argument" };
-        let d = Diagnostic::new(
-            E0212,
-            e.span,
-            format!("`{}` takes one positional argument; this is a second one", sig.name),
-            "needs a name",
-        )
-        .also(first, label);
-        self.report(match next {
-            Some(p) => {
-                let at = Span { end: e.span.start, ..e.span };
-                d.help(format!("name it: `{}: …`", p.name.text)).fix(at, format!("{}: ", p.name.text))
-            }
-            None => d.help("leave it out; there is no parameter left for it"),
-        });
     }
 
     fn takes_no_positional(&mut self, sig: &Sig, span: Span) {
@@ -656,6 +693,18 @@ impl<'a> Checker<'a> {
     }
 
     fn need_seed(&mut self, name: &str, span: Span) {
+        if self.names[0].missing.contains("seed") {
+            return;
+        }
+        if let Some(ItemKind::Let(b) | ItemKind::Stage(b)) = self.names[0].values.get("seed").copied() {
+            self.mark(0, "seed");
+            let d = Diagnostic::new(E0208, span, format!("`{name}` draws random numbers and has no seed"), "no seed");
+            let d = d.also(b.name.span, "a value, not a param");
+            self.report(d.help(
+                "the seed of a recipe is a param: `param seed: Int = 1`; a value is given by name: `seed: seed`",
+            ));
+            return;
+        }
         if matches!(self.names[0].values.get("seed"), Some(ItemKind::Param { .. })) {
             self.mark(0, "seed");
             return;

@@ -90,6 +90,9 @@ fn run(
         closed: BTreeSet::new(),
         accepted: Vec::new(),
         used: BTreeSet::new(),
+        rows: BTreeMap::new(),
+        read_schemas: BTreeSet::new(),
+        wanted: None,
         types: BTreeMap::new(),
         operators: BTreeMap::new(),
         facts,
@@ -99,7 +102,10 @@ fn run(
         checker.module(module);
     }
     checker.settings();
-    checker.unused();
+    // What is read may follow from what is mended.
+    if !checker.problems.has_errors() {
+        checker.unused();
+    }
     let Checker { problems, lets, operators, solver, mut facts, .. } = checker;
     let mut bindings = BTreeMap::new();
     for (key, state) in lets {
@@ -157,6 +163,12 @@ pub(super) struct Checker<'a> {
     pub(super) accepted: Vec<Accepted>,
     /// Top-level names and imports that something reads.
     pub(super) used: BTreeSet<(usize, String)>,
+    /// The rows of declared schemas, by the place of their columns.
+    pub(super) rows: BTreeMap<Span, Row>,
+    /// Schemas that something reads.
+    pub(super) read_schemas: BTreeSet<(usize, String)>,
+    /// What the name that is read next is asked to be.
+    pub(super) wanted: Option<Type>,
     /// Types of calls and names as they were inferred, for tracing where a column came from.
     pub(super) types: BTreeMap<Span, Type>,
     pub(super) operators: BTreeMap<Span, String>,
@@ -244,7 +256,9 @@ impl<'a> Checker<'a> {
     fn item(&mut self, module: usize, item: &'a ItemKind) {
         let cx = Cx::of(module);
         match item {
-            ItemKind::Recipe { .. } | ItemKind::Import(_) | ItemKind::Secret { .. } => {}
+            ItemKind::Recipe { name, requires, .. } => self.recipe(name, requires.as_ref(), &cx),
+            ItemKind::Import(_) => {}
+            ItemKind::Secret { from, .. } => self.secret_source(from),
             ItemKind::Param { name, .. } => {
                 self.global(module, &name.text, name.span);
                 self.param_value(module, item);
@@ -259,9 +273,9 @@ impl<'a> Checker<'a> {
             ItemKind::Let(binding) | ItemKind::Stage(binding) => {
                 self.global(module, &binding.name.text, binding.name.span);
             }
-            ItemKind::Expect { cond, .. } => self.gate(cond, "expect", &cx),
-            ItemKind::Warn { cond, .. } => self.gate(cond, "warn", &cx),
-            ItemKind::Output { name, value, .. } => self.output(name, value, &cx),
+            ItemKind::Expect { cond, message } => self.gate(cond, message.as_ref(), "expect", &cx),
+            ItemKind::Warn { cond, message } => self.gate(cond, message.as_ref(), "warn", &cx),
+            ItemKind::Output { name, value, to } => self.output(name, value, to.as_ref(), &cx),
             ItemKind::Profile { name, fields, with } => self.profile(module, name, fields, with.as_ref()),
         }
     }

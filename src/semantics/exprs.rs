@@ -3,12 +3,13 @@
 use super::check::{Checker, Cx, Progress, Site};
 use super::infer::Misfit;
 use super::modules::ImportTarget;
+use super::names::their_literal;
 use super::written::{Home, Position, Vars};
 use crate::base::codes::{
     E0107, E0120, E0201, E0202, E0204, E0207, E0211, E0304, E0306, E0307, E0601, E0602, W0202, W0403,
 };
 use crate::base::{Diagnostic, Span, phrase};
-use crate::spec::{Row, Type, units};
+use crate::spec::{Row, Type, foreign, units};
 use crate::syntax::ast::{Binding, Expr, ExprKind, ItemKind, Name, RecordField};
 
 impl Checker<'_> {
@@ -35,13 +36,7 @@ impl Checker<'_> {
             ExprKind::TypeName(name) => match self.schema(name, Home::Module(cx.module)) {
                 Some(row) => Type::Schema(row),
                 None => {
-                    let names = &self.names[cx.module];
-                    let near = phrase::nearest(name, names.schemas.keys().copied()).map(str::to_owned);
-                    let d = Diagnostic::new(E0201, e.span, format!("there is no schema `{name}`"), "unknown schema");
-                    self.report(match near {
-                        Some(near) => d.help(format!("did you mean `{near}`?")).fix(e.span, near),
-                        None => d.help(format!("declare it: `schema {name} {{ id: Str, … }}`")),
-                    });
+                    self.unknown_schema(name, e.span, cx);
                     Type::Error
                 }
             },
@@ -97,6 +92,43 @@ impl Checker<'_> {
         }
     }
 
+    fn unknown_schema(&mut self, name: &str, span: Span, cx: &Cx) {
+        let names = &self.names[cx.module];
+        if names.missing.contains(name) {
+            return;
+        }
+        if let Some(literal) = their_literal(name) {
+            let d = Diagnostic::new(E0201, span, format!("there is no `{name}` here"), "unknown name");
+            self.report(d.help(format!("write `{literal}`")).fix(span, literal));
+            return;
+        }
+        let d = Diagnostic::new(E0201, span, format!("there is no schema `{name}`"), "unknown schema");
+        let near = phrase::nearest(name, names.schemas.keys().copied()).map(str::to_owned);
+        let value = names.values.keys().find(|v| v.eq_ignore_ascii_case(name)).map(|v| (*v).to_owned());
+        let file = names.imports.values().find_map(|target| match target {
+            ImportTarget::Module(id) => self.names[*id].schemas.get(name).map(|_| *id),
+            _ => None,
+        });
+        let d = if let Some(id) = file {
+            let place = self.names[id].places.get(name).copied();
+            let d =
+                d.help("a schema is known in its own file only; declare it here too, or let that file read the rows");
+            match place {
+                Some(place) => d.also(place, "declared in the imported file"),
+                None => d,
+            }
+        } else if let Some(near) = near {
+            self.read_schemas.insert((cx.module, near.clone()));
+            d.help(format!("did you mean `{near}`?")).fix(span, near)
+        } else if let Some(value) = value {
+            self.mark(cx.module, &value);
+            d.help(format!("names of values are written small: `{value}`")).fix(span, value)
+        } else {
+            d.help(format!("declare it: `schema {name} {{ id: Str, … }}`"))
+        };
+        self.report(d);
+    }
+
     /// Checks an expression against the type that its place asks for, which also tells what its literals mean.
     pub(super) fn expect(&mut self, e: &Expr, want: &Type, cx: &Cx, site: &Site) -> Type {
         let got = self.expect_kind(e, want, cx, site);
@@ -118,7 +150,12 @@ impl Checker<'_> {
             (ExprKind::Paren(inner), _) => return self.expect(inner, &want, cx, site),
             (_, Type::RowFn(inner)) => {
                 let row = cx.row.clone().unwrap_or_else(Row::any);
-                return self.expect(e, inner, &cx.with_row(Some(row)), site);
+                let have = self.expect(e, inner, &cx.with_row(Some(row)), site);
+                if self.solver.resolve(&have) == Type::Secret {
+                    self.misfit(e, &Type::Secret, &want, Misfit::Secret, site, cx);
+                    return Type::Error;
+                }
+                return have;
             }
             (ExprKind::Col(name), Type::Field(inner)) => {
                 let have = self.column(name, e.span, cx);
@@ -158,6 +195,7 @@ impl Checker<'_> {
             }
             (ExprKind::Str(text), Type::Prompt) => return self.prompt(text, cx),
             (ExprKind::Range(from, to), Type::Range(element)) => {
+                self.range_is_empty(from.as_deref(), to.as_deref(), e.span);
                 for end in [from, to].into_iter().flatten() {
                     self.expect(end, element, cx, site);
                 }
@@ -179,7 +217,9 @@ impl Checker<'_> {
             }
             _ => {}
         }
+        self.wanted = matches!(e.kind, ExprKind::Ident(_)).then(|| want.clone());
         let have = self.infer(e, cx);
+        self.wanted = None;
         if let Err(misfit) = self.solver.fits(&have, &want) {
             self.misfit(e, &have, &want, misfit, site, cx);
             return Type::Error;
@@ -351,7 +391,33 @@ impl Checker<'_> {
                 } else {
                     let d = Diagnostic::new(E0120, span, format!("there is no unit `{unit}`"), "unknown unit");
                     let folded = units::names().find(|n| n.eq_ignore_ascii_case(&unit));
-                    match folded.or_else(|| phrase::nearest(&unit, units::names())) {
+                    let known = foreign::ours(foreign::UNITS, &unit).or(folded);
+                    let digits = parts.first().map_or(0.0, |(amount, _)| *amount);
+                    let number = Span { end: span.end.saturating_sub(unit.len() as u32), ..span };
+                    let zeros = match unit.as_str() {
+                        "k" | "K" => Some(1e3),
+                        "M" => Some(1e6),
+                        _ => None,
+                    };
+                    if let (Some(factor), None, [_]) = (zeros, known, parts) {
+                        let whole = format!("{}", digits * factor);
+                        let d =
+                            d.help(format!("write all digits, and the unit behind them: `{whole}rows`, `{whole}tok`"));
+                        self.report(d);
+                        return Type::Error;
+                    }
+                    if unit == "e" || unit == "E" {
+                        self.report(d.help("an exponent has digits: `1e-5`"));
+                        return Type::Error;
+                    }
+                    if matches!(unit.as_str(), "epochs" | "epoch" | "x" | "times" | "gpus" | "gpu" | "cpus" | "workers")
+                    {
+                        let d = d.help(format!("such a number has no unit: write `{digits}`"));
+                        let at = Span { start: number.end, ..span };
+                        self.report(if parts.len() == 1 { d.fix(at, "") } else { d });
+                        return Type::Error;
+                    }
+                    match known.or_else(|| phrase::nearest(&unit, units::names())) {
                         Some(near) => {
                             let d = d.help(format!("did you mean `{near}`?"));
                             let at = Span { start: span.end.saturating_sub(unit.len() as u32), ..span };
@@ -574,6 +640,7 @@ impl Checker<'_> {
     }
 
     fn range(&mut self, from: Option<&Expr>, to: Option<&Expr>, span: Span, cx: &Cx) -> Type {
+        self.range_is_empty(from, to, span);
         let mut element: Option<Type> = None;
         for end in [from, to].into_iter().flatten() {
             let ty = self.infer(end, cx);
@@ -613,7 +680,13 @@ impl Checker<'_> {
             }
             Type::Tuple(items) => match &index.kind {
                 ExprKind::Number(parts, true) => {
-                    items.get(parts.first().map_or(0, |p| p.0 as usize)).cloned().unwrap_or(Type::Error)
+                    let at = parts.first().map_or(0, |p| p.0 as usize);
+                    if at >= items.len() {
+                        let message = format!("this tuple has {}, counted from 0", phrase::count(items.len(), "value"));
+                        let d = Diagnostic::new(E0304, index.span, message, "beyond its end");
+                        self.report(d.help(format!("the last one is `[{}]`", items.len().saturating_sub(1))));
+                    }
+                    items.get(at).cloned().unwrap_or(Type::Error)
                 }
                 _ => Type::Error,
             },
@@ -666,7 +739,7 @@ impl Checker<'_> {
 
     /// Returns a type as the user would write it.
     pub(super) fn show(&self, ty: &Type) -> String {
-        self.solver.resolve(ty).to_string()
+        shorter(&self.solver.resolve(ty)).to_string()
     }
 
     /// Reports that a value does not fit; `e` is the value.
@@ -679,6 +752,26 @@ impl Checker<'_> {
             Diagnostic::new(E0204, span, format!("{what} cannot be called"), "not an operator or function")
                 .help("operators are called as `module.name(…)`, functions by their name; a plain value is only named"),
         );
+    }
+}
+
+/// A type without the columns that a sentence has no room for.
+fn shorter(ty: &Type) -> Type {
+    let all = |ts: &[Type]| ts.iter().map(shorter).collect();
+    let one = |t: &Type| Box::new(shorter(t));
+    match ty {
+        Type::Dataset(row) if row.fields.len() > 3 => Type::Dataset(Row::any()),
+        Type::Record(row) => {
+            let fields = row.fields.iter().map(|(n, t)| (n.clone(), shorter(t))).collect();
+            Type::Record(Row { fields, tail: row.tail })
+        }
+        Type::Union(ts) => Type::Union(all(ts)),
+        Type::Tuple(ts) => Type::Tuple(all(ts)),
+        Type::List(t) => Type::List(one(t)),
+        Type::Optional(t) => Type::Optional(one(t)),
+        Type::Metric(t) => Type::Metric(one(t)),
+        Type::Grid(axes, t) => Type::Grid(axes.clone(), one(t)),
+        other => other.clone(),
     }
 }
 

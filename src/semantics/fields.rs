@@ -2,10 +2,10 @@
 
 use super::check::{Checker, Cx, Site};
 use super::modules::ImportTarget;
-use crate::base::codes::{E0201, E0202, E0210, E0211, E0212, E0304, E0308, E0604};
+use crate::base::codes::{E0101, E0201, E0202, E0210, E0211, E0212, E0304, E0308, E0604};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::prelude::{self, Kind, Method};
-use crate::spec::{Dim, GridAxis, Row, Type};
+use crate::spec::{Dim, GridAxis, Row, Type, foreign};
 use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name};
 
 const GRID_METHODS: &[&str] = &["table", "best", "at", "mean", "worst_drop", "delta"];
@@ -90,7 +90,24 @@ impl Checker<'_> {
         }
     }
 
+    /// `[.id .output]`: a blank before the point, and a column behind it.
+    fn missing_comma(&mut self, name: &Name, base: &Expr, cx: &Cx) -> bool {
+        let column = matches!(base.kind, ExprKind::Col(_))
+            && cx.row.as_ref().is_some_and(|r| self.solver.row(r).get(&name.text).is_some());
+        let apart = name.span.start > base.span.end + 1;
+        if column && apart {
+            let gap = Span { start: base.span.end, ..base.span };
+            let message = format!("a comma is missing before `.{}`", name.text);
+            let d = Diagnostic::new(E0101, gap, message, "expected `,` here");
+            self.report(d.help("separate columns with `,`").fix(gap, ","));
+        }
+        column && apart
+    }
+
     fn field_of(&mut self, ty: &Type, name: &Name, base: &Expr, cx: &Cx) -> Type {
+        if self.missing_comma(name, base, cx) {
+            return Type::Error;
+        }
         let ratio = || Type::Metric(Box::new(Type::Dim(Dim::Ratio)));
         match self.solver.resolve(ty) {
             Type::Error | Type::Json | Type::Var(_) => match prelude::method_named(&name.text) {
@@ -115,7 +132,14 @@ impl Checker<'_> {
                                 .help(format!("columns are read for each row, inside an operator: `… |> data.select(columns: [.{other}])`")),
                         );
                     } else {
-                        self.no_member(name, "a dataset", &["rows"]);
+                        let count = matches!(other, "count" | "len" | "length" | "size" | "n" | "num_rows" | "shape");
+                        if count {
+                            let d =
+                                Diagnostic::new(E0201, name.span, format!("a dataset has no `{other}`"), "not there");
+                            self.report(d.help("the number of its rows is `.rows`").fix(name.span, "rows"));
+                        } else {
+                            self.no_member(name, "a dataset", &["rows"]);
+                        }
                     }
                     Type::Error
                 }
@@ -133,7 +157,14 @@ impl Checker<'_> {
                 "n" => Type::Metric(Box::new(Type::Dim(Dim::Rows))),
                 "items" => Type::Dataset(Row::any()),
                 _ => {
-                    self.no_member(name, "a score", &[SCORE_RATIOS, &["n", "items", "by"]].concat());
+                    let value = matches!(name.text.as_str(), "accuracy" | "score" | "acc" | "mean" | "result");
+                    if value {
+                        let d =
+                            Diagnostic::new(E0201, name.span, format!("a score has no `{}`", name.text), "not there");
+                        self.report(d.help("its number is `.value`, or the score itself").fix(name.span, "value"));
+                    } else {
+                        self.no_member(name, "a score", &[SCORE_RATIOS, &["n", "items", "by"]].concat());
+                    }
                     Type::Error
                 }
             },
@@ -158,13 +189,16 @@ impl Checker<'_> {
             }
             other => match prelude::method_named(&name.text) {
                 Some(m) if m.args.is_none() => self.method_result(m, &other, name),
-                Some(_) => {
-                    self.report(
-                        Diagnostic::new(E0304, name.span, format!("`.{}` is a method", name.text), "needs parentheses")
-                            .help(format!("write `.{}(…)`", name.text)),
-                    );
+                Some(m) => {
+                    let end = Span { start: name.span.end, ..name.span };
+                    let none = m.args.is_some_and(<[_]>::is_empty);
+                    let d =
+                        Diagnostic::new(E0304, name.span, format!("`.{}` is a method", name.text), "needs parentheses");
+                    let d = d.help(format!("write `.{}({})`", name.text, if none { "" } else { "…" }));
+                    self.report(if none { d.fix(end, "()") } else { d });
                     Type::Error
                 }
+                None if matches!(other, Type::Dataset(_)) => Type::Error,
                 None => {
                     self.no_method(name, &other);
                     Type::Error
@@ -202,7 +236,11 @@ impl Checker<'_> {
         let shown = self.show(ty);
         let known: Vec<&str> = prelude::METHODS.iter().filter(|m| stands_on(m.on, ty)).map(|m| m.name).collect();
         let d = Diagnostic::new(E0201, name.span, format!("{shown} has no `.{}`", name.text), "not there");
-        self.report(match phrase::nearest(&name.text, known.iter().copied()) {
+        let theirs = foreign::ours(foreign::METHODS, &name.text).filter(|ours| known.contains(ours));
+        self.report(match theirs.or_else(|| phrase::nearest(&name.text, known.iter().copied())) {
+            _ if name.text == "replace" || name.text == "format" => {
+                d.help("texts are taken apart with `.before(…)`, `.after(…)` and `.split(…)`; there is no replacing")
+            }
             Some(near) => d.help(format!("did you mean `.{near}`?")).fix(name.span, near),
             None if known.is_empty() => d.help(format!("{shown} has no fields; use the value itself")),
             None => d.help(format!("{shown} has {}", phrase::quoted(&known))),
@@ -225,6 +263,10 @@ impl Checker<'_> {
             Type::Score if name.text == "by" => {
                 self.simple_args(name, &[("group", Kind::Str), ("value", Kind::Str)], args, cx);
                 Type::Metric(Box::new(Type::Dim(Dim::Ratio)))
+            }
+            Type::Dataset(_) => {
+                self.method_of_rows(name, args, cx);
+                Type::Error
             }
             Type::Optional(inner) if self.method_applies(&inner, name) => {
                 self.absent(base, name, &inner);
@@ -263,6 +305,22 @@ impl Checker<'_> {
                 result
             }
         }
+    }
+
+    /// `raw.shuffle()`: operators are piped into.
+    fn method_of_rows(&mut self, name: &Name, args: &[Arg], cx: &Cx) {
+        let operators = &self.catalogue.operators;
+        let last = |n: &str| n.rsplit('.').next().map(str::to_owned).unwrap_or_default();
+        let same = operators.iter().find(|op| last(&op.name) == name.text).map(|op| op.name.clone());
+        let d = Diagnostic::new(E0201, name.span, format!("a dataset has no method `{}`", name.text), "not a method");
+        self.report(match (same, foreign::ours(foreign::OPERATORS, &name.text)) {
+            (Some(op), _) => d.help(format!("operators stand behind a pipe: `… |> {op}(…)`")),
+            (None, Some(hint)) => d.help(hint),
+            (None, None) => {
+                d.help("operators stand behind a pipe: `… |> data.shuffle()`; the number of rows is `.rows`")
+            }
+        });
+        self.anywhere(args, cx);
     }
 
     /// Inside `.all(…)` the row is the element, where elements are records.
@@ -379,6 +437,7 @@ impl Checker<'_> {
         let by_axis = matches!(name.text.as_str(), "at" | "mean" | "best" | "worst_drop" | "delta");
         let several = matches!(name.text.as_str(), "mean" | "worst_drop" | "delta");
         let mut fixed = 0;
+        let mut unknown = false;
         let mut seen: Vec<&Name> = Vec::new();
         for arg in args {
             let Arg::Named(n, e) = arg else {
@@ -430,6 +489,7 @@ impl Checker<'_> {
                     }
                 }
             } else {
+                unknown = true;
                 let mut known: Vec<&str> = own.iter().map(|(o, _)| *o).collect();
                 if by_axis {
                     known.extend(names.iter().map(String::as_str));
@@ -470,6 +530,7 @@ impl Checker<'_> {
                 Type::Record(Row { fields, tail: None })
             }
             "mean" => metric(Dim::Ratio),
+            "at" if unknown => Type::Error,
             "at" if fixed < axes.len() => {
                 let open: Vec<GridAxis> =
                     axes.iter().filter(|a| !seen.iter().any(|s| s.text == a.name)).cloned().collect();

@@ -173,6 +173,7 @@ impl Solver {
                 Err(Misfit::Optional)
             }
             (T::Score, T::Metric(w)) => self.fit(&T::Dim(Dim::Ratio), w),
+            (T::Score, T::Dim(_) | T::Int | T::Float | T::Bool) => Err(Misfit::Metric),
             (T::Metric(h), T::Metric(w)) => self.fit(h, w),
             (h, T::Metric(w)) => self.fit(h, w),
             (T::Metric(h), w) => {

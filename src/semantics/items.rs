@@ -5,12 +5,13 @@ use super::infer::Misfit;
 use super::misfits;
 use super::withs::Accepted;
 use super::written::{Home, Position, Vars};
-use crate::base::codes::{E0120, E0202, E0213, E0214, E0215, E0216, E0301, E0304, E0702};
+use crate::base::codes::{E0120, E0202, E0213, E0214, E0215, E0216, E0301, E0304, E0501, E0702};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Dim, Row, Type, units};
 use crate::syntax::BUILTIN_SOURCE;
 use crate::syntax::ast::{
-    Binding, Expr, ExprKind, Function, ItemKind, Name, RecordField, TypeArg, TypeExpr, TypeExprKind, UnaryOp, With,
+    BinaryOp, Binding, Expr, ExprKind, Function, ItemKind, Name, RecordField, StrLit, TypeArg, TypeExpr, TypeExprKind,
+    UnaryOp, With,
 };
 
 impl<'a> Checker<'a> {
@@ -31,12 +32,20 @@ impl<'a> Checker<'a> {
         self.local_names(module, &names);
         for param in &function.params {
             let ty = self.written(&param.ty, &mut vars, Position::Param);
+            let what = format!("`{}` of `{}`", param.name.text, function.name.text);
+            if let Some(within) = &param.within {
+                let site = Site::new(format!("the range of {what}"), None);
+                self.expect(within, &Type::Range(Box::new(ty.clone())), &Cx::of(module), &site);
+            }
             if let Some(default) = &param.default {
-                let site = Site::new(format!("`{}` of `{}`", param.name.text, function.name.text), None);
-                self.expect(default, &ty, &Cx::of(module), &site);
+                self.argument_value(default, &ty, param.within.as_ref(), &format!("the default of {what}"));
+                self.expect(default, &ty, &Cx::of(module), &Site::new(what, None));
             }
             self.saw(param.name.span, &ty);
-            cx.locals.push((param.name.text.clone(), ty));
+            // Of two with one name, which is an error, the first one is read.
+            if !cx.locals.iter().any(|(n, _)| *n == param.name.text) {
+                cx.locals.push((param.name.text.clone(), ty));
+            }
         }
         for local in &function.locals {
             let ty = self.local(local, &cx);
@@ -145,7 +154,24 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub(super) fn gate(&mut self, cond: &Expr, word: &str, cx: &Cx) {
+    /// `secret k from env "VAR"`
+    pub(super) fn secret_source(&mut self, from: &Name) {
+        let known = ["env", "file", "cmd"];
+        if known.contains(&from.text.as_str()) {
+            return;
+        }
+        let d =
+            Diagnostic::new(E0213, from.span, format!("a secret cannot come from `{}`", from.text), "no such source");
+        self.report(match phrase::nearest(&from.text, known) {
+            Some(near) => d.help(format!("did you mean `{near}`?")).fix(from.span, near),
+            None => d.help("it comes from `env \"VARIABLE\"`, `file \"path\"` or `cmd \"command\"`"),
+        });
+    }
+
+    pub(super) fn gate(&mut self, cond: &Expr, message: Option<&StrLit>, word: &str, cx: &Cx) {
+        if let Some(message) = message {
+            self.string(message, cx);
+        }
         let ty = self.infer(cond, cx);
         let inner = match self.solver.resolve(&ty) {
             Type::Metric(inner) => *inner,
@@ -160,7 +186,10 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub(super) fn output(&mut self, name: &Name, value: &Expr, cx: &Cx) {
+    pub(super) fn output(&mut self, name: &Name, value: &Expr, to: Option<&StrLit>, cx: &Cx) {
+        if let Some(to) = to {
+            self.string(to, cx);
+        }
         let ty = self.infer(value, cx);
         let ty = self.solver.resolve(&ty);
         if holds_secret(&ty) {
@@ -208,10 +237,94 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// E0501 for a path that can lead nowhere.
+    pub(super) fn input_path(&mut self, value: &Expr) {
+        let ExprKind::Str(text) = &value.kind else { return };
+        let Some(path) = text.plain() else { return };
+        let (message, help) = if path.trim().is_empty() {
+            ("an empty path leads nowhere", "give the path of a file, relative to the folder of the recipe")
+        } else if path.starts_with('~') {
+            ("`~` is not replaced by the home folder", "give a path relative to the recipe, or an absolute one")
+        } else if path.contains("://") {
+            (
+                "an input is a file, not an address",
+                "download it first, and give its path; datasets of the hub are read with `bench.hf`",
+            )
+        } else if path.contains('\\') && !path.contains('/') {
+            ("the parts of a path are joined with `/`", "write `/` for each `\\`")
+        } else if path.chars().any(char::is_control) {
+            (
+                "this path holds a control character",
+                "a backslash starts an escape: `\\t` is a tab, `\\r` a carriage return; join the parts with `/`",
+            )
+        } else {
+            return;
+        };
+        self.report(Diagnostic::new(E0501, value.span, message, "not a path").help(help));
+    }
+
+    /// E0214 for a literal argument that lies outside of what its parameter takes, or that no quantity can be.
+    pub(super) fn argument_value(&mut self, value: &Expr, ty: &Type, within: Option<&Expr>, what: &str) {
+        let Some((dim, number)) = quantity(value) else { return };
+        let range = within.and_then(|w| match &w.kind {
+            ExprKind::Range(from, to) => Some((from.as_deref().and_then(quantity), to.as_deref().and_then(quantity))),
+            _ => None,
+        });
+        let fits = |(d, _): &(Option<Dim>, f64)| *d == dim;
+        if let Some((from, to)) = range.filter(|(a, b)| a.iter().chain(b).all(fits)) {
+            if from.is_some_and(|(_, f)| number < f) || to.is_some_and(|(_, t)| number > t) {
+                let end = |e: Option<(Option<Dim>, f64)>| e.map_or(String::new(), |(d, v)| shown(d, v));
+                let message = format!("{what} is {}, outside {}..{}", shown(dim, number), end(from), end(to));
+                let nearest = if from.is_some_and(|(_, f)| number < f) { end(from) } else { end(to) };
+                let d = Diagnostic::new(E0214, value.span, message, "out of range");
+                self.report(d.help(format!("give a value in {}..{}, such as {nearest}", end(from), end(to))));
+            }
+            return;
+        }
+        if let Some(why) = dim.and_then(|d| d.impossible(number)).filter(|_| !matches!(ty, Type::Range(_))) {
+            let message = format!("{what} is {}: {why}", shown(dim, number));
+            let d = Diagnostic::new(E0214, value.span, message, "no such quantity");
+            self.report(d.help("give a whole number of them, from 0 on"));
+        }
+    }
+
+    /// E0214 for a constant that is none of a param's values.
+    fn in_list(&mut self, name: &Name, within: &Expr, items: &[Expr], value: f64, span: Span, what: &str) {
+        let known: Vec<(Option<Dim>, f64)> = items.iter().filter_map(quantity).collect();
+        if known.len() != items.len() || known.iter().any(|(_, v)| *v == value) {
+            return;
+        }
+        let dim = known.first().and_then(|(d, _)| *d);
+        let all: Vec<String> = known.iter().map(|(_, v)| shown(dim, *v)).collect();
+        let message = format!("{what} of `{}`, {}, is none of {}", name.text, shown(dim, value), all.join(", "));
+        let d = Diagnostic::new(E0214, span, message, "not among them");
+        self.report(d.also(within.span, "the values").help(format!("give one of {}", phrase::quoted(&all))));
+    }
+
+    /// E0214 for a range whose first end lies above its last.
+    pub(super) fn range_is_empty(&mut self, from: Option<&Expr>, to: Option<&Expr>, span: Span) -> bool {
+        let (Some((dim, a)), Some((other, b))) = (from.and_then(quantity), to.and_then(quantity)) else { return false };
+        // Angles go round: 350deg..10deg is a range.
+        if dim != other || dim == Some(Dim::Angle) || a <= b {
+            return false;
+        }
+        let turned = format!("{}..{}", shown(dim, b), shown(dim, a));
+        let d = Diagnostic::new(E0214, span, "nothing lies in this range: it ends below its start", "upside down");
+        self.report(d.help(format!("write `{turned}`")).fix(span, turned));
+        true
+    }
+
     /// E0214 for a constant outside of a param's range.
     fn in_range(&mut self, item: &ItemKind, value: f64, span: Span, what: &str) {
         let ItemKind::Param { name, within: Some(within), .. } = item else { return };
+        if let ExprKind::List(items) = &within.kind {
+            return self.in_list(name, within, items, value, span, what);
+        }
         let ExprKind::Range(from, to) = &within.kind else { return };
+        let (a, b) = (from.as_deref().and_then(quantity), to.as_deref().and_then(quantity));
+        if matches!((a, b), (Some((_, a)), Some((_, b))) if a > b) {
+            return; // the range itself was reported
+        }
         let end = |e: &Option<Box<Expr>>| e.as_ref().and_then(|e| quantity(e));
         let (from, to) = (end(from), end(to));
         if from.is_none_or(|(_, f)| value >= f) && to.is_none_or(|(_, t)| value <= t) {
@@ -280,6 +393,17 @@ impl<'a> Checker<'a> {
 
     /// `written`: the name stands at `span`, and not on the command line.
     fn no_param(&mut self, module: usize, name: &str, span: Span, written: bool) {
+        if self.names[module].missing.contains(name) {
+            return;
+        }
+        if let Some(ItemKind::Let(b) | ItemKind::Stage(b)) = self.names[module].values.get(name).copied() {
+            let d = Diagnostic::new(E0215, span, format!("`{name}` is no param"), "set from outside");
+            self.report(
+                d.also(b.name.span, "a value of the recipe")
+                    .help(format!("make it one where it is declared: `param {name}: Type = …`")),
+            );
+            return;
+        }
         let params: Vec<&str> = self.names[module]
             .values
             .iter()
@@ -425,6 +549,16 @@ fn quantity(e: &Expr) -> Option<(Option<Dim>, f64)> {
         ExprKind::Number(parts, _) => units::number(parts).ok(),
         ExprKind::Paren(inner) => quantity(inner),
         ExprKind::Unary { op: UnaryOp::Neg, value } => quantity(value).map(|(d, v)| (d, -v)),
+        ExprKind::Binary { op, left, right, .. } => {
+            let ((a, x), (b, y)) = (quantity(left)?, quantity(right)?);
+            match op {
+                BinaryOp::Add if a == b => Some((a, x + y)),
+                BinaryOp::Sub if a == b && a != Some(Dim::Ratio) => Some((a, x - y)),
+                BinaryOp::Mul if a.is_none() || b.is_none() => Some((a.or(b), x * y)),
+                BinaryOp::Div if b.is_none() && y != 0.0 => Some((a, x / y)),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

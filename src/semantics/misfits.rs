@@ -4,23 +4,32 @@ use super::check::{Checker, Cx, Site};
 use super::infer::Misfit;
 use crate::base::codes::{E0120, E0210, E0211, E0213, E0302, E0304, E0308, E0601, E0702};
 use crate::base::{Diagnostic, Span, phrase};
-use crate::spec::{Dim, Row, Type, units};
+use crate::spec::{Dim, Row, Type, foreign, units};
 use crate::syntax::ast::{Expr, ExprKind, ItemKind, UnaryOp};
 
 /// Reports why `e`, of type `have`, cannot stand for `want`.
 pub(super) fn report(this: &mut Checker, e: &Expr, have: &Type, want: &Type, misfit: Misfit, site: &Site, cx: &Cx) {
+    // In `with` a value may be known only after running, which is no part of what is asked for.
+    let want = match want {
+        Type::Metric(inner) if site.what.ends_with("in `with`") => inner,
+        other => other,
+    };
     let (shown, wanted) = (this.show(have), this.show(want));
     let d = match misfit {
-        Misfit::Unit(dim) => unit(e, have, dim, &shown, site),
+        Misfit::Unit(dim) => unit(e, have, &units_of(want, dim), &shown, site),
         Misfit::Variant(bad, variants) => variant(e.span, &bad, &variants, site, matches!(e.kind, ExprKind::Str(_))),
         Misfit::Optional if *have == Type::None => {
             Diagnostic::new(E0308, e.span, format!("{} cannot be absent; it is {wanted}", site.what), "`none` here")
-                .help("leave the argument out to take its default, or give a value")
+                .help("give a value; an argument with a default may be left out")
         }
-        Misfit::Optional => {
-            Diagnostic::new(E0308, e.span, format!("{} may be absent, and {} asks for {wanted}", shown, site.what), "may be absent")
-                .help("say what stands for an absent value: `… ?? \"\"`, or keep only rows that have it: `filter.rule(where: … != none)`")
-        }
+        Misfit::Optional => Diagnostic::new(
+            E0308,
+            e.span,
+            format!("{} may be absent, and {} asks for {wanted}", shown, site.what),
+            "may be absent",
+        )
+        .help(or_else(e, have))
+        .fallback(e, have),
         Misfit::Secret => secret(this, e, site, cx),
         Misfit::Metric => Diagnostic::new(
             E0601,
@@ -34,7 +43,8 @@ pub(super) fn report(this: &mut Checker, e: &Expr, have: &Type, want: &Type, mis
                 Type::Record(row) => row.fields.iter().map(|(n, _)| n.as_str()).collect(),
                 _ => Vec::new(),
             };
-            let d = Diagnostic::new(E0210, e.span, format!("{} has no field `{name}`", site.what), "has a field too many");
+            let d =
+                Diagnostic::new(E0210, e.span, format!("{} has no field `{name}`", site.what), "has a field too many");
             match phrase::nearest(&name, known.iter().copied()) {
                 Some(near) => d.help(format!("did you mean `{near}`?")),
                 None => d.help(format!("its fields are {}", phrase::quoted(&known))),
@@ -77,7 +87,7 @@ pub(super) fn report(this: &mut Checker, e: &Expr, have: &Type, want: &Type, mis
                 .help(format!("make another one of type {b}: `data.derive(…)`, `data.rename(…)`, or mend the schema")),
             }
         }
-        Misfit::Type => mismatch(e, have, want, &shown, &wanted, site),
+        Misfit::Type => mismatch(this, e, have, want, site, cx),
     };
     let d = match site.decl {
         Some(decl) => d.also(decl, "declared here"),
@@ -117,22 +127,45 @@ pub(super) fn with_units(value: f64, dim: Dim) -> Vec<String> {
     }
 }
 
-fn unit(e: &Expr, have: &Type, dim: Dim, shown: &str, site: &Site) -> Diagnostic {
+/// The dimensions that a place takes: a union of units has several.
+fn units_of(want: &Type, dim: Dim) -> Vec<Dim> {
+    let mut all = match want {
+        Type::Union(ts) => ts.iter().flat_map(|t| units_of(t, dim)).collect(),
+        Type::Optional(t) | Type::Metric(t) => units_of(t, dim),
+        Type::Dim(d) => vec![*d],
+        _ => Vec::new(),
+    };
+    all.dedup();
+    if all.is_empty() { vec![dim] } else { all }
+}
+
+fn unit(e: &Expr, have: &Type, dims: &[Dim], shown: &str, site: &Site) -> Diagnostic {
     let plain = matches!(have, Type::Int | Type::Float);
     let what = if plain { format!("a plain {shown}") } else { shown.to_owned() };
-    let message = if plain && dim == Dim::Duration {
+    let names: Vec<String> = dims.iter().map(|d| format!("{d:?}")).collect();
+    let message = if plain && dims == [Dim::Duration] {
         format!("a Duration needs a unit ({})", site.what)
     } else {
-        format!("expected {dim:?} for {}, found {what}", site.what)
+        format!("expected {} for {}, found {what}", names.join(" or "), site.what)
     };
-    let d =
-        Diagnostic::new(E0120, e.span, message, if plain { "no unit".to_owned() } else { format!("this is {shown}") });
+    let label = if plain { "no unit".to_owned() } else { format!("this is {shown}") };
+    let d = Diagnostic::new(E0120, e.span, message, label);
+    let first = |dim: &Dim| units::spellings(*dim).first().copied().unwrap_or("");
     match literal(e).filter(|_| plain) {
         Some(value) => {
-            let ways = with_units(value, dim);
+            // A share is small or has a fraction; a number of steps or rows is whole.
+            let fits = |dim: &&Dim| match dim {
+                Dim::Ratio if dims.len() > 1 => value.fract() != 0.0 || value <= 1.0,
+                Dim::Rows | Dim::Steps | Dim::Tokens | Dim::Pixels => value.fract() == 0.0,
+                _ => true,
+            };
+            let fitting: Vec<Dim> = dims.iter().filter(fits).copied().collect();
+            let ways: Vec<String> = fitting.iter().flat_map(|d| with_units(value, *d)).collect();
             match ways.as_slice() {
-                [] => d.help(format!("give it as {dim:?}")),
-                [one] => d.help(format!("write `{one}`")).fix(e.span, one.clone()),
+                [] => d.help(format!("give it as {}", names.join(" or "))),
+                [one] if dims.len() == 1 || fitting.len() == 1 => {
+                    d.help(format!("write `{one}`")).fix(e.span, one.clone())
+                }
                 many => {
                     let quoted: Vec<String> = many.iter().map(|w| format!("`{w}`")).collect();
                     d.help(format!("did you mean {}?", quoted.join(" or ")))
@@ -140,12 +173,12 @@ fn unit(e: &Expr, have: &Type, dim: Dim, shown: &str, site: &Site) -> Diagnostic
             }
         }
         None if plain => {
-            let unit = units::spellings(dim).first().copied().unwrap_or("");
+            let unit = dims.first().map_or("", first);
             d.help(format!("multiply it by a unit, `… * 1{unit}`, or give it a unit where it is written"))
         }
         None => {
-            let unit = units::spellings(dim).first().copied().unwrap_or("");
-            d.help(format!("write a number of {dim:?}, such as `8{unit}`"))
+            let examples: Vec<String> = dims.iter().map(|d| format!("`8{}`", first(d))).collect();
+            d.help(format!("write a number of {}, such as {}", names.join(" or "), examples.join(" or ")))
         }
     }
 }
@@ -153,7 +186,8 @@ fn unit(e: &Expr, have: &Type, dim: Dim, shown: &str, site: &Site) -> Diagnostic
 /// A text that is none of the variants of an enum.
 pub(super) fn variant(span: Span, bad: &str, variants: &[String], site: &Site, literal: bool) -> Diagnostic {
     let d = Diagnostic::new(E0213, span, format!("`{bad}` is not a variant of {}", site.what), "no such variant");
-    let near = phrase::nearest(bad, variants.iter().map(String::as_str));
+    let theirs = foreign::ours(foreign::VARIANTS, bad).filter(|ours| variants.iter().any(|v| v == ours));
+    let near = theirs.or_else(|| phrase::nearest(bad, variants.iter().map(String::as_str)));
     let all: Vec<String> = variants.iter().map(|v| format!("\"{v}\"")).collect();
     match near {
         Some(near) => {
@@ -176,25 +210,57 @@ fn secret(this: &Checker, e: &Expr, site: &Site, cx: &Cx) -> Diagnostic {
     }
 }
 
-fn mismatch(e: &Expr, have: &Type, want: &Type, shown: &str, wanted: &str, site: &Site) -> Diagnostic {
+fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site, cx: &Cx) -> Diagnostic {
+    let (shown, wanted) = (this.show(have), this.show(want));
     let label = match have {
         Type::Dataset(_) => "a dataset",
         Type::Record(_) => "a record",
-        _ => shown,
+        _ => &shown,
     };
     let d = Diagnostic::new(E0304, e.span, format!("{} asks for {wanted}; this is {shown}", site.what), label);
+    if let Some((help, fix)) = text_instead(this, e, have, want, cx) {
+        let d = d.help(help);
+        return match fix {
+            Some(fix) => d.fix(e.span, fix),
+            None => d,
+        };
+    }
+    let whole = |v: f64| v.fract() == 0.0 && v.abs() < 9e15;
+    let fix = match (have, want, &e.kind) {
+        (Type::Float, Type::Int, _) => literal(e).filter(|v| whole(*v)).map(|v| format!("{v}")),
+        (Type::Int, Type::Bool, _) => match literal(e) {
+            Some(0.0) => Some("false".to_owned()),
+            Some(1.0) => Some("true".to_owned()),
+            _ => None,
+        },
+        (_, Type::Field(_), ExprKind::List(items)) => match items.as_slice() {
+            [Expr { kind: ExprKind::Col(name), .. }] => Some(format!(".{}", name.text)),
+            _ => None,
+        },
+        (_, Type::List(_), ExprKind::Col(name)) => Some(format!("[.{}]", name.text)),
+        (_, Type::List(_), ExprKind::Str(text)) => text.plain().map(|t| format!("[\"{t}\"]")),
+        (_, Type::List(_), ExprKind::Ident(name)) => Some(format!("[{name}]")),
+        (_, Type::List(_), ExprKind::Tuple(items)) => numbers(items).map(|all| format!("[{}]", all.join(", "))),
+        (_, Type::Range(_), ExprKind::List(items) | ExprKind::Tuple(items)) if items.len() == 2 => {
+            numbers(items).map(|all| all.join(".."))
+        }
+        _ => None,
+    };
+    if let Some(fix) = fix {
+        return d.help(format!("write `{fix}`")).fix(e.span, fix);
+    }
     let help = match (have, want) {
         (Type::Dim(_), Type::Int | Type::Float) => {
             "give a plain number; a quantity divided by one of its own dimension is a Float: `n / 1rows`".to_owned()
         }
-        (Type::Float, Type::Int) => match literal(e) {
-            Some(v) if v.fract() == 0.0 => format!("write `{v}`"),
-            _ => "give a whole number".to_owned(),
-        },
+        (Type::Float, Type::Int) => "give a whole number".to_owned(),
         (Type::Str, Type::Enum(variants)) => {
             format!("give one of its variants as a literal: \"{}\"", variants.join("\", \""))
         }
-        (Type::Record(row), Type::Dataset(_)) if row.fields.iter().any(|(_, t)| matches!(t, Type::Dataset(_))) => {
+        (_, Type::Enum(variants)) => format!("give one of \"{}\"", variants.join("\", \"")),
+        (Type::Record(row), want)
+            if takes_rows(want) && row.fields.iter().any(|(_, t)| matches!(t, Type::Dataset(_))) =>
+        {
             let parts: Vec<&str> =
                 row.fields.iter().filter(|(_, t)| matches!(t, Type::Dataset(_))).map(|(n, _)| n.as_str()).collect();
             format!(
@@ -205,21 +271,107 @@ fn mismatch(e: &Expr, have: &Type, want: &Type, shown: &str, wanted: &str, site:
         (Type::Dataset(_), Type::Model(_)) => {
             "give the model first and the rows by name, as in `model |> train.sft(data: rows)`".to_owned()
         }
+        (Type::Model(_), want) if takes_rows(want) => {
+            "give rows; a model is trained with `train.sft` and measured with `eval.run`".to_owned()
+        }
+        (Type::Benchmark | Type::Suite | Type::Score, want) if takes_rows(want) => "its rows are `.items`".to_owned(),
+        (Type::Dataset(_), Type::Benchmark) => {
+            "a benchmark is made of rows with `bench.sample`, `bench.ask`, `bench.read`, `bench.mark` and `bench.total`"
+                .to_owned()
+        }
+        (Type::Grid(..), _) => "take one cell of the grid: `.at(axis: \"label\")`".to_owned(),
+        (Type::Reader, Type::Marker) => "a marker is one of `mark.…`, such as `mark.letter()`".to_owned(),
+        (Type::Marker, Type::Reader) => "a reader is one of `read.…`, such as `read.choice()`".to_owned(),
+        (_, Type::Total) => "give one of `total.…`, such as `total.micro()`".to_owned(),
         (Type::Int | Type::Float | Type::Dim(_), Type::Range(_)) => match literal(e) {
             Some(_) => "a range has two ends, or one: `3..5`, `3..`, `..5`".to_owned(),
             None => "give a range: `a..b`, `a..` or `..b`".to_owned(),
         },
-        (Type::Text(_) | Type::Str, Type::Field(_)) => match &e.kind {
-            ExprKind::Str(text) => match text.plain() {
-                Some(t) => format!("a column is written with a point: `.{t}`"),
-                None => "a column is written with a point: `.name`".to_owned(),
-            },
-            _ => "a column is written with a point: `.name`".to_owned(),
-        },
+        (_, Type::Field(_)) => "name one column, with a point: `.name`".to_owned(),
+        (_, Type::List(element)) if takes_rows(element) => "list the datasets: `[a, b]`".to_owned(),
         (_, Type::List(_)) => "put it in brackets: `[…]`".to_owned(),
-        _ => format!("give a value of type {wanted}"),
+        (_, Type::Bool) => "compare it: `… == …`, `… > …`, `… != \"\"`".to_owned(),
+        (_, Type::Regex) => "give a pattern: `r\"…\"`".to_owned(),
+        (_, Type::Schema(_)) => "name a schema: `schema Row { id: Str, … }`, then `as: Row`".to_owned(),
+        (_, Type::Secret) => "declare it, `secret key from env \"VARIABLE\"`, and give its name: `key`".to_owned(),
+        (_, want) if takes_rows(want) => "give rows, such as the result of `data.jsonl(…)`".to_owned(),
+        _ => format!("give {wanted}"),
     };
     d.help(help)
+}
+
+/// Plain literals as they would be written.
+fn numbers(items: &[Expr]) -> Option<Vec<String>> {
+    items
+        .iter()
+        .map(|item| match &item.kind {
+            ExprKind::Number(parts, _) => {
+                Some(parts.iter().map(|(v, unit)| format!("{v}{}", unit.as_deref().unwrap_or(""))).collect::<String>())
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn takes_rows(ty: &Type) -> bool {
+    match ty {
+        Type::Dataset(_) => true,
+        Type::Optional(t) => takes_rows(t),
+        Type::Union(ts) => ts.iter().any(takes_rows),
+        _ => false,
+    }
+}
+
+/// A text where something else is asked for: what is most likely meant, and how to write it.
+fn text_instead(this: &Checker, e: &Expr, have: &Type, want: &Type, cx: &Cx) -> Option<(String, Option<String>)> {
+    let ExprKind::Str(text) = &e.kind else { return None };
+    if !matches!(have, Type::Text(_) | Type::Str) {
+        return None;
+    }
+    let t = text.plain()?;
+    if let Type::Field(_) = want {
+        let written = if plain_name(&t) { format!(".{t}") } else { format!(".\"{t}\"") };
+        return Some((format!("a column is written with a point: `{written}`"), Some(written)));
+    }
+    let names = &this.names[cx.module];
+    if matches!(want, Type::Schema(_)) && names.schemas.contains_key(t.as_str()) {
+        return Some((format!("a schema is named without quotes: `{t}`"), Some(t)));
+    }
+    if matches!(want, Type::Secret) {
+        return Some((
+            "a secret is never written into a recipe: declare it, `secret key from env \"VARIABLE\"`, and give its name: `key`"
+                .to_owned(),
+            None,
+        ));
+    }
+    if names.values.contains_key(t.as_str()) || cx.locals.iter().any(|(n, _)| *n == t) {
+        return Some((format!("a value is named without quotes: `{t}`"), Some(t)));
+    }
+    if let Type::Model(_) = want {
+        return Some((format!("load it: `model.hf(\"{t}\")`"), Some(format!("model.hf(\"{t}\")"))));
+    }
+    if takes_rows(want) {
+        let reader = match t.rsplit_once('.').map(|(_, end)| end) {
+            Some("csv" | "tsv") => "data.csv",
+            Some("parquet") => "data.parquet",
+            Some("arrow") => "data.arrow",
+            _ => "data.jsonl",
+        };
+        return Some((format!("read it first: `{reader}(\"{t}\", as: Row)`"), None));
+    }
+    let numeric = matches!(want, Type::Int | Type::Float | Type::Dim(_) | Type::Bool | Type::Range(_))
+        || matches!(want, Type::Union(ts) if ts.iter().all(|t| matches!(t, Type::Dim(_) | Type::Int | Type::Float | Type::Range(_))));
+    let parsed = crate::syntax::parse_expr(crate::syntax::BUILTIN_SOURCE, &t).ok();
+    let literal = |e: &Expr| {
+        matches!(e.kind, ExprKind::Number(..) | ExprKind::Bool(_) | ExprKind::Range(..) | ExprKind::Unary { .. })
+    };
+    let bare = numeric && parsed.as_ref().is_some_and(literal);
+    bare.then(|| (format!("write it without quotes: `{t}`"), Some(t)))
+}
+
+fn plain_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// E0302: which columns are needed, which are there, and what would take these rows.
@@ -256,6 +408,52 @@ fn unfit_rows(
         remedy(this, have, want, site)
     };
     d.help(help)
+}
+
+/// What stands for an absent value of a type, as it is written.
+pub(super) fn fallback(have: &Type) -> Option<&'static str> {
+    let inner = match have {
+        Type::Optional(inner) => inner,
+        other => other,
+    };
+    Some(match inner {
+        Type::Str | Type::Text(_) | Type::Prompt => "\"\"",
+        Type::Int => "0",
+        Type::Float => "0.0",
+        Type::Bool => "false",
+        Type::List(_) => "[]",
+        _ => return None,
+    })
+}
+
+fn or_else(e: &Expr, have: &Type) -> String {
+    let name = match &e.kind {
+        ExprKind::Col(name) => format!(".{}", name.text),
+        ExprKind::Ident(name) => name.clone(),
+        _ => "…".to_owned(),
+    };
+    let value = fallback(have).unwrap_or("…");
+    let keep = if name.starts_with('.') {
+        format!(", or keep only rows that have it: `filter.rule(where: {name} != none)`")
+    } else {
+        String::new()
+    };
+    format!("say what stands for an absent value: `({name} ?? {value})`{keep}")
+}
+
+/// Adds the fix that goes with an absent value.
+pub(super) trait Fallback {
+    /// Wraps the expression in `(… ?? value)`, where that can be told.
+    fn fallback(self, e: &Expr, have: &Type) -> Self;
+}
+
+impl Fallback for Diagnostic {
+    fn fallback(self, e: &Expr, have: &Type) -> Self {
+        match (&e.kind, fallback(have)) {
+            (ExprKind::Col(name), Some(value)) => self.fix(e.span, format!("(.{} ?? {value})", name.text)),
+            _ => self,
+        }
+    }
 }
 
 /// Looks through the catalogue for what takes such rows, and for what makes them fit.

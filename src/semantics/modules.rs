@@ -82,12 +82,6 @@ pub fn std_files() -> impl Iterator<Item = (String, &'static str)> {
     STD_FILES.iter().map(|(name, text)| (format!("std/{name}.rb2"), *text))
 }
 
-/// Says whether every item parsed. What others say of the names of a missing item would only follow from that, so nothing
-/// beyond the problems of loading is worth telling then.
-pub fn parsed(problems: &Problems) -> bool {
-    !problems.clone().sorted().iter().any(|d| d.code.0.starts_with("E01"))
-}
-
 /// Reads the recipe at `path` and its imports.
 ///
 /// The program always has its root module, empty when the file cannot be read.
@@ -124,11 +118,32 @@ pub fn load_again(
         Err(e) => {
             let id = loader.file(path.display().to_string(), path.clone(), Some(folder), "");
             let source = loader.modules[id].file.source;
-            let message = format!("cannot read the recipe `{}`: {e}", path.display());
-            loader.problems.push(
-                Diagnostic::new(E0501, Span::new(source, 0, 0), message, "the recipe itself")
-                    .help("give the path of a `.rb2` file, as in `rbpipe check recipes/final.rb2`"),
-            );
+            let (why, help) = match e.kind() {
+                std::io::ErrorKind::NotFound => {
+                    let parent = path.parent().unwrap_or(Path::new(""));
+                    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                    let files = loader.world.list(parent);
+                    let recipes = files.iter().map(String::as_str).filter(|f| f.ends_with(".rb2"));
+                    let near = phrase::nearest(&name, recipes).map(|near| parent.join(near));
+                    let help = near.map_or_else(
+                        || "give the path of a `.rb2` file, as in `rbpipe check recipes/final.rb2`".to_owned(),
+                        |near| format!("did you mean `{}`?", near.display()),
+                    );
+                    ("there is no such file".to_owned(), help)
+                }
+                std::io::ErrorKind::InvalidData => (
+                    "it is no text in UTF-8".to_owned(),
+                    "save it as UTF-8; `iconv -f LATIN1 -t UTF-8` converts a file".to_owned(),
+                ),
+                std::io::ErrorKind::IsADirectory => {
+                    ("it is a folder".to_owned(), "give the path of a `.rb2` file in it".to_owned())
+                }
+                _ => (e.to_string(), "make the file readable, or give another path".to_owned()),
+            };
+            let message = format!("cannot read the recipe `{}`: {why}", path.display());
+            loader
+                .problems
+                .push(Diagnostic::new(E0501, Span::new(source, 0, 0), message, "the recipe itself").help(help));
         }
     }
     (Program { modules: loader.modules }, loader.problems)
@@ -184,14 +199,18 @@ impl Loader<'_> {
     fn std_import(&mut self, path: &[Name], import: &Import) -> Vec<(Name, ImportTarget)> {
         let Some((first, rest)) = path.split_first() else { return Vec::new() };
         if first.text != "std" {
-            let help = format!(
-                "the standard library is `std`: `import std.{{{}}}`; a file is imported by its path: `import \"./{}.rb2\" as {}`",
-                first.text, first.text, first.text
-            );
-            self.problems.push(
-                Diagnostic::new(E0205, first.span, format!("there is no library `{}`", first.text), "not a library")
-                    .help(help),
-            );
+            let d =
+                Diagnostic::new(E0205, first.span, format!("there is no library `{}`", first.text), "not a library");
+            let module = self.operator_modules().contains(first.text.as_str());
+            let at = Span { end: first.span.start, ..first.span };
+            self.problems.push(if module && import.names.is_none() {
+                d.help(format!("it is a part of the standard library: `import std.{}`", first.text)).fix(at, "std.")
+            } else {
+                d.help(format!(
+                    "the only library is `std`, as in `import std.{{data, train}}`; a file is imported by its path: `import \"./{}.rb2\" as {}`",
+                    first.text, first.text
+                ))
+            });
             return self.missing(import, path.last());
         }
         let stem: Vec<&str> = rest.iter().map(|n| n.text.as_str()).collect();
@@ -238,6 +257,13 @@ impl Loader<'_> {
         let mut known: Vec<String> = self.operator_modules().into_iter().map(str::to_owned).collect();
         known.extend(STD_FILES.iter().map(|(name, _)| name.replace('/', ".")));
         let d = Diagnostic::new(E0205, span, format!("`std.{dotted}` does not exist"), "not in the standard library");
+        if let [module, name] = path
+            && self.catalogue.get(&dotted).is_some()
+        {
+            let help = format!("a module is imported as a whole: `import std.{module}`, then `{module}.{name}(…)`");
+            self.problems.push(d.help(help));
+            return ImportTarget::Missing;
+        }
         self.problems.push(match phrase::nearest(&dotted, known.iter().map(String::as_str)) {
             Some(near) => {
                 let d = d.help(format!("did you mean `std.{near}`?"));
@@ -277,6 +303,27 @@ impl Loader<'_> {
             );
             return ImportTarget::Missing;
         }
+        if written.contains("://") {
+            let d = Diagnostic::new(E0205, text.span, "a recipe is not imported from the web", "an address");
+            self.problems.push(d.help(
+                "copy the file into this repository and import it by its path: `import \"./lib/tools.rb2\" as tools`",
+            ));
+            return ImportTarget::Missing;
+        }
+        if let Some((_, end)) = written.rsplit_once('/').map_or(written.as_str(), |(_, name)| name).rsplit_once('.')
+            && end != "rb2"
+            && !end.is_empty()
+        {
+            let message = format!("an import is a `.rb2` file; this is a `.{end}` file");
+            let d = Diagnostic::new(E0205, text.span, message, "imported here");
+            self.problems.push(d.help(match end {
+                "py" | "sh" => "a program is run by an operator of your own: `op name(d: Dataset[Row]) -> Dataset[Row] runs \"python3 file.py\"`",
+                "json" | "jsonl" | "csv" | "parquet" => "rows are read with an operator: `data.jsonl(\"rows.jsonl\", as: Row)`",
+                "yaml" | "yml" | "toml" => "options stand in the recipe, as a record: `let how = { epochs: 3.0 }`",
+                _ => "give the path of a `.rb2` file",
+            }));
+            return ImportTarget::Missing;
+        }
         let base = match written.strip_prefix("@root/") {
             Some(_) => self.repository.clone(),
             None => self.modules[from].folder.clone().unwrap_or_default(),
@@ -295,32 +342,52 @@ impl Loader<'_> {
                 ImportTarget::Module(self.file(path.display().to_string(), path, folder, &content))
             }
             Err(e) => {
-                let help = self.near_file(&path, &written);
-                let message = format!("cannot read `{}`: {e}", path.display());
-                self.problems.push(Diagnostic::new(E0205, text.span, message, "imported here").help(help));
+                let (help, near) = self.near_file(from, &path, &written);
+                let why = match e.kind() {
+                    std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+                    std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+                    std::io::ErrorKind::InvalidData => "it is no text in UTF-8".to_owned(),
+                    _ => e.to_string(),
+                };
+                let message = format!("cannot read `{}`: {why}", path.display());
+                let d = Diagnostic::new(E0205, text.span, message, "imported here").help(help);
+                self.problems.push(match near {
+                    Some(near) => d.fix(text.span, format!("\"{near}\"")),
+                    None => d,
+                });
                 ImportTarget::Missing
             }
         }
     }
 
-    /// Suggests a file that is there: with the extension, elsewhere in the repository, or one already imported.
-    fn near_file(&self, path: &Path, written: &str) -> String {
+    /// Suggests a file that is there: with the extension, in a folder nearby, or of a similar name; and how it is written.
+    fn near_file(&self, from: usize, path: &Path, written: &str) -> (String, Option<String>) {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if path.extension().is_none() && self.world.exists(&path.with_extension("rb2")) {
-            return format!("did you mean `\"{written}.rb2\"`?");
+            return (format!("did you mean `\"{written}.rb2\"`?"), Some(format!("{written}.rb2")));
         }
-        for folder in ["lib", "", ".."] {
-            let parent = path.parent().unwrap_or(Path::new(""));
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let here = self.modules[from].folder.clone().unwrap_or_default();
+        for folder in ["lib", "", "..", "../lib"] {
             let candidate = normal(&parent.join(folder).join(&name));
-            if candidate != path && self.world.exists(&candidate) {
-                return format!("there is a `{}`: give that path", candidate.display());
+            if candidate != *path && !name.is_empty() && self.world.exists(&candidate) {
+                let near = relative(&here, &candidate);
+                return (format!("there is a `{}`: give that path", candidate.display()), near);
             }
         }
-        let known: Vec<String> = self.by_path.keys().map(|p| p.display().to_string()).collect();
-        match phrase::nearest(&path.display().to_string(), known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "the path is relative to the file that imports; `@root/…` starts at the repository".to_owned(),
+        let files = self.world.list(if path.extension().is_some() { parent } else { path });
+        let recipes: Vec<&str> = files.iter().map(String::as_str).filter(|f| f.ends_with(".rb2")).collect();
+        let near = phrase::nearest(&name, recipes.iter().copied());
+        if let Some(near) = near {
+            let near = relative(&here, &normal(&parent.join(near))).unwrap_or_else(|| near.to_owned());
+            return (format!("did you mean `\"{near}\"`?"), Some(near));
         }
+        let help = if recipes.is_empty() {
+            "the path is relative to the file that imports; `@root/…` starts at the repository".to_owned()
+        } else {
+            format!("that folder has {}", phrase::quoted(&recipes))
+        };
+        (help, None)
     }
 
     /// Reports the cycle of the open files from `at` on; `closing` is the import that leads back.
@@ -350,6 +417,18 @@ impl Loader<'_> {
         };
         names.into_iter().map(|name| (name, ImportTarget::Missing)).collect()
     }
+}
+
+/// The path of a file below a folder, as it is written in an import.
+fn relative(folder: &Path, file: &Path) -> Option<String> {
+    let mut up = 0;
+    let base = folder.ancestors().find(|base| {
+        let below = file.starts_with(base);
+        up += usize::from(!below);
+        below
+    })?;
+    let rest = file.strip_prefix(base).ok()?.display().to_string();
+    Some(if up == 0 { format!("./{rest}") } else { format!("{}{rest}", "../".repeat(up)) })
 }
 
 /// The nearest folder upwards that holds `.git`, else the recipe's own folder.

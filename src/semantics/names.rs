@@ -1,13 +1,13 @@
 //! Names: what a file declares, what it may not declare twice or hide, and what an unknown name may have meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Checker, Cx};
 use super::modules::{ImportTarget, Module};
 use crate::base::codes::{E0201, E0202, E0203, W0201};
 use crate::base::{Diagnostic, Problems, Span, phrase};
-use crate::spec::prelude;
-use crate::syntax::ast::{ItemKind, Name};
+use crate::spec::{Type, foreign, prelude};
+use crate::syntax::ast::{Expr, ExprKind, Function, ItemKind, Name, RecordField, StrPart};
 
 /// The names of one file.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct Names<'a> {
     pub(super) imports: BTreeMap<&'a str, &'a ImportTarget>,
     /// Where each is declared.
     pub(super) places: BTreeMap<&'a str, Span>,
+    /// Names that cannot be judged: the item that declares them did not parse, or two of them collide.
+    pub(super) missing: BTreeSet<&'a str>,
 }
 
 /// Returns the name that an item declares, and in what namespace: values, schemas, outputs and profiles do not meet.
@@ -38,12 +40,14 @@ pub(super) fn declared(item: &ItemKind) -> Option<(&Name, &'static str)> {
 
 /// Collects the names of a file and reports those declared twice (E0202) or hiding something (E0203).
 pub(super) fn collect<'a>(module: &'a Module, problems: &mut Problems) -> Names<'a> {
-    let mut names = Names::default();
+    let missing = module.file.missing.iter().map(String::as_str).collect();
+    let mut names = Names { missing, ..Names::default() };
     let mut seen: BTreeMap<(&str, &str), Span> = BTreeMap::new();
     for import in &module.imports {
         let name = &import.name;
         if let Some(&first) = seen.get(&("value", name.text.as_str())) {
             problems.push(duplicate(name, first, "import one of them under another name: `a as b`"));
+            names.imports.insert(&name.text, &ImportTarget::Missing);
             continue;
         }
         seen.insert(("value", &name.text), name.span);
@@ -51,7 +55,14 @@ pub(super) fn collect<'a>(module: &'a Module, problems: &mut Problems) -> Names<
         names.imports.insert(&name.text, &import.target);
         names.places.insert(&name.text, name.span);
     }
+    let mut recipe: Option<Span> = None;
     for item in &module.file.items {
+        if let ItemKind::Recipe { .. } = item.kind
+            && let Some(first) = recipe.replace(item.span)
+        {
+            let problem = Diagnostic::new(E0202, item.span, "a file has one `recipe`", "a second one");
+            problems.push(problem.also(first, "the first one").help("delete one of them"));
+        }
         let Some((name, space)) = declared(&item.kind) else { continue };
         if space == "value" {
             hides_prelude(name, true, problems);
@@ -108,6 +119,16 @@ fn hides_prelude(name: &Name, methods: bool, problems: &mut Problems) {
     }
 }
 
+/// The literals of other languages.
+pub(super) fn their_literal(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "True" | "TRUE" | "yes" => "true",
+        "False" | "FALSE" | "no" => "false",
+        "None" | "null" | "nil" | "NULL" | "Null" | "undefined" => "none",
+        _ => return None,
+    })
+}
+
 impl<'a> Checker<'a> {
     /// Reports parameters and locals that hide the prelude's functions or an import, or that are declared twice.
     pub(super) fn local_names(&mut self, module: usize, locals: &[&Name]) {
@@ -123,66 +144,158 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Reports an unknown name with the nearest of the right kind.
+    /// Reports an unknown name with the nearest of the right kind, unless the item that declares it did not parse.
     pub(super) fn unknown_name(&mut self, name: &str, span: Span, called: bool, cx: &Cx) {
-        let names = &self.names[cx.module];
-        let mut d = Diagnostic::new(E0201, span, format!("there is no `{name}` here"), "unknown name");
-        let is_function = |item: &&ItemKind| matches!(item, ItemKind::Fn(_) | ItemKind::Op(_));
-        let values: Vec<&str> =
-            names.values.iter().filter(|(_, item)| is_function(item) == called).map(|(name, _)| *name).collect();
-        let locals = cx.locals.iter().rev().map(|(n, _)| n.as_str()).filter(|_| !called);
-        let near = phrase::nearest(name, locals.chain(values.iter().copied()).chain(names.imports.keys().copied()));
+        let want = self.wanted.take();
+        if self.names[cx.module].missing.contains(name) {
+            return;
+        }
+        let d = Diagnostic::new(E0201, span, format!("there is no `{name}` here"), "unknown name");
+        let column = cx.row.as_ref().is_some_and(|row| self.solver.row(row).get(name).is_some());
         let operator = self.catalogue.operators.iter().find(|op| op.name.rsplit('.').next() == Some(name));
         let module = self.catalogue.operators.iter().any(|op| op.name.split('.').next() == Some(name));
-        let column = cx.row.as_ref().is_some_and(|row| self.solver.row(row).get(name).is_some());
-        let help = if column {
-            format!("a column of the row is written with a point: `.{name}`")
+        let d = if column {
+            let at = Span { end: span.start, ..span };
+            d.help(format!("a column of the row is written with a point: `.{name}`")).fix(at, ".")
         } else if module {
-            format!("import it first: `import std.{{{name}}}`")
+            d.help(format!("import it first: `import std.{name}`"))
         } else if called && let Some(op) = operator {
-            format!("an operator is called by its full name: `{}(…)`", op.name)
-        } else if let Some(near) = near {
-            d = d.fix(span, near);
-            format!("did you mean `{near}`?")
+            let d = d.help(format!("an operator is called by its full name: `{}(…)`", op.name));
+            let imported = op.name.split('.').next().is_some_and(|m| self.names[cx.module].imports.contains_key(m));
+            if imported { d.fix(span, op.name.clone()) } else { d }
+        } else if cx.row.is_some()
+            && matches!(name, "row" | "sample" | "example" | "item" | "it" | "x" | "r" | "d" | "df" | "self")
+        {
+            d.help("columns are read by their name alone, with a point: `.output`")
+        } else if let Some(literal) = their_literal(name) {
+            d.help(format!("write `{literal}`")).fix(span, literal)
+        } else if let Some(near) = self.near_value(name, called, want.as_ref(), cx) {
+            self.mark(cx.module, &near);
+            d.help(format!("did you mean `{near}`?")).fix(span, near)
+        } else if let Some(d) = self.elsewhere(name, span, cx.module) {
+            d
         } else if called {
-            "functions are declared with `fn`, operators come with `import std.{…}`".to_owned()
+            match (prelude::method_named(foreign::ours(foreign::METHODS, name).unwrap_or(name)), cx.row.is_some()) {
+                (Some(method), true) => {
+                    let after = if method.args.is_some() { "(…)" } else { "" };
+                    d.help(format!("it stands behind the value: `.column.{}{after}`", method.name))
+                }
+                _ => match foreign::ours(foreign::OPERATORS, name) {
+                    Some(hint) => d.help(hint),
+                    None => d.help("functions are declared with `fn`, operators come with `import std.{…}`"),
+                },
+            }
         } else if self.is_std_file(name) {
-            format!("import it first: `import std.eval.{name} as {name}`")
+            d.help(format!("import it first: `import std.eval.{name} as {name}`"))
         } else {
-            format!("declare it: `let {name} = …`, or `param {name}: Type = …` if the command line should set it")
+            let param = format!("or `param {name}: Type = …` if the command line should set it");
+            d.help(format!("declare it: `let {name} = …`, {param}"))
         };
-        self.report(d.help(help));
+        self.report(d);
+    }
+
+    /// The nearest name that could stand here: a value or function as asked for, of the type that its place takes.
+    fn near_value(&mut self, name: &str, called: bool, want: Option<&Type>, cx: &Cx) -> Option<String> {
+        let names = &self.names[cx.module];
+        let is_function = |item: &ItemKind| matches!(item, ItemKind::Fn(_) | ItemKind::Op(_));
+        let mut known: Vec<(String, Option<Type>)> = Vec::new();
+        if !called {
+            known.extend(cx.locals.iter().rev().map(|(n, ty)| (n.clone(), Some(ty.clone()))));
+        }
+        // What is being worked out cannot be made of itself.
+        let open = |n: &str| self.open.iter().any(|(m, o, _)| *m == cx.module && o == n);
+        for (n, _) in names.values.iter().filter(|(n, item)| is_function(item) == called && !open(n)) {
+            let ty = match self.lets.get(&(cx.module, (*n).to_owned())) {
+                Some(super::check::Progress::Done(ty)) => Some(ty.clone()),
+                _ => None,
+            };
+            known.push(((*n).to_owned(), ty));
+        }
+        if called || want.is_none() {
+            known.extend(names.imports.keys().map(|n| ((*n).to_owned(), None)));
+        }
+        let fitting: Vec<String> = known
+            .into_iter()
+            .filter(|(_, ty)| match (ty, want) {
+                (Some(ty), Some(want)) => self.could_fit(ty, want),
+                _ => true,
+            })
+            .map(|(n, _)| n)
+            .collect();
+        phrase::nearest(name, fitting.iter().map(String::as_str)).map(str::to_owned)
+    }
+
+    /// Says whether a value of a type might stand where another is asked for, without settling what is still open.
+    fn could_fit(&self, have: &Type, want: &Type) -> bool {
+        !matches!(
+            self.solver.clone().fits(have, want),
+            Err(super::infer::Misfit::Type | super::infer::Misfit::Missing(_))
+        )
+    }
+
+    /// A name that exists, but not as a value of this place: an output, a profile, a name inside of a function, a schema.
+    fn elsewhere(&self, name: &str, span: Span, module: usize) -> Option<Diagnostic> {
+        let d = Diagnostic::new(E0201, span, format!("there is no `{name}` here"), "unknown name");
+        let names = &self.names[module];
+        if let Some(schema) = names.schemas.keys().find(|s| s.eq_ignore_ascii_case(&name.replace('_', ""))) {
+            return Some(d.help(format!("did you mean `{schema}`?")).fix(span, *schema));
+        }
+        for item in &self.program.modules[module].file.items {
+            match &item.kind {
+                ItemKind::Output { name: n, .. } if n.text == name => {
+                    let d = d.also(n.span, "an output, which is no value");
+                    return Some(d.help(format!(
+                        "name the value first, `let {name}_rows = …`, and use that name here and in the `output`"
+                    )));
+                }
+                ItemKind::Profile { name: n, .. } if n.text == name => {
+                    return Some(d.also(n.span, "a profile, which is no value").help(
+                        "a profile sets params when it is chosen with `--profile`; read the param by its own name",
+                    ));
+                }
+                ItemKind::Fn(f) => {
+                    let inner = f.params.iter().map(|p| &p.name).chain(f.locals.iter().map(|l| &l.name));
+                    if let Some(inner) = inner.into_iter().find(|n| n.text == name) {
+                        return Some(d.also(inner.span, format!("known only inside of `{}`", f.name.text)).help(
+                            format!("let `{}` return it, or declare it outside: `let {name} = …`", f.name.text),
+                        ));
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     fn is_std_file(&self, name: &str) -> bool {
         name == "embodied17"
     }
 
-    /// Reports lets, params and imports of the recipe that nothing reads.
+    /// Reports lets, params, schemas and imports that nothing reads. Of a file with items that did not parse nothing is said: they may
+    /// read anything.
     pub(super) fn unused(&mut self) {
-        let root = &self.program.modules[0];
-        let runs = root
-            .file
-            .items
-            .iter()
-            .any(|i| matches!(i.kind, ItemKind::Output { .. } | ItemKind::Expect { .. } | ItemKind::Warn { .. }));
-        for module in self.program.modules.iter().filter(|m| m.folder.is_some()) {
+        if self.program.modules.iter().any(|m| m.file.flawed) {
+            return;
+        }
+        for module in self.program.modules.iter().filter(|m| m.folder.is_some() && m.file.missing.is_empty()) {
             for import in &module.imports {
                 let name = &import.name;
-                if import.target != ImportTarget::Missing && !self.used.contains(&(module.id, name.text.clone())) {
-                    self.problems.push(
-                        Diagnostic::new(
-                            W0201,
-                            name.span,
-                            format!("the import `{}` is not used", name.text),
-                            "never read",
-                        )
-                        .help("delete it"),
-                    );
+                if import.target != ImportTarget::Missing && !self.is_used(module.id, name) {
+                    self.never_read(name, "import", "delete it");
+                }
+            }
+            for item in &module.file.items {
+                if let ItemKind::Fn(f) = &item.kind {
+                    self.unused_inside(f);
                 }
             }
         }
-        if !runs {
+        let root = &self.program.modules[0];
+        let gates = |i: &&crate::syntax::ast::Item| {
+            matches!(i.kind, ItemKind::Output { .. } | ItemKind::Expect { .. } | ItemKind::Warn { .. })
+        };
+        let lost = root.imports.iter().any(|i| i.target == ImportTarget::Missing);
+        if !root.file.items.iter().any(|i| gates(&i)) || lost || !root.file.missing.is_empty() {
             return; // a library: its values are for others
         }
         for item in &root.file.items {
@@ -191,15 +304,63 @@ impl<'a> Checker<'a> {
                 ItemKind::Param { name, .. } => (name, "param", "delete it, or use it"),
                 ItemKind::Fn(f) => (&f.name, "function", "delete it, or call it"),
                 ItemKind::Op(op) => (&op.name, "operator", "delete it, or call it"),
+                ItemKind::Schema { name, .. } => (name, "schema", "delete it, or read rows with `as: …`"),
                 ItemKind::Secret { name, .. } => {
                     (name, "secret", "delete it, or pass it to a parameter of type Secret")
                 }
                 _ => continue,
             };
-            if !self.used.contains(&(0, name.text.clone())) && !name.text.starts_with('_') {
-                let message = format!("the {what} `{}` is not used", name.text);
-                self.problems.push(Diagnostic::new(W0201, name.span, message, "never read").help(help));
+            let read = match item.kind {
+                ItemKind::Schema { .. } => self.read_schemas.contains(&(0, name.text.clone())),
+                _ => self.is_used(0, name),
+            };
+            let misnamed =
+                prelude::FUNCTION_NAMES.contains(&name.text.as_str()) || prelude::method_named(&name.text).is_some();
+            if !read && !misnamed {
+                self.never_read(name, what, help);
             }
         }
     }
+
+    fn is_used(&self, module: usize, name: &Name) -> bool {
+        self.used.contains(&(module, name.text.clone()))
+    }
+
+    fn unused_inside(&mut self, f: &Function) {
+        let mut read = BTreeSet::new();
+        reads(&f.body, &mut read);
+        f.locals.iter().for_each(|l| reads(&l.value, &mut read));
+        f.params.iter().filter_map(|p| p.default.as_ref()).for_each(|e| reads(e, &mut read));
+        for local in f.locals.iter().filter(|l| !read.contains(l.name.text.as_str())) {
+            self.never_read(&local.name, "value", "delete it, or use it in the result");
+        }
+        for param in f.params.iter().filter(|p| !read.contains(p.name.text.as_str())) {
+            self.never_read(&param.name, "parameter", "delete it, or use it in the body");
+        }
+    }
+
+    fn never_read(&mut self, name: &Name, what: &str, help: &str) {
+        if !name.text.starts_with('_') {
+            let message = format!("the {what} `{}` is not used", name.text);
+            self.problems.push(Diagnostic::new(W0201, name.span, message, "never read").help(help));
+        }
+    }
+}
+
+/// Adds every name that an expression reads.
+fn reads<'e>(e: &'e Expr, out: &mut BTreeSet<&'e str>) {
+    e.walk(&mut |e| match &e.kind {
+        ExprKind::Ident(name) => {
+            out.insert(name);
+        }
+        ExprKind::Str(text) => out.extend(text.parts.iter().filter_map(|p| match p {
+            StrPart::Name(name) => Some(name.text.as_str()),
+            StrPart::Text(_) => None,
+        })),
+        ExprKind::Record(fields) => out.extend(fields.iter().filter_map(|f| match f {
+            RecordField::Pun(name) => Some(name.text.as_str()),
+            _ => None,
+        })),
+        _ => {}
+    });
 }

@@ -1,7 +1,7 @@
 //! Strings: what may be interpolated, and prompts with their slots.
 
 use super::check::{Checker, Cx};
-use crate::base::codes::{E0217, E0304, E0308, E0601, E0702};
+use crate::base::codes::{E0101, E0217, E0304, E0308, E0601, E0702, W0203};
 use crate::base::{Diagnostic, phrase};
 use crate::spec::{Dim, Type, prelude};
 use crate::syntax::ast::{Expr, ExprKind, ItemKind, Name, StrLit, StrPart};
@@ -10,12 +10,15 @@ impl Checker<'_> {
     /// The type of a string. One with slots that are no names here is a prompt.
     pub(super) fn string(&mut self, text: &StrLit, cx: &Cx) -> Type {
         if text.raw {
+            self.pattern(text);
             return Type::Regex;
         }
         if let Some(plain) = text.plain() {
+            self.idle_braces(text, cx);
             return Type::Text(vec![plain]);
         }
         let mut prompt = false;
+        self.idle_braces(text, cx);
         for part in &text.parts {
             if let StrPart::Name(name) = part {
                 let slot = prelude::SLOTS.contains(&name.text.as_str());
@@ -53,6 +56,47 @@ impl Checker<'_> {
             }
         }
         Type::Prompt
+    }
+
+    /// A pattern that is none.
+    fn pattern(&mut self, text: &StrLit) {
+        let Some(Err(why)) = text.plain().map(|t| regex::Regex::new(&t)) else { return };
+        let why = match why {
+            regex::Error::Syntax(told) => {
+                told.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+            }
+            other => other.to_string(),
+        };
+        let d = Diagnostic::new(E0101, text.span, format!("this is no pattern: {why}"), "a regular expression");
+        self.report(d.help("mend it; a character that means itself takes a backslash: `\\(`, `\\.`, `\\[`"));
+    }
+
+    /// W0203: `{seed + 1}` and `${HOME}` stay as they are.
+    fn idle_braces(&mut self, text: &StrLit, cx: &Cx) {
+        for part in &text.parts {
+            let StrPart::Text(t) = part else { continue };
+            for (at, _) in t.match_indices('{') {
+                let Some(inner) = t[at + 1..].split('}').next().filter(|i| t[at + 1..].len() > i.len()) else {
+                    continue;
+                };
+                let word =
+                    &inner[..inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len())];
+                let rest = inner[word.len()..].trim_start();
+                let shell = t[..at].ends_with('$') && !word.is_empty() && rest.is_empty();
+                let known = !word.is_empty() && self.is_name(word, cx);
+                let help = if shell {
+                    "the environment is not read by a recipe; make it a param, `param root: Str`, and write `{root}`"
+                } else if known && rest.starts_with(['+', '-', '*', '/', '[', '(', ':', '?', '|']) {
+                    self.mark(cx.module, word);
+                    "only a name is replaced: give the value one, `let x = …`, and write `{x}`; a brace as a character is written `\\{`"
+                } else {
+                    continue;
+                };
+                let message = format!("`{{{inner}}}` is not replaced in a text");
+                self.report(Diagnostic::new(W0203, text.span, message, "stays as it is").help(help));
+                return;
+            }
+        }
     }
 
     fn is_name(&self, name: &str, cx: &Cx) -> bool {

@@ -53,6 +53,11 @@ impl Checker<'_> {
         Type::Grid(grid, Box::new(cell))
     }
 
+    fn late_axis(&self, span: Span) -> Diagnostic {
+        let message = "the graph cannot depend on a value known only after running";
+        Diagnostic::new(E0601, span, message, "known only after running").help("run over values that the recipe states")
+    }
+
     /// The type of the elements of an axis, and their labels where the text tells them.
     fn elements(&mut self, over: &Type, span: Span) -> (Type, Option<Vec<String>>) {
         let problem = match self.solver.resolve(over) {
@@ -95,19 +100,14 @@ impl Checker<'_> {
                 | Type::Benchmark
                 | Type::Error
                 | Type::Var(_)) => return (scalar, None),
+                Type::Metric(_) | Type::Score => self.late_axis(span),
                 other => {
                     let shown = self.show(&other);
                     Diagnostic::new(E0603, span, format!("an axis of {shown} has no labels"), "elements without names")
                         .help("use a record, its keys are the labels: `sweep m in { base, tuned } { … }`")
                 }
             },
-            Type::Metric(_) | Type::Score => Diagnostic::new(
-                E0601,
-                span,
-                "the graph cannot depend on a value known only after running",
-                "known only after running",
-            )
-            .help("run over values that the recipe states"),
+            Type::Metric(_) | Type::Score => self.late_axis(span),
             other => {
                 let shown = self.show(&other);
                 Diagnostic::new(E0603, span, format!("a sweep cannot run over {shown}"), shown)

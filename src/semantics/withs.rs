@@ -7,7 +7,7 @@ use super::infer::Misfit;
 use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0210, E0216};
 use crate::base::{Diagnostic, Span, phrase};
-use crate::spec::{Type, prelude};
+use crate::spec::{Type, foreign, prelude};
 use crate::syntax::ast::{Expr, ExprKind, Name, RecordField, With};
 
 /// What the operators created by an expression accept.
@@ -70,6 +70,9 @@ impl Checker<'_> {
         match self.with_type(name) {
             Some(ty) => {
                 let site = Site::new(format!("`{name}` in `with`"), None);
+                let within =
+                    self.with.iter().find(|(n, _)| *n == name).and_then(|(_, s)| s.params.first()?.within.as_ref());
+                self.argument_value(value, &ty, within, &format!("`{name}` in `with`"));
                 self.expect(value, &Type::Metric(Box::new(ty)), cx, &site);
                 self.accepts(name, span, accepted);
             }
@@ -150,7 +153,9 @@ impl Checker<'_> {
             .operators
             .iter()
             .find(|op| op.signature.params.iter().any(|p| !p.rest && p.name.text == name));
+        let foreign = foreign::ours(foreign::FOREIGN, name).or_else(|| foreign::ours(foreign::MEASURING, name));
         self.report(match phrase::nearest(name, names.iter().copied()) {
+            _ if foreign.is_some() => d.help(foreign.unwrap_or_default()),
             _ if argument.is_some() => d.help(format!(
                 "`{name}` changes results, so it is an argument of the call: `{}({name}: …)`",
                 argument.map_or("", |op| op.name.as_str())

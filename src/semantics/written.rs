@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::check::Checker;
-use crate::base::codes::{E0201, E0202, E0305};
+use crate::base::codes::{E0201, E0202, E0305, E0602};
 use crate::base::{Diagnostic, Span, phrase};
-use crate::spec::{Dim, GridAxis, Row, Type};
+use crate::spec::{Dim, GridAxis, Row, Type, foreign};
 use crate::syntax::BUILTIN_SOURCE;
 use crate::syntax::ast::{ItemKind, RowPart, RowType, TypeArg, TypeExpr, TypeExprKind};
 
@@ -87,7 +87,16 @@ impl Checker<'_> {
         match &ty.kind {
             TypeExprKind::Union(members) => Type::Union(members.iter().map(|m| self.written(m, vars, at)).collect()),
             TypeExprKind::Optional(inner) => Type::Optional(Box::new(self.written(inner, vars, at))),
-            TypeExprKind::Enum(variants) => Type::Enum(variants.iter().map(|v| v.text.clone()).collect()),
+            TypeExprKind::Enum(variants) => {
+                for (i, variant) in variants.iter().enumerate() {
+                    if let Some(first) = variants[..i].iter().find(|v| v.text == variant.text) {
+                        let message = format!("`{}` stands twice in this `enum`", variant.text);
+                        let d = Diagnostic::new(E0202, variant.span, message, "again here");
+                        self.report(d.also(first.span, "first here").help("delete one of them"));
+                    }
+                }
+                Type::Enum(variants.iter().map(|v| v.text.clone()).collect())
+            }
             TypeExprKind::Tuple(items) => Type::Tuple(items.iter().map(|t| self.written(t, vars, at)).collect()),
             TypeExprKind::List(inner) => Type::List(Box::new(self.written(inner, vars, at))),
             TypeExprKind::Row(row) => Type::Record(self.written_row(row, vars)),
@@ -283,6 +292,7 @@ impl Checker<'_> {
         if let Home::Module(module) = home
             && let Some(ItemKind::Schema { row, .. }) = self.names[module].schemas.get(name).copied()
         {
+            self.read_schemas.insert((module, name.to_owned()));
             return Some(self.schema_row(row, module));
         }
         let schemas = self.schemas;
@@ -296,19 +306,31 @@ impl Checker<'_> {
 
     /// Reads the row of a declared schema.
     pub(super) fn schema_row(&mut self, row: &RowType, module: usize) -> Row {
-        // A schema that spreads itself would not end; its own name is then simply unknown.
-        let depth = self.open.iter().filter(|(_, name, _)| name == "schema").count();
-        if depth > 16 {
+        if let Some(read) = self.rows.get(&row.span) {
+            return read.clone();
+        }
+        let at = row.span;
+        if self.open.iter().any(|(_, name, span)| name == "schema" && *span == at) {
+            let d = Diagnostic::new(E0602, at, "this schema is made of itself", "spreads itself");
+            self.report(d.help("spread another schema, or write the columns out"));
             return Row::any();
         }
-        self.open.push((module, "schema".to_owned(), row.span));
+        self.open.push((module, "schema".to_owned(), at));
         let row = self.written_row(row, &mut Vars::new(Home::Module(module), false));
         self.open.pop();
+        if row.tail.is_none() {
+            self.rows.insert(at, row.clone());
+        }
         row
     }
 
     fn unknown_type(&mut self, name: &str, span: Span, home: Home) {
         if span.source == BUILTIN_SOURCE {
+            return;
+        }
+        if let Home::Module(module) = home
+            && self.names[module].missing.contains(name)
+        {
             return;
         }
         let mut known: Vec<&str> = match home {
@@ -317,6 +339,12 @@ impl Checker<'_> {
         };
         known.extend(TYPE_NAMES);
         let d = Diagnostic::new(E0201, span, format!("there is no type `{name}`"), "unknown type");
+        let theirs = foreign::ours(foreign::TYPES, name);
+        if let Some(ours) = theirs {
+            let d = d.help(format!("write `{ours}`"));
+            self.report(if matches!(ours, "[T]" | "T?") { d } else { d.fix(span, ours) });
+            return;
+        }
         let d = match phrase::nearest(name, known) {
             Some(near) => d.help(format!("did you mean `{near}`?")).fix(span, near),
             None => d.help(format!("declare it: `schema {name} {{ id: Str, … }}`")),

@@ -24,6 +24,18 @@ pub enum Dim {
     Rate,
 }
 
+impl Dim {
+    /// Says why there can be no such quantity: counts are whole and not below 0, sizes and times not below 0.
+    pub fn impossible(self, amount: f64) -> Option<&'static str> {
+        match self {
+            Dim::Rows | Dim::Tokens | Dim::Steps | Dim::Pixels if amount < 0.0 => Some("a count is never below 0"),
+            Dim::Rows | Dim::Tokens | Dim::Steps | Dim::Pixels if amount.fract() != 0.0 => Some("a count is whole"),
+            Dim::Duration | Dim::Bytes if amount < 0.0 => Some("it is never below 0"),
+            _ => None,
+        }
+    }
+}
+
 /// A type.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]

@@ -31,6 +31,10 @@ pub struct File {
     pub items: Vec<Item>,
     /// All comments, in order.
     pub comments: Vec<Comment>,
+    /// Names that items declare which did not parse: whoever reads one of them is not to blame.
+    pub missing: Vec<String>,
+    /// Some of it was wrong, even if it could be read as if it were mended.
+    pub flawed: bool,
 }
 
 /// A top-level item.
@@ -153,6 +157,8 @@ pub struct ParamDecl {
     pub rest: bool,
     /// Its type.
     pub ty: TypeExpr,
+    /// The values that it takes, a range.
+    pub within: Option<Expr>,
     /// Its default.
     pub default: Option<Expr>,
 }

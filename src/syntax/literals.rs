@@ -3,6 +3,9 @@
 use super::ast::{ExprKind, Name, StrLit, StrPart};
 use crate::base::{Diagnostic, Problems, SourceId, Span, codes};
 
+/// The largest whole number up to which every one is kept exactly: 2^53.
+const EXACT: u128 = 9_007_199_254_740_992;
+
 /// Reads `20_000rows`, `1e-5`, `2h30m`.
 pub(super) fn number(text: &str, span: Span, problems: &mut Problems) -> ExprKind {
     let mut parts = Vec::new();
@@ -15,6 +18,12 @@ pub(super) fn number(text: &str, span: Span, problems: &mut Problems) -> ExprKin
         if !value.is_finite() {
             let problem = Diagnostic::new(codes::E0101, span, "this number is too large", "beyond 1.8e308");
             problems.push(problem.help("write a smaller number"));
+        }
+        let exact = !whole || digits.replace('_', "").parse::<u128>().is_ok_and(|n| n <= EXACT);
+        if !exact && value.is_finite() {
+            let message = "this whole number is too large to be kept exactly";
+            let problem = Diagnostic::new(codes::E0101, span, message, "beyond 9_007_199_254_740_992");
+            problems.push(problem.help("write a smaller number, or one with an exponent: `1e20`"));
         }
         let unit = after.find(|c: char| c.is_ascii_digit()).map_or(after, |at| &after[..at]);
         rest = &after[unit.len()..];

@@ -5,6 +5,7 @@ use super::ast::{
     TypeExpr, TypeExprKind, UserOp, With,
 };
 use super::grammar::{Pair, Rule, is_noise};
+use super::mend::Mended;
 use super::scan::{Scan, Token};
 use super::{literals, trivia};
 use crate::base::{Problems, SourceId, Span};
@@ -13,8 +14,8 @@ use crate::base::{Problems, SourceId, Span};
 pub(super) struct Lower<'a> {
     pub(super) source: SourceId,
     text: &'a str,
-    /// Where the parsed piece starts in the text.
-    base: usize,
+    /// The parsed piece of the text.
+    piece: &'a Mended,
     tokens: &'a [Token],
     comments: &'a [super::ast::Comment],
     pub(super) problems: &'a mut Problems,
@@ -29,17 +30,17 @@ impl<'a> Lower<'a> {
     pub(super) fn new(
         source: SourceId,
         text: &'a str,
-        base: usize,
+        piece: &'a Mended,
         scan: &'a Scan,
         problems: &'a mut Problems,
     ) -> Self {
-        Self { source, text, base, tokens: &scan.tokens, comments: &scan.comments, problems }
+        Self { source, text, piece, tokens: &scan.tokens, comments: &scan.comments, problems }
     }
 
     /// Returns where a pair stands, without the blanks and comments that pest counts at its end.
     pub(super) fn span(&self, pair: &Pair) -> Span {
-        let start = self.base + pair.as_span().start();
-        let end = self.base + pair.as_span().end();
+        let start = self.piece.place(pair.as_span().start());
+        let end = self.piece.place(pair.as_span().end());
         let last = self.tokens.partition_point(|t| t.end <= end);
         let trimmed = last.checked_sub(1).map_or(end, |i| self.tokens[i].end);
         Span::new(self.source, start, if trimmed > start { trimmed } else { end })
@@ -54,7 +55,7 @@ impl<'a> Lower<'a> {
     }
 
     pub(super) fn string(&mut self, pair: &Pair) -> StrLit {
-        literals::string(self.source, pair.as_str(), self.base + pair.as_span().start(), self.problems)
+        literals::string(self.source, pair.as_str(), self.piece.place(pair.as_span().start()), self.problems)
     }
 
     fn doc(&self, span: Span) -> Option<String> {
@@ -199,12 +200,13 @@ impl<'a> Lower<'a> {
 
     fn param(&mut self, pdecl: Pair, rest: bool) -> ParamDecl {
         let doc = self.doc(self.span(&pdecl));
-        let mut parts = kids(pdecl);
+        let mut parts = kids(pdecl).peekable();
         let (Some(name), Some(ty)) = (parts.next(), parts.next()) else {
             unreachable!("a parameter has a name and a type")
         };
         let (name, ty) = (self.name(&name), self.ty(ty));
-        ParamDecl { doc, name, rest, ty, default: parts.next().map(|p| self.expr(p)) }
+        let within = parts.next_if(|p| p.as_rule() == Rule::kw_in).and_then(|_| parts.next()).map(|p| self.expr(p));
+        ParamDecl { doc, name, rest, ty, within, default: parts.next().map(|p| self.expr(p)) }
     }
 
     /// The signature of a built-in operator and its docs.

@@ -187,6 +187,15 @@ impl Lower<'_> {
         let value = kids(pair).find(|p| p.as_rule() != Rule::dotdot).expect("a value after `..`");
         let value = self.expr(value);
         use ExprKind as K;
+        if matches!(value.kind, K::Col(_)) && value.span.start == span.start + 2 {
+            let dots = Span { end: span.start + 3, ..span };
+            let problem = Diagnostic::new(codes::E0107, dots, "a record is spread with two dots", "three dots");
+            self.problems.push(problem.help("write `..`").fix(dots, ".."));
+            if let K::Col(name) = value.kind {
+                return (Expr { span: name.span, kind: K::Ident(name.text) }, span);
+            }
+            return (value, span);
+        }
         if matches!(value.kind, K::Number(..) | K::Str(_) | K::Bool(_) | K::None | K::List(_) | K::Tuple(_)) {
             let problem = Diagnostic::new(
                 codes::E0107,

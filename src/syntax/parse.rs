@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::ast::{Expr, File, UserOp};
+use super::ast::{Expr, File, Item, UserOp};
 use super::grammar::{self, Rule};
 use super::lower::Lower;
-use super::scan::{self, Scan, Slice};
+use super::mend::Mended;
+use super::scan::{self, Kind, Scan, Slice, Token};
 use super::{errors, trivia};
 use crate::base::{Problems, SourceId};
+
+/// Mistakes of one item that are read over.
+const MAX_MENDS: usize = 32;
 
 /// The source that spans of built-in signatures name; it is in no source map.
 pub const BUILTIN_SOURCE: SourceId = SourceId(u32::MAX);
@@ -18,19 +22,63 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     let clean = blanked(text, &scan.blank);
     let mut problems = Problems::default();
     let mut items = Vec::with_capacity(scan.slices.len());
-    for slice in scan.slices.iter().filter(|s| !s.broken) {
-        match grammar::parse(Rule::one_item, &clean[slice.start..slice.end]) {
-            Ok(pair) => {
-                let mut lower = Lower::new(source, text, slice.start, &scan, &mut problems);
-                items.extend(lower.file_item(pair));
-            }
-            Err(error) => problems.push(errors::explain(source, text, slice, &scan.tokens, &error)),
+    let mut missing = Vec::new();
+    for slice in &scan.slices {
+        let item = if slice.broken { None } else { item(source, text, &clean, slice, &scan, &mut problems) };
+        match item {
+            Some(item) => items.push(item),
+            None => missing.extend(names_of(text, slice, &scan.tokens)),
         }
     }
     let doc = trivia::file_doc(text, &scan.comments);
     let Scan { comments, problems: mut all, .. } = scan;
     all.extend(problems);
-    (File { source, doc, items, comments }, all)
+    let flawed = all.has_errors();
+    (File { source, doc, items, comments, missing, flawed }, all)
+}
+
+/// Parses one item. Where a mistake has a fix, reads on as if it were mended, so that the rest of the item is looked at too.
+fn item(
+    source: SourceId,
+    text: &str,
+    clean: &str,
+    slice: &Slice,
+    scan: &Scan,
+    problems: &mut Problems,
+) -> Option<Item> {
+    let mut piece = Mended::new(&clean[slice.start..slice.end], slice.start);
+    let mut reached = 0;
+    for _ in 0..MAX_MENDS {
+        match grammar::parse(Rule::one_item, &piece.text) {
+            Ok(pair) => return Lower::new(source, text, &piece, scan, problems).file_item(pair),
+            Err(error) => {
+                let tokens = scan::scan_piece(source, &piece.text).tokens;
+                let problem = errors::explain(source, &piece.text, &tokens, &error);
+                let fix = problem.fix.clone();
+                let at = piece.place(problem.primary.span.start as usize);
+                if reached > at && reached > 0 {
+                    return None; // the last mending led astray
+                }
+                reached = at + 1;
+                problems.push(piece.placed(problem));
+                let fix = fix?;
+                piece.replace(fix.span.start as usize, fix.span.end as usize, &fix.text);
+            }
+        }
+    }
+    None
+}
+
+/// The names that an item would have declared: the word behind its first one, and all words of an import.
+fn names_of(text: &str, slice: &Slice, tokens: &[Token]) -> Vec<String> {
+    let mine = tokens.iter().filter(|t| t.start >= slice.start && t.start < slice.end);
+    let mut words =
+        mine.filter(|t| matches!(t.kind, Kind::Word | Kind::TypeName)).map(|t| text[t.start..t.end].to_owned());
+    match words.next() {
+        Some(first) if first == "import" || first == "from" => words.collect(),
+        Some(first) => std::iter::once(first).chain(words.next()).collect(),
+        None => Vec::new(),
+    }
 }
 
 /// Parses one expression, such as the value of `-p name=value`.
@@ -66,18 +114,18 @@ fn piece<T>(
     build: impl FnOnce(&mut Lower, grammar::Pair) -> T,
 ) -> Result<T, Problems> {
     let scan = scan::scan_piece(source, text);
+    let whole = Mended::new(text, 0);
     if scan.problems.has_errors() {
         return Err(scan.problems);
     }
     let mut problems = Problems::default();
     match grammar::parse(rule, text) {
         Ok(pair) => {
-            let built = build(&mut Lower::new(source, text, 0, &scan, &mut problems), pair);
+            let built = build(&mut Lower::new(source, text, &whole, &scan, &mut problems), pair);
             if problems.has_errors() { Err(problems) } else { Ok(built) }
         }
         Err(error) => {
-            let whole = Slice { start: 0, end: text.len(), broken: false };
-            problems.push(errors::explain(source, text, &whole, &scan.tokens, &error));
+            problems.push(errors::explain(source, text, &scan.tokens, &error));
             Err(problems)
         }
     }

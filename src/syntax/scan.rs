@@ -3,7 +3,9 @@
 
 use super::ast::Comment;
 use super::grammar::{ITEM_WORDS, RESERVED};
-use crate::base::{Diagnostic, Problems, SourceId, Span, codes, phrase};
+use super::lookalike::{instead, look_alike};
+use super::stray;
+use crate::base::{Diagnostic, Problems, SourceId, Span, codes};
 
 /// Deepest nesting of brackets and `if`s that is parsed.
 pub(super) const MAX_DEPTH: usize = 100;
@@ -45,6 +47,8 @@ pub(super) struct Slice {
     pub(super) end: usize,
     /// A problem in it has been reported already, so parsing it would only repeat that.
     pub(super) broken: bool,
+    /// It starts no item.
+    pub(super) stray: bool,
 }
 
 /// What the scan found.
@@ -67,7 +71,7 @@ pub(super) fn scan(source: SourceId, text: &str) -> Scan {
 /// Scans a piece of text that is one expression or signature: no items in it.
 pub(super) fn scan_piece(source: SourceId, text: &str) -> Scan {
     let mut scanner = Scanner::new(source, text, false);
-    scanner.out.slices.push(Slice { start: 0, end: text.len(), broken: false });
+    scanner.out.slices.push(Slice { start: 0, end: text.len(), broken: false, stray: false });
     scanner.run();
     scanner.finish()
 }
@@ -89,6 +93,10 @@ struct Scanner<'t> {
     depth: usize,
     seen_tab: bool,
     seen_cr: bool,
+    /// The end of the line that starts no item.
+    stray_until: usize,
+    /// Inside the two versions of a merge.
+    merging: bool,
     out: Scan,
 }
 
@@ -112,6 +120,8 @@ impl<'t> Scanner<'t> {
             depth: 0,
             seen_tab: false,
             seen_cr: false,
+            stray_until: 0,
+            merging: false,
             out,
         }
     }
@@ -136,6 +146,9 @@ impl<'t> Scanner<'t> {
             if self.line_start(start) && self.merge_marker(start) {
                 continue;
             }
+            if self.items && self.line_start(start) && self.outside() && stray::is_stray(&self.text[start..]) {
+                self.stray(start);
+            }
             match byte {
                 b' ' | b'\n' => self.at += 1,
                 b'\t' | b'\r' => self.odd_blank(byte),
@@ -151,6 +164,7 @@ impl<'t> Scanner<'t> {
                 b'(' | b'[' | b'{' => self.open(byte, start),
                 b')' | b']' | b'}' => self.close(byte, start),
                 0x80.. => self.foreign(start),
+                0x00..=0x1f | 0x7f => self.control(start),
                 _ => self.punct(start),
             }
         }
@@ -198,12 +212,32 @@ impl<'t> Scanner<'t> {
                 Some(_) => at += 1,
             }
         }
-        self.push(Kind::Str, start, at);
         let span = self.span(start, at);
-        self.broken(
+        let problem =
             Diagnostic::new(codes::E0102, span, "this string is not closed", "opened here, and the line ends")
-                .help("close it with `\"`; text over several lines stands between `\"\"\"` and `\"\"\"`"),
-        );
+                .help("close it with `\"`; text over several lines stands between `\"\"\"` and `\"\"\"`");
+        // A text over several lines: what closes it on the next one opens nothing.
+        let close = if raw { None } else { self.closed_below(at) };
+        self.push(Kind::Str, start, close.unwrap_or(at));
+        self.broken(problem);
+    }
+
+    /// Where a quote further down closes a string that its line does not, if no item starts before it.
+    fn closed_below(&self, line_end: usize) -> Option<usize> {
+        let mut at = line_end + 1;
+        for line in self.text.get(at..)?.split('\n').take(20) {
+            let word = &line[..line.bytes().take_while(u8::is_ascii_lowercase).count()];
+            if ITEM_WORDS.contains(&word) && line[word.len()..].starts_with(' ') {
+                return None;
+            }
+            match line.matches('"').count() {
+                0 => {}
+                n if n % 2 == 1 => return Some(at + line.find('"')? + 1),
+                _ => return None,
+            }
+            at += line.len() + 1;
+        }
+        None
     }
 
     fn triple(&mut self, start: usize) {
@@ -311,9 +345,8 @@ impl<'t> Scanner<'t> {
             if ITEM_WORDS.contains(&word) {
                 self.item_word(start, end);
             } else if self.line_start(start)
-                && self.frames.len() == 1
-                && !self.out.slices.is_empty()
-                && self.complete()
+                && self.outside()
+                && self.stray_until <= start
                 && !RESERVED.contains(&word)
                 && !self.takes_words()
             {
@@ -332,6 +365,9 @@ impl<'t> Scanner<'t> {
     fn item_word(&mut self, start: usize, end: usize) {
         if self.line_start(start) {
             return self.start_slice(start, false);
+        }
+        if start < self.stray_until {
+            return;
         }
         if self.frames.len() > 1 || !(self.out.slices.is_empty() || self.complete()) {
             return;
@@ -359,42 +395,29 @@ impl<'t> Scanner<'t> {
         if let Some(last) = self.out.slices.last_mut() {
             last.end = start;
         }
-        self.out.slices.push(Slice { start, end: self.text.len(), broken });
+        self.out.slices.push(Slice { start, end: self.text.len(), broken, stray: false });
         self.frames = vec![Frame { open: 0, ifs: 0 }];
         self.depth = 0;
     }
 
-    /// Text at the start of a line, outside every item, that starts none.
+    /// Text at the start of a line, outside every item, that starts none. Of several such lines in a row without a fix only the first is
+    /// reported.
     fn stray(&mut self, start: usize) {
-        let rest = &self.text[start..];
-        let word: &str = &rest[..rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())];
-        let shown =
-            if word.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { word.to_owned() };
-        let span = self.span(start, start + shown.len());
-        let after = rest[word.len()..].trim_start();
-        let mut problem = Diagnostic::new(
-            codes::E0101,
-            span,
-            format!("`{shown}` starts no item"),
-            "expected an item word such as `let`",
-        );
-        let near = match word {
-            "var" | "const" | "val" | "set" => Some("let"),
-            "def" | "func" | "function" | "fun" => Some("fn"),
-            "from" | "use" | "include" | "require" => Some("import"),
-            "assert" => Some("expect"),
-            "struct" | "type" | "record" => Some("schema"),
-            _ => phrase::nearest(word, ITEM_WORDS.iter().copied()),
-        };
-        if !word.is_empty() && after.starts_with('=') && !after.starts_with("==") {
-            problem = problem.help(format!("write `let {word} = …`")).fix(self.span(start, start), "let ");
-        } else if let Some(near) = near.filter(|_| !word.is_empty()) {
-            problem = problem.help(format!("did you mean `{near}`?")).fix(span, near);
-        } else {
-            problem = problem.help(format!("items start with one of {}", phrase::quoted(ITEM_WORDS)));
+        let problem = stray::explain(self.source, self.text, start);
+        let first = self.out.slices.last().is_none_or(|s| !s.stray);
+        if first || problem.fix.is_some() {
+            self.out.problems.push(problem);
         }
-        self.out.problems.push(problem);
+        self.stray_until = self.text[start..].find('\n').map_or(self.text.len(), |n| start + n);
         self.start_slice(start, true);
+        if let Some(slice) = self.out.slices.last_mut() {
+            slice.stray = true;
+        }
+    }
+
+    /// Says whether an item has been read that is complete, so that what follows may be none of it.
+    fn outside(&self) -> bool {
+        self.frames.len() == 1 && !self.out.slices.is_empty() && self.complete()
     }
 
     /// Says whether the tokens so far can end an expression or an item.
@@ -446,19 +469,41 @@ impl<'t> Scanner<'t> {
             .any(|m| line.strip_prefix(m).is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with(' ')));
         if is_marker {
             let end = start + line.len();
-            self.out.problems.push(
-                Diagnostic::new(
+            let opens = line.starts_with('<');
+            if opens || !self.merging {
+                let problem = Diagnostic::new(
                     codes::E0110,
                     self.span(start, end),
                     "a merge was not finished here",
                     "marker left by git",
                 )
-                .help("keep one of the two versions and delete the marker lines"),
-            );
-            self.out.blank.push((start, end));
-            self.at = end;
+                .help("keep one of the two versions and delete the marker lines");
+                self.out.problems.push(self.other_markers(problem, start, opens));
+            }
+            self.merging = !line.starts_with('>') && (opens || self.merging);
+            // One of two versions is meant, so that names declared in both are no duplicates: the second one is not read.
+            let skipped = if line.starts_with('=') && self.merging { self.text[end..].find("\n>>>>>>>") } else { None };
+            let stop = skipped.map_or(end, |at| end + at);
+            self.out.blank.push((start, stop));
+            self.at = stop;
         }
         is_marker
+    }
+
+    /// Adds the other marker lines of a merge.
+    fn other_markers(&self, mut problem: Diagnostic, start: usize, opens: bool) -> Diagnostic {
+        let mut at = start;
+        for line in self.text[start..].split_inclusive('\n') {
+            let end = line.starts_with(">>>>>>>");
+            if at > start && opens && (end || line.starts_with("=======") || line.starts_with("|||||||")) {
+                problem = problem.also(self.span(at, at + line.trim_end().len()), "and here");
+            }
+            at += line.len();
+            if end {
+                break;
+            }
+        }
+        problem
     }
 
     /// A run of characters that no token can hold.
@@ -467,31 +512,85 @@ impl<'t> Scanner<'t> {
         let end = start + run.len();
         let first = run.chars().next().unwrap_or_default();
         let span = self.span(start, end);
-        let problem = match look_alike(first) {
-            Some((name, ascii)) => Diagnostic::new(
+        let code = u32::from(first);
+        let alone = run.chars().count() == 1;
+        let problem = |message: String| Diagnostic::new(codes::E0110, span, message, "this character");
+        let problem = if let Some(ascii) = instead(first) {
+            let problem = problem(format!("`{first}` (U+{code:04X}) is no mark of the language"))
+                .help(format!("write `{ascii}`"));
+            if alone { problem.fix(span, ascii) } else { problem }
+        } else if let Some((_, '"')) = look_alike(first) {
+            return self.typographic(start, first);
+        } else if let Some((name, ascii)) = look_alike(first) {
+            let (looks, typed) = match ascii {
+                '\0' => ("cannot be seen".to_owned(), "delete it".to_owned()),
+                ' ' => ("is no blank of the language".to_owned(), "type a blank".to_owned()),
+                _ => (format!("looks like `{ascii}` but is none"), format!("type it anew as `{ascii}`")),
+            };
+            let problem = problem(format!("{name} (U+{code:04X}) {looks}")).help(typed);
+            let all: Option<String> = run.chars().map(|c| look_alike(c).map(|(_, ascii)| ascii)).collect();
+            match all {
+                Some(ascii) => problem.fix(span, ascii.replace('\0', "")),
+                None => problem,
+            }
+        } else {
+            let word = self.word_around(start, end);
+            let span = self.span(word.0, word.1);
+            let text = &self.text[word.0..word.1];
+            Diagnostic::new(
                 codes::E0110,
                 span,
-                format!("{name} (U+{:04X}) looks like `{}` but is none", u32::from(first), ascii.escape_debug()),
-                "this character",
+                format!("`{first}` (U+{code:04X}) can stand only in strings and comments"),
+                "this word",
             )
-            .help(format!(
-                "type it anew as {}",
-                if ascii == ' ' { "a blank".to_owned() } else { format!("`{ascii}`") }
-            )),
-            None => Diagnostic::new(
-                codes::E0110,
-                span,
-                format!("`{first}` (U+{:04X}) can stand only in strings and comments", u32::from(first)),
-                "this character",
-            )
-            .help("names are written in a–z, 0–9 and `_`"),
-        };
-        let problem = match look_alike(first) {
-            Some((_, ascii)) if run.chars().count() == 1 => problem.fix(span, ascii.to_string()),
-            _ => problem,
+            .help(if text.chars().count() > 1 {
+                format!("names are written in a–z, 0–9 and `_`; rename `{text}`, or quote it if it is a text or a column: `.\"{text}\"`")
+            } else {
+                "names are written in a–z, 0–9 and `_`".to_owned()
+            })
         };
         self.push(Kind::Punct, start, end);
         self.broken(problem);
+    }
+
+    fn control(&mut self, start: usize) {
+        let mut run = self.while_from(start, |b| b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n') || b == 0x7f);
+        if self.bytes[start] == 0x1b && self.bytes.get(run) == Some(&b'[') {
+            // The colour of a terminal: `ESC [ 0 m`.
+            let end = self.while_from(run + 1, |b| b.is_ascii_digit() || b == b';');
+            run = end + usize::from(self.bytes.get(end).is_some_and(u8::is_ascii_alphabetic));
+        }
+        let message = format!("a control character (U+{:04X}) in the source", self.bytes[start]);
+        let span = self.span(start, run);
+        let problem = Diagnostic::new(codes::E0110, span, message, "an invisible character");
+        self.push(Kind::Punct, start, run);
+        self.broken(problem.help("delete it; a recipe is plain text in UTF-8").fix(span, ""));
+    }
+
+    /// A text in typographic quotes, as a whole where it ends on the same line.
+    fn typographic(&mut self, start: usize, first: char) {
+        let line = self.text[start..].split('\n').next().unwrap_or_default();
+        let inside = start + first.len_utf8();
+        let close = line[first.len_utf8()..]
+            .char_indices()
+            .find(|(_, c)| *c == '"' || matches!(look_alike(*c), Some((_, '"'))));
+        let message = format!("a typographic quote (U+{:04X}) looks like `\"` but is none", u32::from(first));
+        let (end, fix) = match close {
+            Some((at, c)) => (inside + at + c.len_utf8(), format!("\"{}\"", &self.text[inside..inside + at])),
+            None => (inside, "\"".to_owned()),
+        };
+        let span = self.span(start, end);
+        let problem = Diagnostic::new(codes::E0110, span, message, "this text");
+        self.push(Kind::Str, start, end);
+        self.broken(problem.help(format!("write `{fix}`")).fix(span, fix));
+    }
+
+    /// The word that a foreign character stands in.
+    fn word_around(&self, start: usize, end: usize) -> (usize, usize) {
+        let part = |c: char| c.is_alphanumeric() || c == '_';
+        let before: usize = self.text[..start].chars().rev().take_while(|c| part(*c)).map(char::len_utf8).sum();
+        let after: usize = self.text[end..].chars().take_while(|c| part(*c)).map(char::len_utf8).sum();
+        (start - before, end + after)
     }
 
     fn broken(&mut self, problem: Diagnostic) {
@@ -514,32 +613,4 @@ impl<'t> Scanner<'t> {
     fn span(&self, start: usize, end: usize) -> Span {
         Span::new(self.source, start, end)
     }
-}
-
-/// Names a character that editors, chats and keyboards put where an ASCII one is meant.
-fn look_alike(c: char) -> Option<(&'static str, char)> {
-    Some(match c {
-        '“' | '”' | '„' | '«' | '»' => ("a typographic quote", '"'),
-        '‘' | '’' => ("a typographic quote", '"'),
-        '–' | '—' | '−' | '‐' | '‑' => ("a dash", '-'),
-        '\u{a0}' | '\u{202f}' | '\u{2009}' | '\u{3000}' => ("a special blank", ' '),
-        '，' => ("a full-width comma", ','),
-        '：' => ("a full-width colon", ':'),
-        '（' => ("a full-width bracket", '('),
-        '）' => ("a full-width bracket", ')'),
-        '＝' => ("a full-width equals sign", '='),
-        '×' => ("a multiplication sign", '*'),
-        '÷' => ("a division sign", '/'),
-        'а' => ("a Cyrillic letter", 'a'),
-        'е' => ("a Cyrillic letter", 'e'),
-        'о' => ("a Cyrillic letter", 'o'),
-        'р' => ("a Cyrillic letter", 'p'),
-        'с' => ("a Cyrillic letter", 'c'),
-        'х' => ("a Cyrillic letter", 'x'),
-        'у' => ("a Cyrillic letter", 'y'),
-        'і' => ("a Cyrillic letter", 'i'),
-        'ο' => ("a Greek letter", 'o'),
-        'α' => ("a Greek letter", 'a'),
-        _ => return None,
-    })
 }

@@ -39,7 +39,7 @@ fn doc_finds_operators_and_modules_and_says_what_is_near() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&[], 0, "  dedup.minhash "),
         (&["dedup.minhash"], 0, "# dedup.minhash\n\nDrops near-duplicate rows"),
-        (&["std.dedup.minhash"], 0, "similar: Ratio = 70%"),
+        (&["std.dedup.minhash"], 0, "similar: Ratio in 0%..100% = 70%"),
         (&["filter"], 0, "| `filter.rule` |"),
         (&["minhash"], 2, "did you mean `dedup.minhash`?"),
         (&["filter.rul"], 2, "did you mean `filter.rule`?"),

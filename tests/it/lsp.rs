@@ -24,7 +24,7 @@ let pairs = data.jsonl("pairs.jsonl", as: Pair)
 "#;
 
 const TOOLS: &str = "#! Small helpers.\nimport std.{data}\nparam seed: Int = 1\n\n## The n best rows, by their length.\nfn longest(\n  d: Dataset[{ output: Str, ..r }],\n  \
-                     ## How many.\n  n: Rows = 10rows,\n) -> Dataset[{ output: Str, ..r }] = d |> data.top(by: .output.len, n: n)\n\
+                     ## How many.\n  n: Rows = 10rows,\n) -> Dataset[{ output: Str, ..r }] = d |> data.top(by: .output, n: n)\n\
                      let answer = 42\n";
 
 /// An editor with the recipe of a case and its library open.

@@ -19,13 +19,13 @@ op augment.color(
   images: Col = .images,
   ## Saturation and value are multiplied by 1 ± this; the hue moves by ± this share of 60 degrees, the distance between two named colours,
   ## so that at the default a red cube stays red.
-  jitter: Ratio = 20%,
+  jitter: Ratio in 0%..100% = 20%,
   ## Hues that must stay, such as those of hazard marks: `[-15deg..15deg, 40deg..65deg]`.
   keep_hue: [Range[Angle]] = [],
   ## How far a kept hue may move.
   tolerance: Angle = 2deg,
   ## Probability that a row is changed.
-  share: Ratio = 100%,
+  share: Ratio in 0%..100% = 100%,
 ) -> Dataset[{ parent: Str, transform: Str, ..r }]"#,
         class: Class::Sampled,
         effect: Effect::RowMap,

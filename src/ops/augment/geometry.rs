@@ -47,7 +47,7 @@ op augment.geometry(
   ## A row whose point, box or object leaves the picture: drop it, or keep it as it was.
   lost: enum { drop, keep } = "drop",
   ## Probability that a row is changed.
-  share: Ratio = 100%,
+  share: Ratio in 0%..100% = 100%,
 ) -> Dataset[{ parent: Str, transform: Str, ..r }]"#,
         class: Class::Sampled,
         effect: Effect::RowSubset,

@@ -36,7 +36,7 @@ op augment.pad(
   ## Masks of the pictures; their margin is black.
   mask: Col? = none,
   ## Probability that a row is changed.
-  share: Ratio = 100%,
+  share: Ratio in 0%..100% = 100%,
 ) -> Dataset[{ parent: Str, transform: Str, pad: Str, ..r }]"#,
         class: Class::Sampled,
         effect: Effect::RowSubset,

@@ -32,7 +32,7 @@ op cot.fail_fix(
   edits: [enum { swap, off_by_one, missing_step, misordered_step, neighbour, wrong_place }] =
     ["swap", "off_by_one", "missing_step", "misordered_step", "neighbour", "wrong_place"],
   ## Pairs made of a row, at most.
-  per_row: Int = 1,
+  per_row: Int in 1.. = 1,
 ) -> Dataset[{ id: Str, prompt: Str, images: [Image], chosen: Str, rejected: Str, edit: Str }]"#,
         class: Class::Sampled,
         effect: Effect::RowExpand,

@@ -27,7 +27,7 @@ macro_rules! signature {
   ## any: one sign is enough. all: one pair of rows must show every sign.
   match: enum { any, all } = "any",
   ## Bits by which the 64-bit hashes of two pictures may differ.
-  distance: Int = 4,
+  distance: Int in 0..64 = 4,
 "#,
             $result
         )

@@ -18,7 +18,7 @@ pub static SAMPLE: Builtin = Builtin {
 op data.sample(
   d: Dataset[{ ..r }],
   ## How many rows, or which share of them.
-  n: Rows | Ratio,
+  n: Rows | Ratio in 0%..100%,
   ## Sample within each value of this column; without `weights` and `equal`, in proportion.
   by: Col? = none,
   ## The share of the sample that each value gets, as a record: `{ safe: 50%, high: 50% }`. A value that is not named gets none.

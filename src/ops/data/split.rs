@@ -21,9 +21,9 @@ pub static SPLIT: Builtin = Builtin {
 op data.split(
   d: Dataset[{ ..r }],
   ## How many rows, or which share of them, are for validation.
-  validation: Ratio | Rows,
+  validation: Ratio | Rows in 0%..100%,
   ## The same for testing.
-  test: Ratio | Rows = 0%,
+  test: Ratio | Rows in 0%..100% = 0%,
   ## Rows that share a value of one of these columns never straddle parts. Of lists each item counts; pictures that look the same are one value.
   apart: Cols = [],
   ## Split each value of this column in the same proportion; rows that stay together count as their first one.

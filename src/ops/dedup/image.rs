@@ -23,7 +23,7 @@ op dedup.image(
   ## A picture or a list of pictures.
   images: Col = .images,
   ## Bits by which two hashes may differ.
-  distance: Int = 4,
+  distance: Int in 0..64 = 4,
   ## The 64-bit hash: of low frequencies, or of horizontal differences.
   hash: enum { phash, dhash } = "phash","#
         ),

@@ -20,13 +20,13 @@ op dedup.minhash(
   ## Columns compared, joined with a newline.
   on: Cols,
   ## Jaccard similarity from which two rows are duplicates.
-  similar: Ratio = 70%,
+  similar: Ratio in 0%..100% = 70%,
   ## Words per shingle, lower-cased; a text with fewer words is one shingle.
-  shingle: Int = 3,
+  shingle: Int in 1.. = 3,
   ## Bands of the signature. A pair of similarity s becomes a candidate with probability 1 - (1 - s^rows)^bands: at the defaults 99.98 % for 70 %.
-  bands: Int = 32,
+  bands: Int in 1.. = 32,
   ## Hash values per band.
-  rows: Int = 4,
+  rows: Int in 1.. = 4,
   ## Confirm each candidate by its exact similarity. Without it, texts below `similar` are merged too.
   verify: Bool = true,
   ## Rows are told apart by words that stand in each other's place in at least this many otherwise equal texts, such as red and blue; words that are

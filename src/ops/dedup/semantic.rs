@@ -32,9 +32,9 @@ op dedup.semantic(
   ## The model that makes the vectors.
   embed: Model,
   ## Of how many nearest rows each row may be a duplicate.
-  neighbors: Int = 10,
+  neighbors: Int in 1.. = 10,
   ## Cosine from which two rows are duplicates.
-  similar: Ratio = 95%,
+  similar: Ratio in 0%..100% = 95%,
   ## Rows are told apart by words that stand in each other's place in at least this many otherwise equal texts, such as red and blue, or left and
   ## right: to an encoder these mean nearly the same, to the answer they do not. Words that are mostly exchanged in rows that agree on `within` do
   ## not count. Then `similar` can be much lower. 0: the cosine alone counts.

@@ -23,7 +23,7 @@ op dedup.simhash(
   ## Columns compared, joined with a newline.
   on: Cols,
   ## Bits by which two rows may differ. 10 with 2-word shingles finds 75 % of texts with 5 % of their words changed at a precision of 99.8 %.
-  distance: Int = 10,
+  distance: Int in 0..64 = 10,
   ## Words per shingle.
   shingle: Int = 2,"#
         ),

@@ -19,12 +19,12 @@ op eval.run(
   ## The benchmark.
   on: Benchmark,
   ## 0 is greedy.
-  temperature: Float = 0.0,
-  top_p: Float = 1.0,
+  temperature: Float in 0.0.. = 0.0,
+  top_p: Float in 0.0..1.0 = 1.0,
   ## Default: the benchmark's, else 128.
-  max_tokens: Tokens? = none,
+  max_tokens: Tokens? in 1tok.. = none,
   ## More pictures in one question are an error.
-  max_images: Int = 32,
+  max_images: Int in 0.. = 32,
   ## Pixels of a picture before the model's own processor.
   pixels: Range[Pixels] = 1_024px..589_824px,
   ## Only the first questions.
@@ -32,7 +32,7 @@ op eval.run(
   ## For temperatures above 0.
   seed: Int = 0,
   ## How often each question is asked.
-  epochs: Int = 1,
+  epochs: Int in 1.. = 1,
 ) -> Score"#,
         version: 2,
         class: Class::Numeric,

@@ -29,9 +29,9 @@ op filter.conflict(
   ## Bits by which the 64-bit hashes of two pictures of `within` may differ; chains count. 0: the same bytes.
   image_distance: Int = 4,
   ## Questions are the same from this Jaccard similarity of their word shingles; chains count. 100%: only when they read the same.
-  similar: Ratio = 100%,
+  similar: Ratio in 0%..100% = 100%,
   ## Words per shingle, lower-cased.
-  shingle: Int = 2,
+  shingle: Int in 1.. = 2,
   ## Questions are told apart by words that stand in each other's place in at least this many otherwise equal questions, such as red and blue; words
   ## that are mostly exchanged where `within` and the answer agree do not count. 0: the similarity alone counts.
   contrast: Int = 0,

@@ -31,7 +31,7 @@ op judge.rank(
   ## The server: `http://HOST:PORT`, with or without `/v1`. Default: the public one of the model's maker.
   url: Str? = none,
   ## The pictures shown, one or a list; a dataset without this column shows none.
-  images: Col = .images,
+  images: Col? = .images,
   ## Words put before the question; `{column}` is filled from the row.
   prompt: Prompt? = none,
 ) -> Dataset[{ prompt: Str, chosen: Str, rejected: Str, ..r }]"#,

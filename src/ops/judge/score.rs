@@ -34,7 +34,7 @@ op judge.score(
   ## The server: `http://HOST:PORT`, with or without `/v1`. Default: the public one of the model's maker.
   url: Str? = none,
   ## The pictures shown, one or a list; a dataset without this column shows none.
-  images: Col = .images,
+  images: Col? = .images,
   ## Words put before the question; `{column}` is filled from the row.
   prompt: Prompt? = none,
 ) -> Dataset[{ judged: Float, ..r }]"#,

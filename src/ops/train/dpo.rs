@@ -28,11 +28,11 @@ op train.dpo(
   ## A prompt with a better and a worse reply.
   pairs: Dataset[{ prompt: Str, chosen: Str, rejected: Str, ..r }],
   ## Strength of the pull to the reference; 0.1 to 0.5 is usual, larger stays closer.
-  beta: Float = 0.1,
+  beta: Float in 0.0.. = 0.1,
   ## Which loss; `simpo` and `orpo` have no reference, `ipo`, `simpo` and `orpo` average over tokens.
   loss: enum { sigmoid, ipo, hinge, simpo, orpo } = "sigmoid",
   ## Share of pairs assumed to be labelled the wrong way round (sigmoid, simpo).
-  smoothing: Float = 0.0,
+  smoothing: Float in 0.0..1.0 = 0.0,
   ## Target margin of `simpo`.
   gamma: Float = 0.5,
   ## Weight of the better reply's mean negative log-likelihood, added to the loss.

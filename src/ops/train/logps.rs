@@ -20,7 +20,7 @@ op train.logps(
   ## Chat template; the model's own if absent.
   template: Str? = none,
   ## Longest encoded pair member.
-  cutoff: Tokens = 2048tok,
+  cutoff: Tokens in 1tok.. = 2048tok,
   ## Size to which images are brought before the model's own processor.
   pixels: Range[Pixels] = 1_024px..589_824px,
 ) -> Dataset[{ logp_chosen: Float, logp_rejected: Float, ..r }]"#,

@@ -36,12 +36,12 @@ op train.sft(
   ## or per micro-batch and then over micro-batches, as LLaMA-Factory does.
   loss: enum { token_mean, row_mean, micro_mean } = "token_mean",
   ## Rows per micro-batch; needed by `micro_mean`, whose result depends on it.
-  per_device: Int? = none,
+  per_device: Int? in 1.. = none,
   ## Loss on the last reply of a conversation only; what is too long is cut from its beginning. Rows of instruction and output have
   ## one turn, so nothing changes for them.
   history: Bool = false,
   ## Part of each target spread evenly over the vocabulary.
-  smoothing: Float = 0.0,
+  smoothing: Float in 0.0..1.0 = 0.0,
   ## Which rows follow each other: any, or up to eight on the same pictures. A step then reads a picture once for all its rows,
   ## which is several times as fast; its rows are less mixed.
   order: enum { rows, pictures } = "rows",

@@ -1,30 +1,26 @@
 //! What pest expected, in words: one sentence, a caret where it hurts, and a next step.
 
+mod brackets;
+mod habits;
+mod items;
+mod words;
+
 use pest::error::{ErrorVariant, InputLocation};
 
 use super::grammar::{RESERVED, Rule};
-use super::scan::{Kind, Slice, Token};
+use super::scan::{Kind, Token};
 use crate::base::{Diagnostic, SourceId, Span, codes};
+use words::{describe, in_words, one_of};
 
-/// Turns the failure of one item into a diagnostic.
-pub(super) fn explain(
-    source: SourceId,
-    text: &str,
-    slice: &Slice,
-    tokens: &[Token],
-    error: &pest::error::Error<Rule>,
-) -> Diagnostic {
-    let at = slice.start
-        + match error.location {
-            InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
-        };
-    let first = tokens.partition_point(|t| t.start < slice.start);
-    let last = tokens.partition_point(|t| t.start < slice.end);
-    let tokens = &tokens[first..last];
+/// Turns the failure of one item into a diagnostic. `text` is the item and `tokens` are its own; so are the places of the result.
+pub(super) fn explain(source: SourceId, text: &str, tokens: &[Token], error: &pest::error::Error<Rule>) -> Diagnostic {
+    let at = match error.location {
+        InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
+    };
     let expected = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives.as_slice(),
         ErrorVariant::CustomError { .. } => {
-            let span = Span::new(source, slice.start, tokens.first().map_or(slice.end, |t| t.end));
+            let span = Span::new(source, 0, tokens.first().map_or(text.len(), |t| t.end));
             return Diagnostic::new(codes::E0109, span, "this item is too large to parse", "starts here")
                 .help("split it: give parts of it names with `let`");
         }
@@ -53,26 +49,26 @@ impl Case<'_> {
         let before = self.found.checked_sub(1).map_or("", |i| self.word(i));
         let open = self.open_bracket();
         None.or_else(|| self.stray_close(found))
+            .or_else(|| self.curly_call(found, before))
+            .or_else(|| self.foreign_operator(found, before))
             .or_else(|| self.pipe_step(before))
             .or_else(|| self.after_pipe(found))
+            .or_else(|| self.odd_number(found, before))
+            .or_else(|| self.commas(found, before))
+            .or_else(|| self.clauses(found, before, open))
+            .or_else(|| self.incomplete_if(found))
+            .or_else(|| self.foreign_words(found, before, open))
+            .or_else(|| self.item_form(found, before, open))
             .or_else(|| self.block_without_arrow(found))
             .or_else(|| self.literal_type())
+            .or_else(|| self.foreign_type(found, before))
             .or_else(|| self.reserved(found, before))
-            .or_else(|| self.foreign_operator(found))
             .or_else(|| self.equals(found, open))
             .or_else(|| self.spread_of_range(before))
             .or_else(|| self.chained_comparison(found))
+            .or_else(|| self.unclosed(found, open))
             .or_else(|| self.missing_comma(found, open))
-            .or_else(|| self.missing_result_type(found))
-    }
-
-    fn stray_close(&self, found: &str) -> Option<Diagnostic> {
-        if self.tokens.get(self.found)?.kind != Kind::Close || self.open_bracket().is_some() {
-            return None;
-        }
-        let problem =
-            Diagnostic::new(codes::E0101, self.here(), format!("`{found}` closes nothing"), "no bracket is open here");
-        Some(problem.help("remove it").fix(self.here(), ""))
+            .or_else(|| self.missing_value(found, before))
     }
 
     /// `d |> f` without parentheses, or a step that is no call at all.
@@ -201,10 +197,36 @@ impl Case<'_> {
             before,
             "let" | "stage" | "param" | "secret" | "fn" | "op" | "output" | "profile" | "as" | "sweep"
         );
-        let reads = self.expects(&[Rule::ident, Rule::primary, Rule::unary, Rule::name, Rule::arg, Rule::rfield]);
-        let lone = matches!(self.word(self.found + 1), "," | ")" | "]" | "}" | "=" | "|>" | "" | "==" | "." | "as");
-        if !RESERVED.contains(&found) || !(introduces || reads && lone) || matches!(found, "then" | "else" | "with") {
+        let reads = self.expects_value() || self.expects(&[Rule::ident, Rule::name, Rule::arg, Rule::rfield]);
+        let lone = matches!(
+            self.word(self.found + 1),
+            "," | ")"
+                | "]"
+                | "}"
+                | "="
+                | "|>"
+                | ""
+                | "=="
+                | "!="
+                | "<"
+                | "<="
+                | ">"
+                | ">="
+                | "."
+                | "as"
+                | "in"
+                | "+"
+                | "to"
+        );
+        let clause = matches!(found, "then" | "else" | "with" | "to" | "in" | "where" | "as" | "and" | "or");
+        if !RESERVED.contains(&found) || !(introduces || reads && lone && !clause) {
             return None;
+        }
+        // In a row expression it is most likely a column without its point.
+        if !introduces && self.open_bracket().is_some() && self.word(0) != "import" {
+            let problem = self.reserved_at(self.found);
+            let at = Span { end: self.here().start, ..self.here() };
+            return Some(problem.help(format!("a column is written with a point: `.{found}`")).fix(at, "."));
         }
         Some(self.reserved_at(self.found))
     }
@@ -214,51 +236,6 @@ impl Case<'_> {
         let message = format!("`{word}` is a word of the language and cannot be a name");
         Diagnostic::new(codes::E0103, self.span_of(index), message, "choose another name")
             .help(format!("for example `{word}_`"))
-    }
-
-    /// Words and marks of other languages.
-    fn foreign_operator(&self, found: &str) -> Option<Diagnostic> {
-        let next = self.word(self.found + 1);
-        let touching = self.tokens.get(self.found + 1).is_some_and(|n| n.start == self.tokens[self.found].end);
-        let (written, meant) = match (found, next) {
-            ("&", "&") if touching => ("&&", "and"),
-            ("|", "|") if touching => ("||", "or"),
-            ("!", _) => ("!", "not "),
-            (";", _) => {
-                let problem = Diagnostic::new(codes::E0101, self.here(), "there are no semicolons here", "not needed");
-                return Some(
-                    problem.help("an item ends where the next one starts; in brackets write `,`").fix(self.here(), ""),
-                );
-            }
-            ("'", _) => {
-                let problem = Diagnostic::new(
-                    codes::E0101,
-                    self.here(),
-                    "a string stands between double quotes",
-                    "a single quote",
-                );
-                return Some(problem.help("write `\"…\"`"));
-            }
-            ("/", "/") if touching => {
-                let problem = Diagnostic::new(codes::E0101, self.here(), "a comment starts with `#`", "two slashes");
-                let both = self.here().to(self.span_of(self.found + 1));
-                return Some(problem.help("write `# …`").fix(both, "#"));
-            }
-            ("*", "*") if touching => {
-                let problem =
-                    Diagnostic::new(codes::E0101, self.here(), "there is no operator `**`", "not an operator");
-                return Some(problem.help("spread a record into a call with `..record`"));
-            }
-            ("$" | "@" | "~" | "^" | "&" | "\\" | "`" | "%", _) => {
-                let message = format!("`{found}` is no part of the language");
-                return Some(Diagnostic::new(codes::E0101, self.here(), message, "this character").help("remove it"));
-            }
-            _ => return None,
-        };
-        let span = if written.len() == 2 { self.here().to(self.span_of(self.found + 1)) } else { self.here() };
-        let problem =
-            Diagnostic::new(codes::E0101, span, format!("there is no operator `{written}`"), "not an operator");
-        Some(problem.help(format!("write `{}`", meant.trim())).fix(span, meant))
     }
 
     /// `f(x = 3)` and `if a = b`.
@@ -311,42 +288,29 @@ impl Case<'_> {
         Some(problem.also(self.span_of(first), "the first one").help("join two comparisons with `and`"))
     }
 
-    fn missing_comma(&self, found: &str, open: Option<usize>) -> Option<Diagnostic> {
-        let token = self.tokens.get(self.found)?;
-        let starts_value = matches!(token.kind, Kind::Word | Kind::Number | Kind::Str | Kind::TypeName | Kind::Open)
-            || found == ".." && self.expects(&[Rule::comma]);
-        if open.is_none()
-            || !self.expects(&[Rule::comma])
-            || !starts_value
-            || RESERVED.contains(&found) && self.word(self.found + 1) != ":"
-        {
+    /// `d |> data.shuffle{}`.
+    fn curly_call(&self, found: &str, before: &str) -> Option<Diagnostic> {
+        let name = self.found.checked_sub(1).is_some_and(|i| self.tokens[i].kind == Kind::Word && self.touches(i));
+        if found != "{" || !name || !self.expects(&[Rule::call, Rule::lpar]) {
             return None;
         }
-        let end = self.span_of(self.found.checked_sub(1)?).end;
-        let gap = Span { start: end, end, ..self.here() };
-        Some(
-            Diagnostic::new(
-                codes::E0101,
-                self.here(),
-                format!("a comma is missing before `{}`", short(found)),
-                "expected `,` before this",
-            )
-            .help("separate them with `,`")
-            .fix(gap, ","),
-        )
+        let problem = self.says(self.here(), "arguments stand in parentheses", "expected `(`");
+        let whole = self.here().to(self.span_of(self.found + 1));
+        let problem = problem.help(format!("write `{before}(…)`"));
+        Some(if self.word(self.found + 1) == "}" { problem.fix(whole, "()") } else { problem })
     }
 
-    fn missing_result_type(&self, found: &str) -> Option<Diagnostic> {
-        if !self.expects(&[Rule::arrow]) {
+    fn missing_value(&self, found: &str, before: &str) -> Option<Diagnostic> {
+        let operator =
+            matches!(before, "+" | "-" | "*" | "/" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "??" | ":" | "=")
+                || matches!(before, "and" | "or" | "not" | "then" | "else" | "in" | "if" | "where");
+        let ends = matches!(found, "" | ")" | "]" | "}" | "," | "to" | "with" | "then" | "else");
+        if !operator || !ends || !self.expects_value() {
             return None;
         }
-        let problem = Diagnostic::new(
-            codes::E0101,
-            self.here(),
-            format!("expected the result type, found {}", describe(found)),
-            "expected `->` here",
-        );
-        Some(problem.help("write what it returns: `fn f(a: Int) -> Int = …`"))
+        let gap = self.gap_before(self.found);
+        let message = format!("a value is missing after `{before}`");
+        Some(self.says(gap, message, "expected a value here").help(format!("write a value, or remove `{before}`")))
     }
 
     // ---- all others
@@ -446,6 +410,58 @@ impl Case<'_> {
 
     // ---- places
 
+    fn says(&self, span: Span, message: impl Into<String>, label: &str) -> Diagnostic {
+        Diagnostic::new(codes::E0101, span, message, label)
+    }
+
+    fn expects_value(&self) -> bool {
+        self.expects(&[
+            Rule::expr,
+            Rule::primary,
+            Rule::unary,
+            Rule::arg,
+            Rule::range,
+            Rule::postfix,
+            Rule::mul,
+            Rule::add,
+        ]) || self.expects(&[Rule::coalesce, Rule::expr_cmp, Rule::expr_not, Rule::expr_and, Rule::expr_or, Rule::pipe])
+            || self.expects(&[Rule::number, Rule::rowref])
+    }
+
+    /// Says whether a token and the next one stand together without a blank.
+    fn touches(&self, index: usize) -> bool {
+        matches!((self.tokens.get(index), self.tokens.get(index + 1)), (Some(a), Some(b)) if a.end == b.start)
+    }
+
+    /// Right behind the token before this one.
+    fn gap_before(&self, index: usize) -> Span {
+        let end = index.checked_sub(1).map_or(0, |i| self.tokens[i].end);
+        Span::new(self.source, end, end)
+    }
+
+    fn line_of(&self, index: usize) -> usize {
+        let start = self.tokens.get(index).map_or(self.text.len(), |t| t.start);
+        self.text[..start].matches('\n').count()
+    }
+
+    /// The token that closes the bracket at `open`, before the found one.
+    fn closes_at(&self, open: usize) -> Option<usize> {
+        let mut depth = 0usize;
+        for index in open..self.found {
+            match self.tokens[index].kind {
+                Kind::Open => depth += 1,
+                Kind::Close => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        return Some(index);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
     fn expects(&self, rules: &[Rule]) -> bool {
         rules.iter().any(|r| self.expected.contains(r))
     }
@@ -505,116 +521,4 @@ impl Case<'_> {
         }
         Some((start?, pipe?))
     }
-}
-
-fn in_words(rule: Rule) -> Option<String> {
-    let quoted = match rule {
-        Rule::comma => ",",
-        Rule::colon => ":",
-        Rule::lpar => "(",
-        Rule::rpar => ")",
-        Rule::lbrace => "{",
-        Rule::rbrace => "}",
-        Rule::lbrack => "[",
-        Rule::rbrack => "]",
-        Rule::eq => "=",
-        Rule::fat_arrow => "=>",
-        Rule::arrow => "->",
-        Rule::dotdot => "..",
-        Rule::bar => "|",
-        Rule::question => "?",
-        Rule::dot_brace => ".{",
-        Rule::kw_as => "as",
-        Rule::kw_in => "in",
-        Rule::kw_to => "to",
-        Rule::kw_from => "from",
-        Rule::kw_then => "then",
-        Rule::kw_else => "else",
-        Rule::kw_runs => "runs",
-        Rule::kw_requires => "requires",
-        Rule::kw_where => "where",
-        Rule::kw_enum => "enum",
-        Rule::kw_let => "let",
-        Rule::kw_with | Rule::with_ => "with",
-        Rule::kw_files | Rule::op_files => "files",
-        Rule::kw_env | Rule::op_env => "env",
-        Rule::kw_strict => "strict_numerics",
-        _ => {
-            return match rule {
-                Rule::expr
-                | Rule::pipe
-                | Rule::expr_or
-                | Rule::expr_and
-                | Rule::expr_not
-                | Rule::expr_cmp
-                | Rule::range
-                | Rule::coalesce
-                | Rule::add
-                | Rule::mul
-                | Rule::unary
-                | Rule::postfix
-                | Rule::primary
-                | Rule::number
-                | Rule::arg
-                | Rule::cond
-                | Rule::sweep
-                | Rule::rowref
-                | Rule::kw_if
-                | Rule::kw_not
-                | Rule::kw_sweep
-                | Rule::record
-                | Rule::list
-                | Rule::paren
-                | Rule::kw_true
-                | Rule::kw_false
-                | Rule::kw_none => Some("a value".to_owned()),
-                Rule::ident
-                | Rule::word
-                | Rule::name
-                | Rule::pdecl
-                | Rule::named
-                | Rule::axis
-                | Rule::path
-                | Rule::rfield => Some("a name".to_owned()),
-                Rule::string => Some("a string".to_owned()),
-                Rule::tname => Some("a type name".to_owned()),
-                Rule::type_
-                | Rule::tprim
-                | Rule::named_t
-                | Rule::enum_
-                | Rule::list_t
-                | Rule::row_t
-                | Rule::tuple_t
-                | Rule::targ => Some("a type".to_owned()),
-                Rule::params => Some("parameters in `( … )`".to_owned()),
-                Rule::step => Some("a call".to_owned()),
-                Rule::names => Some("`.{ … }`".to_owned()),
-                Rule::spread | Rule::rowtail => Some("`..`".to_owned()),
-                Rule::item => Some("an item".to_owned()),
-                _ => None,
-            };
-        }
-    };
-    Some(format!("`{quoted}`"))
-}
-
-fn one_of(words: &[String]) -> String {
-    match words {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
-}
-
-fn describe(found: &str) -> String {
-    if found.is_empty() { "the end of the item".to_owned() } else { format!("`{}`", short(found)) }
-}
-
-/// Cuts a long string literal down for a message.
-fn short(word: &str) -> String {
-    if word.chars().count() <= 24 && !word.contains('\n') {
-        return word.to_owned();
-    }
-    let line = word.lines().next().unwrap_or_default();
-    format!("{}…", line.chars().take(20).collect::<String>())
 }

@@ -1,0 +1,59 @@
+//! The parts of an expression.
+
+use super::ast::{Arg, Expr, ExprKind, RecordField};
+
+impl Expr {
+    /// Gives the expression and all that stand in it, outermost first.
+    pub fn walk<'a>(&'a self, see: &mut dyn FnMut(&'a Expr)) {
+        see(self);
+        children(self, &mut |part| part.walk(see));
+    }
+}
+
+/// Returns the expression of an argument.
+pub fn value(arg: &Arg) -> &Expr {
+    match arg {
+        Arg::Positional(e) | Arg::Named(_, e) | Arg::Spread(e, _) => e,
+    }
+}
+
+/// Gives the parts of an expression that are expressions, in order.
+pub fn children<'a>(e: &'a Expr, see: &mut dyn FnMut(&'a Expr)) {
+    match &e.kind {
+        ExprKind::Field(base, _) => see(base),
+        ExprKind::Index(a, b) => [a, b].into_iter().for_each(|e| see(e)),
+        ExprKind::Call { callee, args, .. } => {
+            see(callee);
+            args.iter().for_each(|arg| see(value(arg)));
+        }
+        ExprKind::Pipe { left: a, call: b, .. } | ExprKind::Binary { left: a, right: b, .. } => {
+            [a, b].into_iter().for_each(|e| see(e));
+        }
+        ExprKind::Unary { value, .. } => see(value),
+        ExprKind::Range(a, b) => a.iter().chain(b).for_each(|e| see(e)),
+        ExprKind::If { cond, then, other } => [cond, then, other].into_iter().for_each(|e| see(e)),
+        ExprKind::Sweep { axes, filter, body } => {
+            axes.iter().for_each(|axis| see(&axis.over));
+            filter.iter().for_each(|e| see(e));
+            see(body);
+        }
+        ExprKind::Record(fields) => record(fields, see),
+        ExprKind::List(items) | ExprKind::Tuple(items) => items.iter().for_each(see),
+        ExprKind::Paren(inner) => see(inner),
+        ExprKind::Number(..)
+        | ExprKind::Str(_)
+        | ExprKind::Bool(_)
+        | ExprKind::None
+        | ExprKind::Ident(_)
+        | ExprKind::TypeName(_)
+        | ExprKind::Col(_) => {}
+    }
+}
+
+fn record<'a>(fields: &'a [RecordField], see: &mut dyn FnMut(&'a Expr)) {
+    for field in fields {
+        if let RecordField::Named(_, e) | RecordField::Spread(e, _) = field {
+            see(e);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Text at the start of a line that starts no item: what it was meant to be.
+
+use super::grammar::ITEM_WORDS;
+use crate::base::{Diagnostic, SourceId, Span, codes, phrase};
+
+/// Words with which other languages start what is an item here.
+const THEIRS: &[(&str, &str)] = &[
+    ("var", "let"),
+    ("const", "let"),
+    ("val", "let"),
+    ("set", "let"),
+    ("def", "fn"),
+    ("func", "fn"),
+    ("function", "fn"),
+    ("fun", "fn"),
+    ("use", "import"),
+    ("include", "import"),
+    ("require", "import"),
+    ("assert", "expect"),
+    ("check", "expect"),
+    ("struct", "schema"),
+    ("type", "schema"),
+    ("record", "schema"),
+    ("class", "schema"),
+    ("rule", "stage"),
+    ("process", "stage"),
+    ("task", "stage"),
+    ("job", "stage"),
+    ("step", "stage"),
+    ("workflow", "recipe"),
+    ("pipeline", "recipe"),
+    ("save", "output"),
+    ("publish", "output"),
+    ("params", "param"),
+    ("parameter", "param"),
+    ("arg", "param"),
+];
+
+/// Says whether what starts at the beginning of a line can be no part of the item above it, complete as that is.
+pub(super) fn is_stray(rest: &str) -> bool {
+    let mark = |m: &&&str| rest.starts_with(**m);
+    if ["//", "/*", "<!--", "-- ", "@", "$", "'''"].iter().any(|m| mark(&m)) {
+        return true;
+    }
+    let word = word(rest);
+    let after = rest[word.len()..].trim_start_matches([' ', '\t']);
+    match word.chars().next() {
+        Some(c) if c.is_ascii_uppercase() => true,
+        Some(_) => {
+            matches!(word, "from" | "if" | "for" | "while" | "with") && theirs(rest)
+                || after.starts_with(':') && !after.starts_with("::")
+        }
+        None => false,
+    }
+}
+
+/// `from std import data`, `if x > 3:`.
+fn theirs(rest: &str) -> bool {
+    let line = rest.lines().next().unwrap_or_default().trim_end();
+    line.starts_with("from ") && line.contains(" import ") || line.ends_with(':') && !line.contains('"')
+}
+
+fn word(rest: &str) -> &str {
+    &rest[..rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())]
+}
+
+/// Explains the stray text that starts at `start`.
+pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic {
+    let rest = &text[start..];
+    let line = rest.lines().next().unwrap_or_default().trim_end();
+    let span = |length: usize| Span::new(source, start, start + length);
+    let says =
+        |length: usize, message: String, label: &str| Diagnostic::new(codes::E0101, span(length), message, label);
+    for (mark, length) in [("//", 2), ("/*", 2), ("<!--", 4), ("-- ", 2)] {
+        if rest.starts_with(mark) {
+            let problem = says(length, "a comment starts with `#`".to_owned(), "this mark").help("write `# …`");
+            return match mark {
+                "//" | "-- " => problem.fix(span(length), "#"),
+                _ => match rest.find(if mark == "/*" { "*/" } else { "-->" }) {
+                    Some(end) if !rest[..end].contains('\n') => {
+                        let close = if mark == "/*" { 2 } else { 3 };
+                        problem.fix(span(end + close), format!("# {}", rest[length..end].trim()))
+                    }
+                    _ => problem,
+                },
+            };
+        }
+    }
+    if rest.starts_with('@') {
+        return says(1, "there are no decorators".to_owned(), "this character")
+            .help("remove the line; how a value is made stands behind it: `let x = … with { … }`")
+            .fix(span(line.len()), "");
+    }
+    let word = word(rest);
+    let shown =
+        if word.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { word.to_owned() };
+    let after = rest[word.len()..].trim_start_matches([' ', '\t']);
+    let problem = says(shown.len(), format!("`{shown}` starts no item"), "expected an item word such as `let`");
+    if word == "from"
+        && let Some((library, names)) = line["from".len()..].split_once(" import ")
+    {
+        let (library, names) = (library.trim(), names.trim());
+        let ours = library == "std" || library.starts_with("std.");
+        let written = if ours && names != "*" {
+            format!("import {library}.{{{names}}}")
+        } else {
+            "import std.{data, filter}".to_owned()
+        };
+        let problem = problem.help(format!("write `{written}`"));
+        return if ours && names != "*" { problem.fix(span(line.len()), written) } else { problem };
+    }
+    if matches!(word, "if" | "for" | "while" | "try" | "match" | "switch") {
+        let help = match word {
+            "if" => "a choice is a value: `let x = if condition then a else b`",
+            "for" | "while" => {
+                "there are no loops: an operator works on all rows, and `sweep x in [1, 2] { … }` makes a node for each value"
+            }
+            _ => "a recipe is a list of named values; there are no statements",
+        };
+        return problem.help(help);
+    }
+    if after.starts_with(':') && !word.is_empty() {
+        return problem.help(format!(
+            "a recipe is no YAML: a value is named with `let {word} = …`, and the options of an operator stand in its call"
+        ));
+    }
+    let augmented = ["+=", "-=", "*=", "/="].iter().any(|op| after.starts_with(op));
+    if augmented {
+        return problem.help("a name has one value for good; give the new value a name of its own with `let`");
+    }
+    let lower = word.to_ascii_lowercase();
+    if word != lower && ITEM_WORDS.contains(&lower.as_str()) {
+        return problem.help(format!("write `{lower}`")).fix(span(word.len()), lower);
+    }
+    if !word.is_empty() && after.starts_with('=') && !after.starts_with("==") {
+        let fits = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let problem = problem.help(format!("write `let {lower} = …`"));
+        return if fits { problem.fix(span(0), "let ") } else { problem };
+    }
+    let theirs = THEIRS.iter().find(|(theirs, _)| *theirs == lower).map(|(_, ours)| *ours);
+    let near = theirs.or_else(|| phrase::nearest(&lower, ITEM_WORDS.iter().copied().filter(|w| w.len() > 2)));
+    match near.filter(|_| !word.is_empty()) {
+        Some(near) if theirs.is_some_and(|t| t != "let") => problem.help(format!("did you mean `{near}`?")),
+        Some(near) => problem.help(format!("did you mean `{near}`?")).fix(span(word.len()), near),
+        None => problem.help(format!("items start with one of {}", phrase::quoted(ITEM_WORDS))),
+    }
+}
