@@ -30,6 +30,7 @@ mod lints;
 mod lock;
 mod lsp;
 mod memory;
+mod mistakes;
 #[cfg(feature = "torch")]
 mod numerics;
 mod pages;
