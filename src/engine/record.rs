@@ -13,6 +13,7 @@ use super::crash::step;
 use super::gate::{self, Gate};
 use super::store::{Store, stays_inside};
 use crate::base::Digest;
+use crate::base::digest::canonical;
 
 /// What a node made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,7 +53,11 @@ impl Record {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// How a sealed record begins, and what stands between its checksum and the record in canonical form.
+const OPEN: &[u8] = b"{\"checksum\":\"";
+const BETWEEN: &[u8] = b"\",\"record\":";
+
+#[derive(Deserialize)]
 struct Sealed {
     checksum: Digest,
     record: Json,
@@ -78,11 +83,23 @@ pub fn path(store: &Store, key: Digest) -> PathBuf {
 /// Reads a record; nothing if it is not there, damaged, or of another key.
 pub fn read(store: &Store, key: Digest) -> Option<Record> {
     let bytes = std::fs::read(path(store, key)).ok()?;
-    let sealed: Sealed = serde_json::from_slice(&bytes).ok()?;
-    if Digest::of_json(&sealed.record) != sealed.checksum {
-        return None;
-    }
-    serde_json::from_value(sealed.record).ok().filter(|r: &Record| r.key == key)
+    unseal(&bytes).filter(|record| record.key == key)
+}
+
+/// Reads a record with its checksum. Those that were written in canonical form, as now, need no second form to compare with it.
+fn unseal(bytes: &[u8]) -> Option<Record> {
+    let plain = || {
+        let rest = bytes.strip_prefix(OPEN)?;
+        let (checksum, rest) = rest.split_at_checked(64)?;
+        let record = rest.strip_prefix(BETWEEN)?.strip_suffix(b"}")?;
+        let checksum = Digest::parse(std::str::from_utf8(checksum).ok()?)?;
+        (Digest::of(record) == checksum).then(|| serde_json::from_slice(record).ok())?
+    };
+    plain().or_else(|| {
+        let sealed: Sealed = serde_json::from_slice(bytes).ok()?;
+        let whole = Digest::of_json(&sealed.record) == sealed.checksum;
+        serde_json::from_value(sealed.record).ok().filter(|_| whole)
+    })
 }
 
 /// Reads a record with its artifacts and those attachments that are still there; nothing if any byte that it implies is missing.
@@ -113,14 +130,15 @@ pub fn claim(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Art
 /// Publishes a record. The first under a key wins; one whose bytes have gone missing is replaced.
 pub fn publish(store: &Store, record: &Record) -> io::Result<Published> {
     let json = serde_json::to_value(record).map_err(io::Error::other)?;
-    let sealed = Sealed { checksum: Digest::of_json(&json), record: json };
+    let text = canonical(&json);
+    let checksum = Digest::of(text.as_bytes()).hex();
     let target = path(store, record.key);
     if let Some(folder) = target.parent() {
         std::fs::create_dir_all(folder)?;
     }
     store.commit()?;
     let mut file = store.temporary()?;
-    file.write_all(&serde_json::to_vec(&sealed).map_err(io::Error::other)?)?;
+    file.write_all(&[OPEN, checksum.as_bytes(), BETWEEN, text.as_bytes(), b"}"].concat())?;
     step();
     file.as_file().sync_all()?;
     step();

@@ -1,9 +1,11 @@
 //! Calls: operators become nodes or plain values, functions are inlined, methods become row expressions or reductions.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
 
 use super::columns;
-use super::eval::{BUILTIN, Env, Eval, Evaluator, Found, Target, item_name, mismatch, set};
+use super::eval::{BUILTIN, Env, Eval, Evaluator, Found, Target, mismatch, set};
 use super::graph::{Node, Text};
 use super::lower::{self, Lowered};
 use super::metric::Metric;
@@ -42,12 +44,9 @@ impl Given {
     }
 }
 
-/// Finds what a name of a module refers to.
-pub(super) fn target<'a>(program: &'a Program, module: usize, name: &str) -> Option<Target<'a>> {
+/// Finds what a name of a module refers to that is no item of it.
+pub(super) fn imported<'a>(program: &'a Program, module: usize, name: &str) -> Option<Target<'a>> {
     let m = program.modules.get(module)?;
-    if let Some(item) = m.file.items.iter().find(|i| item_name(i) == Some(name)) {
-        return Some(Target::Item(module, item));
-    }
     match &m.imports.iter().find(|i| i.name.text == name)?.target {
         ImportTarget::Operators(module) => Some(Target::Operators(module.clone())),
         ImportTarget::Module(id) => Some(Target::Module(*id)),
@@ -247,6 +246,11 @@ impl<'a> Evaluator<'a> {
 
     fn arguments(&mut self, args: &[Arg], piped: Option<(Val, Span)>, env: &Env) -> Eval<Given> {
         let mut given = Given { positional: piped, named: Vec::new() };
+        let mut seen = BTreeSet::new();
+        let mut put = |given: &mut Given, name: &str, val, span| match seen.insert(name.to_owned()) {
+            true => given.named.push((name.to_owned(), val, span)),
+            false => given.put(name, val, span),
+        };
         for arg in args {
             match arg {
                 Arg::Positional(e) => {
@@ -260,11 +264,11 @@ impl<'a> Evaluator<'a> {
                 }
                 Arg::Named(name, e) => {
                     let val = self.eval(e, env)?;
-                    given.put(&name.text, val, e.span);
+                    put(&mut given, &name.text, val, e.span);
                 }
                 Arg::Spread(e, span) => match self.eval(e, env)? {
                     Val::Record(fields) | Val::Suite(fields) => {
-                        fields.into_iter().for_each(|(k, v)| given.put(&k, v, *span));
+                        fields.into_iter().for_each(|(k, v)| put(&mut given, &k, v, *span));
                     }
                     other => {
                         let message = format!("`..` spreads a record, this is {}", other.describe());

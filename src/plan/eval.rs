@@ -62,6 +62,7 @@ pub fn evaluate(
     }
     let mut ev = Evaluator {
         program,
+        items: program.modules.iter().map(|module| by_name(&module.file.items)).collect(),
         catalogue,
         sources,
         world,
@@ -154,6 +155,8 @@ pub(super) enum Target<'a> {
 
 pub(super) struct Evaluator<'a> {
     pub program: &'a Program,
+    /// The items of each module by name.
+    items: Vec<BTreeMap<&'a str, &'a Item>>,
     pub catalogue: &'a Catalogue,
     pub sources: &'a SourceMap,
     pub world: &'a dyn World,
@@ -351,8 +354,7 @@ impl<'a> Evaluator<'a> {
                 Diagnostic::new(codes::E0602, span, message, "needs its own value").help("break the circle"),
             ));
         }
-        let program: &'a Program = self.program;
-        let Some(item) = program.modules[module].file.items.iter().find(|i| item_name(i) == Some(name)) else {
+        let Some(item) = self.items[module].get(name).copied() else {
             return Err(self.unknown(name, span, module));
         };
         self.active.push(key.clone());
@@ -600,7 +602,10 @@ impl<'a> Evaluator<'a> {
 
     /// Finds what a module's name refers to, locals aside.
     pub(super) fn target(&self, module: usize, name: &str) -> Option<Target<'a>> {
-        super::call::target(self.program, module, name)
+        match self.items.get(module).and_then(|items| items.get(name)) {
+            Some(item) => Some(Target::Item(module, item)),
+            None => super::call::imported(self.program, module, name),
+        }
     }
 
     /// Says whether a local name hides others.
@@ -667,6 +672,11 @@ impl<'a> Evaluator<'a> {
     ) -> Eval<Val> {
         super::grid::sweep(self, axes, filter, body, span, env)
     }
+}
+
+/// Finds items by name; the first of a name counts.
+fn by_name(items: &[Item]) -> BTreeMap<&str, &Item> {
+    items.iter().rev().filter_map(|item| Some((item_name(item)?, item))).collect()
 }
 
 /// Returns the name that an item introduces.

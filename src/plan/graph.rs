@@ -181,10 +181,12 @@ impl Graph {
             return id;
         }
         let gate = node.gate.is_some();
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| i.node).collect();
+        let mut seen = BTreeSet::new();
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|i| i.node).filter(|&from| seen.insert(from)).collect();
         let id = self.dag.add_node(node);
+        // It is new, so no edge leads to it yet: nothing to look for among all edges of what it reads.
         for from in inputs {
-            self.dag.update_edge(from, id, Edge::Data);
+            self.dag.add_edge(from, id, Edge::Data);
         }
         if !gate {
             self.made.insert(identity, id);

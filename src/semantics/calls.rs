@@ -1,5 +1,6 @@
 //! Calls: what is called, which argument goes to which parameter, and what comes out.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::check::{Checker, Cx, Progress, Site};
@@ -340,7 +341,7 @@ impl<'a> Checker<'a> {
 
     fn bind<'e>(&mut self, sig: &Sig<'a>, piped: Option<&'e Expr>, args: &'e [Arg], cx: &Cx) -> Bound<'e> {
         let mut bound = Bound { slots: vec![None; sig.params.len()], ..Bound::default() };
-        let mut taken: Vec<(&'e str, Span)> = Vec::new();
+        let mut taken: BTreeMap<&'e str, Span> = BTreeMap::new();
         let mut positional: Option<Span> = None;
         // A first parameter with a default before `..rest` is an option: everything is named.
         let variadic = sig.params.iter().any(|p| p.rest);
@@ -375,7 +376,7 @@ impl<'a> Checker<'a> {
                     }
                 }
                 Arg::Named(name, e) => {
-                    if let Some((_, before)) = taken.iter().find(|(n, _)| *n == name.text) {
+                    if let Some(before) = taken.get(name.text.as_str()) {
                         self.report(
                             Diagnostic::new(E0202, name.span, format!("`{}` is given twice", name.text), "again here")
                                 .also(*before, "first here")
@@ -383,7 +384,7 @@ impl<'a> Checker<'a> {
                         );
                         continue;
                     }
-                    taken.push((&name.text, name.span));
+                    taken.insert(&name.text, name.span);
                     self.bind_named(sig, &mut bound, name, Given::Expr(e), cx);
                 }
                 Arg::Spread(e, span) => {
@@ -392,7 +393,7 @@ impl<'a> Checker<'a> {
                         Type::Record(row) => {
                             bound.open |= row.tail.is_some();
                             for (field, ty) in row.fields {
-                                if let Some((_, first)) = taken.iter().find(|(n, _)| *n == field) {
+                                if let Some(first) = taken.get(field.as_str()) {
                                     self.overridden(&field, *first, *span);
                                 }
                                 let origin = self.field_origin(e, &field, cx).unwrap_or_else(|| e.clone());

@@ -1,5 +1,7 @@
 //! Steps of the data half that do nothing, or something else than they seem to.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 
 use super::{Facts, at, percent};
@@ -65,8 +67,10 @@ fn everything(keep: &Json) -> bool {
 /// The same rows joined with themselves.
 fn twice(node: &Node, slots: &str, found: &mut Problems) {
     let inputs: Vec<&Input> = node.inputs.iter().filter(|i| i.slot.starts_with(slots)).collect();
-    for (i, one) in inputs.iter().enumerate() {
-        if let Some(other) = inputs[..i].iter().find(|o| (o.node, &o.field) == (one.node, &one.field)) {
+    let mut seen: BTreeMap<_, &Input> = BTreeMap::new();
+    for one in inputs {
+        let other = *seen.entry((one.node, &one.field)).or_insert(one);
+        if !std::ptr::eq(other, one) {
             let name = |i: &Input| i.slot.trim_start_matches("inputs.").to_owned();
             let message = format!("`{}` and `{}` of `{}` are the same rows", name(other), name(one), node.op);
             let d = Diagnostic::new(W0304, node.span, message, "every row comes twice");
