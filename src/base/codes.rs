@@ -73,6 +73,7 @@ codes! {
     E0620 "node that no executor has room for"
     E0621 "no such executor"
     E0622 "site file"
+    E0623 "executor not ready"
     E0701 "secret missing"
     E0702 "secret becomes text or output"
     E0710 "loss not finite"

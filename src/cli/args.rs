@@ -55,6 +55,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Start a new recipe in a folder
     New(NewArgs),
+    /// Execute what a scheduler on another machine orders
+    #[command(hide = true)]
+    Node(NodeArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
     /// Install, inspect or verify the tensor engine
@@ -434,6 +437,32 @@ pub struct LspArgs {
 pub struct NewArgs {
     /// The folder
     pub dir: PathBuf,
+}
+
+/// Arguments of `node`.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// The folder of a job; `-`: the order comes from standard input
+    #[arg(required_unless_present_any = ["facts", "lacks", "take", "give", "log"])]
+    pub folder: Option<PathBuf>,
+    /// As one rank among those that `srun` has started
+    #[arg(long)]
+    pub rank: bool,
+    /// Say what this machine has
+    #[arg(long)]
+    pub facts: bool,
+    /// Say which blobs this store does not hold
+    #[arg(long, value_name = "STORE")]
+    pub lacks: Option<PathBuf>,
+    /// Take blobs into this store
+    #[arg(long, value_name = "STORE")]
+    pub take: Option<PathBuf>,
+    /// Send blobs of this store
+    #[arg(long, value_name = "STORE")]
+    pub give: Option<PathBuf>,
+    /// Send a log
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
 }
 
 /// Arguments of `completions`.

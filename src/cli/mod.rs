@@ -16,6 +16,7 @@ mod libtorch;
 mod lock;
 mod lsp;
 mod new;
+mod node;
 mod placement;
 mod plan;
 mod progress;
@@ -106,7 +107,7 @@ fn say(line: &str) {
 }
 
 fn dispatch(command: &Command) -> Exit {
-    if !matches!(command, Command::Run(_)) {
+    if !matches!(command, Command::Run(_) | Command::Node(_)) {
         end_with_the_reader();
     }
     match command {
@@ -130,6 +131,7 @@ fn dispatch(command: &Command) -> Exit {
         Command::Lsp(_) => lsp::run(),
         Command::Doc(args) => doc::run(args),
         Command::New(args) => new::run(args),
+        Command::Node(args) => node::run(args),
         Command::Completions(args) => completions::run(args),
     }
 }

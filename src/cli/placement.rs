@@ -5,17 +5,28 @@ use super::recipe::Compiled;
 use super::{Exit, recipe, render};
 use crate::base::{OpError, Problems, SourceMap};
 use crate::engine::capacity::Machine;
+use crate::engine::executors::slurm::Slurm;
+use crate::engine::executors::ssh::Ssh;
 use crate::engine::executors::{Executor, Executors, FindEngine, Local};
 use crate::engine::files::FileIndex;
-use crate::engine::site::{LOCAL, Site};
+use crate::engine::site::{Elsewhere, LOCAL};
 use crate::engine::{Store, decide, fit};
 use crate::plan::select::Selection;
 
 /// Makes the executors of a run.
-pub(super) fn executors<'a>(site: &Site, args: &RunArgs, engine: FindEngine<'a>) -> Executors<'a> {
-    let machine = site.machine.clone();
+pub(super) fn executors<'a>(compiled: &Compiled, args: &RunArgs, engine: FindEngine<'a>) -> Executors<'a> {
+    let machine = compiled.site.machine.clone();
     let local = Local { jobs: args.jobs.unwrap_or(machine.cpus), machine, engine };
-    Executors::from([(LOCAL.to_owned(), Box::new(local) as Box<dyn Executor + 'a>)])
+    let mut out = Executors::from([(LOCAL.to_owned(), Box::new(local) as Box<dyn Executor + 'a>)]);
+    let recipe = std::path::absolute(&compiled.path).unwrap_or_else(|_| compiled.path.clone());
+    for (name, elsewhere) in &compiled.site.executors {
+        let executor: Box<dyn Executor + 'a> = match elsewhere {
+            Elsewhere::Slurm(slurm) => Box::new(Slurm::new(name, slurm.clone(), recipe.clone(), engine)),
+            Elsewhere::Ssh(ssh) => Box::new(Ssh::new(name, ssh.clone())),
+        };
+        out.insert(name.clone(), executor);
+    }
+    out
 }
 
 /// The executors of a run that executes nothing: results are only looked for, several at a time.

@@ -74,7 +74,7 @@ impl Listener for Bars {
             }
             _ => {}
         }
-        if event.event != "node_log"
+        if !["node_log", "node_submitted", "node_queued", "node_placed"].contains(&event.event.as_str())
             && let Some(bar) = open.remove(&node)
         {
             bar.finish_and_clear();
@@ -137,6 +137,15 @@ fn line(event: &Event) -> Option<String> {
         }
         "node_skipped" => format!("skip  {node}  because of `{}`", event.text("because").unwrap_or_default()),
         "node_log" => format!("note  {node}  {}", event.text("text").unwrap_or_default()),
+        "node_submitted" => {
+            let job = event.text("job").unwrap_or_default();
+            let how = if event.fields.get("adopted").is_some_and(|a| a == true) { "found" } else { "is" };
+            format!("queue {node}  {how} job {job} at {}", event.text("executor").unwrap_or_default())
+        }
+        "node_queued" => {
+            let text = |field| event.text(field).unwrap_or_default();
+            format!("queue {node}  job {} {}", text("job"), text("state"))
+        }
         "node_missed" => format!("miss  {node}  ({op})"),
         "node_retried" => format!("again {node}  {}", event.text("message").unwrap_or_default()),
         "expect_passed" => format!("ok    {node}"),

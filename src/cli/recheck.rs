@@ -31,7 +31,7 @@ pub(super) fn run(store: &Store, files: &FileIndex, args: &RecheckArgs) -> Resul
     stop_on_signals(&stop);
     let operators = recipe::operators();
     let find = || engine::find(&|_| {});
-    let executors = placement::executors(&compiled.site, &RunArgs::default(), &find);
+    let executors = placement::executors(&compiled, &RunArgs::default(), &find);
     let mut setup = Setup {
         store,
         files,

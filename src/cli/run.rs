@@ -92,7 +92,7 @@ pub(super) fn execute(
     stop_on_signals(&stop);
     let operators = recipe::operators();
     let find = || engine::find(&|message| listener.hear(&Event::new("notice").with("message", message)));
-    let executors = placement::executors(&compiled.site, args, &find);
+    let executors = placement::executors(compiled, args, &find);
     placement::check(compiled, selection, store, files, args, &executors)?;
     let setup = Setup {
         store,
@@ -120,6 +120,11 @@ pub(super) fn execute(
         // The results that named damaged bytes are forgotten by now, so this makes them anew.
         summary = scheduler::run(graph, selection, &setup);
         published = publish_outputs(compiled, selection, &summary, store, &listener, args.force);
+    }
+    if args.to.is_empty() && !args.no_exec {
+        for said in executors.values().flat_map(|e| e.leave(store)) {
+            listener.hear(&Event::new("notice").with("message", said));
+        }
     }
     after(&summary, &listener);
     let exit = exit(&summary, published.failed || published.damaged);

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use crate::plan::Node;
-
 /// What one machine has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
@@ -62,11 +60,6 @@ impl Needs {
             mem: number("mem").unwrap_or(0),
             gpus: number("gpus").map_or(0, |n| n as usize),
         }
-    }
-
-    /// What a node asks for.
-    pub fn of_node(node: &Node) -> Self {
-        Self::of(&node.with)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Whether every node that may run has somewhere to run, asked before the first one starts.
 
-use super::capacity::Needs;
+use serde_json::{Map, Value as Json};
+
 use super::decide::{Forecast, Line};
 use super::executors::Executors;
-use super::scheduler::executor;
+use super::place;
 use super::site::LOCAL;
 use super::slots::Capacity;
 use crate::base::{Diagnostic, Problems, codes, phrase};
@@ -14,7 +15,7 @@ use crate::plan::{Graph, Node, NodeId};
 pub fn unknown(graph: &Graph, selection: &Selection, executors: &Executors) -> Problems {
     let mut problems = Problems::default();
     for node in selection.nodes.iter().map(|&id| graph.node(id)) {
-        let name = executor(node);
+        let name = place::asked(node);
         if executors.contains_key(name) {
             continue;
         }
@@ -33,8 +34,8 @@ pub fn unknown(graph: &Graph, selection: &Selection, executors: &Executors) -> P
 
 /// Returns what a node asks for and its executor never has: the option, what is asked for, what there is.
 pub fn lacking(node: &Node, executors: &Executors) -> Vec<(&'static str, String, String)> {
-    match executors.get(executor(node)).map(|e| e.capacity()) {
-        Some(Capacity::Machine(machine, _)) => machine.lacks(&Needs::of_node(node)),
+    match executors.get(place::of(node, executors)).map(|e| e.capacity()) {
+        Some(Capacity::Machine(machine, _)) => machine.lacks(&place::needs(node, executors)),
         _ => Vec::new(),
     }
 }
@@ -47,27 +48,45 @@ pub fn too_large(
     forecast: &dyn Fn() -> Vec<Line>,
 ) -> Problems {
     let mut problems = Problems::default();
-    let large: Vec<NodeId> =
-        selection.nodes.iter().copied().filter(|&id| !lacking(graph.node(id), executors).is_empty()).collect();
-    if large.is_empty() {
+    // Others are asked only about nodes that are no hits: to ask may mean to connect.
+    let asks = |node: &Node| place::of(node, executors) != LOCAL;
+    let doubtful = |id: &NodeId| asks(graph.node(*id)) || !lacking(graph.node(*id), executors).is_empty();
+    let doubtful: Vec<NodeId> = selection.nodes.iter().copied().filter(doubtful).collect();
+    if doubtful.is_empty() {
         return problems;
     }
     let lines = forecast();
     let hit = |id: NodeId| lines.iter().any(|l| l.node == id && l.forecast == Forecast::Hit);
-    for id in large.into_iter().filter(|&id| !hit(id)) {
-        let node = graph.node(id);
-        problems.push(Diagnostic { help: Some(help(node)), ..describe(node, executors) });
+    // A queue is asked once for all nodes that ask it for the same.
+    let mut asked: Vec<(&str, &str, &Map<String, Json>)> = Vec::new();
+    for node in doubtful.into_iter().filter(|&id| !hit(id)).map(|id| graph.node(id)) {
+        let (at, what) = (place::of(node, executors), (place::of(node, executors), node.op.as_str(), &node.with));
+        let refused = match executors.get(at) {
+            Some(e) if asks(node) && !asked.contains(&what) => e.refuses(node),
+            _ => None,
+        };
+        asked.push(what);
+        if refused.is_none() && !lacking(node, executors).is_empty() {
+            let d = Diagnostic::new(codes::E0620, node.span, words(node, executors), "can never start");
+            problems.push(d.help(help(node)));
+        }
+        if let Some(e) = refused {
+            let code = codes::lookup(e.code).map_or(codes::E0620, |(code, _)| code);
+            let d = Diagnostic::new(
+                code,
+                node.span,
+                format!("`{}` at `{at}`: {}", node.name, e.message),
+                "can never start",
+            );
+            problems.push(Diagnostic { help: e.help, ..d });
+        }
     }
     problems
 }
 
-fn describe(node: &Node, executors: &Executors) -> Diagnostic {
-    Diagnostic::new(codes::E0620, node.span, words(node, executors), "can never start")
-}
-
 /// Says in words what a node asks for and what there is.
 pub fn words(node: &Node, executors: &Executors) -> String {
-    let place = match executor(node) {
+    let place = match place::of(node, executors) {
         LOCAL => "this machine".to_owned(),
         name => format!("`{name}`"),
     };

@@ -290,8 +290,12 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
             out,
         )?;
     }
-    for (folder, why) in [("logs", "logs"), ("views", "copies made by `show --path`"), ("quarantine", "damaged bytes")]
-    {
+    for (folder, why) in [
+        ("logs", "logs"),
+        ("jobs", "jobs of runs that are no more"),
+        ("views", "copies made by `show --path`"),
+        ("quarantine", "damaged bytes"),
+    ] {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
             age(&entry.path(), Some(line), why, policy, out)?;
         }

@@ -28,6 +28,7 @@ pub mod lock_merge;
 pub mod machine;
 pub mod models;
 pub mod past;
+pub mod place;
 pub mod process;
 pub mod provenance;
 pub mod publish;

@@ -62,11 +62,18 @@ impl<'a> Reach<'a> {
             let Ok(bytes) = self.store.read(*digest) else { continue };
             let Ok(artifact) = serde_json::from_slice::<Artifact>(&bytes) else { continue };
             out.perhaps.extend(hex_in(&bytes));
-            for (path, file) in &artifact.files {
-                out.certain.insert(file.digest);
-                let extension = path.rsplit('.').next().unwrap_or_default();
-                out.extend(self.file(file.digest, extension));
-            }
+            out.extend(&self.artifact(&artifact));
+        }
+        out
+    }
+
+    /// Returns the blobs that the files of an artifact are and name.
+    pub fn artifact(&mut self, artifact: &Artifact) -> Names {
+        let mut out = Names::default();
+        for (path, file) in &artifact.files {
+            out.certain.insert(file.digest);
+            let extension = path.rsplit('.').next().unwrap_or_default();
+            out.extend(self.file(file.digest, extension));
         }
         out
     }

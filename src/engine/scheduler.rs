@@ -22,12 +22,12 @@ use super::slots::{self, Slots};
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::{Made, Task};
-use super::{fit, in_process, site, verify};
+use super::{fit, in_process, place, site, verify};
 use crate::base::OpError;
 use crate::plan::graph::Input;
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId, key};
-use crate::spec::{Class, Effect, Pool, user_op};
+use crate::spec::{Class, Pool};
 
 /// How often a node may find damaged bytes before that counts as its failure.
 const MENDED: usize = 3;
@@ -35,6 +35,9 @@ const MENDED: usize = 3;
 /// How often a training that runs out of memory does with less, and the option that tells it so.
 const RUNGS: u64 = 4;
 pub const SQUEEZE: &str = "$squeeze";
+
+/// How often a node goes on after it was preempted, before that counts as its failure.
+const RESUMED: usize = 100;
 
 /// Everything that a run needs besides the graph.
 pub struct Setup<'a> {
@@ -104,7 +107,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
         setup,
         states: States::new(graph, &selection.nodes),
         summary: Summary::default(),
-        slots: Slots::new(graph, setup.executors.iter().map(|(name, e)| (name.clone(), e.capacity())).collect()),
+        slots: Slots::new(graph, setup.executors),
         identities: BTreeMap::new(),
         incomplete: BTreeSet::new(),
         mended: BTreeMap::new(),
@@ -154,7 +157,7 @@ struct Run<'a> {
     setup: &'a Setup<'a>,
     states: States<'a>,
     summary: Summary,
-    slots: Slots,
+    slots: Slots<'a>,
     identities: BTreeMap<NodeId, Identity>,
     /// Nodes that read something incomplete: their results are never recorded.
     incomplete: BTreeSet<NodeId>,
@@ -204,7 +207,8 @@ impl<'a> Run<'a> {
                         None => {
                             self.states.set(id, NodeState::Queued);
                             // What is only looked for needs no room anywhere.
-                            let at = if self.setup.no_exec { site::LOCAL } else { executor(node) };
+                            let at =
+                                if self.setup.no_exec { site::LOCAL } else { place::of(node, self.setup.executors) };
                             self.slots.wait(id, node, at);
                         }
                     }
@@ -463,13 +467,6 @@ pub fn fact(artifact: &Artifact, path: &str) -> Option<Json> {
     path.split('.').try_fold(&artifact.meta, |at, part| at.get(part)).cloned()
 }
 
-/// Returns the executor of a node: the one that `with` names. Sources read files of this machine, and what the language inserts around a user's
-/// operator is done before it could be sent: both stay.
-pub fn executor(node: &Node) -> &str {
-    let stays = node.effect == Effect::Source || node.op == user_op::JOIN || node.gate.is_some();
-    node.with.get("executor").and_then(Json::as_str).filter(|_| !stays).unwrap_or(site::LOCAL)
-}
-
 /// Returns what a node reads, by slot, as far as it is there.
 fn artifacts(node: &Node, results: &BTreeMap<NodeId, Results>) -> BTreeMap<String, Artifact> {
     let one = |i: &Input| Some((i.slot.clone(), results.get(&i.node)?.get(&i.field)?.1.clone()));
@@ -490,7 +487,7 @@ pub(super) fn execute_again(
     let node = graph.node(id);
     let (inputs, identity) = (artifacts(node, results), identity.clone());
     verify::sound(setup.store, inputs.values().flat_map(|artifact| artifact.files.values()))?;
-    let (executor, gpus) = (executor(node).to_owned(), Vec::new());
+    let (executor, gpus) = (place::of(node, setup.executors).to_owned(), Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Job { id, node, inputs, identity, complete: true, executor, threads, gpus, setup }.attempt(0)
 }
@@ -510,7 +507,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn run(&self) -> Outcome {
-        let Some(held) = lease(self.setup, self.identity.key)? else {
+        let Some(held) = lease(self.setup.store, self.setup.stop, self.identity.key)? else {
             return Err(OpError::new("E0612", "stopped on request").class("preempted"));
         };
         // Whoever had the lease before may have made it, or somebody elsewhere.
@@ -534,7 +531,7 @@ impl Job<'_> {
         }
         verify::sound(self.setup.store, self.inputs.values().flat_map(|artifact| artifact.files.values()))?;
         let retries = self.node.with.get("retries").and_then(Json::as_u64).unwrap_or(0);
-        let (mut attempt, mut squeeze) = (0, 0);
+        let (mut attempt, mut squeeze, mut resumed) = (0, 0, 0);
         loop {
             let started = Instant::now();
             match self.attempt(squeeze) {
@@ -550,6 +547,13 @@ impl Job<'_> {
                         ("message".to_owned(), json!(e.message)),
                     ]);
                     self.tell("node_retried", fields);
+                }
+                // Whoever took the machine away is to blame, so it goes on from its checkpoint and no attempt is counted.
+                Err(e) if e.class == "preempted" && resumed < RESUMED && !self.stopped() => {
+                    resumed += 1;
+                    let fields = [("resumed".to_owned(), json!(resumed)), ("message".to_owned(), json!(e.message))];
+                    self.tell("node_retried", Map::from_iter(fields));
+                    std::thread::sleep(Duration::from_secs(1));
                 }
                 Err(e) if attempt < retries && matches!(e.class, "flaky" | "oom") && !self.stopped() => {
                     attempt += 1;
@@ -667,7 +671,7 @@ fn attachments(results: &Results) -> BTreeMap<String, BTreeMap<String, FileRef>>
 }
 
 /// Holds a key against other runs on this store: two of them make each result once. The lock ends with its process.
-struct Lease {
+pub(super) struct Lease {
     file: File,
     path: PathBuf,
 }
@@ -680,8 +684,8 @@ impl Drop for Lease {
 }
 
 /// Waits for a key's lease; nothing when the run is stopped first.
-fn lease(setup: &Setup, key: crate::base::Digest) -> Result<Option<Lease>, OpError> {
-    let path = setup.store.root().join("leases").join(key.hex());
+pub(super) fn lease(store: &Store, stop: &Stop, key: crate::base::Digest) -> Result<Option<Lease>, OpError> {
+    let path = store.root().join("leases").join(key.hex());
     loop {
         let file = match OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
             // Another user's; a lock needs no more than to read it.
@@ -695,11 +699,17 @@ fn lease(setup: &Setup, key: crate::base::Digest) -> Result<Option<Lease>, OpErr
             }
             continue;
         }
-        if setup.stop.soon.load(Ordering::Relaxed) {
+        if stop.soon.load(Ordering::Relaxed) {
             return Ok(None);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Says whether a run that goes on holds a key.
+pub(super) fn is_leased(store: &Store, key: crate::base::Digest) -> bool {
+    let file = OpenOptions::new().write(true).open(store.root().join("leases").join(key.hex()));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 fn same_file(file: &File, path: &Path) -> bool {

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::capacity::Machine;
+use super::executors::slurm::SlurmSite;
+use super::executors::ssh::SshSite;
 use crate::base::world::World;
 use crate::base::{Diagnostic, Problems, SourceMap, Span, codes, phrase};
 use crate::plan::Graph;
@@ -35,7 +37,12 @@ pub struct Site {
 
 /// A place other than this machine.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Elsewhere {}
+pub enum Elsewhere {
+    /// A Slurm whose machines share the store's folder.
+    Slurm(SlurmSite),
+    /// A machine that `ssh` reaches.
+    Ssh(SshSite),
+}
 
 /// What a field may hold.
 #[derive(Clone, Copy, PartialEq)]
@@ -75,14 +82,46 @@ impl Kind {
     }
 }
 
+/// The kinds of executor.
+const KINDS: &[&str] = &["slurm", "ssh"];
+
 type Fields = &'static [(&'static str, Kind)];
 
 const MACHINE_FIELDS: Fields =
     &[("cpus", Kind::Int), ("mem", Kind::Bytes), ("gpus", Kind::Texts), ("at_most", Kind::Counts)];
 
-#[derive(Default, Deserialize)]
+const SLURM_FIELDS: Fields = &[
+    ("kind", Kind::Text),
+    ("partition", Kind::Text),
+    ("account", Kind::Text),
+    ("qos", Kind::Text),
+    ("options", Kind::Texts),
+    ("setup", Kind::Text),
+    ("rbpipe", Kind::Text),
+    ("engine", Kind::Text),
+    ("at_once", Kind::Int),
+    ("poll", Kind::Duration),
+    ("per_node", Kind::Int),
+];
+
+const SSH_FIELDS: Fields = &[
+    ("kind", Kind::Text),
+    ("host", Kind::Text),
+    ("options", Kind::Texts),
+    ("setup", Kind::Text),
+    ("rbpipe", Kind::Text),
+    ("engine", Kind::Text),
+    ("store", Kind::Text),
+    ("cpus", Kind::Int),
+    ("mem", Kind::Bytes),
+    ("gpus", Kind::Texts),
+    ("at_most", Kind::Counts),
+];
+
+/// What a site file says of a machine; the rest is found.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-struct Facts {
+pub struct Facts {
     cpus: Option<usize>,
     mem: Option<u64>,
     gpus: Option<Vec<String>>,
@@ -91,11 +130,11 @@ struct Facts {
 
 impl Facts {
     /// What the file says, over what was found.
-    fn over(self, found: Machine) -> Machine {
+    pub fn over(&self, found: Machine) -> Machine {
         Machine {
             cpus: self.cpus.unwrap_or(found.cpus),
             mem: self.mem.unwrap_or(found.mem),
-            gpus: self.gpus.unwrap_or(found.gpus),
+            gpus: self.gpus.clone().unwrap_or(found.gpus),
             at_most: self.at_most.iter().flat_map(|(name, count)| flat(name, count)).collect(),
         }
     }
@@ -172,8 +211,34 @@ impl Site {
                 return Err(Box::new(d.help("`let machine = { … }` says what it has")));
             }
             _ => {
-                let d = wrong(binding.name.span, format!("`{name}` says nothing here"), "not known");
-                return Err(Box::new(d.help(format!("a site file has `{MACHINE}` and `{DEFAULTS}`"))));
+                let kind = fields.iter().find_map(|f| match f {
+                    RecordField::Named(n, e) if n.text == "kind" => Some((constant(e)?.constant()?, e.span)),
+                    _ => None,
+                });
+                let of = format!("the executor `{name}`");
+                let elsewhere = match &kind {
+                    Some((Value::Str(kind), _)) if kind == "slurm" => {
+                        Elsewhere::Slurm(read(fields, SLURM_FIELDS, &of, problems))
+                    }
+                    Some((Value::Str(kind), _)) if kind == "ssh" => {
+                        let ssh: SshSite = read(fields, SSH_FIELDS, &of, problems);
+                        if ssh.host.is_empty() {
+                            let d = wrong(binding.name.span, format!("{of} names no `host`"), "no host");
+                            return Err(Box::new(d.help("write `host: \"user@machine\"`, as `ssh` takes it")));
+                        }
+                        Elsewhere::Ssh(ssh)
+                    }
+                    _ => {
+                        let span = kind.map_or(binding.name.span, |(_, span)| span);
+                        let d = wrong(span, format!("`{name}` does not say what kind of executor it is"), "not known");
+                        let help = format!(
+                            "write `kind: …`, one of {}; beside executors a site file has `{MACHINE}` and `{DEFAULTS}`",
+                            phrase::quoted(KINDS)
+                        );
+                        return Err(Box::new(d.help(help)));
+                    }
+                };
+                self.executors.insert(name.to_owned(), elsewhere);
             }
         }
         Ok(())

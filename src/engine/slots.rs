@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
-use super::capacity::{Machine, Needs};
+use super::capacity::Machine;
+use super::executors::Executors;
+use super::place;
 use crate::plan::{Graph, Node, NodeId};
 use crate::spec::Pool;
 
@@ -36,17 +38,19 @@ struct Room {
 }
 
 /// The executors of a run.
-pub struct Slots {
-    executors: BTreeMap<String, Capacity>,
+pub struct Slots<'a> {
+    executors: &'a Executors<'a>,
+    /// What those have that a node has waited at: to ask may mean to connect.
+    known: BTreeMap<String, Capacity>,
     /// Nodes from here to the farthest end of the graph.
     heights: BTreeMap<NodeId, usize>,
     waiting: BTreeMap<(String, Pool), BTreeSet<Rank>>,
     running: BTreeMap<NodeId, Room>,
 }
 
-impl Slots {
+impl<'a> Slots<'a> {
     /// Makes empty slots for a graph.
-    pub fn new(graph: &Graph, executors: BTreeMap<String, Capacity>) -> Self {
+    pub fn new(graph: &Graph, executors: &'a Executors<'a>) -> Self {
         let mut heights: BTreeMap<NodeId, usize> = BTreeMap::new();
         for id in graph.order().into_iter().rev() {
             let own = heights.get(&id).copied().unwrap_or(0);
@@ -55,13 +59,13 @@ impl Slots {
                 *below = (*below).max(own + 1);
             }
         }
-        Self { executors, heights, waiting: BTreeMap::new(), running: BTreeMap::new() }
+        Self { executors, known: BTreeMap::new(), heights, waiting: BTreeMap::new(), running: BTreeMap::new() }
     }
 
     /// Returns how many threads a node gets: `with { cpus }`, else all cores of the machine; a queue decides itself, and gets 0 for no wish.
     pub fn threads(&self, executor: &str, node: &Node) -> usize {
-        let asked = Needs::of_node(node).cpus;
-        match self.executors.get(executor) {
+        let asked = place::needs(node, self.executors).cpus;
+        match self.known.get(executor) {
             Some(Capacity::Machine(machine, _)) => asked.unwrap_or(machine.cpus).clamp(1, machine.cpus),
             _ => asked.unwrap_or(0),
         }
@@ -74,6 +78,9 @@ impl Slots {
 
     /// Queues a node at an executor.
     pub fn wait(&mut self, id: NodeId, node: &Node, executor: &str) {
+        if let (false, Some(there)) = (self.known.contains_key(executor), self.executors.get(executor)) {
+            self.known.insert(executor.to_owned(), there.capacity());
+        }
         let priority = node.with.get("priority").and_then(Json::as_i64).unwrap_or(0);
         let height = self.heights.get(&id).copied().unwrap_or(0);
         let queue = self.waiting.entry((executor.to_owned(), node.pool)).or_default();
@@ -84,7 +91,7 @@ impl Slots {
     /// that needs the whole machine gets it; those of an operator that runs `at_most` so often already stand aside meanwhile.
     pub fn next(&mut self, graph: &Graph) -> Option<(NodeId, String)> {
         for ((executor, pool), queue) in &self.waiting {
-            let Some(capacity) = self.executors.get(executor) else { continue };
+            let Some(capacity) = self.known.get(executor) else { continue };
             let first = queue.iter().find(|rank| self.below_most(executor, capacity, graph.node(rank.2))).copied();
             let Some(first) = first else { continue };
             let node = graph.node(first.2);
@@ -109,7 +116,7 @@ impl Slots {
 
     /// Returns room for a node, if there is some now.
     fn room(&self, executor: &str, capacity: &Capacity, pool: Pool, node: &Node) -> Option<Room> {
-        let needs = Needs::of_node(node);
+        let needs = place::needs(node, self.executors);
         let op = node.op.clone();
         let mut room = Room { executor: executor.to_owned(), pool, op, cores: 0, mem: needs.mem, gpus: Vec::new() };
         let (machine, jobs) = match capacity {

@@ -9,7 +9,7 @@ use crate::spec::{Columns, RowExpr, Value};
 use crate::syntax::ast::{Function, ParamDecl, RowPart, TypeArg, TypeExpr, TypeExprKind};
 
 /// The operator that projects a result to the columns that its function promises.
-pub(super) const SELECT: &str = "data.select";
+pub const SELECT: &str = "data.select";
 
 /// A dataset type as written: named columns and perhaps a row variable.
 struct RowShape {

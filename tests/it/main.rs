@@ -10,6 +10,7 @@ mod browser;
 mod cache;
 mod check;
 mod chunks;
+mod cluster;
 mod cot;
 mod data;
 #[cfg(feature = "torch")]
@@ -45,6 +46,8 @@ mod s3;
 mod scores;
 mod semantics;
 mod signature;
+mod slurm;
+mod ssh;
 mod syntax;
 mod tabletop;
 #[cfg(feature = "torch")]

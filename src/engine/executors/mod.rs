@@ -3,7 +3,11 @@
 //! To write another one: carry [`Work::task`] to where it shall run, have `rbpipe node` execute it there (it does what [`Local`] does here and says the
 //! same events), pass those on through [`Work::emit`], and turn what went wrong into an error of the right class. `slurm` and `ssh` do no more.
 
+pub mod carry;
 mod local;
+pub mod slurm;
+pub mod ssh;
+pub mod worker;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +20,7 @@ use super::slots::Capacity;
 use super::store::Store;
 use super::task::{Made, Task};
 use crate::base::{Digest, OpError};
+use crate::plan::Node;
 
 pub use local::Local;
 
@@ -52,6 +57,23 @@ pub trait Executor: Sync {
     /// # Errors
     /// What the operator reports; `oom`, `preempted` or `flaky` where the place is to blame and another attempt may help.
     fn execute(&self, store: &Store, work: &Work) -> Result<Made, OpError>;
+
+    /// Says why a node could never run there, asked before anything starts. A machine whose capacity is counted here needs no answer.
+    fn refuses(&self, node: &Node) -> Option<OpError> {
+        let _ = node;
+        None
+    }
+
+    /// Says whether texts of secrets can be brought there without reaching a file; nodes that use some stay here otherwise.
+    fn takes_secrets(&self) -> bool {
+        true
+    }
+
+    /// Ends what earlier runs of the recipe, which are no more, have left there and nothing needs; says what it ended. Asked at the end of a run.
+    fn leave(&self, store: &Store) -> Vec<String> {
+        let _ = store;
+        Vec::new()
+    }
 }
 
 /// The executors of a run, by name; [`super::site::LOCAL`] is always among them.
@@ -65,4 +87,9 @@ pub fn log(store: &Store, key: Digest) -> PathBuf {
 /// Returns where checkpoints of a key are kept.
 pub fn checkpoints(store: &Path, key: Digest) -> PathBuf {
     store.join("checkpoints").join(key.hex())
+}
+
+/// Returns a text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

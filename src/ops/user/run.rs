@@ -69,6 +69,17 @@ pub(super) struct Args {
     /// The GPUs that it may use, by the names that CUDA knows them by.
     #[serde(rename = "$gpus", default)]
     pub gpus: Vec<String>,
+    /// Other processes elsewhere take the other rows.
+    #[serde(rename = "$part")]
+    part: Option<Part>,
+}
+
+/// One of several parts of the rows.
+#[derive(Clone, Copy, Deserialize)]
+struct Part {
+    /// From 0.
+    at: usize,
+    of: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -142,7 +153,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     judge(cx, &args, &d, &given_up)?;
     let tables: Vec<Table> = made.into_iter().map(|m| m.table).collect();
     let mut out = Table::concat(&tables)?;
-    cx.counts.insert("read".into(), d.rows() as u64);
+    cx.counts.insert("read".into(), shards.iter().map(|rows| rows.len() as u64).sum());
     cx.counts.insert("kept".into(), out.rows() as u64);
     if !args.joined && !args.whole() {
         let names: Vec<String> = args.gives.columns.iter().map(|c| c.name.clone()).collect();
@@ -177,6 +188,9 @@ fn tell_progress(cx: &Context, processes: usize, rows: u64, finished: &dyn Fn() 
 
 /// Cuts the rows into runs of nearly equal length, one for each process. The cut never shows in the result: rows keep their numbers, and answers their order.
 fn shards(cx: &Context, args: &Args, rows: usize) -> Vec<Range<usize>> {
+    if let Some(Part { at, of }) = args.part {
+        return std::iter::once(rows * at / of..rows * (at + 1) / of).collect();
+    }
     let most = cx.with["at_most"].as_u64().map_or(cx.threads, |n| n as usize);
     let count = if args.whole() { 1 } else { cx.threads.min(most).clamp(1, rows.max(1)) };
     (0..count).map(|i| rows * i / count..rows * (i + 1) / count).collect()
