@@ -122,12 +122,9 @@ fn job(folder: &Path, rank: bool) -> Result<bool, OpError> {
     let number = |name: &str| std::env::var(name).ok()?.trim().parse::<usize>().ok();
     let order: Order = serde_json::from_slice(&std::fs::read(order_file(folder))?)?;
     let part = order.parts.and_then(|_| number("SLURM_ARRAY_TASK_ID"));
-    let mut which = part;
-    if rank {
-        which = Some(as_rank(&number)?);
-    }
+    let rank = if rank { Some(as_rank(&number)?) } else { None };
     // An earlier attempt may have left a file: what it says counts no more.
-    let out = Mutex::new(File::create(events_file(folder, which))?);
+    let out = Mutex::new(File::create(events_file(folder, part.or(rank)))?);
     let say = |line: &Json| {
         let mut file = out.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk must not end a training; what cannot be told is in the log.
@@ -135,8 +132,10 @@ fn job(folder: &Path, rank: bool) -> Result<bool, OpError> {
     };
     let gpus = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
     let gpus = gpus.split(',').map(str::trim).filter(|g| !g.is_empty() && *g != "NoDevFiles").map(str::to_owned);
-    let cpus = number("SLURM_CPUS_PER_TASK").or_else(|| number("SLURM_CPUS_ON_NODE"));
-    let grant = Grant { cpus, gpus: Some(gpus.collect()), part };
+    // Ranks share out the cores of their machine.
+    let beside = if rank.is_some() { number("LOCAL_WORLD_SIZE").unwrap_or(1) } else { 1 };
+    let cpus = number("SLURM_CPUS_PER_TASK").map(|cpus| cpus * beside).or_else(|| number("SLURM_CPUS_ON_NODE"));
+    let grant = Grant { cpus, gpus: Some(gpus.collect()), part, rank };
     let stop = Arc::new(Stop::default());
     stop_on_signals(&stop);
     let worked = carry_out(order, grant, BTreeMap::new(), &stop, &say);

@@ -96,7 +96,7 @@ pub fn execute(
     for rank in 0..task.ranks.max(1) {
         let mut command = Command::new(engine);
         command.current_dir(&task.scratch).env("CUDA_VISIBLE_DEVICES", task.gpus.join(","));
-        LAUNCHER.iter().for_each(|name| {
+        LAUNCHER.iter().filter(|_| !task.launched).for_each(|name| {
             command.env_remove(name);
         });
         if let Some(meeting) = &meeting {

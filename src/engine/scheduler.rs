@@ -27,7 +27,7 @@ use crate::base::OpError;
 use crate::plan::graph::Input;
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId, key};
-use crate::spec::{Class, Pool};
+use crate::spec::{Class, Effect, Pool};
 
 /// How often a node may find damaged bytes before that counts as its failure.
 const MENDED: usize = 3;
@@ -619,6 +619,7 @@ impl Job<'_> {
             threads: self.threads,
             gpus: self.gpus.clone(),
             ranks: slots::ranks(self.node, builtin.spec.with),
+            launched: false,
             checkpoints: checkpoints.clone(),
         };
         let named = self.setup.secrets.iter().filter(|(name, _)| self.node.secrets.contains(name));

@@ -39,6 +39,9 @@ pub struct Task {
     /// Processes that work on it together.
     #[serde(default = "one")]
     pub ranks: usize,
+    /// This process is one rank of several that a launcher elsewhere has started, and has its variables.
+    #[serde(default)]
+    pub launched: bool,
     /// Where checkpoints of this key are kept.
     pub checkpoints: Option<PathBuf>,
 }

@@ -105,6 +105,7 @@ impl Crew {
             threads: 1,
             gpus: Vec::new(),
             ranks: run.ranks,
+            launched: false,
             checkpoints: run.checkpoints.clone(),
         };
         let limits = Limits { timeout: Some(Duration::from_secs(120)), ..Limits::of(&task.with) };

@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use rbpipe::base::Digest;
+use rbpipe::engine::executors::worker::{Order, VERSION};
+use rbpipe::engine::task::Task;
+use serde_json::json;
+
 use crate::cluster::Cluster;
 use crate::engine::{Place, Ran};
 
@@ -102,6 +107,7 @@ fn nodes_run_as_jobs_of_a_slurm() {
     a_job_that_nobody_needs_any_more_is_cancelled(&cluster);
     a_lost_node_and_a_preemption_cost_an_attempt_and_no_result(&cluster);
     a_job_that_dies_says_why(&cluster);
+    ranks_on_two_nodes_know_each_other(&cluster);
 }
 
 fn one_job_and_an_array_make_what_this_machine_makes(cluster: &Cluster) {
@@ -156,13 +162,19 @@ fn an_interrupt_cancels_the_job(cluster: &Cluster) {
     assert_eq!((far.run().code, far.starts()), (0, 2));
 }
 
-fn a_killed_run_finds_its_job_again(cluster: &Cluster) {
+/// Returns what a run leaves that was killed while its job ran, and the file that holds the job.
+fn killed(cluster: &Cluster) -> (Far<'_>, PathBuf) {
     let far = Far::new(cluster, WITH);
     let hold = far.hold();
     let mut run = far.spawn();
     far.started(1);
     run.kill().unwrap();
     run.wait().unwrap();
+    (far, hold)
+}
+
+fn a_killed_run_finds_its_job_again(cluster: &Cluster) {
+    let (far, hold) = killed(cluster);
     fs::remove_file(hold).unwrap();
     let ran = far.run();
     assert_eq!((ran.code, far.starts()), (0, 1), "{}", ran.stderr);
@@ -170,12 +182,7 @@ fn a_killed_run_finds_its_job_again(cluster: &Cluster) {
 }
 
 fn a_job_that_nobody_needs_any_more_is_cancelled(cluster: &Cluster) {
-    let far = Far::new(cluster, WITH);
-    let hold = far.hold();
-    let mut run = far.spawn();
-    far.started(1);
-    run.kill().unwrap();
-    run.wait().unwrap();
+    let (far, hold) = killed(cluster);
     far.recipe("louder", "with { executor: \"local\" }");
     // The first job holds on; the node that is needed now runs here.
     far.place.write_quietly("shout.sh", &far.place.read("shout.sh").replace("/hold", "/none"));
@@ -224,6 +231,50 @@ fn a_job_that_dies_says_why(cluster: &Cluster) {
     assert_eq!((ran.code, failed["class"].as_str()), (3, Some("oom")), "{}", ran.stderr);
     assert!(failed["message"].as_str().unwrap().contains("Slurm job"), "{failed}");
     assert_eq!((far.run().code, far.starts()), (0, 2));
+}
+
+/// The engine's place is taken by a script that says what it was told, so that the light lane can ask.
+fn ranks_on_two_nodes_know_each_other(cluster: &Cluster) {
+    let place = Place::new();
+    let engine = place.path("engine.sh");
+    let said = r#"printf '{"event":"error","code":"E0612","class":"bug","message":"%s","help":null}\n'"#;
+    let told = "$RANK of $WORLD_SIZE, $LOCAL_RANK of $LOCAL_WORLD_SIZE, $MASTER_ADDR $MASTER_PORT";
+    fs::write(&engine, format!("#!/bin/sh\ncat > in\n{said} \"{told}\"\nexit 1\n")).unwrap();
+    fs::set_permissions(&engine, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let task = Task {
+        op: "train.sft".into(),
+        args: json!({}),
+        inputs: Default::default(),
+        with: json!({}),
+        store: place.cache(),
+        scratch: PathBuf::new(),
+        folder: place.folder.clone(),
+        seed: 0,
+        stream: Digest::of(b"stream"),
+        threads: 0,
+        gpus: Vec::new(),
+        ranks: 2,
+        launched: false,
+        checkpoints: None,
+    };
+    fs::create_dir_all(place.cache().join("logs")).unwrap();
+    let (key, log) = (Digest::of(b"key"), place.cache().join("logs/a.log"));
+    let (parts, files) = (None, Default::default());
+    let order = Order { version: VERSION.into(), name: "a".into(), key, task, log, parts, files, alone: false };
+    fs::write(place.path("order.json"), serde_json::to_string(&order).unwrap()).unwrap();
+    let folder = place.folder.to_str().unwrap();
+    let export = format!("--export=ALL,RBPIPE_ENGINE={}", engine.display());
+    let two = ["-N2", "-n2", "--ntasks-per-node=1", &export, env!("CARGO_BIN_EXE_rbpipe"), "node", folder, "--rank"];
+    // Both end with an error, as the script does.
+    assert!(cluster.ask("srun", &two).is_err());
+    let heard = [0, 1].map(|rank| {
+        let events = place.read(&format!("events-{rank}.jsonl"));
+        let last: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+        last["message"].as_str().unwrap().to_owned()
+    });
+    let port = heard[0].rsplit(' ').next().unwrap();
+    assert_eq!(heard, [format!("0 of 2, 0 of 1, 127.0.0.1 {port}"), format!("1 of 2, 0 of 1, 127.0.0.1 {port}")]);
+    assert!(port.parse::<u16>().unwrap() >= 20_000);
 }
 
 fn signal(child: &Child, name: &str) {

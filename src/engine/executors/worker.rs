@@ -51,6 +51,8 @@ pub struct Grant {
     pub gpus: Option<Vec<String>>,
     /// Which part of the rows.
     pub part: Option<usize>,
+    /// This is one rank of several, see [`Task::launched`].
+    pub rank: Option<usize>,
 }
 
 /// What the far end has to work with.
@@ -87,6 +89,9 @@ impl Hands<'_> {
         let _held = if order.alone { scheduler::lease(&store, self.stop, order.key)? } else { None };
         let machine = Machine::this();
         task.threads = grant.cpus.unwrap_or(if task.threads == 0 { machine.cpus } else { task.threads });
+        if grant.rank.is_some() {
+            (task.ranks, task.launched) = (1, true);
+        }
         if let Some(gpus) = grant.gpus {
             task.gpus = gpus;
         }
@@ -107,7 +112,7 @@ impl Hands<'_> {
             (self.say)(&line);
         };
         let (name, key, log) = (order.name.as_str(), order.key, order.log);
-        let log = grant.part.map_or(log.clone(), |part| log.with_extension(format!("{part}.log")));
+        let log = grant.part.or(grant.rank).map_or(log.clone(), |part| log.with_extension(format!("{part}.log")));
         let work = Work { name, key, builtin, task, secrets, log, emit: &emit, stop: self.stop };
         let made = Local { machine, jobs: 1, engine: self.engine }.execute(&store, &work)?;
         // The scheduler records what is on the disk.

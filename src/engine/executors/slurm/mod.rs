@@ -22,7 +22,7 @@ use crate::engine::dataset;
 use crate::engine::slots::Capacity;
 use crate::engine::store::Store;
 use crate::engine::task::{Made, Outcome};
-use crate::spec::{Pool, user_op};
+use crate::spec::{Effect, Pool, user_op};
 
 /// How long a job may take to end once it was asked to.
 const GRACE: Duration = Duration::from_secs(60);
@@ -103,14 +103,13 @@ impl<'a> Slurm<'a> {
         Self { name: name.to_owned(), site, recipe, engine, queue }
     }
 
-    fn shape(&self, pool: Pool, op: &str, args: &Json, with: &Map<String, Json>) -> Shape {
-        let number = |name: &str| with.get(name).and_then(Json::as_u64).map_or(0, |n| n as usize);
-        let ranks = number("gpus").max(number("ranks"));
-        if pool == Pool::Engine && self.site.per_node.is_some_and(|most| ranks > most) {
+    /// Lays a node out that runs in so many processes.
+    fn shape(&self, ranks: usize, op: &str, args: &Json, with: &Map<String, Json>) -> Shape {
+        if self.site.per_node.is_some_and(|most| ranks > most) {
             return Shape::Ranks(ranks);
         }
         let rows = op == user_op::RUN && args["effect"] != "reduce";
-        match number("at_most").min(MOST_PARTS) {
+        match with.get("at_most").and_then(Json::as_u64).map_or(0, |n| n as usize).min(MOST_PARTS) {
             parts if rows && parts > 1 => Shape::Rows(parts),
             _ => Shape::Whole,
         }
@@ -125,7 +124,8 @@ impl<'a> Slurm<'a> {
         {
             out.extend(value.iter().map(|value| format!("--{option}={value}")));
         }
-        out.extend(needs.cpus.map(|cpus| format!("--cpus-per-task={cpus}")));
+        let ranks = if let Shape::Ranks(ranks) = shape { ranks } else { 1 };
+        out.extend(needs.cpus.map(|cpus| format!("--cpus-per-task={}", cpus.div_ceil(ranks))));
         if needs.mem > 0 {
             out.push(format!("--mem={}M", needs.mem.div_ceil(1 << 20)));
         }
@@ -359,7 +359,9 @@ impl Executor for Slurm<'_> {
     }
 
     fn refuses(&self, node: &crate::plan::Node) -> Option<OpError> {
-        let shape = self.shape(node.pool, &node.op, &node.args, &node.with);
+        let asked = Needs::of(&node.with).gpus.max(node.with.get("ranks").and_then(Json::as_u64).unwrap_or(1) as usize);
+        let ranks = if node.effect == Effect::Train { asked } else { 1 };
+        let shape = self.shape(ranks, &node.op, &node.args, &node.with);
         let script = "#!/bin/bash\nexit 0\n";
         // One that does not answer now may answer later.
         queue::could_run(&self.options(&node.with, shape), script).err().filter(|e| e.class != "flaky")
@@ -367,7 +369,7 @@ impl Executor for Slurm<'_> {
 
     fn execute(&self, store: &Store, work: &Work) -> Result<Made, OpError> {
         let with = work.task.with.as_object().cloned().unwrap_or_default();
-        let shape = self.shape(work.builtin.spec.pool, &work.task.op, &work.task.args, &with);
+        let shape = self.shape(work.task.ranks, &work.task.op, &work.task.args, &with);
         let folder = Folder::of(store, work.key);
         let found = self.found(store, &folder, work)?;
         let adopted = found.is_some();
