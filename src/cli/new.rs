@@ -27,7 +27,11 @@ pub(super) fn run(args: &NewArgs) -> Exit {
         eprintln!("cannot write into `{shown}`: {error}");
         return Exit::Usage;
     }
-    println!("{shown}: a recipe and eight rows for it. Next:\n\n  cd {shown}\n  rbpipe run recipe.rb2");
+    println!("{shown}: a recipe and eight rows for it. Next:\n");
+    println!("  cd {shown}");
+    println!("  rbpipe check recipe.rb2    # is it sound?");
+    println!("  rbpipe plan recipe.rb2     # what would run, and why?");
+    println!("  rbpipe run recipe.rb2      # do it");
     Exit::Done
 }
 

@@ -145,48 +145,41 @@ impl<'g> Plan<'g> {
         })
     }
 
+    /// The table: columns that no line fills are left out.
     fn print(&self) {
         let name = |l: &Line| self.graph.node(l.node).name.as_str();
-        let width = self.lines.iter().map(|l| name(l).chars().count()).max().unwrap_or(4).clamp(4, 48);
-        println!("{:width$}  state  {:>8}  {:>6}  {:>13}  {:>9}  why", "node", "time", "GPU-h", "memory", "bytes");
-        for l in &self.lines {
-            let node = self.graph.node(l.node);
-            let runs = l.forecast != Forecast::Hit;
-            let dash = || "–".to_owned();
+        let dash = || "–".to_owned();
+        let row = |l: &Line| -> [String; 4] {
+            if l.forecast == Forecast::Hit {
+                return [dash(), dash(), dash(), dash()];
+            }
             let about = if l.like.is_some() { "~" } else { "" };
-            let took = l.seconds.filter(|_| runs).map_or_else(dash, |s| format!("{about}{}", time(s)));
-            let hours = gpu_hours(l, node).filter(|_| runs).map_or_else(dash, |h| format!("{about}{h:.1}"));
-            let memory = self
-                .memory
-                .get(&l.node)
-                .filter(|_| runs)
-                .map_or_else(dash, |m| format!("{}{}", bytes(m.sum()), if m.gpus > 0 { "/GPU" } else { "" }));
-            let made = l.bytes.filter(|_| runs).map_or_else(dash, bytes);
+            let hours = gpu_hours(l, self.graph.node(l.node));
+            let memory = self.memory.get(&l.node);
+            let needs = |m: &Estimate| format!("{}{}", bytes(m.sum()), if m.gpus > 0 { "/GPU" } else { "" });
+            [
+                l.seconds.map_or_else(dash, |s| format!("{about}{}", time(s))),
+                hours.map_or_else(dash, |h| format!("{about}{h:.1}")),
+                memory.map_or_else(dash, needs),
+                l.bytes.map_or_else(dash, bytes),
+            ]
+        };
+        let head = ["time", "GPU-h", "memory", "bytes"].map(str::to_owned);
+        let cells: Vec<[String; 4]> = self.lines.iter().map(row).collect();
+        let wide = |column: usize| cells.iter().map(|c| c[column].chars().count()).max().unwrap_or(0);
+        let filled = |column: &usize| cells.iter().any(|c| c[*column] != dash());
+        let columns: Vec<(usize, usize)> =
+            (0..4).filter(filled).map(|c| (c, wide(c).max(head[c].chars().count()))).collect();
+        let shown = |cells: &[String; 4]| -> String {
+            columns.iter().map(|&(column, width)| format!("{:>width$}  ", cells[column])).collect()
+        };
+        let width = self.lines.iter().map(|l| name(l).chars().count()).max().unwrap_or(4).clamp(4, 48);
+        println!("{:width$}  state  {}why", "node", shown(&head));
+        for (l, cells) in self.lines.iter().zip(&cells) {
             let like = l.like.as_ref().map(|name| format!("; time as of `{name}`")).unwrap_or_default();
-            println!(
-                "{:width$}  {:5}  {took:>8}  {hours:>6}  {memory:>13}  {made:>9}  {}{like}",
-                node.name,
-                state(l),
-                l.why
-            );
+            println!("{:width$}  {:5}  {}{}{like}", name(l), state(l), shown(cells), l.why);
         }
-        let [certain, maybe] = [Forecast::Run, Forecast::Maybe];
-        let mut total = format!(
-            "total: {} run, {} maybe, {} hit · {} certain, ≤ {} by what was measured before",
-            self.count(certain),
-            self.count(maybe),
-            self.count(Forecast::Hit),
-            time(self.seconds(certain)),
-            time(self.seconds(certain) + self.seconds(maybe)),
-        );
-        let hours = self.gpu_hours(certain) + self.gpu_hours(maybe);
-        if hours > 0.0 {
-            total.push_str(&format!(" · ≤ {hours:.1} GPU-h"));
-        }
-        if self.untimed() > 0 {
-            total.push_str(&format!(" · {} never measured", phrase::count(self.untimed(), "node")));
-        }
-        println!("{total}");
+        println!("{}", self.total());
         let mut told: Vec<(Vec<&str>, &Estimate)> = Vec::new();
         for l in self.lines.iter().filter(|l| l.forecast != Forecast::Hit) {
             let Some(memory) = self.memory.get(&l.node) else { continue };
@@ -198,6 +191,27 @@ impl<'g> Plan<'g> {
         for (names, memory) in told {
             print_memory(&names, memory);
         }
+    }
+}
+
+impl Plan<'_> {
+    /// The last line of the table.
+    fn total(&self) -> String {
+        let [certain, maybe] = [Forecast::Run, Forecast::Maybe];
+        let counts = [certain, maybe, Forecast::Hit].map(|f| self.count(f));
+        let mut total = format!("total: {} run, {} maybe, {} hit", counts[0], counts[1], counts[2]);
+        let (least, most) = (self.seconds(certain), self.seconds(certain) + self.seconds(maybe));
+        if most > 0.0 {
+            total.push_str(&format!(" · {} certain, ≤ {} by what was measured before", time(least), time(most)));
+        }
+        let hours = self.gpu_hours(certain) + self.gpu_hours(maybe);
+        if hours > 0.0 {
+            total.push_str(&format!(" · ≤ {hours:.1} GPU-h"));
+        }
+        if self.untimed() > 0 {
+            total.push_str(&format!(" · {} never measured", phrase::count(self.untimed(), "node")));
+        }
+        total
     }
 }
 

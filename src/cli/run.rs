@@ -267,7 +267,7 @@ fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: 
     let mut parts = vec![format!("{run} run"), format!("{} hit", summary.count(NodeState::Hit))];
     for (count, word) in [
         (summary.failures.len(), "failed"),
-        (summary.broken.len(), "expectations failed"),
+        (summary.broken.len(), if summary.broken.len() == 1 { "expectation failed" } else { "expectations failed" }),
         (summary.count(NodeState::Skipped), "skipped"),
     ] {
         if count > 0 {

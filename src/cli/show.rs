@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 use super::args::ShowArgs;
 use super::{Exit, recipe};
 use crate::base::phrase::bytes;
-use crate::base::{Digest, OpError};
+use crate::base::{Digest, OpError, phrase};
+use crate::data::schema;
 use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::hub_rows::{self, Form};
 use crate::engine::{Artifact, Kind, Store, dataset, decide, export, json_lines, record};
@@ -96,10 +97,8 @@ impl Found<'_> {
         }
         println!("bytes   {}", bytes(self.artifact.bytes()));
         if self.artifact.kind == Kind::Dataset {
-            for column in self.artifact.meta["columns"].as_array().into_iter().flatten() {
-                let text = |k: &str| column[k].as_str().unwrap_or_default();
-                let ty: String = text("type").chars().take(90).collect();
-                println!("  {}: {ty}", text("name"));
+            for column in dataset::load(store, self.artifact)?.batch.schema().fields() {
+                println!("  {}: {}", column.name(), phrase::shortened(&schema::text(column.data_type()), 90));
             }
             for row in self.sample(store, args.rows.unwrap_or(3))? {
                 println!("{row}");

@@ -2,6 +2,7 @@
 
 use super::args::WhyArgs;
 use super::{Exit, recipe};
+use crate::base::phrase;
 use crate::engine::decide::{self, Forecast};
 use crate::engine::record;
 use crate::plan::explain;
@@ -48,9 +49,7 @@ fn why(args: &WhyArgs) -> Result<Exit, Exit> {
         }
         _ => {
             for (field, value) in &identity.preimage {
-                let text = value.to_string();
-                let text: String = text.chars().take(100).collect();
-                println!("  {field} = {text}");
+                println!("  {field} = {}", phrase::shortened(&explain::said(value), 100));
             }
         }
     }

@@ -15,6 +15,7 @@ use super::schema::{self, list_of};
 use super::table::Table;
 use crate::base::OpError;
 use crate::spec::RowExpr;
+use crate::spec::rowexpr::show;
 
 /// A row expression bound to the columns of one table.
 ///
@@ -503,46 +504,5 @@ pub fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
             Some(DataType::Struct(Fields::from(fields)))
         }
         _ => None,
-    }
-}
-
-/// Writes an expression as in the language, for messages.
-pub fn show(expr: &RowExpr) -> String {
-    let list = |items: &[RowExpr]| items.iter().map(show).collect::<Vec<_>>().join(", ");
-    match expr {
-        RowExpr::Col(name) => format!(".{name}"),
-        RowExpr::Lit(serde_json::Value::Null) => "none".into(),
-        RowExpr::Lit(value) => value.to_string(),
-        RowExpr::Field(of, name) => format!("{}.{name}", show(of)),
-        RowExpr::Index(of, at) => format!("{}[{}]", show(of), show(at)),
-        RowExpr::Call { name, recv, args } => {
-            let args: Vec<String> =
-                args.iter().map(|(n, a)| n.as_ref().map_or_else(|| show(a), |n| format!("{n}: {}", show(a)))).collect();
-            let recv =
-                if matches!(**recv, RowExpr::Lit(serde_json::Value::Null)) { String::new() } else { show(recv) + "." };
-            match Method::named(name) {
-                Some(method) if method.is_property() => format!("{recv}{name}"),
-                _ => format!("{recv}{name}({})", args.join(", ")),
-            }
-        }
-        RowExpr::Binary(op, a, b) => format!("{} {} {}", operand(a), op.replace('_', " "), operand(b)),
-        RowExpr::Unary(op, value) if op == "-" => format!("-{}", operand(value)),
-        RowExpr::Unary(op, value) => format!("{op} {}", operand(value)),
-        RowExpr::If(a, b, c) => format!("if {} then {} else {}", show(a), show(b), show(c)),
-        RowExpr::List(items) => format!("[{}]", list(items)),
-        RowExpr::Record(fields) => {
-            format!("{{ {} }}", fields.iter().map(|(k, v)| format!("{k}: {}", show(v))).collect::<Vec<_>>().join(", "))
-        }
-        RowExpr::Range(a, b) => {
-            let end = |e: &Option<Box<RowExpr>>| e.as_ref().map_or_else(String::new, |e| show(e));
-            format!("{}..{}", end(a), end(b))
-        }
-    }
-}
-
-fn operand(expr: &RowExpr) -> String {
-    match expr {
-        RowExpr::Binary(..) | RowExpr::If(..) => format!("({})", show(expr)),
-        _ => show(expr),
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::base::digest::canonical;
+use crate::spec::rowexpr::{self, RowExpr};
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +33,7 @@ pub fn sentence(change: &Change) -> String {
     let show = |v: &Option<Json>| match v {
         None => "–".to_owned(),
         Some(v) => {
-            let text = canonical(v);
+            let text = said(v);
             if text.chars().count() > 60 { text.chars().take(57).chain("…".chars()).collect() } else { text }
         }
     };
@@ -50,6 +51,15 @@ pub fn sentence(change: &Change) -> String {
         Some(("arg", name)) if change.was.is_none() => format!("arg `{name}` is new: {}", show(&change.is)),
         Some(("arg", name)) => format!("arg `{name}` changed: {} → {}", show(&change.was), show(&change.is)),
         _ => format!("{} changed: {} → {}", change.field, show(&change.was), show(&change.is)),
+    }
+}
+
+/// Writes a value of an identity for people: a row expression as in the language.
+pub fn said(value: &Json) -> String {
+    let expression = || serde_json::from_value::<RowExpr>(value.clone()).ok();
+    match value.is_object().then(expression).flatten() {
+        Some(expression) => rowexpr::show(&expression),
+        None => canonical(value),
     }
 }
 

@@ -93,3 +93,65 @@ fn each_recipe_of_the_tour_is_checked_as_it_says() {
     }
     assert!(wrong >= 3, "a tour shows mistakes too");
 }
+
+/// Takes out what differs from run to run: times and the date of a record.
+fn timeless(text: &str) -> String {
+    let time = regex::Regex::new(r"\d+\.\d+ ?s\b|made \d{4}-[0-9T:.-]+Z|\b[0-9a-f]{12,64}\b").unwrap();
+    let gap = regex::Regex::new(r" {2,}").unwrap();
+    text.lines().map(|l| gap.replace_all(&time.replace_all(l, "…"), "  ").trim_end().to_owned() + "\n").collect()
+}
+
+/// Plays a page: writes its files, runs its commands one after the other in one folder, and returns the page with what they say.
+fn played(text: &str, place: &Place) -> String {
+    let mut out = String::new();
+    let mut folder = String::new();
+    let inside =
+        |folder: &str, file: &str| if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") };
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\n```") {
+        let (head, after) = after.split_once('\n').unwrap();
+        let (body, after) = after.split_once("```").unwrap();
+        out += &format!("{before}\n```{head}\n");
+        match head.split_once(' ') {
+            Some((_, file)) => {
+                place.write_quietly(&inside(&folder, file), body);
+                out += body;
+            }
+            None if head == "console" => {
+                for command in body.lines().filter_map(|l| l.strip_prefix("$ ")) {
+                    out += &format!("$ {command}\n");
+                    let words: Vec<&str> = command.split(' ').collect();
+                    match words[..] {
+                        ["cd", to] => folder = to.to_owned(),
+                        ["cat", file] => out += &place.read(&inside(&folder, file)),
+                        ["rbpipe", ..] => {
+                            let mut run = place.command(&words[1..]);
+                            let ran = run.current_dir(place.path(&folder)).env("NO_COLOR", "1").output().unwrap();
+                            let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
+                            out += &said.lines().map(|l| l.trim_end().to_owned() + "\n").collect::<String>();
+                        }
+                        _ => panic!("no command of a tutorial: {command}"),
+                    }
+                }
+            }
+            None => out += body,
+        }
+        out += "```";
+        rest = after;
+    }
+    out + rest
+}
+
+/// `RBPIPE_UPDATE_PAGES=1 cargo test … -- tutorial` writes what the commands say now.
+#[test]
+fn the_tutorial_shows_what_its_commands_say() {
+    let text = page("tutorial.md");
+    let now = played(&text, &Place::new());
+    if std::env::var_os("RBPIPE_UPDATE_PAGES").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tutorial.md"), &now).unwrap();
+    }
+    assert_eq!(timeless(&text), timeless(&now), "docs/tutorial.md");
+    for piece in ["no problems", "did you mean `.stars`?", "too few tickets are left", "nothing was kept"] {
+        assert!(now.contains(piece), "the tutorial shows no `{piece}`");
+    }
+}

@@ -1,9 +1,9 @@
 //! `filter.rule`: rows for which a condition holds.
 
 use crate::base::OpError;
-use crate::data::rowexpr::show;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::{self, Reason};
+use crate::spec::rowexpr::show;
 use crate::spec::{OpSpec, RowExpr};
 
 /// The operator.
