@@ -1,4 +1,5 @@
-//! Tells the linker where libtorch lies, so that `rbpipe-engine` finds it again when it runs, and builds the C face of its process groups.
+//! Tells the linker where libtorch lies, so that `rbpipe-engine` finds it again when it runs, builds the C face of its process groups, and collects
+//! the examples of the operators.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,7 @@ fn main() {
         println!("cargo:rerun-if-env-changed={name}");
     }
     println!("cargo:rerun-if-changed=build.rs");
+    examples();
     println!("cargo:rerun-if-changed={SHIM}");
     let feature = |name: &str| std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
     if !feature("TORCH") {
@@ -75,4 +77,22 @@ fn nccl(include: &Path) -> Option<PathBuf> {
         println!("cargo:warning=the library for NCCL does not build: several GPUs cannot train together");
     }
     built.then_some(out)
+}
+
+/// Writes a list of all recipes in `recipes/operators` by the operator that each is named after, with their texts.
+fn examples() {
+    let folder =
+        std::path::Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("recipes/operators");
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let entries = std::fs::read_dir(&folder).expect("the examples are in the repository");
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
+    let mut recipes: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "rb2")).collect();
+    recipes.sort();
+    let line = |path: &std::path::PathBuf| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        format!("({name:?}, include_str!({:?})),\n", path.display().to_string())
+    };
+    let text = format!("&[\n{}]\n", recipes.iter().map(line).collect::<String>());
+    let out = std::path::Path::new(&std::env::var_os("OUT_DIR").expect("cargo sets it")).join("examples.rs");
+    std::fs::write(out, text).expect("a writable folder");
 }

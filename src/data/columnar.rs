@@ -35,7 +35,11 @@ pub struct Into<'a> {
 ///
 /// # Errors
 /// `E0501` when the file is missing, `E0503` when it is damaged.
-pub fn parquet(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpError> {
+pub fn parquet(path: &Path, name: &str, into: Into) -> Result<Vec<RawRow>, OpError> {
+    guarded(path, || read_parquet(path, name, into))
+}
+
+fn read_parquet(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpError> {
     let broken = |e: &dyn std::fmt::Display| OpError::new("E0503", format!("{}: {e}", path.display()));
     let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|e| broken(&e))?;
     let wanted = builder.schema().fields().iter().enumerate();
@@ -53,7 +57,11 @@ pub fn parquet(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, O
 ///
 /// # Errors
 /// As [`parquet`].
-pub fn arrow(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpError> {
+pub fn arrow(path: &Path, name: &str, into: Into) -> Result<Vec<RawRow>, OpError> {
+    guarded(path, || read_arrow(path, name, into))
+}
+
+fn read_arrow(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpError> {
     let broken = |e: arrow::error::ArrowError| OpError::new("E0503", format!("{}: {e}", path.display()));
     let mut rows = Vec::new();
     match FileReader::try_new(BufReader::new(open(path)?), None) {
@@ -72,6 +80,12 @@ pub fn arrow(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpE
         }
     }
     Ok(rows)
+}
+
+/// Readers of damaged files may panic: that is damage too.
+fn guarded(path: &Path, read: impl FnOnce() -> Result<Vec<RawRow>, OpError>) -> Result<Vec<RawRow>, OpError> {
+    let broken = |_| Err(OpError::new("E0503", format!("{}: the file is damaged", path.display())));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(broken)
 }
 
 fn open(path: &Path) -> Result<File, OpError> {

@@ -178,7 +178,9 @@ pub fn decode(bytes: &[u8]) -> Result<(&'static str, image::DynamicImage), Strin
     if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
         return Err("is damaged: the JPEG is cut off".to_owned());
     }
-    let picture = reader.decode().map_err(|e| match e {
+    // Decoders are other people's code: one that gives up on a picture must not take the other rows with it.
+    let decoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader.decode()));
+    let picture = decoded.map_err(|_| "is damaged: its decoder gave up".to_owned())?.map_err(|e| match e {
         ImageError::Limits(_) => format!("is too large: its pixels take more than {} MiB", MOST_PIXEL_BYTES >> 20),
         other => format!("is damaged: {other}"),
     })?;
@@ -200,7 +202,7 @@ fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>, String> {
 /// Returns how the picture must be turned to stand upright; EXIF that cannot be read says nothing.
 fn orientation(bytes: &[u8]) -> Orientation {
     let read = || reader(bytes).ok()?.into_decoder().ok()?.orientation().ok();
-    read().unwrap_or(Orientation::NoTransforms)
+    std::panic::catch_unwind(read).ok().flatten().unwrap_or(Orientation::NoTransforms)
 }
 
 /// Says whether the end marker follows the last scan.

@@ -6,6 +6,7 @@ mod bandkeys;
 pub mod blobs;
 pub mod cell;
 pub mod chunks;
+pub mod clip;
 pub mod clusters;
 pub mod color;
 pub mod columnar;

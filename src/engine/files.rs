@@ -215,6 +215,9 @@ fn matches(pattern: &Path) -> io::Result<(PathBuf, Vec<PathBuf>)> {
     let special = |s: &str| s.contains(['*', '?', '[', '{']);
     let folder: PathBuf = pattern.iter().take_while(|c| !special(&c.to_string_lossy())).collect();
     let text = pattern.to_string_lossy();
+    // A pattern without a folder is one of the present folder.
+    let here = folder.as_os_str().is_empty();
+    let folder = if here { PathBuf::from(".") } else { folder };
     if !special(&text) || !folder.is_dir() {
         return Ok((folder, Vec::new()));
     }
@@ -225,6 +228,9 @@ fn matches(pattern: &Path) -> io::Result<(PathBuf, Vec<PathBuf>)> {
     let matcher = matchers.build().map_err(io::Error::other)?;
     let mut files = Vec::new();
     list(&folder, false, None, &mut files)?;
+    if here {
+        files = files.iter().map(|file| file.strip_prefix(".").unwrap_or(file).to_path_buf()).collect();
+    }
     files.retain(|f| matcher.is_match(f));
     files.sort();
     Ok((folder, files))

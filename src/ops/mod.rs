@@ -36,6 +36,8 @@ pub static BUILTINS: &[&Builtin] = &[
     &data::visual_genome::VISUAL_GENOME,
     &data::lvis::LVIS,
     &data::episodes::EPISODES,
+    &data::clips::EPIC,
+    &data::clips::EGO4D,
     &data::concat::CONCAT,
     &data::blend::BLEND,
     &data::select::SELECT,
@@ -128,7 +130,11 @@ pub static BUILTINS: &[&Builtin] = &[
 /// Operators that no recipe calls by name: the language inserts them. Name and code.
 pub static INSERTED: &[(&str, &Builtin)] = &[(user_op::RUN, &user::run::RUN), (user_op::JOIN, &user::join::JOIN)];
 
+/// The recipes of `recipes/operators`: operator and text, collected by the build.
+pub static EXAMPLES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/examples.rs"));
+
 /// Returns the catalogue of all built-in operators.
 pub fn catalogue() -> Catalogue {
     Catalogue::new(&BUILTINS.iter().chain(&bench::values::VALUES).map(|b| &b.spec).collect::<Vec<_>>())
+        .with_examples(EXAMPLES)
 }

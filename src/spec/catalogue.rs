@@ -17,6 +17,8 @@ pub struct Operator {
     pub signature: Signature,
     /// The `##` lines above the signature.
     pub doc: String,
+    /// A whole recipe that uses it; `recipes/operators` has it under the operator's name.
+    pub example: Option<&'static str>,
 }
 
 /// Parameters and result as written. A recipe reaches few of the operators, so each is parsed when it is first read.
@@ -50,6 +52,16 @@ impl Catalogue {
         Self { operators, by_name }
     }
 
+    /// Adds whole recipes by the operator that each shows.
+    pub fn with_examples(mut self, examples: &[(&str, &'static str)]) -> Self {
+        for (name, text) in examples {
+            if let Some(&i) = self.by_name.get(*name) {
+                self.operators[i].example = Some(text);
+            }
+        }
+        self
+    }
+
     /// Returns an operator by its full name.
     pub fn get(&self, name: &str) -> Option<&Operator> {
         self.by_name.get(name).map(|&i| &self.operators[i])
@@ -75,5 +87,6 @@ fn operator(spec: &'static OpSpec) -> Operator {
         name: name.to_owned(),
         signature: Signature { text, parsed: OnceLock::new() },
         doc: doc.join("\n"),
+        example: None,
     }
 }

@@ -55,6 +55,7 @@ pub fn operator(op: &Operator) -> String {
     let _ = writeln!(text, "```rb2\n{}\n```\n", written.collect::<Vec<_>>().join("\n").trim());
     if spec.effect == Effect::Value {
         text.push_str("A plain value, known before anything runs.\n");
+        example(op, &mut text);
         return text;
     }
     let _ = writeln!(text, "- {}", class(spec.class));
@@ -66,7 +67,14 @@ pub fn operator(op: &Operator) -> String {
         let options: Vec<String> = spec.with.iter().map(|option| format!("`{option}`")).collect();
         let _ = writeln!(text, "- `with` options beyond the common ones: {}.", options.join(", "));
     }
+    example(op, &mut text);
     text
+}
+
+fn example(op: &Operator, text: &mut String) {
+    if let Some(example) = op.example {
+        let _ = writeln!(text, "\n`recipes/operators/{}.rb2`:\n\n```rb2\n{}\n```", op.name, example.trim_end());
+    }
 }
 
 fn module_of(op: &Operator) -> &str {

@@ -129,3 +129,61 @@ fn options_of_other_trainers_lead_to_ours() {
         assert!(helps.contains(hint), "{name}: {helps:?}");
     }
 }
+
+/// Operators without an example of their own: each is shown by the recipes of `recipes/` or `docs/recipes.md`.
+const WITHOUT: &[&str] = &[];
+
+/// Each example is laid out as `fmt` does, has no problems, and runs unless it needs weights, a server, a video or the hub.
+#[test]
+fn each_example_of_an_operator_is_a_recipe_that_runs() {
+    use rbpipe::spec::{Hub, Pool};
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let place = Place::new();
+    let folder = place.path("recipes/operators");
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(place.path("tests")).unwrap();
+    for file in fs::read_dir(root.join("recipes/operators")).unwrap().map(|f| f.unwrap().path()) {
+        if file.is_file() {
+            fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    std::os::unix::fs::symlink(root.join("recipes/data"), place.path("recipes/data")).unwrap();
+    std::os::unix::fs::symlink(root.join("tests/formats"), place.path("tests/formats")).unwrap();
+    let said = |args: &[&str]| {
+        let out = place.command(args).env("NO_COLOR", "1").current_dir(&folder).output().unwrap();
+        (out.status.code().unwrap(), String::from_utf8([out.stdout, out.stderr].concat()).unwrap())
+    };
+    let catalogue = rbpipe::ops::catalogue();
+    let (mut without, mut ran) = (Vec::new(), 0);
+    for op in &catalogue.operators {
+        let Some(example) = op.example else {
+            without.push(op.name.as_str());
+            continue;
+        };
+        let short = op.name.rsplit('.').next().unwrap();
+        assert!(
+            example.contains(&op.name) || example.contains(&format!(".{short}(")),
+            "{} does not show itself",
+            op.name
+        );
+        let recipe = format!("{}.rb2", op.name);
+        assert_eq!(said(&["fmt", "--check", &recipe]).0, 0, "{recipe} is not in `rbpipe fmt`'s layout");
+        let (ended, words) = said(&["check", &recipe]);
+        assert_eq!(ended, 0, "{recipe}: {words}");
+        let needs = |name: &str| {
+            let spec = catalogue.get(name).unwrap().spec;
+            spec.pool != Pool::Cpu
+                || matches!(spec.hub, Hub::Model(_))
+                || ["data.hf", "data.frames", "bench.hf"].contains(&name)
+        };
+        // Reading and scoring take most of the time, and are the same in all recipes of a benchmark's parts.
+        let part = op.name.starts_with("read.") || op.name.starts_with("mark.");
+        if !needs(&op.name) && !part {
+            let (ended, words) = said(&["run", &recipe]);
+            assert_eq!(ended, 0, "{recipe}: {words}");
+            ran += 1;
+        }
+    }
+    assert!(ran >= 50, "{ran} ran");
+    assert_eq!(without, WITHOUT, "each operator is shown by a recipe in recipes/operators");
+}

@@ -22,6 +22,7 @@ mod engine;
 mod eval;
 mod export;
 mod formats;
+mod fuzz;
 mod gguf;
 
 mod judge;

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 use tokenizers::Tokenizer;
 
+use super::profile_page;
 use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::table::Table;
@@ -20,7 +21,7 @@ pub static PROFILE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Describes a dataset: for each column its type, absent values, lengths of texts in characters (and tokens), ranges of numbers and sizes of pictures; how
-## many rows each value of `by` has; how many rows repeat the texts of another. The report is `profile.json`.
+## many rows each value of `by` has; how many rows repeat the texts of another. To `.html` it is a page with plots, to `.json` the numbers behind them.
 op data.profile(
   d: Dataset[{ ..r }],
   ## The model whose tokens are counted.
@@ -28,6 +29,7 @@ op data.profile(
   ## Columns whose values are counted; one that is not there is passed over.
   by: Cols = [.source],
 ) -> Report"#,
+        version: 2,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },
@@ -51,7 +53,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     };
     let profile = pooled(cx.threads, || describe(&d, &args.by, tokenizer.as_ref()))??;
     let file = cx.put(serde_json::to_string_pretty(&profile)?.as_bytes())?;
-    let files = BTreeMap::from([("profile.json".to_owned(), file)]);
+    let page = cx.put(profile_page::html(&profile).as_bytes())?;
+    let files = BTreeMap::from([("profile.json".to_owned(), file), ("report.html".to_owned(), page)]);
     let report = Artifact { kind: Kind::Report, meta: json!({ "rows": d.rows() }), files };
     Ok(vec![(String::new(), Output::Artifact(report))])
 }
@@ -81,9 +84,11 @@ fn describe(d: &Table, by: &[String], tokenizer: Option<&Tokenizer>) -> Result<J
         }
         let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
         let mut pictures: BTreeSet<String> = BTreeSet::new();
-        cells.iter().for_each(|cell| measure(cell, &mut sizes, &mut pictures));
+        let mut sides = (Vec::new(), Vec::new());
+        cells.iter().for_each(|cell| measure(cell, &mut sizes, &mut sides, &mut pictures));
         if !pictures.is_empty() {
-            about["pictures"] = json!({ "distinct": pictures.len(), "sizes": sizes });
+            let (width, height) = (quantiles(sides.0), quantiles(sides.1));
+            about["pictures"] = json!({ "distinct": pictures.len(), "width": width, "height": height, "sizes": sizes });
         }
         columns.insert(name, about);
     }
@@ -99,11 +104,18 @@ fn describe(d: &Table, by: &[String], tokenizer: Option<&Tokenizer>) -> Result<J
     Ok(json!({ "rows": d.rows(), "columns": columns, "by": counts, "rows with the texts of another": repeated }))
 }
 
-fn measure(cell: &Cell<'_>, sizes: &mut BTreeMap<String, u64>, pictures: &mut BTreeSet<String>) {
+fn measure(
+    cell: &Cell<'_>,
+    sizes: &mut BTreeMap<String, u64>,
+    sides: &mut (Vec<f64>, Vec<f64>),
+    pictures: &mut BTreeSet<String>,
+) {
     match cell {
-        Cell::List(items) => items.iter().for_each(|item| measure(item, sizes, pictures)),
+        Cell::List(items) => items.iter().for_each(|item| measure(item, sizes, sides, pictures)),
         Cell::Record(_) => {
             if let (Some(Cell::Int(w)), Some(Cell::Int(h))) = (cell.field("width"), cell.field("height")) {
+                sides.0.push(*w as f64);
+                sides.1.push(*h as f64);
                 *sizes.entry(format!("{w} x {h}")).or_default() += 1;
                 pictures.extend(cell.field("digest").and_then(Cell::as_str).map(str::to_owned));
             }
@@ -112,10 +124,18 @@ fn measure(cell: &Cell<'_>, sizes: &mut BTreeMap<String, u64>, pictures: &mut BT
     }
 }
 
-/// Smallest, quartiles, 95th and 99th percentile by nearest rank, largest, and mean.
+/// Parts of a histogram.
+const PARTS: usize = 24;
+
+/// Smallest, quartiles, 95th and 99th percentile by nearest rank, largest, mean, and a histogram of equal parts from the smallest to the largest.
 fn quantiles(mut values: Vec<f64>) -> Json {
     values.sort_by(f64::total_cmp);
     let at = |q: f64| values[((q * values.len() as f64).ceil() as usize).clamp(1, values.len()) - 1];
     let mean = values.iter().sum::<f64>() / values.len() as f64;
-    json!({ "min": at(0.0), "p25": at(0.25), "p50": at(0.5), "p75": at(0.75), "p95": at(0.95), "p99": at(0.99), "max": at(1.0), "mean": mean })
+    let (least, most) = (at(0.0), at(1.0));
+    let part = |x: f64| (((x - least) / (most - least) * PARTS as f64) as usize).min(PARTS - 1);
+    let mut histogram = vec![0u64; if most > least { PARTS } else { 1 }];
+    values.iter().for_each(|&x| histogram[if most > least { part(x) } else { 0 }] += 1);
+    json!({ "min": least, "p25": at(0.25), "p50": at(0.5), "p75": at(0.75), "p95": at(0.95), "p99": at(0.99), "max": most,
+        "mean": mean, "histogram": histogram })
 }
