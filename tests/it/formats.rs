@@ -446,3 +446,84 @@ fn languages() {
     let error = keep(&["eng"], 0.5).err().unwrap();
     assert_eq!((error.code, error.help.as_deref()), ("E0612", Some("did you mean `en`?")));
 }
+
+#[test]
+fn clips_of_epic_kitchens_and_ego4d() {
+    let bench = Bench::new();
+    // Enough of a header to be taken for a video: nothing is decoded here.
+    let video = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom";
+    bench.write("P01/videos/P01_01.MP4", video);
+    bench.write("v/u1.mp4", video);
+    bench.write(
+        "epic.csv",
+        b"narration_id,participant_id,video_id,start_timestamp,stop_timestamp,narration,verb,noun,all_nouns\n\
+          P01_01_0,P01,P01_01,00:00:00.14,00:01:03.37,open door,open,door,\"['door', \"\"chef's knife\"\"]\"\n\
+          P01_01_1,P01,P01_01,soon,00:00:03.37,open door,open,door,['door']\n\
+          P01_01_2,P01,P01_09,00:00:00.14,00:00:03.37,open door,open,door,['door']\n",
+    );
+    let args =
+        json!({ "path": "epic.csv", "media": null, "file": "<participant>/videos/<video>.MP4", "bad": "quarantine" });
+    let made = bench.run("data.epic", args, &[]).unwrap();
+    assert_eq!((made.ids(), made.column("stop")), (vec!["P01_01_0".to_owned()], vec![json!(63.37)]));
+    assert_eq!(
+        (made.column("nouns"), made.column("start")),
+        (vec![json!(["door", "chef's knife"])], vec![json!(0.14)])
+    );
+    let soon = "epic.csv:3: column `start_timestamp`: expected HH:MM:SS.ss, found \"soon\"";
+    assert_eq!(told(&made), [soon, "epic.csv:4: column `video`: `P01/videos/P01_09.MP4` is missing"]);
+    bench.write(
+        "narration.json",
+        br##"{"videos":{"u1":{"narration_pass_1":{"narrations":[
+            {"timestamp_sec":0.5,"narration_text":"#C C opens the tap","annotation_uid":"a"},
+            {"timestamp_sec":7,"narration_text":"#Unsure"},{"timestamp_sec":9.5,"narration_text":"Olive oil is poured"}]}}}}"##,
+    );
+    let args =
+        json!({ "path": "narration.json", "media": "v", "file": "<video>.mp4", "around": 2.0, "bad": "quarantine" });
+    let made = bench.run("data.ego4d", args, &[]).unwrap();
+    assert_eq!(made.ids(), ["u1:a", "u1:narration_pass_1:2"]);
+    assert_eq!(made.column("narration"), ["C opens the tap", "Olive oil is poured"]);
+    assert_eq!(
+        (made.column("start"), made.column("stop")),
+        (vec![json!(0.0), json!(8.5)], vec![json!(1.5), json!(10.5)])
+    );
+    assert_eq!(told(&made), ["narration.json: u1, narration_pass_1[1]: the narrator was unsure"]);
+    for (op, file, text) in [("data.epic", "x.csv", "a,b\n1,2\n"), ("data.ego4d", "x.json", "{}")] {
+        bench.write(file, text.as_bytes());
+        let args = json!({ "path": file, "media": null, "file": "x", "around": 1.0, "bad": "fail" });
+        assert_eq!(bench.run(op, args, &[]).err().unwrap().code, "E0503", "{op}");
+    }
+}
+
+/// The page shows what the numbers say, and nothing of a text is taken for markup.
+#[test]
+fn a_profile_has_a_page_and_numbers() {
+    let place = Place::new();
+    std::fs::write(place.path("a.png"), png([1, 2, 3])).unwrap();
+    let row = |id: &str, n: f64, source: &str| {
+        format!("{}\n", json!({ "id": id, "image": "a.png", "n": n, "source": source }))
+    };
+    place.write("rows.jsonl", &(row("x", 1.0, "<b>") + &row("y", 3.0, "c")));
+    place.write(
+        "recipe.rb2",
+        r#"recipe "numbers" requires ">=0.1"
+import std.data
+
+schema Row { id: Str, image: Image, n: Float, source: Str }
+
+let about = data.jsonl("rows.jsonl", as: Row) |> data.profile()
+
+output page    = about to "out/about.html"
+output numbers = about to "out/about.json"
+"#,
+    );
+    place.done();
+    let numbers: Json = serde_json::from_str(&place.read("out/about.json")).unwrap();
+    let n = &numbers["columns"]["n"]["values"];
+    let counts: Vec<u64> = n["histogram"].as_array().unwrap().iter().filter_map(Json::as_u64).collect();
+    assert_eq!((counts.len(), counts[0], counts[23], counts.iter().sum::<u64>()), (24, 1, 1, 2));
+    assert_eq!(numbers["columns"]["image"]["pictures"]["width"]["p50"], 4.0);
+    let page = place.read("out/about.html");
+    assert!(page.contains("&lt;b&gt;") && !page.contains("<b>"), "{page}");
+    // Rows by source; characters of ids and sources; values of n; width and height.
+    assert_eq!(page.matches("<svg").count(), 1 + 2 + 1 + 2, "{page}");
+}

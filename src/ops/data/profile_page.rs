@@ -73,9 +73,9 @@ fn spread(out: &mut String, what: &str, numbers: &Json) {
         escaped(what)
     );
     let keys = ["min", "p25", "p50", "p75", "p95", "p99", "max", "mean"];
-    keys.iter().for_each(|key| drop(write!(out, "<th>{key}</th>")));
+    keys.iter().for_each(|key| out.push_str(&format!("<th>{key}</th>")));
     out.push_str("</tr><tr>");
-    keys.iter().for_each(|key| drop(write!(out, "<td>{}</td>", end(key))));
+    keys.iter().for_each(|key| out.push_str(&format!("<td>{}</td>", end(key))));
     out.push_str("</tr></table>");
 }
 
