@@ -1,13 +1,16 @@
 //! Times the dedup kernels on files, without the store and the scheduler around them. Prints one JSON object.
 //!
-//! `cargo bench --bench kernels -- minhash TEXT.jsonl LABELS.txt` · `… -- knn VECTORS.npy 0.95`
+//! `cargo bench --bench kernels -- minhash TEXT.jsonl LABELS.txt` · `… -- knn VECTORS.npy 0.95` · `… -- lines TEXT.jsonl`
 
 use std::fs;
 use std::time::Instant;
 
 use rbpipe::data::clusters::{Links, Rule, resolve};
 use rbpipe::data::knn::{self, Vectors};
-use rbpipe::data::minhash;
+use rbpipe::data::media::Media;
+use rbpipe::data::{lines, minhash, schema};
+use rbpipe::engine::Store;
+use rbpipe::engine::dataset::Writer;
 use serde_json::{Value as Json, json};
 
 fn main() {
@@ -16,8 +19,11 @@ fn main() {
     match args[..] {
         ["minhash", text, labels] => minhash_of(text, labels),
         ["knn", vectors, similar] => knn_of(vectors, similar.parse().expect("a cosine")),
+        ["lines", text] => lines_of(text),
         // `cargo bench` without arguments, or a run of all targets.
-        _ => eprintln!("usage: kernels minhash TEXT.jsonl LABELS.txt | kernels knn VECTORS.npy COSINE"),
+        _ => eprintln!(
+            "usage: kernels minhash TEXT.jsonl LABELS.txt | kernels knn VECTORS.npy COSINE | kernels lines TEXT.jsonl"
+        ),
     }
 }
 
@@ -53,6 +59,29 @@ fn knn_of(path: &str, similar: f32) {
     let mut said = clock.said("knn", shape[0]);
     said["pairs"] = json!(links.edges.len());
     println!("{said}");
+}
+
+/// Reading JSON lines of `id` and `text` into columns, and the same with the columns stored.
+fn lines_of(path: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path()).expect("a store");
+    let ty = |text: &str| schema::parse(text).expect("a type");
+    let schema = [("id".to_owned(), ty("Int")), ("text".to_owned(), ty("Str"))];
+    let media = Media::Folder(folder.path().to_owned());
+    let bytes = fs::metadata(path).expect("a file").len();
+    let mut writer = Writer::new(&store);
+    let mut passed_over = |_| Ok(());
+    let mut stored = |table| writer.push(table);
+    let sinks: [(&str, &mut lines::Sink<'_>); 2] = [("read", &mut passed_over), ("read and stored", &mut stored)];
+    for (kernel, sink) in sinks {
+        let clock = Clock::new();
+        let mut reader = lines::Reader::new(&schema, &media, &store, sink);
+        reader.file(path.as_ref(), path).unwrap_or_else(|e| panic!("{}", e.message));
+        let (rows, _) = reader.finish().unwrap_or_else(|e| panic!("{}", e.message));
+        let mut said = clock.said(kernel, rows);
+        said["mb"] = json!(bytes / 1_000_000);
+        println!("{said}");
+    }
 }
 
 fn keepers(links: &Links, rows: usize) -> Vec<u32> {
