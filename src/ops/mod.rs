@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod bench;
 pub mod bounds;
+mod chat;
 pub mod cot;
 pub mod data;
 pub mod dedup;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use arrow::array::{Float64Array, StringArray};
 use serde_json::json;
 
-use super::{Judge, Keep, MAX_TOKENS, reason, schema, settle, shown, whole};
+use super::{Judge, Keep, question, reason, schema, settle, shown, whole};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::judge::asking::Outcome;
-use crate::ops::judge::chat::Question;
+use crate::ops::chat::Outcome;
 use crate::spec::{Class, Effect, OpSpec, Pool};
 
 /// The operator.
@@ -63,16 +62,15 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             and `concise`, each from 1 (not at all) to 5 (fully).",
             shown(&d, &args.on, row)?
         );
-        questions.push(Question {
-            system: "You check training rows of a robot's vision-language model. Answer with a JSON object.".into(),
+        questions.push(question(
+            "You check training rows of a robot's vision-language model. Answer with a JSON object.",
             pictures,
-            text: args.judge.text(&d, row, own)?,
-            schema: schema(json!({
+            args.judge.text(&d, row, own)?,
+            schema(json!({
                 "consistent": { "type": "integer", "minimum": 1, "maximum": 5 },
                 "concise": { "type": "integer", "minimum": 1, "maximum": 5 },
             })),
-            max_tokens: MAX_TOKENS,
-        });
+        ));
     }
     let outcomes = args.judge.ask(cx, &questions, |answer| {
         let worse = whole(answer, "consistent", 1, 5)?.min(whole(answer, "concise", 1, 5)?);
@@ -80,13 +78,13 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     })?;
     let said = |o: &Outcome<(f64, String)>| match o {
         Outcome::Said(said) => Some(said.clone()),
-        Outcome::Failed(_) => None,
+        Outcome::Failed { .. } => None,
     };
     let answers: Vec<Option<(f64, String)>> = outcomes.iter().map(said).collect();
     let scores: Vec<Option<f64>> = answers.iter().map(|a| a.as_ref().map(|a| a.0)).collect();
     let mask = args.keep.mask(&scores);
     let failed: Vec<Option<String>> =
-        outcomes.iter().map(|o| if let Outcome::Failed(why) = o { Some(why.clone()) } else { None }).collect();
+        outcomes.iter().map(|o| if let Outcome::Failed { why, .. } = o { Some(why.clone()) } else { None }).collect();
     let reasons: Vec<Option<String>> = answers
         .iter()
         .zip(&mask)

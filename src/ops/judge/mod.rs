@@ -2,16 +2,13 @@
 
 pub mod agree;
 pub mod agreement;
-mod asking;
-mod chat;
 pub mod prefer;
 pub mod rank;
 pub mod score;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use asking::{Asked, Manner, Outcome, ask_all};
-use chat::{Endpoint, Question};
 use regex::{Captures, Regex};
 use serde_json::{Value as Json, json};
 
@@ -21,6 +18,7 @@ use crate::data::picture::Picture;
 use crate::data::table::Table;
 use crate::engine::Context;
 use crate::engine::context::Fate;
+use crate::ops::chat::{Asked, Endpoint, Manner, Outcome, Part, Question, Reply, Sampling, ask_all};
 
 /// The arguments that all judges take.
 #[derive(serde::Deserialize)]
@@ -131,17 +129,21 @@ impl Judge {
         let endpoint = self.endpoint(cx)?;
         let number = |name: &str| cx.with.get(name).and_then(Json::as_u64);
         let progress = |done: u64, total: u64| cx.progress(done, total, "questions");
-        // The context holds plain data and shared references; only its progress function is called from other threads.
         let manner = Manner {
             at_most: number("at_most").unwrap_or(8).clamp(1, 256) as usize,
             retries: number("retries").unwrap_or(8) as u32,
+            patience: Duration::from_secs(300),
             spend: number("spend"),
+            again: Some("\n\nOnly the JSON object, reason in one short sentence."),
             memo: cx.store.root().join("memo").join("chat"),
             blobs: cx.store,
             cancelled: cx.cancelled,
+            alive: &|| true,
             progress: &progress,
         };
-        let Asked { outcomes, asked, remembered, tokens } = ask_all(&endpoint, questions, &manner, read)?;
+        let fits =
+            |reply: &Reply| object(&reply.text).ok_or_else(|| "no JSON object".to_owned()).and_then(|o| read(&o));
+        let Asked { outcomes, asked, remembered, tokens, .. } = ask_all(&endpoint, questions, &manner, fits)?;
         cx.counts.extend([
             ("asked".to_owned(), asked),
             ("remembered".to_owned(), remembered),
@@ -149,6 +151,20 @@ impl Judge {
         ]);
         Ok(outcomes)
     }
+}
+
+/// Makes a question that shows pictures, then asks in a text, for a JSON object.
+fn question(system: &str, pictures: Vec<Picture>, text: String, schema: Json) -> Question {
+    let mut parts: Vec<Part> = pictures.into_iter().map(Part::Picture).collect();
+    parts.push(Part::Text(text));
+    let system = Some(system.to_owned());
+    Question { system, parts, schema: Some(schema), max_tokens: MAX_TOKENS, sampling: Sampling::default() }
+}
+
+/// Reads the JSON object in an answer; models like to put it into a code fence.
+fn object(text: &str) -> Option<Json> {
+    let text = text.get(text.find('{')?..=text.rfind('}')?)?;
+    serde_json::from_str(text).ok().filter(Json::is_object)
 }
 
 /// Writes the schema of an answer: a reason first, so that the verdict follows from it.

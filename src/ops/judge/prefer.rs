@@ -5,11 +5,10 @@ use std::sync::Arc;
 use arrow::array::Float64Array;
 use serde_json::json;
 
-use super::{Judge, Keep, MAX_TOKENS, reason, schema, settle, shown};
+use super::{Judge, Keep, question, reason, schema, settle, shown};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::judge::asking::Outcome;
-use crate::ops::judge::chat::Question;
+use crate::ops::chat::Outcome;
 use crate::spec::{Class, Effect, OpSpec, Pool};
 
 /// The operator.
@@ -76,13 +75,12 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
                 a.text().trim(),
                 b.text().trim()
             );
-            questions.push(Question {
-                system: "You compare two answers of a robot's vision-language model. Answer with a JSON object.".into(),
-                pictures: pictures.clone(),
-                text: args.judge.text(&d, row, own)?,
-                schema: schema(json!({ "verdict": { "type": "string", "enum": ["a", "b", "tie"] } })),
-                max_tokens: MAX_TOKENS,
-            });
+            questions.push(question(
+                "You compare two answers of a robot's vision-language model. Answer with a JSON object.",
+                pictures.clone(),
+                args.judge.text(&d, row, own)?,
+                schema(json!({ "verdict": { "type": "string", "enum": ["a", "b", "tie"] } })),
+            ));
         }
     }
     let outcomes = args.judge.ask(cx, &questions, |answer| {
@@ -99,7 +97,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     for row in outcomes.chunks(orders) {
         let wins = row.iter().zip(['a', 'b']).filter(|(o, side)| matches!(o, Outcome::Said(s) if s == side)).count();
         flips += u64::from(matches!(row, [Outcome::Said(x), Outcome::Said(y)] if x == y && *x != '='));
-        let why = row.iter().find_map(|o| if let Outcome::Failed(why) = o { Some(why.clone()) } else { None });
+        let why = row.iter().find_map(|o| if let Outcome::Failed { why, .. } = o { Some(why.clone()) } else { None });
         shares.push(why.is_none().then_some(wins as f64 / orders as f64));
         failed.push(why);
     }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use arrow::array::StringArray;
 use serde_json::json;
 
-use super::{Judge, MAX_TOKENS, reason, schema, settle, shown, whole};
+use super::{Judge, question, reason, schema, settle, shown, whole};
 use crate::base::{Digest, OpError};
 use crate::data::cell::Cell;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::judge::asking::Outcome;
-use crate::ops::judge::chat::Question;
+use crate::ops::chat::Outcome;
 use crate::spec::{Class, Effect, OpSpec, Pool};
 
 /// The operator.
@@ -78,14 +77,12 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
                 list.join("\n")
             );
             let number = json!({ "type": "integer", "minimum": 1, "maximum": count });
-            questions.push(Question {
-                system: "You compare candidate plans of a robot's vision-language model. Answer with a JSON object."
-                    .into(),
+            questions.push(question(
+                "You compare candidate plans of a robot's vision-language model. Answer with a JSON object.",
                 pictures,
-                text: args.judge.text(&d, row, own)?,
-                schema: schema(json!({ "best": number, "worst": number })),
-                max_tokens: MAX_TOKENS,
-            });
+                args.judge.text(&d, row, own)?,
+                schema(json!({ "best": number, "worst": number })),
+            ));
             of_row.push(row);
         }
         candidates.push(shown_here);
@@ -109,7 +106,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
                 (Some(b), Some(w)) => (chosen[row], rejected[row]) = (Some(b.clone()), Some(w.clone())),
                 _ => failed[row] = Some(format!("candidates {} and {} are not there", best + 1, worst + 1)),
             },
-            Outcome::Failed(why) => failed[row] = Some(why),
+            Outcome::Failed { why, .. } => failed[row] = Some(why),
         }
     }
     let d = d.with_column("prompt", Arc::new(StringArray::from_iter_values(prompts.iter().map(|p| p.trim()))))?;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use arrow::array::Float64Array;
 use serde_json::json;
 
-use super::{Judge, Keep, MAX_TOKENS, reason, schema, settle, shown, whole};
+use super::{Judge, Keep, question, reason, schema, settle, shown, whole};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::judge::asking::Outcome;
-use crate::ops::judge::chat::Question;
+use crate::ops::chat::Outcome;
 use crate::spec::{Class, Effect, OpSpec, Pool};
 
 /// The operator.
@@ -76,13 +75,12 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             shown(&d, &args.on, row)?,
             args.rubric.trim()
         );
-        questions.push(Question {
-            system: "You rate rows of a robot's vision-language model by a rubric. Answer with a JSON object.".into(),
+        questions.push(question(
+            "You rate rows of a robot's vision-language model by a rubric. Answer with a JSON object.",
             pictures,
-            text: args.judge.text(&d, row, own)?,
-            schema: schema(json!({ "score": { "type": "integer", "minimum": low, "maximum": high } })),
-            max_tokens: MAX_TOKENS,
-        });
+            args.judge.text(&d, row, own)?,
+            schema(json!({ "score": { "type": "integer", "minimum": low, "maximum": high } })),
+        ));
     }
     let outcomes = args.judge.ask(cx, &questions, |answer| {
         reason(answer)?;
@@ -91,7 +89,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let scores: Vec<Option<f64>> =
         outcomes.iter().map(|o| if let Outcome::Said(s) = o { Some(*s) } else { None }).collect();
     let failed: Vec<Option<String>> =
-        outcomes.iter().map(|o| if let Outcome::Failed(why) = o { Some(why.clone()) } else { None }).collect();
+        outcomes.iter().map(|o| if let Outcome::Failed { why, .. } = o { Some(why.clone()) } else { None }).collect();
     let mask = args.keep.as_ref().map_or_else(|| vec![true; d.rows()], |keep| keep.mask(&scores));
     let reasons: Vec<Option<String>> =
         scores.iter().zip(&mask).map(|(s, keep)| s.filter(|_| !keep).map(|s| format!("judged {s}"))).collect();

@@ -1,14 +1,14 @@
 //! Many questions to a chat server: bounded concurrency, retries, a token budget, and a memo that makes a resumed run start where it stopped.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value as Json, json};
-
-use super::chat::{self, Class, Endpoint, Failure, Question, Reply};
+use super::line::{Line, held};
+use super::memo::{recall, remember};
+use super::request::{self, Class, Endpoint, Failure, Part, Question, Reply};
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
 
@@ -18,14 +18,20 @@ pub struct Manner<'a> {
     pub at_most: usize,
     /// Further tries of a request that failed for a passing reason.
     pub retries: u32,
+    /// How long an answer may take.
+    pub patience: Duration,
     /// Tokens that may be spent; no bound without.
     pub spend: Option<u64>,
+    /// What is added to a question whose answer does not fit, when it is asked once more; such a question has failed without.
+    pub again: Option<&'static str>,
     /// Folder of answers by the identity of their question.
     pub memo: PathBuf,
     /// Where pictures lie.
     pub blobs: &'a dyn Blobs,
     /// Set when the run is being stopped.
     pub cancelled: &'a AtomicBool,
+    /// Says whether the server still runs, for one that was started here.
+    pub alive: &'a (dyn Fn() -> bool + Sync),
     /// Told how many questions are answered.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
@@ -35,8 +41,13 @@ pub struct Manner<'a> {
 pub enum Outcome<T> {
     /// The answer.
     Said(T),
-    /// There is none: why. Never counts as a verdict.
-    Failed(String),
+    /// There is none, and why. Never counts as a verdict.
+    Failed {
+        /// What kind of failure; none where an answer came that does not fit.
+        class: Option<Class>,
+        /// In words.
+        why: String,
+    },
 }
 
 /// Answers and what they cost.
@@ -49,6 +60,8 @@ pub struct Asked<T> {
     pub remembered: u64,
     /// Tokens spent by this run.
     pub tokens: u64,
+    /// Requests that brought no answer, by class; most were sent again.
+    pub failures: BTreeMap<Class, u64>,
 }
 
 /// A share of failures above which the run stops, once this many questions have been asked.
@@ -56,20 +69,19 @@ const FAILED_SHARE: f64 = 0.05;
 const FAILED_AFTER: usize = 200;
 /// Requests refused as malformed in a row from the start, after which the run stops: the configuration is wrong.
 const MALFORMED: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(300);
 const RETRY_FOR: Duration = Duration::from_secs(900);
 
-/// Asks all questions, equal ones once: two equal rows never get two verdicts. `read` checks an answer; one that it refuses is asked for once more in
-/// fewer words, then counts as failed.
+/// Asks all questions, equal ones once: two equal rows never get two verdicts. `read` checks an answer; one that it rejects is asked for once more where
+/// [`Manner::again`] says how, then counts as failed.
 ///
 /// # Errors
 /// Class `budget` when the next question does not fit into `spend` (answers so far are kept); `bug` when the server refuses the key, knows no such model
-/// or finds every request malformed; `flaky` when too many questions fail, or all of them.
+/// or finds every request malformed; `flaky` when too many questions fail, or all of them, or the server is gone.
 pub fn ask_all<T: Send + Clone>(
     endpoint: &Endpoint,
     questions: &[Question],
     manner: &Manner<'_>,
-    read: impl Fn(&Json) -> Result<T, String> + Sync,
+    read: impl Fn(&Reply) -> Result<T, String> + Sync,
 ) -> Result<Asked<T>, OpError> {
     let mut distinct: Vec<&Question> = Vec::new();
     let mut known: BTreeMap<Digest, usize> = BTreeMap::new();
@@ -85,12 +97,9 @@ pub fn ask_all<T: Send + Clone>(
     let desk = Desk {
         endpoint,
         manner,
-        client: chat::client(PATIENCE),
-        line: Line {
-            state: Mutex::new((0, manner.at_most.max(1), 0)),
-            free: Condvar::new(),
-            most: manner.at_most.max(1),
-        },
+        client: request::client(manner.patience),
+        line: Line::new(manner.at_most),
+        failures: Mutex::new(BTreeMap::new()),
         reserved: AtomicU64::new(0),
         tokens: AtomicU64::new(0),
         remembered: AtomicU64::new(0),
@@ -107,13 +116,14 @@ pub fn ask_all<T: Send + Clone>(
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(question) = distinct.get(at).filter(|_| !desk.stopped()) else { break };
-                    let Some((outcome, malformed)) = desk.answer(question, &read) else { break };
-                    let failed = matches!(outcome, Outcome::Failed(_));
+                    let Some(outcome) = desk.answer(question, &read) else { break };
+                    let malformed = matches!(outcome, Outcome::Failed { class: Some(Class::BadRequest), .. });
+                    let failed = matches!(outcome, Outcome::Failed { .. });
                     let mut tally = held(&tally);
                     tally.0 += 1;
                     tally.1 += usize::from(failed);
                     tally.2 += usize::from(malformed);
-                    if let Outcome::Failed(why) = &outcome {
+                    if let Outcome::Failed { why, .. } = &outcome {
                         if tally.2 == tally.0 && tally.2 >= MALFORMED {
                             desk.stop(OpError::new(
                                 "E0612",
@@ -135,8 +145,8 @@ pub fn ask_all<T: Send + Clone>(
     }
     let outcomes: Option<Vec<_>> = done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
     let outcomes = outcomes.ok_or_else(|| OpError::new("E0612", "stopped").class("preempted"))?;
-    if let (true, Some(Outcome::Failed(why))) =
-        (outcomes.iter().all(|o| matches!(o, Outcome::Failed(_))), outcomes.last())
+    if let (true, Some(Outcome::Failed { why, .. })) =
+        (outcomes.iter().all(|o| matches!(o, Outcome::Failed { .. })), outcomes.last())
     {
         let all = format!("none of {} questions was answered, the last: {why}", outcomes.len());
         return Err(OpError::new("E0612", all).class("flaky"));
@@ -144,7 +154,8 @@ pub fn ask_all<T: Send + Clone>(
     let asked = outcomes.len() as u64;
     let outcomes = place.into_iter().map(|at| outcomes[at].clone()).collect();
     let (tokens, remembered) = (desk.tokens.into_inner(), desk.remembered.into_inner());
-    Ok(Asked { outcomes, asked, remembered, tokens })
+    let failures = std::mem::take(&mut *held(&desk.failures));
+    Ok(Asked { outcomes, asked, remembered, tokens, failures })
 }
 
 struct Desk<'a> {
@@ -156,6 +167,7 @@ struct Desk<'a> {
     reserved: AtomicU64,
     tokens: AtomicU64,
     remembered: AtomicU64,
+    failures: Mutex<BTreeMap<Class, u64>>,
     /// Whether the server takes a schema.
     strict: AtomicBool,
     halted: AtomicBool,
@@ -172,61 +184,68 @@ impl Desk<'_> {
         self.halted.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the outcome and whether the request was malformed; `None` when the run stops.
-    fn answer<T>(&self, question: &Question, read: &impl Fn(&Json) -> Result<T, String>) -> Option<(Outcome<T>, bool)> {
+    /// Returns the outcome; `None` when the run stops.
+    fn answer<T>(&self, question: &Question, read: &impl Fn(&Reply) -> Result<T, String>) -> Option<Outcome<T>> {
         let key = question.key(self.endpoint);
-        if let Some(said) = recall(&self.manner.memo, key).and_then(|text| read(&object(&text)?).ok()) {
+        if let Some(said) = recall(&self.manner.memo, key).and_then(|reply| read(&reply).ok()) {
             self.remembered.fetch_add(1, Ordering::Relaxed);
-            return Some((Outcome::Said(said), false));
+            return Some(Outcome::Said(said));
         }
-        let mut asked = question.clone();
         let mut why = String::new();
-        for second in [false, true] {
-            if second {
-                asked.text = format!("{}\n\nOnly the JSON object, reason in one short sentence.", question.text);
+        for more in std::iter::once("").chain(self.manner.again) {
+            let mut asked = question.clone();
+            if let Some(Part::Text(text)) = asked.parts.last_mut() {
+                text.push_str(more);
             }
-            match self.persist(&asked)? {
-                Ok(reply) => {
-                    match object(&reply.text).ok_or("no JSON object".to_owned()).and_then(|json| read(&json)) {
-                        Ok(said) => {
-                            if let Err(e) = remember(&self.manner.memo, key, question, self.endpoint, &reply) {
-                                self.stop(e.into());
-                                return None;
-                            }
-                            return Some((Outcome::Said(said), false));
-                        }
-                        Err(e) if reply.truncated => {
-                            why = format!("the answer was cut off at {} tokens: {e}", asked.max_tokens)
-                        }
-                        Err(e) => why = format!("the answer does not fit its schema: {e}"),
-                    }
+            // Silence and refusal are answers too, though seldom ones that fit.
+            let (reply, class) = match self.persist(&asked)? {
+                Ok(reply) => (reply, None),
+                Err(failure) if failure.class == Class::Empty => (Reply::default(), Some(failure)),
+                Err(failure) if failure.class == Class::Refusal => {
+                    (Reply { text: failure.message.clone(), refused: true, ..Reply::default() }, Some(failure))
                 }
-                Err(failure) if failure.class == Class::Refused => {
+                Err(failure) if failure.class == Class::Denied => {
                     self.stop(
                         OpError::new("E0612", format!("{} refused: {}", self.endpoint.url, failure.message))
-                            .help("check `url:`, `by:` and the secret given as `key:`"),
+                            .help("check `url:`, the model's name and the secret given as `key:`"),
                     );
                     return None;
                 }
-                Err(failure) => {
-                    let text = format!("{:?}: {}", failure.class, failure.message);
-                    return Some((Outcome::Failed(text), failure.class == Class::BadRequest));
+                Err(failure) => return Some(failed(failure)),
+            };
+            match read(&reply) {
+                Ok(said) => {
+                    if let Err(e) = remember(&self.manner.memo, key, question, self.endpoint, &reply) {
+                        self.stop(e.into());
+                        return None;
+                    }
+                    return Some(Outcome::Said(said));
                 }
+                Err(_) if class.is_some() => return class.map(failed),
+                Err(e) if reply.truncated => {
+                    why = format!("the answer was cut off at {} tokens: {e}", asked.max_tokens)
+                }
+                Err(e) => why = format!("the answer does not fit its schema: {e}"),
             }
         }
-        Some((Outcome::Failed(why), false))
+        Some(Outcome::Failed { class: None, why })
     }
 
     /// Sends a question until it is answered or its retries are used up.
     fn persist(&self, question: &Question) -> Option<Result<Reply, Failure>> {
         let started = Instant::now();
-        let mut tries = 0;
+        let mut tries: BTreeMap<Class, u32> = BTreeMap::new();
         loop {
             let strict = self.strict.load(Ordering::Relaxed);
             let cost = self.reserve(question)?;
             self.line.enter();
-            let result = chat::send(&self.client, self.endpoint, question, self.manner.blobs, strict);
-            self.line.leave(result.as_ref().err().map(|f| f.class));
+            let result = if self.stopped() {
+                Err(None)
+            } else {
+                let sent = request::send(&self.client, self.endpoint, question, self.manner.blobs, strict);
+                sent.map_err(Some)
+            };
+            self.line.leave(result.as_ref().err().and_then(|f| f.as_ref().map(|f| f.class)));
             self.reserved.fetch_sub(cost, Ordering::Relaxed);
             let failure = match result {
                 Ok(reply) => {
@@ -235,17 +254,29 @@ impl Desk<'_> {
                     self.tokens.fetch_add(spent, Ordering::Relaxed);
                     return Some(Ok(reply));
                 }
-                Err(failure) => failure,
+                Err(None) => return None,
+                Err(Some(failure)) => failure,
             };
+            self.tokens.fetch_add(failure.tokens, Ordering::Relaxed);
+            *held(&self.failures).entry(failure.class).or_default() += 1;
             if failure.class == Class::NoSchema && strict {
                 self.strict.store(false, Ordering::Relaxed);
                 continue;
             }
-            if tries >= failure.class.retries(self.manner.retries) || started.elapsed() > RETRY_FOR {
+            if failure.class == Class::Network && !(self.manner.alive)() {
+                self.stop(OpError::new("E0612", "the server has ended").class("flaky"));
+                return None;
+            }
+            let all: u32 = tries.values().sum();
+            let own = tries.entry(failure.class).or_default();
+            if *own >= failure.class.retries(self.manner.retries)
+                || all >= self.manner.retries
+                || started.elapsed() > RETRY_FOR
+            {
                 return Some(Err(failure));
             }
-            let wait = failure.after.unwrap_or_else(|| backoff(tries, question.key(self.endpoint)));
-            tries += 1;
+            *own += 1;
+            let wait = failure.after.unwrap_or_else(|| backoff(all, question.key(self.endpoint)));
             self.pause(wait)?;
         }
     }
@@ -286,72 +317,6 @@ fn backoff(tries: u32, key: Digest) -> Duration {
     Duration::from_secs_f64(most * (1.0 + f64::from(key.0[tries as usize % 32])) / 256.0)
 }
 
-/// How many requests may be under way: fewer after the server was busy, one more after as many good answers as there are places.
-struct Line {
-    /// Under way, places, good answers since the last change.
-    state: Mutex<(usize, usize, usize)>,
-    free: Condvar,
-    most: usize,
-}
-
-impl Line {
-    fn enter(&self) {
-        let state = held(&self.state);
-        let full = |s: &mut (usize, usize, usize)| s.0 >= s.1;
-        let mut state = self.free.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
-        state.0 += 1;
-    }
-
-    fn leave(&self, failed: Option<Class>) {
-        let mut state = held(&self.state);
-        state.0 -= 1;
-        match failed {
-            Some(Class::Busy) => (state.1, state.2) = ((state.1 * 4 / 5).max(1), 0),
-            Some(_) => {}
-            None => {
-                state.2 += 1;
-                if state.2 >= state.1 && state.1 < self.most {
-                    (state.1, state.2) = (state.1 + 1, 0);
-                }
-            }
-        }
-        self.free.notify_all();
-    }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Reads the JSON object in an answer; models like to put it into a code fence.
-fn object(text: &str) -> Option<Json> {
-    let text = text.get(text.find('{')?..=text.rfind('}')?)?;
-    serde_json::from_str(text).ok().filter(Json::is_object)
-}
-
-fn place(memo: &Path, key: Digest) -> PathBuf {
-    let hex = key.hex();
-    memo.join(&hex[..2]).join(format!("{}.json", &hex[2..]))
-}
-
-/// Returns a remembered answer; one that was not written whole counts as none.
-fn recall(memo: &Path, key: Digest) -> Option<String> {
-    let text = std::fs::read(place(memo, key)).ok()?;
-    let record: Json = serde_json::from_slice(&text).ok()?;
-    record["reply"].as_str().map(str::to_owned)
-}
-
-/// Writes an answer under its question's identity, whole or not at all.
-fn remember(memo: &Path, key: Digest, question: &Question, endpoint: &Endpoint, reply: &Reply) -> std::io::Result<()> {
-    let target = place(memo, key);
-    let folder = target.parent().unwrap_or(memo);
-    std::fs::create_dir_all(folder)?;
-    let pictures: Vec<&str> = question.pictures.iter().map(|p| p.digest.as_str()).collect();
-    let record = json!({
-        "model": endpoint.model, "question": question.text, "pictures": pictures, "reply": reply.text, "tokens": reply.tokens,
-    });
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, record.to_string().as_bytes())?;
-    file.persist(target).map_err(|e| e.error)?;
-    Ok(())
+fn failed<T>(failure: Failure) -> Outcome<T> {
+    Outcome::Failed { class: Some(failure.class), why: format!("{:?}: {}", failure.class, failure.message) }
 }
