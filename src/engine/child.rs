@@ -83,10 +83,10 @@ fn watch(group: &Group, started: Instant, heard: &[&Path], limits: Limits, stop:
 }
 
 /// A process in the group that ends the whole group when this one is gone: its input closes then, whatever the reason.
-struct Guardian(Child);
+pub(super) struct Guardian(Child);
 
 impl Guardian {
-    fn of(group: u32) -> Option<Self> {
+    pub(super) fn of(group: u32) -> Option<Self> {
         Command::new("/bin/sh")
             .args(["-c", "trap '' TERM INT HUP; read end; kill -KILL 0"])
             .process_group(i32::try_from(group).ok()?)

@@ -138,6 +138,12 @@ impl Context<'_> {
     /// Lays the files of an artifact out as a folder (hard links) under the scratch folder and returns it.
     pub fn folder_of(&self, artifact: &Artifact, name: &str) -> Result<PathBuf, OpError> {
         let root = self.scratch.join(name);
+        self.lay_out(artifact, &root)?;
+        Ok(root)
+    }
+
+    /// Lays the files of an artifact out in a folder (hard links).
+    pub fn lay_out(&self, artifact: &Artifact, root: &Path) -> Result<(), OpError> {
         for (path, file) in &artifact.files {
             let target = root.join(path);
             std::fs::create_dir_all(target.parent().unwrap_or(Path::new("")))?;
@@ -151,7 +157,7 @@ impl Context<'_> {
                 std::fs::copy(&source, &target)?;
             }
         }
-        Ok(root)
+        Ok(())
     }
 
     /// Reports progress: `done` of `total` units.

@@ -41,6 +41,7 @@ pub mod scheduler;
 mod seen;
 pub mod signature;
 pub mod site;
+pub mod service;
 pub mod slots;
 pub mod state;
 pub mod store;

@@ -26,7 +26,7 @@ use super::{fit, in_process, place, site, verify};
 use crate::base::OpError;
 use crate::plan::graph::Input;
 use crate::plan::select::Selection;
-use crate::plan::{Graph, Node, NodeId, key};
+use crate::plan::{Graph, Node, NodeId, key, serving};
 use crate::spec::{Class, Effect, Pool};
 
 /// How often a node may find damaged bytes before that counts as its failure.
@@ -205,11 +205,13 @@ impl<'a> Run<'a> {
                             self.missed(id);
                         }
                         None => {
+                            let service = self.identities.get(&id).and_then(|i| service_of(node, &i.reads.inputs));
                             self.states.set(id, NodeState::Queued);
                             // What is only looked for needs no room anywhere.
-                            let at =
-                                if self.setup.no_exec { site::LOCAL } else { place::of(node, self.setup.executors) };
-                            self.slots.wait(id, node, at);
+                            // A server that is started for a node is on this machine.
+                            let here = self.setup.no_exec || service.is_some();
+                            let at = if here { site::LOCAL } else { place::of(node, self.setup.executors) };
+                            self.slots.wait(id, node, at, service);
                         }
                     }
                 }
@@ -601,6 +603,10 @@ impl Job<'_> {
         if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
             args.insert("$history".into(), history.clone());
         }
+        if let (Some(service), Some(args)) = (service_of(self.node, &self.identity.reads.inputs), args.as_object_mut())
+        {
+            args.insert("$service".into(), json!({ "name": service, "gpus": self.gpus }));
+        }
         let mut with = self.node.with.clone();
         if squeeze > 0 {
             with.insert(SQUEEZE.into(), json!(squeeze));
@@ -663,6 +669,13 @@ impl Job<'_> {
     fn tell(&self, event: &str, fields: Map<String, Json>) {
         tell(self.setup.listener, self.node, Some(self.identity.key.hex()), event, fields);
     }
+}
+
+/// Returns the name of the server that a node asks, where one is started for it: which program, which model, how many GPUs.
+fn service_of(node: &Node, inputs: &BTreeMap<String, crate::base::Digest>) -> Option<String> {
+    let program = node.args["backend"].as_str().filter(|b| *b != serving::SERVER)?;
+    let gpus = node.with.get("gpus").and_then(Json::as_u64).unwrap_or(0);
+    Some(format!("{program} {} on {gpus} gpus", inputs.get("m")?.short()))
 }
 
 /// Returns the attachments of each field that has some.

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::capacity::Machine;
 use super::executors::Executors;
-use super::place;
+use super::{place, service};
 use crate::plan::{Graph, Node, NodeId};
 use crate::spec::Pool;
 
@@ -35,6 +35,8 @@ struct Room {
     cores: usize,
     mem: u64,
     gpus: Vec<String>,
+    /// The server that it asks.
+    service: Option<String>,
 }
 
 /// The executors of a run.
@@ -46,6 +48,10 @@ pub struct Slots<'a> {
     heights: BTreeMap<NodeId, usize>,
     waiting: BTreeMap<(String, Pool), BTreeSet<Rank>>,
     running: BTreeMap<NodeId, Room>,
+    /// The servers that waiting and running nodes ask.
+    asks: BTreeMap<NodeId, String>,
+    /// Servers that may be up, with their GPUs. Several nodes share one; it goes when others need its place, and at the end.
+    services: BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Slots<'a> {
@@ -59,7 +65,9 @@ impl<'a> Slots<'a> {
                 *below = (*below).max(own + 1);
             }
         }
-        Self { executors, known: BTreeMap::new(), heights, waiting: BTreeMap::new(), running: BTreeMap::new() }
+        let (known, waiting, running) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (asks, services) = (BTreeMap::new(), BTreeMap::new());
+        Self { executors, known, heights, waiting, running, asks, services }
     }
 
     /// Returns how many threads a node gets: `with { cpus }`, else all cores of the machine; a queue decides itself, and gets 0 for no wish.
@@ -76,8 +84,11 @@ impl<'a> Slots<'a> {
         self.running.get(&id).map_or_else(Vec::new, |room| room.gpus.clone())
     }
 
-    /// Queues a node at an executor.
-    pub fn wait(&mut self, id: NodeId, node: &Node, executor: &str) {
+    /// Queues a node at an executor; `service` is the server that it asks, if one is started for it.
+    pub fn wait(&mut self, id: NodeId, node: &Node, executor: &str, service: Option<String>) {
+        if let Some(service) = service {
+            self.asks.insert(id, service);
+        }
         if let (false, Some(there)) = (self.known.contains_key(executor), self.executors.get(executor)) {
             self.known.insert(executor.to_owned(), there.capacity());
         }
@@ -90,14 +101,34 @@ impl<'a> Slots<'a> {
     /// Takes the next node for which there is room, and the room; also says at which executor. The first of a queue is not overtaken, so that one
     /// that needs the whole machine gets it; those of an operator that runs `at_most` so often already stand aside meanwhile.
     pub fn next(&mut self, graph: &Graph) -> Option<(NodeId, String)> {
+        loop {
+            if let Some(next) = self.next_with_room(graph) {
+                return Some(next);
+            }
+            // What a server holds that nobody asks just now may be what a node waits for.
+            let idle = (!self.empty()).then(|| self.services.keys().find(|name| !self.asked(name)).cloned()).flatten()?;
+            service::stop(&idle);
+            self.services.remove(&idle);
+        }
+    }
+
+    /// Says whether a running node asks a server.
+    fn asked(&self, service: &str) -> bool {
+        self.running.values().any(|room| room.service.as_deref() == Some(service))
+    }
+
+    fn next_with_room(&mut self, graph: &Graph) -> Option<(NodeId, String)> {
         for ((executor, pool), queue) in &self.waiting {
             let Some(capacity) = self.known.get(executor) else { continue };
             let first = queue.iter().find(|rank| self.below_most(executor, capacity, graph.node(rank.2))).copied();
             let Some(first) = first else { continue };
             let node = graph.node(first.2);
-            let Some(room) = self.room(executor, capacity, *pool, node) else { continue };
+            let Some(room) = self.room(first.2, executor, capacity, *pool, node) else { continue };
             let (executor, pool) = (executor.clone(), *pool);
             self.waiting.entry((executor.clone(), pool)).or_default().remove(&first);
+            if let Some(service) = &room.service {
+                self.services.insert(service.clone(), room.gpus.clone());
+            }
             self.running.insert(first.2, room);
             return Some((first.2, executor));
         }
@@ -115,10 +146,11 @@ impl<'a> Slots<'a> {
     }
 
     /// Returns room for a node, if there is some now.
-    fn room(&self, executor: &str, capacity: &Capacity, pool: Pool, node: &Node) -> Option<Room> {
+    fn room(&self, id: NodeId, executor: &str, capacity: &Capacity, pool: Pool, node: &Node) -> Option<Room> {
         let needs = place::needs(node, self.executors);
         let op = node.op.clone();
-        let mut room = Room { executor: executor.to_owned(), pool, op, cores: 0, mem: needs.mem, gpus: Vec::new() };
+        let (executor_name, service) = (executor.to_owned(), self.asks.get(&id).cloned());
+        let mut room = Room { executor: executor_name, pool, op, cores: 0, mem: needs.mem, gpus: Vec::new(), service };
         let (machine, jobs) = match capacity {
             Capacity::Queue(most) => return (self.there(executor).count() < *most).then_some(room),
             Capacity::Machine(machine, jobs) => (machine, *jobs),
@@ -132,7 +164,16 @@ impl<'a> Slots<'a> {
         room.cores = cores.min(machine.cpus);
         let cores = self.there(executor).map(|other| other.cores).sum::<usize>() + room.cores;
         let mem = self.there(executor).map(|other| other.mem).fold(needs.mem, u64::saturating_add);
-        let taken = |gpu: &&String| self.there(executor).any(|other| other.gpus.contains(gpu));
+        if let Some(gpus) = room.service.as_ref().and_then(|name| self.services.get(name)) {
+            room.gpus.clone_from(gpus);
+            return (of_pool < most).then_some(room);
+        }
+        // Without GPUs a server has the whole machine: there is one at a time.
+        if room.service.is_some() && needs.gpus == 0 && !self.services.is_empty() {
+            return None;
+        }
+        let served = |gpu: &String| self.services.values().any(|gpus| gpus.contains(gpu));
+        let taken = |gpu: &&String| served(gpu) || self.there(executor).any(|other| other.gpus.contains(gpu));
         room.gpus = machine.gpus.iter().filter(|gpu| !taken(gpu)).take(needs.gpus).cloned().collect();
         // One that asks for more than there is waits for all that there is: it was refused before, or its operator knows best what to say.
         let fits = of_pool < most
@@ -155,6 +196,12 @@ impl<'a> Slots<'a> {
     /// Says whether nothing waits.
     pub fn empty(&self) -> bool {
         self.waiting.values().all(BTreeSet::is_empty)
+    }
+}
+
+impl Drop for Slots<'_> {
+    fn drop(&mut self) {
+        self.services.keys().for_each(|name| service::stop(name));
     }
 }
 

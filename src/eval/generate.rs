@@ -77,11 +77,17 @@ pub struct Reply {
     pub text: String,
     /// It was cut at `max_tokens`.
     pub truncated: bool,
+    /// The server or the model would not answer; the text is what it said instead.
+    #[serde(default)]
+    pub refused: bool,
     /// Tokens made.
     pub tokens: u32,
     /// Mean log-probability of its tokens, the closing one among them, in nats.
     #[serde(skip)]
     pub logp: f64,
+    /// Tokens of the question as a server counts them; 0 where nobody counted.
+    #[serde(default)]
+    pub prompt_tokens: u32,
     /// Which half of a fused model spoke, and the like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

@@ -34,6 +34,8 @@ pub struct Answer {
     pub prompt: String,
     /// What came back, or why nothing did.
     pub reply: Result<Reply, String>,
+    /// Width and height of each picture as a server was sent it; empty in process.
+    pub sent: Vec<(u32, u32)>,
 }
 
 /// A reply with what was made of it.
@@ -41,7 +43,7 @@ pub struct Answer {
 pub struct Scored {
     /// The reply.
     pub answer: Answer,
-    /// `ok`, `truncated`, `empty` or `failed`.
+    /// `ok`, `truncated`, `refused`, `empty` or `failed`.
     pub outcome: &'static str,
     /// The value read, as text; `None` is unparsed.
     pub parsed: Option<String>,
@@ -84,7 +86,11 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
         .iter()
         .map(|a| {
             let item = &bench.items[a.item];
-            a.reply.as_ref().ok().and_then(|r| read_first(&rules[&item.kind].0.readers, &r.text, item))
+            a.reply
+                .as_ref()
+                .ok()
+                .filter(|r| !r.refused)
+                .and_then(|r| read_first(&rules[&item.kind].0.readers, &r.text, item))
         })
         .collect();
     let mut coords = coords;
@@ -102,6 +108,7 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
         let (robust, compat) = &rules[&item.kind];
         let outcome = match &answer.reply {
             Err(_) => "failed",
+            Ok(r) if r.refused => "refused",
             Ok(r) if r.truncated => "truncated",
             Ok(r) if r.text.trim().is_empty() => "empty",
             Ok(_) => "ok",
@@ -112,7 +119,7 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
         };
         let compat = match (&answer.reply, item.rotation) {
             (_, 1..) => None,
-            (Err(_), _) => Some(0.0),
+            (Err(_) | Ok(Reply { refused: true, .. }), _) => Some(0.0),
             (Ok(reply), _) => Some(match compat {
                 None => score,
                 Some(rule) => match read_first(&rule.readers, &reply.text, item) {
@@ -227,6 +234,15 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
     ] {
         table = table.with_column(name, column)?;
     }
+    // What only a server says: in process these columns would be empty.
+    let prompt_tokens = |r: &Scored| r.answer.reply.as_ref().ok().map(|a| i64::from(a.prompt_tokens));
+    let paid: i64 = scores.rows.iter().filter_map(&prompt_tokens).sum();
+    if paid > 0 {
+        table = table.with_column("prompt_tokens", integer(&prompt_tokens))?;
+    }
+    if scores.rows.iter().any(|r| !r.answer.sent.is_empty()) {
+        table = table.with_column("sent", text(&|r| Some(json!(r.answer.sent).to_string())))?;
+    }
     let mut files = BTreeMap::new();
     let items = put_items(&dataset::save(store, &table)?, &mut files);
     let n = scores.rows.len().max(1) as f64;
@@ -261,6 +277,14 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
         "rules": rules,
         "items": items,
     });
+    let refused = share(&|r| r.outcome == "refused");
+    if refused > 0.0 {
+        meta["refused"] = json!(refused);
+    }
+    if paid > 0 {
+        let made: i64 = scores.rows.iter().filter_map(tokens).sum();
+        meta["tokens"] = json!({ "prompt": paid, "reply": made });
+    }
     if let Some(compat) = &scores.compat {
         meta["compat"] = json!(compat.value);
     }

@@ -92,6 +92,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &model::gguf::GGUF,
     &model::wheel::WHEEL,
     &model::reward::REWARD,
+    &model::server::SERVER,
     &model::random::RANDOM,
     &model::classifier::CLASSIFIER,
     &model::classify::CLASSIFY,

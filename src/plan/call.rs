@@ -10,7 +10,7 @@ use super::graph::{Node, Text};
 use super::lower::{self, Lowered};
 use super::metric::Metric;
 use super::val::{Artifact, Val};
-use super::{grid, groups};
+use super::{grid, groups, serving};
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::semantics::modules::{ImportTarget, Program};
 use crate::spec::catalogue::Operator;
@@ -518,7 +518,7 @@ impl<'a> Evaluator<'a> {
         };
         let paths = if op.spec.effect == Effect::Source { self.paths(op, args, &mut json, env) } else { Vec::new() };
         let fields = columns::fields(&op.signature.result);
-        let node = Node {
+        let mut node = Node {
             name: self.node_name(&op.name),
             op: op.name.clone(),
             version: op.spec.version,
@@ -545,6 +545,7 @@ impl<'a> Evaluator<'a> {
             .iter()
             .map(|(name, ty)| (name.clone(), columns::kind(ty), columns::of_result(self, op, args, ty)))
             .collect();
+        serving::decide(&self.graph, &mut node)?;
         let id = self.graph.add(node);
         let artifact = |(field, kind, columns): (String, String, Option<Vec<String>>)| {
             Val::Artifact(Artifact { node: id, field, kind, columns: columns.map(std::sync::Arc::new) })

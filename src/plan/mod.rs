@@ -23,6 +23,7 @@ pub mod params;
 pub mod quantity;
 pub mod render;
 pub mod select;
+pub mod serving;
 pub mod val;
 
 pub use eval::{Options, Planned, evaluate};

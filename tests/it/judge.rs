@@ -1,8 +1,6 @@
 //! Judges against a real server on this machine that speaks the protocol and fails as servers do.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use image::{Rgb, RgbImage};
 use rbpipe::data::table::Table;
@@ -10,79 +8,8 @@ use rbpipe::engine::context::Output;
 use rbpipe::ops::judge::{agree::AGREE, agreement::AGREEMENT, prefer::PREFER, rank::RANK, score::SCORE};
 use serde_json::{Value as Json, json};
 
+use crate::chat_server::{Act, Server, text_of};
 use crate::workbench::{Workbench, column, texts};
-
-/// What the server does with a request.
-#[derive(Clone)]
-enum Act {
-    /// 200 with this answer.
-    Say(Json),
-    /// 200 with this text as the answer.
-    Text(&'static str),
-    /// This status, headers and body.
-    Fail(u16, &'static str, &'static str),
-    /// Cuts the connection in the middle of the body.
-    Cut,
-}
-
-/// A chat server: `act` sees the number of the request and its body.
-struct Server {
-    url: String,
-    seen: Arc<Mutex<Vec<(String, Json)>>>,
-}
-
-impl Server {
-    fn new(act: impl Fn(usize, &Json) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, act) = (Arc::clone(&seen), Arc::new(act));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (log, act) = (Arc::clone(&log), Arc::clone(&act));
-                std::thread::spawn(move || serve(stream, &log, act.as_ref()));
-            }
-        });
-        Self { url, seen }
-    }
-
-    fn requests(&self) -> Vec<(String, Json)> {
-        self.seen.lock().expect("a log").clone()
-    }
-}
-
-fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, Json)>>, act: &dyn Fn(usize, &Json) -> Act) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
-    let mut head = String::new();
-    while reader.read_line(&mut head).is_ok_and(|n| n > 2) {}
-    let length = head
-        .lines()
-        .find_map(|l| l.to_lowercase().strip_prefix("content-length:").and_then(|n| n.trim().parse().ok()))
-        .unwrap_or(0);
-    let mut body = vec![0; length];
-    if reader.read_exact(&mut body).is_err() {
-        return;
-    }
-    let body: Json = serde_json::from_slice(&body).expect("a JSON request");
-    let number = {
-        let mut log = log.lock().expect("a log");
-        log.push((head, body.clone()));
-        log.len() - 1
-    };
-    let reply = |content: &str| {
-        json!({ "choices": [{ "message": { "role": "assistant", "content": content }, "finish_reason": "stop" }], "usage": { "total_tokens": 100 } })
-            .to_string()
-    };
-    let (status, headers, body, sent) = match act(number, &body) {
-        Act::Say(answer) => (200, "", reply(&answer.to_string()), usize::MAX),
-        Act::Text(text) => (200, "", reply(text), usize::MAX),
-        Act::Fail(status, headers, body) => (status, headers, body.to_owned(), usize::MAX),
-        Act::Cut => (200, "", reply("{}"), 20),
-    };
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n", body.len());
-    let _ = stream.write_all(head.as_bytes());
-    let _ = stream.write_all(&body.as_bytes()[..body.len().min(sent)]);
-}
 
 fn rows(bench: &Workbench, count: usize) -> Table {
     RgbImage::from_pixel(8, 8, Rgb([9, 9, 9])).save(bench.folder().join("p.png")).expect("a picture");
@@ -123,10 +50,6 @@ fn bench() -> Workbench {
     bench
 }
 
-fn text_of(body: &Json) -> String {
-    body["messages"][1]["content"].as_array().and_then(|p| p.last()).map(|p| p["text"].to_string()).unwrap_or_default()
-}
-
 #[test]
 fn passing_failures_are_retried_and_answers_remembered() {
     let bench = bench();
@@ -135,8 +58,8 @@ fn passing_failures_are_retried_and_answers_remembered() {
         ("question 5", Act::Fail(429, "retry-after: 0\r\n", r#"{"error":{"message":"slow down"}}"#)),
         ("question 6", Act::Fail(500, "", "oops")),
         ("question 7", Act::Cut),
-        ("question 8", Act::Text("no JSON at all")),
-        ("question 9", Act::Text("```json\n{\"reason\": \"fine\", \"score\": 9}\n```")),
+        ("question 8", Act::Text("no JSON at all".into())),
+        ("question 9", Act::Text("```json\n{\"reason\": \"fine\", \"score\": 9}\n```".into())),
     ];
     let met = Mutex::new(Vec::new());
     let server = Server::new(move |n, body| {
@@ -219,7 +142,7 @@ fn one_bad_answer_sets_its_row_aside() {
     let bench = bench();
     let server = Server::new(|_, body| {
         if text_of(body).contains("question 3") {
-            Act::Text("nonsense")
+            Act::Text("nonsense".into())
         } else {
             Act::Say(json!({ "reason": "r", "consistent": 5, "concise": 4 }))
         }

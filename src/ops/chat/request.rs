@@ -298,7 +298,10 @@ pub fn send(
 /// Reads a reply; else says what it is instead, and what it cost.
 fn answer(text: &str) -> Result<Reply, (Class, String, u64)> {
     let garbled = |why: String| (Class::Garbled, why, 0);
-    let reply: Json = serde_json::from_str(text).map_err(|e| garbled(format!("the reply is no JSON: {e}")))?;
+    let reply: Json = match text.starts_with("data:") {
+        true => streamed(text).map_err(|why| (Class::Network, why, 0))?,
+        false => serde_json::from_str(text).map_err(|e| garbled(format!("the reply is no JSON: {e}")))?,
+    };
     let choice = &reply["choices"][0];
     let message = choice.get("message").ok_or_else(|| garbled(format!("the reply has no choices: {}", said(text))))?;
     let content = message["content"].as_str().unwrap_or_default();
@@ -317,6 +320,27 @@ fn answer(text: &str) -> Result<Reply, (Class, String, u64)> {
     }
     let truncated = choice["finish_reason"] == "length";
     Ok(Reply { text: content.to_owned(), tokens, prompt_tokens, completion_tokens, truncated, refused: false })
+}
+
+/// Puts the events together that some servers send although nobody asked for a stream.
+fn streamed(text: &str) -> Result<Json, String> {
+    let (mut content, mut refusal, mut finish, mut usage) = (String::new(), String::new(), Json::Null, Json::Null);
+    for line in text.lines().filter_map(|l| l.strip_prefix("data:")).map(str::trim).filter(|l| *l != "[DONE]") {
+        let event: Json = serde_json::from_str(line).map_err(|e| format!("an event of the reply is no JSON: {e}"))?;
+        let choice = &event["choices"][0];
+        content.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+        refusal.push_str(choice["delta"]["refusal"].as_str().unwrap_or_default());
+        for (kept, new) in [(&mut finish, &choice["finish_reason"]), (&mut usage, &event["usage"])] {
+            if !new.is_null() {
+                kept.clone_from(new);
+            }
+        }
+    }
+    if finish.is_null() {
+        return Err("the reply ends before its last event".to_owned());
+    }
+    let message = json!({ "content": content, "refusal": refusal });
+    Ok(json!({ "choices": [{ "message": message, "finish_reason": finish }], "usage": usage }))
 }
 
 fn transport(error: &ureq::Error) -> Class {

@@ -1,6 +1,6 @@
 //! What running and re-scoring share: sending prompts, and keeping scores.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
@@ -30,21 +30,16 @@ pub fn decoding_of(declare: &Declaration, asked: Option<u32>) -> (u32, Vec<Strin
     (asked.or(own).unwrap_or(MAX_TOKENS), stop.collect())
 }
 
-/// Asks a model the first questions of a benchmark, each `epochs` times.
+/// Returns what is asked: the first questions of a benchmark in each rotation, each `epochs` times; an item's place and which repeat.
 ///
 /// # Errors
 /// E0302 when a question shows more pictures than `max_images`.
-#[allow(clippy::too_many_arguments)] // all parts of one call, named
-pub fn ask(
-    cx: &Context,
+pub fn wanted(
     bench: &Benchmark,
-    model: &mut dyn Generate,
-    decoding: &Decoding,
-    coords: &Coords,
     questions: usize,
     epochs: u32,
     max_images: usize,
-) -> Result<Vec<Answer>, OpError> {
+) -> Result<Vec<(usize, u32)>, OpError> {
     let crowded: Vec<&str> =
         bench.items.iter().filter(|i| i.images.len() > max_images).map(|i| i.id.as_str()).collect();
     if !crowded.is_empty() {
@@ -56,14 +51,33 @@ pub fn ask(
         .help("raise `max_images:`"));
     }
     let mut wanted: Vec<(usize, u32)> = Vec::new();
-    let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for (i, item) in bench.items.iter().enumerate() {
-        if seen.len() >= questions && !seen.contains_key(item.id.as_str()) {
+        if seen.len() >= questions && !seen.contains(item.id.as_str()) {
             break;
         }
-        seen.insert(&item.id, ());
+        seen.insert(&item.id);
         wanted.extend((0..epochs.max(1)).map(|epoch| (i, epoch)));
     }
+    Ok(wanted)
+}
+
+/// Asks a model the first questions of a benchmark, each `epochs` times.
+///
+/// # Errors
+/// As [`wanted`].
+#[allow(clippy::too_many_arguments)] // all parts of one call, named
+pub fn ask(
+    cx: &Context,
+    bench: &Benchmark,
+    model: &mut dyn Generate,
+    decoding: &Decoding,
+    coords: &Coords,
+    questions: usize,
+    epochs: u32,
+    max_images: usize,
+) -> Result<Vec<Answer>, OpError> {
+    let wanted = wanted(bench, questions, epochs, max_images)?;
     let mut answers = Vec::with_capacity(wanted.len());
     for chunk in wanted.chunks(CHUNK) {
         if cx.is_cancelled() {
@@ -79,7 +93,7 @@ pub fn ask(
             return Err(OpError::new("E0612", format!("{} replies to {} prompts", replies.len(), prompts.len())));
         }
         for (((item, epoch), prompt), reply) in chunk.iter().zip(&prompts).zip(replies) {
-            answers.push(Answer { item: *item, epoch: *epoch, prompt: prompt.show(), reply });
+            answers.push(Answer { item: *item, epoch: *epoch, prompt: prompt.show(), reply, sent: Vec::new() });
         }
         cx.progress(answers.len() as u64, wanted.len() as u64, "replies");
     }

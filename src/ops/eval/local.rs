@@ -144,7 +144,7 @@ impl Generate for Local {
             }
             let truncated = !reply.stopped && stop.is_none();
             let logp = reply.logps.iter().sum::<f64>() / reply.logps.len().max(1) as f64;
-            out[place] = Ok(Reply { text, truncated, tokens: reply.ids.len() as u32, logp, note: None });
+            out[place] = Ok(Reply { text, truncated, tokens: reply.ids.len() as u32, logp, ..Reply::default() });
         }
         Ok(out)
     }

@@ -1,6 +1,7 @@
 //! Operators of modules `eval` and `score`.
 
 pub mod asked;
+mod backend;
 pub mod compare;
 #[cfg(feature = "torch")]
 pub mod local;
@@ -9,3 +10,4 @@ pub mod preference;
 pub mod published;
 pub mod rescore;
 pub mod run;
+mod served;

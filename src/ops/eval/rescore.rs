@@ -57,7 +57,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let text = replies.get(&item.id).cloned().flatten();
         let reply =
             text.map(|text| Reply { text, ..Reply::default() }).ok_or_else(|| "there is no reply to it".to_owned());
-        Answer { item: at, epoch: 0, prompt: String::new(), reply }
+        Answer { item: at, epoch: 0, prompt: String::new(), reply, sent: Vec::new() }
     };
     let first = bench.items.iter().enumerate().filter(|(_, i)| i.rotation == 0);
     let answers: Vec<Answer> = first.map(answer).collect();

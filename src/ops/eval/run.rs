@@ -1,19 +1,18 @@
-//! `eval.run`: a model answers a benchmark, in process.
+//! `eval.run`: a model answers a benchmark, in process or at a server.
 
-#[cfg(feature = "torch")]
+use super::served;
 use crate::base::OpError;
-use crate::engine::Builtin;
-#[cfg(feature = "torch")]
-use crate::engine::{Context, Outputs};
+use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Class, Effect, OpSpec, Pool};
-use crate::torch_run;
 
 /// The operator.
 pub static RUN: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Asks a model every question of a benchmark and scores the replies. A fused model decides per question whether its expert is
-## heard. Failed and unreadable replies score 0 and stay in the denominator.
+## heard. Failed and unreadable replies score 0 and stay in the denominator. The model runs in the engine's process; `with { serve }`
+## starts a server for it (`vllm`, `sglang`, `transformers`), and a `model.server` is asked where it is. Each answer of a server is
+## kept, so that a run that was stopped asks nothing twice.
 op eval.run(
   m: Model,
   ## The benchmark.
@@ -41,43 +40,67 @@ op eval.run(
         with: &["serve", "gpus", "gpu_mem", "at_most", "spend", "micro_batch", "attention", "workers"],
         ..OpSpec::BASE
     },
-    run: torch_run!(run),
+    run: Some(run),
 };
 
-#[cfg(feature = "torch")]
+/// The arguments.
 #[derive(serde::Deserialize)]
-struct Args {
-    temperature: f64,
-    top_p: f64,
-    max_tokens: Option<u32>,
-    max_images: usize,
-    pixels: Pixels,
-    rows: Option<usize>,
-    seed: u64,
-    epochs: u32,
+pub(super) struct Args {
+    pub temperature: f64,
+    pub top_p: f64,
+    pub max_tokens: Option<u32>,
+    pub max_images: usize,
+    pub pixels: Pixels,
+    pub rows: Option<usize>,
+    pub seed: u64,
+    pub epochs: u32,
+    /// Who serves the model, if it is not in process; the planner says so.
+    #[serde(default)]
+    pub backend: Option<String>,
+    /// The secret of a server, copied by the planner.
+    #[serde(default)]
+    pub key: Option<SecretName>,
 }
 
-#[cfg(feature = "torch")]
+/// Bounds of a picture's pixels.
 #[derive(serde::Deserialize)]
-struct Pixels {
-    from: Option<u64>,
-    to: Option<u64>,
+pub(super) struct Pixels {
+    pub from: Option<u64>,
+    pub to: Option<u64>,
 }
 
-#[cfg(feature = "torch")]
-fn run(cx: &mut Context) -> Result<Outputs, OpError> {
-    use crate::eval::{Benchmark, Decoding, score};
-    use crate::ops::eval::asked::{ask, coords, decoding_of, save};
-    use crate::ops::eval::local;
-
-    let args: Args = cx.args()?;
-    if let Some(serve) = cx.with["serve"].as_str().filter(|s| *s != "inproc") {
-        return Err(OpError::new("E0612", format!("`serve: \"{serve}\"`: asking a server is not there yet"))
-            .help("leave `serve` out, or write `serve: \"inproc\"`: the model then runs in the engine's own process"));
+impl Pixels {
+    /// Returns them where an open end is far away.
+    pub fn bounds(&self) -> (u64, u64) {
+        (self.from.unwrap_or(1), self.to.unwrap_or(u64::MAX))
     }
+}
+
+/// The name of a secret.
+#[derive(serde::Deserialize)]
+pub(super) struct SecretName {
+    pub secret: String,
+}
+
+fn run(cx: &mut Context) -> Result<Outputs, OpError> {
+    let args: Args = cx.args()?;
+    if args.backend.is_some() { served::run(cx, &args) } else { in_process(cx, &args) }
+}
+
+#[cfg(not(feature = "torch"))]
+fn in_process(_: &Context, _: &Args) -> Result<Outputs, OpError> {
+    Err(OpError::new("E0612", "this build has no tensor engine").help("`rbpipe engine install` builds it"))
+}
+
+#[cfg(feature = "torch")]
+fn in_process(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
+    use super::asked::{ask, coords, decoding_of, save};
+    use super::local;
+    use crate::eval::{Benchmark, Decoding, score};
+
     let model = cx.input("m")?.clone();
     let bench = Benchmark::load(cx.store, cx.input("on")?)?;
-    let coords = coords(&model.meta, (args.pixels.from.unwrap_or(1), args.pixels.to.unwrap_or(u64::MAX)));
+    let coords = coords(&model.meta, args.pixels.bounds());
     let (max_tokens, stop) = decoding_of(&bench.declare, args.max_tokens);
     let (temperature, top_p, seed) = (args.temperature, args.top_p, args.seed);
     let decoding = Decoding { max_tokens, temperature, top_p, top_k: 0, seed, stop };

@@ -9,4 +9,5 @@ pub mod hf;
 pub mod random;
 pub mod reward;
 pub mod unpacked;
+pub mod server;
 pub mod wheel;

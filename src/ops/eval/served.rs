@@ -1,0 +1,275 @@
+//! `eval.run` at a server that speaks OpenAI's protocol: one that is there, or one that is started for the model.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::asked::{coords, decoding_of, save, wanted};
+use super::backend::{Backend, Served};
+use super::run::Args;
+use crate::base::{Digest, OpError};
+use crate::data::picture::Picture;
+use crate::engine::service::{self, Launch};
+use crate::engine::{Artifact, Context, Outputs};
+use crate::eval::prompt::prompt;
+use crate::eval::score::{Answer, score};
+use crate::eval::{Benchmark, Decoding, Part, Prompt, Reply};
+use crate::ops::chat::{self, Asked, Endpoint, Manner, Outcome, Question, Sampling, ask_all};
+use crate::plan::serving;
+
+/// How long a server may take to load its model.
+const LOADING: Duration = Duration::from_secs(1200);
+/// How long a reply may take, unless `with { stall }` says less.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Media types that every server decodes.
+const KNOWN: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
+
+/// Asks all questions of a benchmark and scores the replies.
+pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
+    let model = cx.input("m")?.clone();
+    let bench = Benchmark::load(cx.store, cx.input("on")?)?;
+    let coords = coords(&model.meta, args.pixels.bounds());
+    let (max_tokens, stop) = decoding_of(&bench.declare, args.max_tokens);
+    let decoding = Decoding { max_tokens, temperature: args.temperature, top_p: args.top_p, seed: args.seed, stop };
+    let wanted = wanted(&bench, args.rows.unwrap_or(usize::MAX), args.epochs, args.max_images)?;
+    let mut pictures = Pictures { bounds: (args.pixels.from, args.pixels.to), fitted: BTreeMap::new() };
+    let (mut prompts, mut questions, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+    for (item, epoch) in &wanted {
+        let prompt = prompt(&bench.items[*item], &bench.declare, &coords)?;
+        let seed = seed(&decoding, &bench.items[*item].id, *epoch);
+        let (question, sizes) = question(cx, &prompt, &decoding, seed, &mut pictures)?;
+        prompts.push(prompt.show());
+        questions.push(question);
+        sent.push(sizes);
+    }
+    let server = Server::of(cx, args, &model)?;
+    let asked = match server.ask(cx, &questions) {
+        Err(_) if server.ended() => {
+            cx.say("the server has ended; it is started once more");
+            Server::of(cx, args, &model)?.ask(cx, &questions)?
+        }
+        asked => asked?,
+    };
+    let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut answers = Vec::with_capacity(wanted.len());
+    for ((((item, epoch), prompt), sent), outcome) in wanted.into_iter().zip(prompts).zip(sent).zip(asked.outcomes) {
+        let reply = match outcome {
+            Outcome::Said(said) => Ok(heard(said)),
+            Outcome::Failed { class, why } => {
+                *errors.entry(class.map_or("unfit", |c| c.name())).or_default() += 1;
+                Err(why)
+            }
+        };
+        answers.push(Answer { item, epoch, prompt, reply, sent });
+    }
+    for (class, n) in asked.failures {
+        cx.counts.insert(format!("tries that failed: {}", class.name()), n);
+    }
+    let more = [("asked", asked.asked), ("remembered", asked.remembered), ("tokens spent", asked.tokens)];
+    cx.counts.extend(more.map(|(name, n)| (name.to_owned(), n)));
+    let scores = score(&bench, answers, coords, cx.store)?;
+    let facts = json!({
+        "decoding": decoding,
+        "served": served(args, &model),
+        "errors": errors,
+        "geometry": pictures.facts(),
+    });
+    save(cx, &bench, &scores, &facts)
+}
+
+fn heard(said: chat::Reply) -> Reply {
+    Reply {
+        text: said.text,
+        truncated: said.truncated,
+        refused: said.refused,
+        tokens: said.completion_tokens as u32,
+        prompt_tokens: said.prompt_tokens as u32,
+        note: None,
+    }
+}
+
+fn served(args: &Args, model: &Artifact) -> Json {
+    let of = |name: &str| model.meta[name].clone();
+    match args.backend.as_deref() {
+        Some(serving::SERVER) => {
+            json!({ "by": "server", "url": of("url"), "name": of("name"), "revision": of("revision"), "price": of("price") })
+        }
+        other => json!({ "by": other }),
+    }
+}
+
+/// The seed of one request: repeats differ, and so do items where replies are drawn.
+fn seed(decoding: &Decoding, id: &str, epoch: u32) -> u64 {
+    if decoding.temperature == 0.0 {
+        return decoding.seed + u64::from(epoch);
+    }
+    let digest = Digest::of_json(&json!([decoding.seed, id, epoch]));
+    u64::from(u32::from_le_bytes([digest.0[0], digest.0[1], digest.0[2], digest.0[3] & 0x7f]))
+}
+
+fn question(
+    cx: &Context,
+    prompt: &Prompt,
+    decoding: &Decoding,
+    seed: u64,
+    pictures: &mut Pictures,
+) -> Result<(Question, Vec<(u32, u32)>), OpError> {
+    let mut sizes = Vec::new();
+    let mut parts = Vec::with_capacity(prompt.parts.len());
+    for part in &prompt.parts {
+        parts.push(match part {
+            Part::Text(text) => chat::Part::Text(text.clone()),
+            Part::Image(picture) => {
+                let fitted = pictures.fit(cx, picture)?;
+                sizes.push((fitted.width as u32, fitted.height as u32));
+                chat::Part::Picture(fitted)
+            }
+        });
+    }
+    let sampling =
+        Sampling { temperature: decoding.temperature, top_p: decoding.top_p, seed, stop: decoding.stop.clone() };
+    let max_tokens = u64::from(decoding.max_tokens);
+    Ok((Question { system: prompt.system.clone(), parts, schema: None, max_tokens, sampling }, sizes))
+}
+
+/// Pictures as they are sent: the stored file where it fits, else made to fit.
+struct Pictures {
+    bounds: (Option<u64>, Option<u64>),
+    fitted: BTreeMap<Digest, Picture>,
+}
+
+impl Pictures {
+    fn fit(&mut self, cx: &Context, picture: &crate::eval::Picture) -> Result<Picture, OpError> {
+        if let Some(known) = self.fitted.get(&picture.digest) {
+            return Ok(known.clone());
+        }
+        let stored = Picture {
+            digest: picture.digest.hex(),
+            media: picture.media.clone(),
+            width: i64::from(picture.width),
+            height: i64::from(picture.height),
+            origin: picture.digest.hex(),
+        };
+        let (width, height) = self.size(picture.width, picture.height);
+        let same = (width, height) == (picture.width, picture.height);
+        let fitted = if same && KNOWN.contains(&picture.media.as_str()) {
+            stored
+        } else {
+            let pixels = stored.pixels(cx.store)?;
+            let filter = image::imageops::FilterType::CatmullRom;
+            let made = if same { pixels } else { image::imageops::resize(&pixels, width, height, filter) };
+            let mut file = Vec::new();
+            made.write_to(&mut Cursor::new(&mut file), image::ImageFormat::Png)
+                .map_err(|e| OpError::new("E0612", format!("a picture does not encode: {e}")))?;
+            let digest = cx.store.put(&file)?.digest.hex();
+            let (width, height) = (i64::from(width), i64::from(height));
+            Picture { digest, media: "image/png".into(), width, height, ..stored }
+        };
+        self.fitted.insert(picture.digest, fitted.clone());
+        Ok(fitted)
+    }
+
+    /// The size within the bounds that keeps the shape.
+    fn size(&self, width: u32, height: u32) -> (u32, u32) {
+        let area = f64::from(width) * f64::from(height);
+        let scaled = |to: u64, whole: fn(f64) -> f64| {
+            let factor = (to as f64 / area).sqrt();
+            let side = |s: u32| whole(f64::from(s) * factor).max(1.0) as u32;
+            (side(width), side(height))
+        };
+        match self.bounds {
+            (_, Some(most)) if area > most as f64 => scaled(most, f64::floor),
+            (Some(least), _) if area < least as f64 => scaled(least, f64::ceil),
+            _ => (width, height),
+        }
+    }
+
+    fn facts(&self) -> Json {
+        let made = self.fitted.values().filter(|p| p.digest != p.origin).count();
+        json!({ "least": self.bounds.0, "most": self.bounds.1, "as_stored": self.fitted.len() - made, "made_to_fit": made })
+    }
+}
+
+/// Who is asked.
+struct Server {
+    endpoint: Endpoint,
+    /// The name of the service, if it was started here.
+    service: Option<String>,
+}
+
+impl Server {
+    fn of(cx: &Context, args: &Args, model: &Artifact) -> Result<Self, OpError> {
+        let text = |name: &str| model.meta[name].as_str().unwrap_or_default().to_owned();
+        let backend = args.backend.as_deref().unwrap_or(serving::SERVER);
+        if backend == serving::SERVER {
+            let secret = args.key.as_ref().map(|k| &k.secret);
+            let missing = |name: &String| OpError::new("E0701", format!("the secret `{name}` is missing"));
+            let key = secret.map(|name| cx.secrets.get(name).cloned().ok_or_else(|| missing(name))).transpose()?;
+            let (url, name) = (text("url"), text("name"));
+            let endpoint = Endpoint::new(&url, &name, key);
+            let revision = model.meta["revision"].as_str();
+            let endpoint = match revision {
+                Some(revision) => endpoint.known_as(&json!([url, name, revision]).to_string()),
+                None => endpoint,
+            };
+            return Ok(Self { endpoint, service: None });
+        }
+        let backend = Backend::named(backend)?;
+        let name = cx.args["$service"]["name"].as_str().unwrap_or(backend.name).to_owned();
+        let gpus = serde_json::from_value(cx.args["$service"]["gpus"].clone()).unwrap_or_default();
+        // A place of its own: the server outlives this node, and its name for the model should not change while it runs.
+        let keep = cx.store.scratch()?;
+        let served = Served {
+            folder: String::new(),
+            gpus,
+            max_images: args.max_images,
+            pixels: (args.pixels.from, args.pixels.to),
+        };
+        let log = cx.store.root().join("logs").join(format!("{}.log", Digest::of(name.as_bytes()).short()));
+        let launch = || -> Result<Launch, OpError> {
+            let folder = keep.path().join("model");
+            cx.lay_out(model, &folder)?;
+            let served = Served { folder: folder.display().to_string(), ..served };
+            let command = Box::new(move |port| backend.command(&served, port));
+            Ok(Launch { command, install: backend.install, log, keep, deadline: LOADING })
+        };
+        cx.say(&format!("starting {}", backend.name));
+        let running = service::open(&name, launch, cx.cancelled)?;
+        let known = backend.model(&running.folder.join("model"));
+        let endpoint = Endpoint::new(&running.url, &known, None)
+            .known_as(&json!([backend.name, model.digest(), args.max_images, args.pixels.bounds()]).to_string());
+        Ok(Self { endpoint, service: Some(name) })
+    }
+
+    /// Says whether a server that was started here is gone.
+    fn ended(&self) -> bool {
+        self.service.as_ref().is_some_and(|name| !service::runs(name))
+    }
+
+    fn ask(&self, cx: &Context, questions: &[Question]) -> Result<Asked<chat::Reply>, OpError> {
+        let number = |name: &str| cx.with.get(name).and_then(Json::as_u64);
+        let progress = |done: u64, total: u64| cx.progress(done, total, "replies");
+        let alive = || !self.ended();
+        let asked_for = cx.with["stall"].as_f64().filter(|s| *s > 0.0).map(Duration::from_secs_f64);
+        let manner = Manner {
+            at_most: number("at_most").unwrap_or(16).clamp(1, 1024) as usize,
+            retries: number("retries").unwrap_or(8) as u32,
+            patience: asked_for.unwrap_or(PATIENCE).min(PATIENCE),
+            spend: number("spend"),
+            again: None,
+            memo: cx.store.root().join("memo").join("chat"),
+            blobs: cx.store,
+            cancelled: cx.cancelled,
+            alive: &alive,
+            progress: &progress,
+        };
+        ask_all(&self.endpoint, questions, &manner, |reply| Ok(reply.clone())).map_err(|mut e| {
+            if let Some(name) = self.service.as_ref().filter(|name| !service::runs(name)) {
+                e.message = format!("{}; it said last:\n{}", e.message, service::last_words(name));
+            }
+            e
+        })
+    }
+}

@@ -1,0 +1,334 @@
+//! Evaluation at a server: the same table whatever goes wrong on the way, no answer paid for twice, servers started and stopped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use image::{Rgb, RgbImage};
+use rbpipe::base::Digest;
+use serde_json::{Value as Json, json};
+
+use crate::chat_server::{Act, Server, text_of};
+
+const RECIPE: &str = r#"
+recipe "served"
+import std.{bench, read, mark, total, eval, model}
+secret token from env "SERVED_TOKEN"
+
+let asked = bench.json("items.jsonl")
+  |> bench.sample(id: .id, kind: .kind, question: .question, options: .options, key: .key, images: .images, cluster: .scene,
+                  groups: { skill: .skill })
+  |> bench.ask(choice: "Answer with the letter.", number: "Answer with a number.", generate: { max_tokens: 32tok })
+  |> bench.read(choice: read.choice(), number: read.number())
+  |> bench.mark(choice: mark.letter(), number: mark.mra())
+  |> bench.total(headline: total.micro(), also: [total.nested(by: [.skill])])
+  |> bench.compat(choice: read.choice_flagevalmm(), number: read.number_flagevalmm())
+let zoo = { one: model.server("URL", name: "first", key: token, price: { prompt: 1.0, reply: 4.0 }), two: model.server("URL/v1", name: "second") }
+let scores = sweep m in zoo, b in { asked } { eval.run(m, on: b, pixels: 64px..10_000px) } with { at_most: 8, stall: 5s, retries: 8 }
+output table = scores.table(rows: "b", cols: "m", baseline: "one", show: ["ci", "delta", "n", "unparsed", "chance"]) to "out/table.md"
+output facts = scores.table(rows: "b", cols: "m") to "out/table.json"
+"#;
+
+/// How many items; a bench asks for more.
+fn items() -> usize {
+    std::env::var("RBPIPE_TEST_ITEMS").ok().and_then(|n| n.parse().ok()).unwrap_or(240)
+}
+
+fn write(folder: &Path, url: &str, n: usize) {
+    RgbImage::from_pixel(40, 30, Rgb([9, 9, 9])).save(folder.join("small.png")).unwrap();
+    RgbImage::from_fn(400, 300, |x, y| Rgb([x as u8, y as u8, 7])).save(folder.join("large.png")).unwrap();
+    let row = |i: usize| {
+        let number = i % 3 == 0;
+        json!({
+            "id": format!("q{i}"), "kind": if number { "number" } else { "choice" }, "question": format!("Question {i}?"),
+            "options": if number { json!([]) } else { json!(["red", "green", "blue", "none of them"]) },
+            "key": if number { (i % 7 + 1).to_string() } else { "ABCD"[i % 4..=i % 4].to_owned() },
+            "images": if i % 5 == 0 { json!(["large.png", "small.png"]) } else { json!(["small.png"]) },
+            "scene": format!("s{}", i / 4), "skill": if i % 2 == 0 { "near" } else { "far" },
+        })
+    };
+    let text: String = (0..n).map(|i| format!("{}\n", row(i))).collect();
+    fs::write(folder.join("items.jsonl"), text).unwrap();
+    fs::write(folder.join("recipe.rb2"), RECIPE.replace("URL", url)).unwrap();
+}
+
+/// What the scripted model says: right seven times of ten, in one of the forms that models use.
+fn says(body: &Json) -> Act {
+    let text = text_of(body);
+    let luck = Digest::of(format!("{} {text}", body["model"]).as_bytes()).0;
+    let number: usize = text.split(|c: char| !c.is_ascii_digit()).find_map(|w| w.parse().ok()).unwrap();
+    let right = luck[0] < 180;
+    let value = if number % 3 == 0 {
+        (if right { number % 7 + 1 } else { number % 7 + 2 }).to_string()
+    } else {
+        let at = if right { number % 4 } else { (number + 1) % 4 };
+        "ABCD"[at..=at].to_owned()
+    };
+    match luck[1] % 32 {
+        0 => Act::Text("I cannot see it.".into()),
+        1 => Act::Refuse,
+        n if n % 3 == 0 => Act::Text(format!("<think>let me see</think><answer>{value}</answer>")),
+        n if n % 3 == 1 => Act::Text(format!("Answer: {value}")),
+        _ => Act::Text(value),
+    }
+}
+
+/// Answers that were sent whole, by model and question.
+type Paid = Arc<Mutex<BTreeMap<String, usize>>>;
+
+/// A server of the scripted model; each tenth request fails if `faulty`, in all ways in turn.
+fn server(faulty: bool) -> (Server, Paid) {
+    let paid = Paid::default();
+    let count = Arc::clone(&paid);
+    let server = Server::new(move |n, body| {
+        if faulty && n % 10 == 3 {
+            let overloaded = r#"{"object": "error", "message": "overloaded", "code": 429}"#;
+            return match n / 10 % 6 {
+                0 => Act::Fail(429, "retry-after: 0\r\n", overloaded),
+                1 => Act::Fail(500, "", "<html>oops</html>"),
+                2 => Act::Wait,
+                3 => Act::Cut,
+                4 => Act::Fail(200, "", r#"{"choices": [{"mess"#),
+                _ => Act::Refuse,
+            };
+        }
+        let act = says(body);
+        if matches!(act, Act::Text(_)) {
+            *count.lock().unwrap().entry(format!("{} {}", body["model"], text_of(body))).or_default() += 1;
+        }
+        act
+    });
+    (server, paid)
+}
+
+fn rbpipe(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rbpipe"));
+    command.args(["run", "recipe.rb2"]).current_dir(folder);
+    command.envs([("RBPIPE_CACHE", folder.join("cache").as_os_str()), ("NO_COLOR", "1".as_ref())]);
+    command.env("SERVED_TOKEN", "t0ken-of-mine");
+    command
+}
+
+fn run(folder: &Path) -> String {
+    let out = rbpipe(folder).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{text}");
+    text
+}
+
+fn tables(folder: &Path) -> (String, String) {
+    let read = |name: &str| fs::read_to_string(folder.join("out").join(name)).unwrap();
+    (read("table.md"), read("table.json"))
+}
+
+fn most(paid: &Paid) -> usize {
+    paid.lock().unwrap().values().copied().max().unwrap_or(0)
+}
+
+#[test]
+fn whatever_fails_the_table_is_the_same() {
+    let (good, bad) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let n = items();
+    let (calm, paid) = server(false);
+    write(good.path(), &calm.url, n);
+    let text = run(good.path());
+    assert_eq!(most(&paid), 1, "{text}");
+    let want = tables(good.path());
+    // By the script three in a hundred refuse for good, and as many say nothing that can be read.
+    assert!(want.0.contains("unparsed"), "{}", want.0);
+    let facts: Json = serde_json::from_str(&want.1).unwrap();
+    assert!(want.0.contains("| asked |") && (want.0.contains("▼-") || want.0.contains("▲+")), "{}", want.0);
+    assert_eq!(facts["rows"][0]["cells"].as_array().unwrap().len(), 2, "{facts}");
+
+    let (head, body) = &calm.requests()[0];
+    assert!(head.starts_with("POST /v1/chat/completions "), "{head}");
+    for (field, value) in
+        [("temperature", json!(0)), ("top_p", json!(1)), ("seed", json!(0)), ("max_tokens", json!(32))]
+    {
+        assert_eq!(body[field], value, "{field}");
+    }
+    let bearers = calm.requests().iter().filter(|(head, _)| head.contains("Bearer t0ken-of-mine")).count();
+    let seconds = calm.requests().iter().filter(|(_, body)| body["model"] == "second").count();
+    assert_eq!(bearers + seconds, calm.requests().len(), "the key goes to the model that it is for");
+    let two = calm.requests().into_iter().find(|(_, b)| b["messages"][0]["content"].as_array().unwrap().len() == 3);
+    let parts = two.unwrap().1["messages"][0]["content"].clone();
+    assert!(parts[0]["image_url"]["url"].as_str().unwrap().starts_with("data:image/png;base64,"), "{parts}");
+
+    let (rough, paid) = server(true);
+    write(bad.path(), &rough.url, n);
+    let text = run(bad.path());
+    assert_eq!(tables(bad.path()), want, "{text}");
+    assert_eq!(most(&paid), 1, "an answer was paid for twice: {text}");
+    assert!(rough.requests().len() > 2 * n * 105 / 100);
+    // Nothing that was written down knows the key.
+    for entry in files(&bad.path().join("cache")) {
+        assert!(!String::from_utf8_lossy(&fs::read(&entry).unwrap()).contains("t0ken-of-mine"), "{}", entry.display());
+    }
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    entries.flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
+}
+
+fn wait_for(what: impl Fn() -> bool, child: &mut Child) {
+    while !what() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_goes_on_where_it_was() {
+    let n = items() / 2;
+    let (calm, _) = server(false);
+    let whole = tempfile::tempdir().unwrap();
+    write(whole.path(), &calm.url, n);
+    run(whole.path());
+
+    let place = tempfile::tempdir().unwrap();
+    let (rough, paid) = server(true);
+    write(place.path(), &rough.url, n);
+    // Asked to stop twice, then killed twice, each time a little further.
+    for (stop, signal) in [(1, "-INT"), (2, "-INT"), (3, "-KILL"), (4, "-KILL")] {
+        let mut child = rbpipe(place.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(|| rough.requests().len() > stop * n / 3, &mut child);
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        child.wait().unwrap();
+        let twice = paid.lock().unwrap().values().filter(|n| **n > 1).count();
+        // Each model has at most eight requests under way when it is killed; one that was asked to stop waits for them.
+        assert!(
+            twice <= if signal == "-KILL" { 16 * (stop - 2) } else { 0 },
+            "{twice} paid twice after {stop} {signal}"
+        );
+    }
+    let text = run(place.path());
+    assert_eq!(tables(place.path()), tables(whole.path()), "{text}");
+    let before = rough.requests().len();
+    run(place.path());
+    assert_eq!(rough.requests().len(), before, "a finished run asks nothing");
+}
+
+#[test]
+fn servers_that_cannot_be_asked_are_named() {
+    for (status, body, words) in [
+        (401, r#"{"error": {"message": "bad key"}}"#, "refused"),
+        (404, r#"{"detail": "no model first"}"#, "no model first"),
+        (400, r#"{"object": "error", "message": "unknown field", "code": 400}"#, "malformed"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let server = Server::new(move |_, _| Act::Fail(status, "", body));
+        write(place.path(), &server.url, 20);
+        let out = rbpipe(place.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(3) && text.contains(words), "{text}");
+    }
+    for (from, to, code, words) in [
+        ("at_most: 8", "serve: \"vlm\"", "E0213", "did you mean \"vllm\"?"),
+        ("model.server(\"URL/v1\"", "model.server(\"URL/v1\", nam: \"x\"", "E0210", "did you mean `name`?"),
+        (
+            "output facts",
+            "output pair = model.classifier(zoo.one, into: [\"a\", \"b\"], prompt: \"?\")\noutput facts",
+            "E0304",
+            "needs the weights of its model",
+        ),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        write(place.path(), "http://127.0.0.1:9", 4);
+        let path = place.path().join("recipe.rb2");
+        fs::write(&path, RECIPE.replace(from, to).replace("URL", "http://127.0.0.1:9")).unwrap();
+        let out = rbpipe(place.path()).args(["--no-exec"]).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(1) && text.contains(code) && text.contains(words), "{text}");
+    }
+}
+
+/// A program that takes vLLM's arguments and writes them down, serves the protocol, and fails as `MOOD` says.
+const PROGRAM: &str = r#"#!/usr/bin/env python3
+import http.server, json, os, re, sys
+home = os.environ["SERVED_HOME"]
+with open(home + "/starts", "a") as f:
+    f.write(json.dumps(sys.argv[1:]) + "\n")
+mood = open(home + "/mood").read()
+print("loading the model", flush=True)
+if mood == "broken":
+    sys.exit("CUDA out of memory")
+asked = 0
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def say(self, body):
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+    def do_GET(self):
+        self.say({"data": [{"id": "model"}]})
+    def do_POST(self):
+        global asked
+        asked += 1
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if mood == "dying" and asked == 20 and open(home + "/starts").read().count("\n") == 1:
+            print("a worker was lost", flush=True)
+            os._exit(7)
+        number = int(re.search(r"Question (\d+)", json.dumps(body["messages"][-1])).group(1))
+        text = str(number % 7 + 1) if number % 3 == 0 else "ABCD"[number % 4]
+        assert os.path.isfile(sys.argv[2] + "/config.json"), "the model's folder is not there"
+        self.say({"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+port = int(sys.argv[sys.argv.index("--port") + 1])
+http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"#;
+
+const STARTED: &str = r#"
+let small = model.hf("MODELS/tiny-base")
+let other = model.hf("MODELS/tiny-small")
+let again = asked
+let scores = sweep m in { small, other }, b in { asked, again } { eval.run(m, on: b) } with { serve: "vllm", gpus: 0, at_most: 4 }
+output table = scores.table(rows: "b", cols: "m", show: ["n"]) to "out/table.md"
+"#;
+
+#[test]
+fn servers_are_started_shared_and_stopped() {
+    use std::os::unix::fs::PermissionsExt;
+    for (mood, code, words) in [("well", 0, ""), ("dying", 0, ""), ("broken", 3, "CUDA out of memory")] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path();
+        write(folder, "http://127.0.0.1:9", 30);
+        let recipe = fs::read_to_string(folder.join("recipe.rb2")).unwrap();
+        let declared = &recipe[..recipe.find("let zoo").unwrap()];
+        let started = STARTED.replace("MODELS", concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/models"));
+        fs::write(folder.join("recipe.rb2"), format!("{declared}{started}")).unwrap();
+        let program = folder.join("vllm");
+        fs::write(&program, PROGRAM).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.join("mood"), mood).unwrap();
+        let out = rbpipe(folder).env("RBPIPE_VLLM", &program).env("SERVED_HOME", folder).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(code) && text.contains(words), "{mood}: {text}");
+        let starts = fs::read_to_string(folder.join("starts")).unwrap();
+        let starts: Vec<Json> = starts.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        if code == 0 {
+            assert_eq!(starts.len(), if mood == "dying" { 3 } else { 2 }, "each model once: {starts:?}");
+            let table = fs::read_to_string(folder.join("out/table.md")).unwrap();
+            assert_eq!(table.matches("100.0").count(), 4 + 2, "{table}");
+            let words: Vec<&str> = starts[0].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+            assert_eq!((words[0], words[2], words[3]), ("serve", "--served-model-name", "model"));
+            for pair in [["--generation-config", "vllm"], ["--limit-mm-per-prompt", "{\"image\": 32}"]] {
+                assert!(words.windows(2).any(|w| w == pair), "{words:?}");
+            }
+            let ports: Vec<&str> = starts.iter().map(|s| s.as_array().unwrap()).map(port).collect();
+            for port in ports {
+                let address = format!("127.0.0.1:{port}");
+                assert!(std::net::TcpStream::connect(&address).is_err(), "a server still runs at {address}");
+            }
+        }
+    }
+}
+
+fn port(words: &Vec<Json>) -> &str {
+    let at = words.iter().position(|w| w == "--port").unwrap();
+    words[at + 1].as_str().unwrap()
+}
