@@ -53,6 +53,16 @@ fn read_parquet(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, 
     Ok(rows)
 }
 
+/// Returns the names of a Parquet file's columns.
+///
+/// # Errors
+/// As [`parquet`].
+pub fn names(path: &Path) -> Result<Vec<String>, OpError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?)
+        .map_err(|e| OpError::new("E0503", format!("{}: {e}", path.display())))?;
+    Ok(builder.schema().fields().iter().map(|f| f.name().clone()).collect())
+}
+
 /// Reads the rows of an Arrow file, streamed or with a footer.
 ///
 /// # Errors

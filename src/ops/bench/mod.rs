@@ -1,7 +1,9 @@
 //! Operators of modules `bench`, `read`, `mark`, `total` and `media`: how a benchmark is declared.
 
 pub mod add;
+mod archive;
 pub mod ask;
+mod parquet;
 mod row;
 pub mod sample;
 pub mod source;

@@ -23,6 +23,8 @@ pub(super) struct Rows<'a> {
     pub pictures: BTreeMap<String, Picture>,
     /// Digests of videos by the name that rows use.
     videos: BTreeMap<String, Digest>,
+    /// The whole name of a medium by each end of it that no other has: zips put folders of their own in front.
+    ends: BTreeMap<String, Option<String>>,
     /// Where pictures that rows hold themselves are put.
     pub store: &'a Store,
 }
@@ -33,15 +35,19 @@ pub(super) type Found = Vec<Result<Picture, String>>;
 impl<'a> Rows<'a> {
     /// Wraps rows; `meta` is that of the source's artifact.
     pub fn new(table: &'a Table, meta: &Json, store: &'a Store) -> Self {
-        let (mut pictures, mut videos) = (BTreeMap::new(), BTreeMap::new());
+        let (mut pictures, mut videos, mut ends) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (name, facts) in meta["pictures"].as_object().into_iter().flatten() {
             if let Some(picture) = of_facts(facts) {
                 pictures.insert(name.clone(), picture);
             } else if let Some(digest) = facts["digest"].as_str().and_then(Digest::parse) {
                 videos.insert(name.clone(), digest);
             }
+            for (at, _) in name.match_indices('/') {
+                let whole = ends.entry(name[at + 1..].to_owned()).or_insert_with(|| Some(name.clone()));
+                *whole = whole.take().filter(|w| w == name);
+            }
         }
-        Self { table, pictures, videos, store }
+        Self { table, pictures, videos, ends, store }
     }
 
     /// Evaluates an expression for all rows.
@@ -151,7 +157,7 @@ impl<'a> Rows<'a> {
 
     /// Returns the digest of a video: rows hold it, or name its file.
     fn video(&self, name: &str) -> Option<Digest> {
-        self.videos.get(name).copied().or_else(|| Digest::parse(name))
+        self.found(&self.videos, name).copied().or_else(|| Digest::parse(name))
     }
 
     /// Takes frames out of a video file.
@@ -184,8 +190,13 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Looks a medium up by its whole name or by an end of it.
+    fn found<'m, T>(&self, media: &'m BTreeMap<String, T>, path: &str) -> Option<&'m T> {
+        media.get(path).or_else(|| media.get(self.ends.get(path)?.as_ref()?))
+    }
+
     fn named(&self, path: &str) -> Result<Picture, String> {
-        self.pictures.get(path).cloned().ok_or_else(|| path.to_owned())
+        self.found(&self.pictures, path).cloned().ok_or_else(|| path.to_owned())
     }
 }
 

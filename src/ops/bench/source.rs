@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field, Fields};
 use serde::Deserialize;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
+use super::archive::{self, facts};
 use crate::base::OpError;
 use crate::base::world::OsWorld;
 use crate::data::cell::{self, Cell};
-use crate::data::media::{Media, Medium, examine};
+use crate::data::media::{Medium, examine};
 use crate::data::rowexpr::unify;
 use crate::data::schema::list_of;
 use crate::data::table::Table;
@@ -33,7 +34,7 @@ pub static JSON: Builtin = Builtin {
 op bench.json(
   ## A file or a glob; `hf:OWNER/NAME/FILE` lies below `RBPIPE_HF_MIRROR` or in the hub's local cache.
   path: Str,
-  ## Where paths of pictures start: a folder or a zip. Default: the folder of the file.
+  ## Where paths of pictures start: a folder, a zip or several. Default: the folder of the file.
   media: Str? = none,
   ## How many rows there must be.
   rows: Rows? = none,
@@ -72,8 +73,8 @@ op bench.dir(path: Str, rows: Rows? = none) -> Dataset[{ ..any }]"#,
 pub static HF: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Reads one split of a Hugging Face dataset, `SPLIT.jsonl` or `CONFIG/SPLIT.jsonl` with its media, from the folder `REPO` below
-## `RBPIPE_HF_MIRROR` or from the hub's local cache.
+## Reads one split of a Hugging Face dataset from the folder `REPO` below `RBPIPE_HF_MIRROR` or from the hub's local cache, as the hub keeps
+## it: Parquet (`data/SPLIT-00000-of-00001.parquet`, `CONFIG/SPLIT-….parquet`) with pictures inside, or `SPLIT.jsonl` with media beside it.
 op bench.hf(
   ## `owner/name`
   repo: Str,
@@ -82,7 +83,7 @@ op bench.hf(
   ## One split, or several.
   split: Str | [Str] = "test",
   rows: Rows? = none,
-  ## Archives to unpack.
+  ## Zips with the media, `*.zip`; a mirror that has them unpacked is read as it is.
   media: Str? = none,
 ) -> Dataset[{ ..any }]"#,
         hub: Hub::Rows("repo"),
@@ -115,19 +116,19 @@ fn run_json(cx: &mut Context) -> Result<Outputs, OpError> {
         }
         None => jsonl::files(&cx.folder, &args.path)?,
     };
-    let media = match &args.media {
-        Some(media) if of_hub.is_some() => files[0].with_file_name(media),
-        Some(media) => cx.folder.join(media),
-        None => files[0].parent().map_or_else(|| cx.folder.clone(), Path::to_owned),
-    };
-    read(cx, &files, &media, args.rows)
+    // Media of the hub lie beside the file, others start where the recipe stands.
+    let beside = files[0].parent().unwrap_or(&cx.folder).to_owned();
+    match args.media.as_deref() {
+        Some(media) if of_hub.is_none() => read(cx, &files, &cx.folder.clone(), Some(media), args.rows),
+        media => read(cx, &files, &beside, media, args.rows),
+    }
 }
 
 fn run_dir(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let files = jsonl::files(&cx.folder, &format!("{}/*.{{json,jsonl}}", args.path.trim_end_matches('/')))?;
     let media = cx.folder.join(&args.path);
-    read(cx, &files, &media, args.rows)
+    read(cx, &files, &media, None, args.rows)
 }
 
 fn run_hf(cx: &mut Context) -> Result<Outputs, OpError> {
@@ -137,6 +138,8 @@ fn run_hf(cx: &mut Context) -> Result<Outputs, OpError> {
         config: String,
         split: Json,
         rows: Option<u64>,
+        #[serde(default)]
+        media: Option<String>,
     }
     let args: Split = cx.args()?;
     let root = hub::dataset(&OsWorld, &args.repo, None);
@@ -146,14 +149,32 @@ fn run_hf(cx: &mut Context) -> Result<Outputs, OpError> {
     };
     let mut files = Vec::new();
     for split in &splits {
-        let pattern = match args.config.as_str() {
-            "*" => format!("*/{split}.jsonl"),
-            "default" if root.join(format!("{split}.jsonl")).is_file() => format!("{split}.jsonl"),
-            config => format!("{config}/{split}.jsonl"),
+        let patterns = layouts(&root, &args.config, split);
+        let found = patterns.iter().find_map(|pattern| jsonl::files(&root, pattern).ok());
+        let looked = || {
+            let e = absent(&args.repo);
+            OpError { message: format!("{}: looked for {}", e.message, patterns.join(", ")), ..e }
         };
-        files.extend(jsonl::files(&root, &pattern).map_err(|_| absent(&args.repo))?);
+        files.extend(found.ok_or_else(looked)?);
     }
-    read(cx, &files, &root, args.rows)
+    // What was unpacked already needs no zip.
+    let zips = args.media.as_deref().filter(|m| jsonl::files(&root, m).is_ok());
+    let unpacked = args.media.is_some() && zips.is_none();
+    read_all(cx, &files, &root, zips, unpacked, args.rows)
+}
+
+/// The files that a split may lie in, as the hub and its converters name them.
+fn layouts(root: &Path, config: &str, split: &str) -> Vec<String> {
+    let folders: Vec<String> = match config {
+        "*" => vec!["*/".to_owned()],
+        "default" => vec![String::new(), "data/".to_owned(), "default/".to_owned()],
+        config if root.join(config).is_dir() => vec![format!("{config}/")],
+        config => vec![format!("{config}_"), String::new(), "data/".to_owned()],
+    };
+    let names = ["{}.jsonl", "{}-*.parquet", "{}.parquet", "{}/*.parquet", "{}.json"];
+    let all =
+        folders.iter().flat_map(|folder| names.iter().map(move |n| format!("{folder}{}", n.replace("{}", split))));
+    all.collect()
 }
 
 fn run_tsv(cx: &mut Context) -> Result<Outputs, OpError> {
@@ -188,7 +209,7 @@ fn run_tsv(cx: &mut Context) -> Result<Outputs, OpError> {
 }
 
 fn absent(repo: &str) -> OpError {
-    let help = "fetch it once with `hf download --repo-type dataset`, or set RBPIPE_HF_MIRROR to a folder that has it as `OWNER/NAME/SPLIT.jsonl`";
+    let help = "fetch it once with `hf download --repo-type dataset`, or set RBPIPE_HF_MIRROR to a folder that has it as `OWNER/NAME/…`";
     OpError::new("E0501", format!("`{repo}` is not on this machine, and nothing is fetched from the hub")).help(help)
 }
 
@@ -196,28 +217,43 @@ fn short(cx: &Context, file: &Path) -> String {
     file.strip_prefix(&cx.folder).unwrap_or(file).to_string_lossy().into_owned()
 }
 
-fn read(cx: &mut Context, files: &[PathBuf], media: &Path, expected: Option<u64>) -> Result<Outputs, OpError> {
+fn read(
+    cx: &mut Context,
+    files: &[PathBuf],
+    folder: &Path,
+    media: Option<&str>,
+    expected: Option<u64>,
+) -> Result<Outputs, OpError> {
+    read_all(cx, files, folder, media, false, expected)
+}
+
+/// Reads rows and their media; `unpacked`: all media below the folder count, not only those that rows name.
+fn read_all(
+    cx: &mut Context,
+    files: &[PathBuf],
+    folder: &Path,
+    media: Option<&str>,
+    unpacked: bool,
+    expected: Option<u64>,
+) -> Result<Outputs, OpError> {
     let mut rows = Vec::new();
+    let mut pictures = Map::new();
     for file in files {
-        rows.extend(jsonl::rows(file, &short(cx, file))?);
+        let name = short(cx, file);
+        if file.extension().is_some_and(|e| e == "parquet") {
+            rows.extend(super::parquet::rows(file, &name, cx.store, &mut pictures)?);
+        } else {
+            rows.extend(jsonl::rows(file, &name)?);
+        }
     }
-    let mut names = BTreeSet::new();
+    let mut names = if unpacked { archive::below(folder)? } else { BTreeSet::new() };
     for row in &rows {
         if let Ok(value) = &row.value {
             collect(value, &mut names);
         }
     }
-    let media = Media::open(media)?;
-    let mut pictures = Map::new();
-    let mut unused = 0u64;
-    for (name, found) in media.load_all(&names, cx.store) {
-        match found {
-            Ok(found) => {
-                pictures.insert(name, facts(&found));
-            }
-            Err(_) => unused += 1, // Whether it is needed only `bench.sample` knows; it names the item then.
-        }
-    }
+    let (found, unused) = archive::load(folder, media, &names, cx.store)?;
+    pictures.extend(found);
     cx.counts.insert("pictures".into(), pictures.len() as u64);
     cx.counts.insert("names without a picture".into(), unused);
     finish(cx, rows, pictures, expected)
@@ -248,20 +284,10 @@ fn finish(
     Ok(vec![(String::new(), Output::Artifact(artifact))])
 }
 
-fn facts(found: &Medium) -> Json {
-    json!({ "digest": found.digest, "media": found.media, "size": found.size })
-}
-
 /// Collects texts that look like the name of a picture or video.
 fn collect(value: &Json, names: &mut BTreeSet<String>) {
-    const ENDINGS: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "mp4", "webm", "avi"];
     match value {
-        Json::String(text) if text.len() < 400 => {
-            let ending = text.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
-            if ENDINGS.contains(&ending.as_str()) && !text.contains('\n') {
-                names.insert(text.clone());
-            }
-        }
+        Json::String(text) if archive::is_medium(text) => drop(names.insert(text.clone())),
         Json::Array(items) => items.iter().for_each(|i| collect(i, names)),
         Json::Object(fields) => fields.values().for_each(|v| collect(v, names)),
         _ => {}
