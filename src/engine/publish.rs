@@ -215,7 +215,7 @@ fn pieces(store: &Store, artifact: &Artifact, target: &Path) -> Result<BTreeMap<
         let message = format!("a {kind} cannot be written to `{}`", target.display());
         Err(OpError::new("E0612", message).help(match artifact.kind {
             Kind::Dataset => "a dataset goes to `.jsonl`, `.parquet`, `.arrow`, or a folder",
-            Kind::Table => "a table goes to `.md`, `.csv`, `.json` or `.html`",
+            Kind::Table => "a table goes to `.md`, `.csv`, `.json`, `.html` or `.tex`",
             Kind::Report => "a report goes to `.html`",
             Kind::Metric | Kind::Score => "a number goes to `.json`",
             _ => "choose a folder",

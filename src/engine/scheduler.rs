@@ -289,8 +289,21 @@ impl<'a> Run<'a> {
         let inputs = artifacts(node, &self.summary.results);
         let identity = self.identities.get(&id).cloned()?;
         let complete = !self.incomplete.contains(&id);
+        let absent = node.inputs.iter().filter(|i| !self.summary.results.contains_key(&i.node));
+        let holes = absent.map(|i| (i.slot.clone(), json!(self.why_absent(i.node)))).collect();
         let (threads, gpus) = (self.slots.threads(&executor, node), self.slots.gpus(id));
-        Some(Job { id, node, inputs, identity, complete, executor, threads, gpus, setup: self.setup })
+        Some(Job { id, node, inputs, holes, identity, complete, executor, threads, gpus, setup: self.setup })
+    }
+
+    /// Says in a few words why a node has no result.
+    fn why_absent(&self, id: NodeId) -> String {
+        match self.summary.failures.iter().find(|(failed, _)| *failed == id) {
+            Some((_, failure)) => {
+                let first = failure.message.lines().next().unwrap_or_default();
+                format!("failed: {}", crate::base::phrase::shortened(first, 80))
+            }
+            None => "not run: something before it failed".to_owned(),
+        }
     }
 
     fn finished(&mut self, id: NodeId, outcome: Outcome) {
@@ -491,7 +504,7 @@ pub(super) fn execute_again(
     verify::sound(setup.store, inputs.values().flat_map(|artifact| artifact.files.values()))?;
     let (executor, gpus) = (place::of(node, setup.executors).to_owned(), Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Job { id, node, inputs, identity, complete: true, executor, threads, gpus, setup }.attempt(0)
+    Job { id, node, inputs, holes: Map::new(), identity, complete: true, executor, threads, gpus, setup }.attempt(0)
 }
 
 /// One execution, on a thread of its own.
@@ -499,6 +512,8 @@ struct Job<'a> {
     id: NodeId,
     node: &'a Node,
     inputs: BTreeMap<String, Artifact>,
+    /// Why inputs are missing, by slot.
+    holes: Map<String, Json>,
     identity: Identity,
     complete: bool,
     executor: String,
@@ -602,6 +617,9 @@ impl Job<'_> {
         let mut args = self.node.args.clone();
         if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
             args.insert("$history".into(), history.clone());
+        }
+        if let Some(args) = args.as_object_mut().filter(|_| !self.holes.is_empty()) {
+            args.insert("$holes".into(), Json::Object(self.holes.clone()));
         }
         if let (Some(service), Some(args)) = (service_of(self.node, &self.identity.reads.inputs), args.as_object_mut())
         {

@@ -106,7 +106,8 @@ impl<'a> Slots<'a> {
                 return Some(next);
             }
             // What a server holds that nobody asks just now may be what a node waits for.
-            let idle = (!self.empty()).then(|| self.services.keys().find(|name| !self.asked(name)).cloned()).flatten()?;
+            let idle =
+                (!self.empty()).then(|| self.services.keys().find(|name| !self.asked(name)).cloned()).flatten()?;
             service::stop(&idle);
             self.services.remove(&idle);
         }

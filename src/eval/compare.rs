@@ -111,6 +111,9 @@ pub struct ScoreRow {
     pub majority: Option<f64>,
     /// The smallest difference that a paired test would find.
     pub detectable: Option<f64>,
+    /// The share of its questions that are among the training rows, if these were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<f64>,
 }
 
 /// A cell of a table of scores.
@@ -138,6 +141,21 @@ pub struct ScoreCell {
     pub adjusted: Option<f64>,
     /// Why there is no score.
     pub hole: Option<String>,
+    /// The share of replies that a server or its model refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<f64>,
+    /// The share of questions that were never answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<f64>,
+    /// Tokens of question and reply, per request, as a server counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<(f64, f64)>,
+    /// What they cost, in the money of the model's `price`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// Where the number was published, if it was not measured here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
 }
 
 /// A mean over rows.
@@ -205,7 +223,7 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
         }
         let first = found.iter().flatten().find_map(|c| c.score.as_ref().ok());
         let fact = |key: &str| first.and_then(|s| s.meta[key].as_f64());
-        let n = first.and_then(|s| s.meta["n"].as_u64());
+        let n = found.iter().flatten().find_map(|c| c.score.as_ref().ok()?.meta["n"].as_u64());
         let p = base.or(first).and_then(|s| s.meta["value"].as_f64());
         rows.push(ScoreRow {
             label: label.clone(),
@@ -214,6 +232,7 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
             chance: fact("chance"),
             majority: fact("majority"),
             detectable: n.zip(p).map(|(n, p)| detectable(p.clamp(0.05, 0.95), 0.5, n as f64)),
+            overlap: None,
         });
     }
     adjust(&mut rows, layout.adjust.as_deref());
@@ -326,6 +345,8 @@ fn combinations(layout: &Layout, axes: &[usize]) -> Vec<Vec<String>> {
 
 fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
     let fact = |key: &str| score.meta[key].as_f64();
+    let pair = |of: &Json| of["prompt"].as_f64().zip(of["reply"].as_f64());
+    let (tokens, price) = (pair(&score.meta["tokens"]), pair(&score.meta["served"]["price"]));
     Ok(ScoreCell {
         value: fact("value"),
         se: fact("se").unwrap_or(0.0),
@@ -338,6 +359,11 @@ fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
         delta: base.map(|b| paired(b, score)).transpose()?.flatten(),
         adjusted: None,
         hole: if fact("value").is_none() { Some("no value".into()) } else { None },
+        refused: fact("refused").filter(|r| *r > 0.0),
+        failed: fact("failed").filter(|f| *f > 0.0),
+        tokens: tokens.zip(fact("requests")).map(|((prompt, reply), n)| (prompt / n.max(1.0), reply / n.max(1.0))),
+        cost: tokens.zip(price).map(|(tokens, price)| (tokens.0 * price.0 + tokens.1 * price.1) / 1e6),
+        published: score.meta["source"].as_str().map(str::to_owned),
     })
 }
 

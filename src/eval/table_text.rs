@@ -1,4 +1,6 @@
-//! A table of scores as Markdown, CSV and HTML.
+//! A table of scores as Markdown, CSV, HTML and LaTeX.
+
+use std::collections::BTreeSet;
 
 use super::compare::{Mean, ScoreCell, ScoreRow, ScoreTable};
 
@@ -21,7 +23,7 @@ pub fn markdown(table: &ScoreTable) -> String {
 /// Returns a table as CSV: one line per cell, numbers in full.
 pub fn csv(table: &ScoreTable) -> String {
     let mut out = String::from(
-        "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,skill,compat,chance,majority,hole\n",
+        "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,skill,compat,chance,majority,hole,refused,failed,prompt_tokens,reply_tokens,cost,overlap,published\n",
     );
     let quote = |text: &str| {
         if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
@@ -48,6 +50,13 @@ pub fn csv(table: &ScoreTable) -> String {
                 number(row.chance),
                 number(row.majority),
                 quote(cell.hole.as_deref().unwrap_or("")),
+                number(cell.refused),
+                number(cell.failed),
+                number(cell.tokens.map(|t| t.0)),
+                number(cell.tokens.map(|t| t.1)),
+                number(cell.cost),
+                number(row.overlap),
+                quote(cell.published.as_deref().unwrap_or("")),
             ];
             out.push_str(&fields.join(","));
             out.push('\n');
@@ -74,6 +83,45 @@ pub fn html(table: &ScoreTable) -> String {
     )
 }
 
+/// Returns a table as LaTeX, for the packages `booktabs` and `amssymb`.
+pub fn latex(table: &ScoreTable) -> String {
+    let grid = texts(table);
+    let columns = grid.first().map_or(0, |header| header.len().saturating_sub(1));
+    let mut out = format!("\\begin{{tabular}}{{l{}}}\n\\toprule\n", "r".repeat(columns));
+    for (i, row) in grid.iter().enumerate() {
+        if i + 1 == grid.len() && table.rows.len() > 1 {
+            out.push_str("\\midrule\n");
+        }
+        out.push_str(&row.iter().map(|c| tex(c)).collect::<Vec<_>>().join(" & "));
+        out.push_str(if i == 0 { " \\\\\n\\midrule\n" } else { " \\\\\n" });
+    }
+    out.push_str("\\bottomrule\n\\end{tabular}\n");
+    // A comment ends with its line.
+    out.push_str(&format!("% {}\n", legend(table).replace('\n', " ")));
+    out
+}
+
+/// Returns text with the characters that TeX gives a meaning replaced, and our signs in their TeX form.
+fn tex(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\textbackslash{}"),
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
+            '~' => out.push_str("\\textasciitilde{}"),
+            '^' => out.push_str("\\textasciicircum{}"),
+            '±' => out.push_str("$\\pm$"),
+            '▲' => out.push_str("$\\blacktriangle$"),
+            '▼' => out.push_str("$\\blacktriangledown$"),
+            '·' => out.push_str("$\\cdot$"),
+            '–' => out.push_str("--"),
+            '†' => out.push_str("$\\dagger$"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Returns text with the characters that HTML gives a meaning replaced.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -86,6 +134,10 @@ pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
         return format!("– ({})", cell.hole.as_deref().unwrap_or("not run"));
     };
     let mut out = format!("{:.1}", 100.0 * value);
+    if cell.published.is_some() {
+        out.push_str(" †");
+        return out;
+    }
     if shows("ci") {
         match (cell.low, cell.high) {
             (Some(low), Some(high)) => out.push_str(&format!(" ±{:.1}", 50.0 * (high - low))),
@@ -104,6 +156,20 @@ pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
     }
     if let Some(unparsed) = cell.unparsed.filter(|u| shows("unparsed") && *u >= 0.005) {
         out.push_str(&format!(" · {:.0}% unparsed", 100.0 * unparsed));
+    }
+    for (share, what) in [(cell.refused, "refused"), (cell.failed, "failed")] {
+        if let Some(share) = share.filter(|s| shows("unparsed") && *s >= 0.005) {
+            out.push_str(&format!(" · {:.0}% {what}", 100.0 * share));
+        }
+    }
+    if let Some(compat) = cell.compat.filter(|_| shows("compat")) {
+        out.push_str(&format!(" · compat {:.1}", 100.0 * compat));
+    }
+    if let Some((prompt, reply)) = cell.tokens.filter(|_| shows("tokens")) {
+        out.push_str(&format!(" · {prompt:.0} + {reply:.0} tokens"));
+    }
+    if let Some(cost) = cell.cost.filter(|_| shows("cost")) {
+        out.push_str(&format!(" · cost {cost:.4}"));
     }
     if let Some(skill) = cell.skill.filter(|_| shows("skill")) {
         out.push_str(&format!(" · {:.1} when readable", 100.0 * skill));
@@ -150,13 +216,18 @@ fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
     };
     header.extend(["chance", "majority"].into_iter().filter(|n| shows(n)).map(str::to_owned));
     let mut out = vec![header];
-    for ScoreRow { label, cells, n, chance, majority, .. } in &table.rows {
+    let overlaps = table.rows.iter().any(|r| r.overlap.is_some());
+    if overlaps {
+        out[0].push("in training".into());
+    }
+    for ScoreRow { label, cells, n, chance, majority, overlap, .. } in &table.rows {
         let mut row = vec![label.clone()];
         row.extend(cells.iter().map(|c| cell_text(c, &table.show)));
         if shows("n") {
             row.push(n.map_or("–".into(), |n| n.to_string()));
         }
         row.extend(floors(*chance, *majority));
+        row.extend(overlaps.then(|| ratio(*overlap)));
         out.push(row);
     }
     if table.rows.len() > 1 {
@@ -171,6 +242,7 @@ fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
             values.filter(|v| !v.is_empty()).map(|v| super::stats::mean(&v))
         };
         row.extend(floors(mean(&|r| r.chance), mean(&|r| r.majority)));
+        row.extend(overlaps.then(String::new));
         out.push(row);
     }
     out
@@ -204,6 +276,15 @@ fn legend(table: &ScoreTable) -> String {
             out.push(' ');
             out.push_str(words);
         }
+    }
+    if table.rows.iter().any(|r| r.overlap.is_some()) {
+        out.push_str(" in training: questions whose picture or words are among the training rows.");
+    }
+    let cells = || table.rows.iter().flat_map(|r| &r.cells);
+    let sources: BTreeSet<&String> = cells().filter_map(|c| c.published.as_ref()).collect();
+    if !sources.is_empty() {
+        let all = sources.into_iter().map(String::as_str).collect::<Vec<_>>().join("; ");
+        out.push_str(&format!(" † published, not measured here: {all}."));
     }
     if !table.left_out.is_empty() {
         out.push_str(&format!(" The mean leaves out rows with a hole: {}.", table.left_out.join(", ")));

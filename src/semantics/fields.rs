@@ -10,7 +10,8 @@ use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name};
 
 const GRID_METHODS: &[&str] = &["table", "best", "at", "mean", "worst_drop", "delta"];
 /// What a table can show.
-const SHOWN: &[&str] = &["ci", "delta", "n", "unparsed", "skill", "answers", "chance", "majority"];
+const SHOWN: &[&str] =
+    &["ci", "delta", "n", "unparsed", "skill", "answers", "chance", "majority", "compat", "tokens", "cost"];
 /// Numbers of a score that are shares.
 const SCORE_RATIOS: &[&str] = &["value", "low", "high", "unparsed", "compat", "skill", "chance", "majority", "floor"];
 
@@ -422,7 +423,9 @@ impl Checker<'_> {
                 ("baseline", Type::Str),
                 ("show", Type::List(Box::new(words(SHOWN)))),
                 ("adjust", words(&["holm", "bh"])),
+                ("published", Type::Record(Row::any())),
                 ("train", Type::Dataset(Row::any())),
+                ("shared", words(&["either", "both", "picture", "words"])),
             ],
             "best" => vec![("by", Type::Str)],
             "worst_drop" | "delta" => vec![("from", any_label()), ("to", any_label())],

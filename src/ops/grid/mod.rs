@@ -1,5 +1,8 @@
 //! Operators over the grid of a sweep: `grid.table`, `grid.worst_drop`, `grid.best`, `grid.delta`.
 
+mod overlap;
+mod published;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -18,7 +21,8 @@ pub static TABLE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Lays the scores of a sweep out as a table: interval, paired difference to a baseline with adjusted p-value, means, what
-## guessing and the best constant answer score. Cells that failed stay empty and say why.
+## guessing and the best constant answer score. Cells that failed stay empty and say why. It is written to `.md`, `.csv`, `.json`, `.html`
+## or `.tex`.
 op grid.table(
   g: Grid,
   ## The axis that becomes rows.
@@ -28,12 +32,18 @@ op grid.table(
   ## The label that the others are compared with.
   baseline: Str? = none,
   ## What stands in a cell and beside the row. `skill`: the score of readable replies alone; `answers`: the answer that is given
-  ## most too often.
-  show: [enum { ci, delta, n, unparsed, skill, answers, chance, majority }] = ["ci", "delta", "n", "unparsed", "chance", "majority"],
+  ## most too often; `compat`: the score under the second profile; `tokens` and `cost`: of a server.
+  show: [enum { ci, delta, n, unparsed, skill, answers, chance, majority, compat, tokens, cost }] = ["ci", "delta", "n", "unparsed", "chance", "majority"],
   ## Correction of the p-values for the number of comparisons.
   adjust: enum { holm, bh } = "holm",
+  ## Columns of numbers from elsewhere, by label: each an `eval.published` whose names are those of the rows.
+  published: { ..any } = {},
+  ## The rows that the models were trained on: adds which share of the questions is among them.
+  train: Dataset[{ ..r }]? = none,
+  ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
+  shared: enum { either, both, picture, words } = "both",
 ) -> Table"#,
-        version: 2,
+        version: 3,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },
@@ -82,7 +92,7 @@ op grid.best(g: Grid, by: Str) -> Metric[Ratio]"#,
 };
 
 fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
-    let (mut layout, cells) = grid(cx, "g")?;
+    let (mut layout, mut cells) = grid(cx, "g")?;
     #[derive(Deserialize)]
     struct Args {
         rows: Option<String>,
@@ -90,6 +100,8 @@ fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
         baseline: Option<String>,
         show: Vec<String>,
         adjust: String,
+        #[serde(default)]
+        shared: String,
     }
     let args: Args = cx.args()?;
     layout.rows = args.rows;
@@ -97,7 +109,11 @@ fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
     layout.baseline = args.baseline;
     layout.show = Some(args.show);
     layout.adjust = Some(args.adjust);
-    let table = table(&layout, &cells)?;
+    published::add(cx, &mut layout, &mut cells)?;
+    let mut table = table(&layout, &cells)?;
+    if cx.inputs.contains_key("train") {
+        overlap::add(cx, &mut table, &layout, &args.shared)?;
+    }
     let holes = table.rows.iter().flat_map(|r| &r.cells).filter(|c| c.hole.is_some()).count();
     cx.counts.insert("cells".into(), (table.rows.len() * table.columns.len()) as u64);
     cx.counts.insert("holes".into(), holes as u64);
@@ -106,6 +122,7 @@ fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
     files.insert("table.md".to_owned(), cx.put(table_text::markdown(&table).as_bytes())?);
     files.insert("table.csv".to_owned(), cx.put(table_text::csv(&table).as_bytes())?);
     files.insert("table.html".to_owned(), cx.put(table_text::html(&table).as_bytes())?);
+    files.insert("table.tex".to_owned(), cx.put(table_text::latex(&table).as_bytes())?);
     files.insert("table.json".to_owned(), cx.put(serde_json::to_string_pretty(&json)?.as_bytes())?);
     let artifact = Artifact { kind: Kind::Table, meta: json!({ "table": json, "holes": holes }), files };
     Ok(vec![(String::new(), Output::Artifact(artifact))])
@@ -168,7 +185,7 @@ pub(in crate::ops) fn grid(cx: &Context, name: &str) -> Result<(Layout, Vec<Cell
         let slot = cell["$input"].as_str().map_or_else(|| format!("{name}.cells.{place}"), str::to_owned);
         let score = match cx.inputs.get(&slot) {
             Some(artifact) => Ok(score::load(cx.store, artifact)?),
-            None => Err("failed".to_owned()),
+            None => Err(cx.args["$holes"][&slot].as_str().unwrap_or("failed").to_owned()),
         };
         cells.push(Cell { labels: key, score });
     }

@@ -8,6 +8,6 @@ pub mod gguf;
 pub mod hf;
 pub mod random;
 pub mod reward;
-pub mod unpacked;
 pub mod server;
+pub mod unpacked;
 pub mod wheel;
