@@ -19,6 +19,7 @@ mod decode;
 mod diff;
 #[cfg(feature = "torch")]
 mod embed;
+mod embodied17;
 mod engine;
 mod eval;
 mod export;

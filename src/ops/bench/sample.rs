@@ -1,13 +1,16 @@
 //! `bench.sample`: rows of a benchmark to items with a checked key.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use arrow::array::Int64Array;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::row::{Found, Rows};
 use crate::base::{Digest, OpError};
 use crate::data::cell::Cell;
+use crate::data::table::Table;
 use crate::engine::context::{Fate, Output};
 use crate::engine::{Builtin, Context, Outputs, dataset};
 use crate::eval::marker::key_point;
@@ -22,7 +25,7 @@ pub static SAMPLE: Builtin = Builtin {
 ## Makes items of a benchmark's rows. A key that is no legal answer of its kind is an error, so a hidden key is noticed.
 op bench.sample(
   d: Dataset[{ ..r }],
-  ## Unique name of the item.
+  ## Unique name of the item; `.row_number` where rows have none.
   id: Expr,
   ## `choice`, `number`, `yes_no`, `text`, `point` or `judge`; for each row.
   kind: Expr[Str],
@@ -83,7 +86,7 @@ struct Args {
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let input = cx.input("d")?.clone();
-    let table = cx.table("d")?;
+    let table = numbered(cx.table("d")?)?;
     let rows = Rows::new(&table, &input.meta, cx.store);
     let n = table.rows();
     let none = || vec![None; n];
@@ -184,6 +187,15 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         artifact.meta["train_split"] = Json::from(true);
     }
     Ok(vec![(String::new(), Output::Artifact(artifact))])
+}
+
+/// Adds `row_number`, from 0 in the order of the files, for benchmarks whose rows have no name.
+fn numbered(table: Table) -> Result<Table, OpError> {
+    if table.batch.column_by_name("row_number").is_some() {
+        return Ok(table);
+    }
+    let numbers: Int64Array = (0..table.rows() as i64).collect();
+    table.with_column("row_number", Arc::new(numbers))
 }
 
 fn texts(cell: &Cell) -> Vec<String> {

@@ -171,7 +171,7 @@ fn layouts(root: &Path, config: &str, split: &str) -> Vec<String> {
         config if root.join(config).is_dir() => vec![format!("{config}/")],
         config => vec![format!("{config}_"), String::new(), "data/".to_owned()],
     };
-    let names = ["{}.jsonl", "{}-*.parquet", "{}.parquet", "{}/*.parquet", "{}.json"];
+    let names = ["{}-*.parquet", "{}.parquet", "{}_*.parquet", "{}/*.parquet", "{}.jsonl", "{}.json"];
     let all =
         folders.iter().flat_map(|folder| names.iter().map(move |n| format!("{folder}{}", n.replace("{}", split))));
     all.collect()
