@@ -84,14 +84,34 @@ function scoreCell(c, r) {
     const title = `${sign(c.delta.low)} to ${sign(c.delta.high)}, p ${c.delta.p.toPrecision(2)} (${c.delta.test}), adjusted ${c.adjusted == null ? "–" : c.adjusted.toPrecision(2)}; ${c.delta.wins} won, ${c.delta.losses} lost`;
     box.append(el("span", { class: "s " + side(c.delta), title }, `${sign(c.delta.value)} ±${pct((c.delta.high - c.delta.low) / 2)} ${stars(c.adjusted)}`));
   }
+  if (c.published) box.append(el("span", { class: "s", title: c.published }, "† published"));
+  if (c.compat != null && Math.abs(c.compat - c.value) >= .005) box.append(el("span", { class: "s", title: "under the second profile" }, `compat ${pct(c.compat)}`));
+  for (const what of ["refused", "failed"]) if (c[what] >= .005) box.append(el("span", { class: "s warn" }, `${pct(c[what], 0)} % ${what}`));
   if (c.unparsed >= .005) box.append(el("span", { class: "s warn" }, `${pct(c.unparsed, 0)} % unreadable`));
   return box;
 }
 const gain_room = (floor, value) => value >= floor ? 1 - floor : floor;
+let sorted = { by: null, down: true };
+const sortable = (r, by) => by === 0 ? r.label : by <= D.table.columns.length ? r.cells[by - 1].value : [r.n, r.chance, r.majority][by - 1 - D.table.columns.length];
+function order(rows) {
+  if (sorted.by == null) return rows;
+  const rank = (a, b) => typeof a === "string" ? a.localeCompare(b) : (a ?? -1) - (b ?? -1);
+  return [...rows].sort((a, b) => (sorted.down ? -1 : 1) * rank(sortable(a, sorted.by), sortable(b, sorted.by)));
+}
+function heading(name, by) {
+  const button = el("button", { class: "sort", title: "Sort by " + (name || "name") }, name || "row"), th = el("th", {}, button);
+  if (sorted.by === by) { th.setAttribute("aria-sort", sorted.down ? "descending" : "ascending"); button.append(sorted.down ? " ↓" : " ↑") }
+  button.onclick = () => {
+    sorted = { by, down: sorted.by === by ? !sorted.down : by !== 0 };
+    table();
+    $("table").querySelectorAll("button.sort")[by].focus();
+  };
+  return th;
+}
 function table() {
   const t = D.table, out = $("table");
-  out.append(row("th", "", ...t.columns, "n", "chance", "majority"));
-  for (const r of t.rows) out.append(row("td", r.label, ...r.cells.map(c => scoreCell(c, r)), count(r.n), pct(r.chance), pct(r.majority)));
+  out.replaceChildren(row("th", ...["", ...t.columns, "n", "chance", "majority"].map(heading)));
+  for (const r of order(t.rows)) out.append(row("td", r.label, ...r.cells.map(c => scoreCell(c, r)), count(r.n), pct(r.chance), pct(r.majority)));
   if (t.rows.length > 1) {
     const cell = m => {
       if (!m) return "–";
@@ -107,6 +127,35 @@ function table() {
   const compared = t.baseline ? ` Second line: paired difference to ${t.baseline}, ± half of its 95 % interval; * p < 0.05, ** < 0.01, *** < 0.001 after ${adjust}.` : "";
   const holes = t.left_out.length ? ` The mean leaves out rows with a hole: ${t.left_out.join(", ")}.` : "";
   $("legend").textContent = "Percent; ± half of the 95 % interval. Green: above what is reached without looking, red: below." + compared + " chance: guessing among the options; majority: the best answer that never looks at the picture." + holes;
+}
+
+/* ---- from model to model ---- */
+function slopes() {
+  const t = D.table, box = $("slopes"), rows = t.rows.filter(r => r.cells.filter(c => c.value != null).length > 1);
+  if (t.columns.length < 2 || !rows.length) { box.remove(); return }
+  const W = 1000, H = 380, L = 46, R = 190, X = i => L + (W - L - R) * i / (t.columns.length - 1);
+  const lines = rows.map((r, k) => ({ name: r.label, values: r.cells.map(c => c.value), color: `hsl(${HUES[k % HUES.length]} 60% 52%)` }));
+  if (t.means.every(m => m) && rows.length > 1) lines.push({ name: "mean", values: t.means.map(m => m.value), color: "var(--fg)", thick: true });
+  const all = lines.flatMap(l => l.values).filter(v => v != null), low = Math.max(0, Math.min(...all) - .04), high = Math.min(1, Math.max(...all) + .04);
+  const Y = v => H - 34 - (H - 50) * (v - low) / (high - low || 1), out = svg("svg", { class: "plot", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "Scores from model to model" });
+  for (const f of [0, .25, .5, .75, 1]) {
+    const v = low + f * (high - low);
+    out.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 8, y: Y(v) + 4, "text-anchor": "end" }, pct(v, 0)));
+  }
+  t.columns.forEach((name, i) => out.append(svg("text", { x: X(i), y: H - 8, "text-anchor": "middle" }, name)));
+  const ends = lines.map(l => ({ l, y: Y(l.values.findLast(v => v != null)) })).sort((a, b) => a.y - b.y);
+  ends.forEach((e, i) => { if (i) e.y = Math.max(e.y, ends[i - 1].y + 13) });
+  const over = Math.max(0, ends[ends.length - 1].y - (H - 30));
+  for (const { l, y } of ends) {
+    const group = svg("g", { class: "slope", tabindex: 0 }), known = l.values.map((v, i) => [i, v]).filter(p => p[1] != null);
+    group.append(svg("title", {}, `${l.name}: ${known.map(([i, v]) => `${t.columns[i]} ${pct(v)}`).join(", ")}`));
+    const d = known.map(([i, v], k) => (k ? "L" : "M") + X(i).toFixed(1) + " " + Y(v).toFixed(1)).join("");
+    group.append(svg("path", { d, style: `stroke:${l.color};stroke-width:${l.thick ? 3.5 : 1.8}` }));
+    for (const [i, v] of known) group.append(svg("circle", { cx: X(i), cy: Y(v), r: l.thick ? 4 : 2.8, style: `fill:${l.color}` }));
+    group.append(svg("text", { x: W - R + 10, y: y - over + 4, style: l.thick ? "font-weight:650;fill:var(--fg)" : "" }, `${l.name} ${pct(l.values.findLast(v => v != null))}`));
+    out.append(group);
+  }
+  box.append(el("h3", {}, "From model to model"), out);
 }
 
 /* ---- format against skill ---- */
@@ -287,12 +336,14 @@ function pick(i) {
   const option = s.k && s.o.length ? s.o[LETTERS.indexOf(s.k)] : null;
   box.append(el("h3", {}, "Prompt"), el("pre", {}, s.t || s.q));
   box.append(el("h3", {}, "Right answer"), el("pre", {}, s.k ? s.k + (option && option !== s.k ? " – " + option : "") : "a point in the area"));
+  const replies = el("div", { class: "grid narrow" });
+  box.append(replies);
   for (const [k, m] of D.models.entries()) {
     const r = s.r[m];
     if (!r) continue;
     const more = [r.u && "rule " + r.u, r.c != null && r.c !== r.s && "compat " + r.c.toFixed(2), r.o !== "ok" && r.o, r.n].filter(Boolean).join(" · ");
     const dot = el("span", { class: "dot", style: `background:hsl(${HUES[k % HUES.length]} 85% 55%)` });
-    box.append(el("h3", {}, r.x ? dot : null, m + " ", el("span", { class: verdict(r) }, r.v == null ? "unreadable " : `${r.v} → ${r.s.toFixed(2)} `), el("span", { class: "s" }, more)), el("pre", {}, r.t ?? ""));
+    replies.append(el("div", {}, el("h3", {}, r.x ? dot : null, m + " ", el("span", { class: verdict(r) }, r.v == null ? "unreadable " : `${r.v} → ${r.s.toFixed(2)} `), el("span", { class: "s" }, more)), el("pre", {}, r.t ?? "")));
   }
 }
 function keys(e) {
@@ -308,7 +359,7 @@ function fill(id, values, then) {
   for (const v of values) $(id).append(el("option", {}, v));
   $(id).onchange = then;
 }
-themes(); ranking(); table(); formats();
+themes(); ranking(); table(); slopes(); formats();
 fill("bench", D.benches, bench); bench(); funnel(); curves();
 fill("sbench", Object.keys(D.samples), samples); fill("smodel", D.models, samples);
 if (D.models.length) $("smodel").value = D.models[D.models.length - 1];

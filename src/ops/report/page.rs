@@ -17,7 +17,8 @@ use crate::spec::{Effect, OpSpec};
 pub static PAGE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## One HTML file about a sweep: the table, groups, answers, training curves and every sample with its pictures. It needs no
+## One HTML file about a sweep: the table, a chart from model to model, groups, answers,
+## training curves and every sample with its pictures. It needs no
 ## network and works from the disk.
 op report.page(
   scores: Grid,
@@ -30,7 +31,7 @@ op report.page(
   title: Str = "Evaluation",
   theme: enum { auto, light, dark } = "auto",
 ) -> Report"#,
-        version: 2,
+        version: 3,
         history: &["data"],
         effect: Effect::Reduce,
         ..OpSpec::BASE

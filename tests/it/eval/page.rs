@@ -123,10 +123,52 @@ fn a_page_opens_in_a_browser() {
     };
     assert!(part("id=\"finding\"", "</p>").contains("final"), "{}", part("id=\"finding\"", "</p>"));
     assert_eq!(part("id=\"table\"", "</table>").matches("<tr").count(), 12, "a head, ten benchmarks, the mean");
+    assert_eq!(
+        part("id=\"slopes\"", "</section>").matches("class=\"slope\"").count(),
+        11,
+        "ten benchmarks and the mean"
+    );
     assert!(part("id=\"formats\"", "</table>").matches("<td").count() >= 10 * 9);
     assert!(part("id=\"funnel\"", "</section>").contains("a near copy of …"));
     assert_eq!(part("id=\"curves\"", "</section>").matches("<svg").count(), 3);
     assert!(part("id=\"hist\"", "</section>").contains("class=\"right\""));
     assert!(part("id=\"one\"", "</section>").contains("<img src=\"data:image/"));
     assert!(part("<header", "</header>").contains(&format!("4 models · 10 benchmarks · {questions} questions")));
+
+    // Clicked through: sorting, filters, search, keys, models, the other theme.
+    let clicked = room.path("clicked.html");
+    std::fs::write(&clicked, text.replace("</body>", &format!("<script>{CLICKS}</script></body>"))).unwrap();
+    let seen = browser.open(&clicked);
+    assert_eq!(seen.console, Vec::<String>::new());
+    let told = seen.dom.split("id=\"told\">").nth(1).unwrap_or_else(|| panic!("no clicks: {}", seen.dom.len()));
+    let told: Json = serde_json::from_str(told.split("</pre>").next().unwrap()).unwrap();
+    let numbers = |key: &str| serde_json::from_value::<Vec<f64>>(told[key].clone()).unwrap();
+    assert!(
+        numbers("down").windows(2).all(|w| w[0] >= w[1]) && numbers("up").windows(2).all(|w| w[0] <= w[1]),
+        "{told}"
+    );
+    assert!(
+        numbers("rows")[0] > numbers("rows")[1] && numbers("rows")[1] >= numbers("rows")[2],
+        "filters narrow: {told}"
+    );
+    assert!(numbers("drawn")[0] < 60.0, "only what is seen is in the page: {told}");
+    assert!(told["next"] != told["first"] && told["theme"] == "dark" && told["sort"] == "ascending", "{told}");
 }
+
+/// What a reader does with the page; it writes down what then stands there.
+const CLICKS: &str = r##"
+const told = {}, at = id => document.getElementById(id), head = i => document.querySelectorAll("#table button.sort")[i];
+const column = () => [...document.querySelectorAll("#table tr:not(.mean)")].slice(1).map(tr => parseFloat(tr.children[2].querySelector("b").textContent));
+head(2).click(); told.down = column(); head(2).click(); told.up = column(); told.sort = head(2).parentNode.getAttribute("aria-sort");
+at("smodel").value = "base"; at("smodel").dispatchEvent(new Event("change"));
+const many = () => parseInt(at("count").textContent.replace(/\s/g, ""));
+told.rows = [many()];
+for (const f of ["wrong", "unparsed"]) { document.querySelector(`[data-f=${f}]`).click(); told.rows.push(many()) }
+for (const f of ["wrong", "unparsed"]) document.querySelector(`[data-f=${f}]`).click();
+told.drawn = [document.querySelectorAll("#list .row").length];
+told.first = at("one").textContent.slice(0, 80);
+at("list").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", cancelable: true }));
+told.next = at("one").textContent.slice(0, 80);
+document.documentElement.dataset.theme = "light"; at("theme").click(); told.theme = document.documentElement.dataset.theme;
+const pre = document.createElement("pre"); pre.id = "told"; pre.textContent = JSON.stringify(told); document.body.append(pre);
+"##;
