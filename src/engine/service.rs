@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value as Json;
+
 use super::child::Guardian;
 use super::process::Group;
 use crate::base::OpError;
@@ -29,6 +31,8 @@ pub struct Launch {
     pub keep: tempfile::TempDir,
     /// How long it may take until it answers.
     pub deadline: Duration,
+    /// What is asked of it once before anybody else may: some load their model at the first request, and badly at two.
+    pub warm_up: Option<Json>,
 }
 
 /// How long a server that was asked to end may take.
@@ -108,7 +112,7 @@ fn end(running: &Running) {
 }
 
 fn start(name: &str, launch: Launch, cancelled: &AtomicBool) -> Result<Running, OpError> {
-    let Launch { command, install, log, keep, deadline } = launch;
+    let Launch { command, install, log, keep, deadline, warm_up } = launch;
     let log = log.as_path();
     let mut tries = 0;
     loop {
@@ -126,6 +130,15 @@ fn start(name: &str, launch: Launch, cancelled: &AtomicBool) -> Result<Running, 
         let group = Group(Mutex::new(child));
         match answers(&group, &url, deadline, cancelled) {
             Ready::Yes => {
+                if let Some(body) = &warm_up {
+                    let client: ureq::Agent = ureq::Agent::config_builder()
+                        .http_status_as_error(false)
+                        .timeout_global(Some(deadline))
+                        .build()
+                        .into();
+                    // What is wrong with it the first real request will say.
+                    let _ = client.post(format!("{url}/v1/chat/completions")).send_json(body);
+                }
                 let opened = Opened { url, folder: keep.path().to_owned() };
                 return Ok(Running { group, opened, log: log.to_owned(), _guardian: guardian, _keep: keep });
             }

@@ -30,6 +30,8 @@ let zoo = { one: model.server("URL", name: "first", key: token, price: { prompt:
 let scores = sweep m in zoo, b in { asked } { eval.run(m, on: b, pixels: 64px..10_000px) } with { at_most: 8, stall: 5s, retries: 8 }
 output table = scores.table(rows: "b", cols: "m", baseline: "one", show: ["ci", "delta", "n", "unparsed", "chance"]) to "out/table.md"
 output facts = scores.table(rows: "b", cols: "m") to "out/table.json"
+let paper = eval.published(source: "A paper & its appendix", asked: 55.5%)
+output tex = scores.table(rows: "b", cols: "m", published: { paper }, show: ["ci", "compat", "tokens", "cost"]) to "out/table.tex"
 "#;
 
 /// How many items; a bench asks for more.
@@ -142,6 +144,19 @@ fn whatever_fails_the_table_is_the_same() {
     let facts: Json = serde_json::from_str(&want.1).unwrap();
     assert!(want.0.contains("| asked |") && (want.0.contains("▼-") || want.0.contains("▲+")), "{}", want.0);
     assert_eq!(facts["rows"][0]["cells"].as_array().unwrap().len(), 2, "{facts}");
+
+    let tex = fs::read_to_string(good.path().join("out/table.tex")).unwrap();
+    for words in [
+        "\\toprule",
+        "& one & two & paper \\\\",
+        "55.5 $\\dagger$",
+        "90 + 10 tokens",
+        "cost 0.0",
+        "compat",
+        "A paper & its appendix",
+    ] {
+        assert!(tex.contains(words), "no {words}: {tex}");
+    }
 
     let (head, body) = &calm.requests()[0];
     assert!(head.starts_with("POST /v1/chat/completions "), "{head}");
@@ -286,7 +301,7 @@ const STARTED: &str = r#"
 let small = model.hf("MODELS/tiny-base")
 let other = model.hf("MODELS/tiny-small")
 let again = asked
-let scores = sweep m in { small, other }, b in { asked, again } { eval.run(m, on: b) } with { serve: "vllm", gpus: 0, at_most: 4 }
+let scores = sweep m in { small, other }, b in { asked, again } { eval.run(m, on: b) } with { serve: "vllm", gpus: 0, at_most: 4, on_error: "keep_going" }
 output table = scores.table(rows: "b", cols: "m", show: ["n"]) to "out/table.md"
 "#;
 
@@ -308,11 +323,12 @@ fn servers_are_started_shared_and_stopped() {
         let out = rbpipe(folder).env("RBPIPE_VLLM", &program).env("SERVED_HOME", folder).output().unwrap();
         let text = String::from_utf8_lossy(&out.stderr);
         assert!(out.status.code() == Some(code) && text.contains(words), "{mood}: {text}");
+        let table = fs::read_to_string(folder.join("out/table.md")).unwrap();
+        assert_eq!(table.matches("failed: the server").count(), if code == 0 { 0 } else { 4 }, "{table}");
         let starts = fs::read_to_string(folder.join("starts")).unwrap();
         let starts: Vec<Json> = starts.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         if code == 0 {
             assert_eq!(starts.len(), if mood == "dying" { 3 } else { 2 }, "each model once: {starts:?}");
-            let table = fs::read_to_string(folder.join("out/table.md")).unwrap();
             assert_eq!(table.matches("100.0").count(), 4 + 2, "{table}");
             let words: Vec<&str> = starts[0].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
             assert_eq!((words[0], words[2], words[3]), ("serve", "--served-model-name", "model"));

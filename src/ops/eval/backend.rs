@@ -25,6 +25,8 @@ pub struct Backend {
     pub variable: &'static str,
     /// How it gets onto a machine.
     pub install: &'static str,
+    /// It loads the model at the first request.
+    pub loads_late: bool,
     arguments: fn(&Served, u16) -> Vec<String>,
 }
 
@@ -33,18 +35,21 @@ static BACKENDS: [Backend; 3] = [
         name: "vllm",
         variable: "RBPIPE_VLLM",
         install: "`pip install vllm`, or set RBPIPE_VLLM to the path of the program `vllm`",
+        loads_late: false,
         arguments: vllm,
     },
     Backend {
         name: "sglang",
         variable: "RBPIPE_SGLANG",
         install: "`pip install sglang`, or set RBPIPE_SGLANG to the path of a Python that has it",
+        loads_late: false,
         arguments: sglang,
     },
     Backend {
         name: "transformers",
         variable: "RBPIPE_TRANSFORMERS",
         install: "`pip install 'transformers[serving]'`, or set RBPIPE_TRANSFORMERS to the path of the program `transformers`",
+        loads_late: true,
         arguments: transformers,
     },
 ];

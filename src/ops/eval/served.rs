@@ -32,7 +32,8 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
     let bench = Benchmark::load(cx.store, cx.input("on")?)?;
     let coords = coords(&model.meta, args.pixels.bounds());
     let (max_tokens, stop) = decoding_of(&bench.declare, args.max_tokens);
-    let decoding = Decoding { max_tokens, temperature: args.temperature, top_p: args.top_p, seed: args.seed, stop };
+    let decoding =
+        Decoding { max_tokens, temperature: args.temperature, top_p: args.top_p, seed: args.seed, top_k: 0, stop };
     let wanted = wanted(&bench, args.rows.unwrap_or(usize::MAX), args.epochs, args.max_images)?;
     let mut pictures = Pictures { bounds: (args.pixels.from, args.pixels.to), fitted: BTreeMap::new() };
     let (mut prompts, mut questions, mut sent) = (Vec::new(), Vec::new(), Vec::new());
@@ -86,7 +87,7 @@ fn heard(said: chat::Reply) -> Reply {
         refused: said.refused,
         tokens: said.completion_tokens as u32,
         prompt_tokens: said.prompt_tokens as u32,
-        note: None,
+        ..Reply::default()
     }
 }
 
@@ -229,13 +230,17 @@ impl Server {
         };
         let log = cx.store.root().join("logs").join(format!("{}.log", Digest::of(name.as_bytes()).short()));
         let launch = || -> Result<Launch, OpError> {
+            cx.say(&format!("starting {}", backend.name));
             let folder = keep.path().join("model");
             cx.lay_out(model, &folder)?;
             let served = Served { folder: folder.display().to_string(), ..served };
+            let warm_up = backend.loads_late.then(|| {
+                let hello = json!([{ "role": "user", "content": "Hello" }]);
+                json!({ "model": backend.model(&folder), "messages": hello, "max_tokens": 1 })
+            });
             let command = Box::new(move |port| backend.command(&served, port));
-            Ok(Launch { command, install: backend.install, log, keep, deadline: LOADING })
+            Ok(Launch { command, install: backend.install, log, keep, deadline: LOADING, warm_up })
         };
-        cx.say(&format!("starting {}", backend.name));
         let running = service::open(&name, launch, cx.cancelled)?;
         let known = backend.model(&running.folder.join("model"));
         let endpoint = Endpoint::new(&running.url, &known, None)
