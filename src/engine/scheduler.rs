@@ -654,6 +654,7 @@ impl Job<'_> {
                 name: &self.node.name,
                 key,
                 builtin,
+                pool: self.node.pool,
                 task,
                 secrets: named.map(|(k, v)| (k.clone(), v.clone())).collect(),
                 log: executors::log(store, key),

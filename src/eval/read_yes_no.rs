@@ -30,8 +30,9 @@ pub fn yes_no(reply: &str, mode: YesNoMode) -> Option<(bool, &'static str)> {
     let text = strip(reply);
     match mode {
         YesNoMode::StartsWith => starts(&text).map(|b| (b, "starts_with")),
+        // As it was published: a tag around the word hides it.
         YesNoMode::LastLineStartsWith => {
-            text.lines().next_back().and_then(|l| starts(l.trim())).map(|b| (b, "last_line"))
+            reply.trim().lines().next_back().and_then(|l| starts(l.trim())).map(|b| (b, "last_line"))
         }
         YesNoMode::OnlyOne => only_one(&text).map(|b| (b, "only_one")),
         YesNoMode::LabelledThenOnlyOne => {

@@ -24,7 +24,7 @@ op eval.score(
   ## How the model wrote coordinates.
   coord_space: enum { auto, unit, norm1000, pixel_input, pixel_original } = "auto",
 ) -> Score"#,
-        version: 2,
+        version: 3,
         effect: Effect::Score,
         ..OpSpec::BASE
     },

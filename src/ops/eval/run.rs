@@ -33,7 +33,7 @@ op eval.run(
   ## How often each question is asked.
   epochs: Int in 1.. = 1,
 ) -> Score"#,
-        version: 2,
+        version: 3,
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,
