@@ -23,7 +23,8 @@ pub fn markdown(table: &ScoreTable) -> String {
 /// Returns a table as CSV: one line per cell, numbers in full.
 pub fn csv(table: &ScoreTable) -> String {
     let mut out = String::from(
-        "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,skill,compat,chance,majority,hole,refused,failed,prompt_tokens,reply_tokens,cost,overlap,published\n",
+        "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,skill,compat,chance,majority,hole,\
+         refused,failed,prompt_tokens,reply_tokens,cost,overlap,published\n",
     );
     let quote = |text: &str| {
         if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }

@@ -62,8 +62,8 @@ fn form(target: &Target) -> Option<Diagnostic> {
         ),
         "Score" | "Metric" => (matches!(extension.as_str(), "" | "json"), "a number is written to `.json`"),
         "Table" => (
-            matches!(extension.as_str(), "" | "md" | "csv" | "json" | "html"),
-            "a table is written to `.md`, `.csv`, `.json` or `.html`",
+            matches!(extension.as_str(), "" | "md" | "csv" | "json" | "html" | "tex"),
+            "a table is written to `.md`, `.csv`, `.json`, `.html` or `.tex`",
         ),
         "Report" => (matches!(extension.as_str(), "" | "html" | "json" | "svg"), "a report is written to `.html`"),
         _ => return None,

@@ -150,7 +150,7 @@ fn whatever_fails_the_table_is_the_same() {
         "\\toprule",
         "& one & two & paper \\\\",
         "55.5 $\\dagger$",
-        "90 + 10 tokens",
+        " + 10 tokens",
         "cost 0.0",
         "compat",
         "A paper & its appendix",
