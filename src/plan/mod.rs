@@ -24,6 +24,7 @@ pub mod quantity;
 pub mod render;
 pub mod select;
 pub mod serving;
+mod type_text;
 pub mod val;
 
 pub use eval::{Options, Planned, evaluate};

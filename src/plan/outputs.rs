@@ -53,8 +53,8 @@ fn form(target: &Target) -> Option<Diagnostic> {
     let extension = target.path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     let (fits, help) = match artifact.kind.as_str() {
         "Dataset" => (
-            matches!(extension.as_str(), "" | "jsonl" | "parquet"),
-            "rows are written to `.jsonl`, `.parquet`, or a folder of Parquet files",
+            matches!(extension.as_str(), "" | "jsonl" | "parquet" | "arrow"),
+            "rows are written to `.jsonl`, `.parquet`, `.arrow`, or a folder of Parquet files",
         ),
         "Model" => (
             !matches!(extension.as_str(), "safetensors" | "bin" | "pt" | "pth" | "gguf" | "onnx" | "json" | "jsonl"),

@@ -5,9 +5,10 @@ use serde_json::{Map, Value as Json, json};
 
 use super::call::{Given, missing, widen};
 use super::columns;
-use super::eval::{Env, Eval, Evaluator, mismatch, type_text};
+use super::eval::{Env, Eval, Evaluator, mismatch};
 use super::graph::{Input, Node, PathArg};
 use super::lower::{self, Lowered};
+use super::type_text::type_text;
 use super::val::{Artifact, Val};
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::spec::{Class, Effect, Pool, RowExpr, Value, prelude, user_op};

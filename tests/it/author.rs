@@ -147,7 +147,9 @@ fn each_example_of_an_operator_is_a_recipe_that_runs() {
             fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
         }
     }
-    std::os::unix::fs::symlink(root.join("recipes/data"), place.path("recipes/data")).unwrap();
+    for name in ["data", "models"] {
+        std::os::unix::fs::symlink(root.join("recipes").join(name), place.path("recipes").join(name)).unwrap();
+    }
     std::os::unix::fs::symlink(root.join("tests/formats"), place.path("tests/formats")).unwrap();
     let said = |args: &[&str]| {
         let out = place.command(args).env("NO_COLOR", "1").current_dir(&folder).output().unwrap();
