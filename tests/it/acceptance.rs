@@ -228,6 +228,8 @@ fn the_plan_of_the_big_profile_names_every_absent_input_with_its_line() {
     for wanted in what.iter().filter(|w| !w.starts_with("secret")) {
         // Long lines are wrapped: compare without blanks and rulers.
         let flat = |s: &str| s.chars().filter(|c| !c.is_whitespace() && *c != '│').collect::<String>();
+        // Each of the two runs has a home of its own.
+        let wanted = wanted.rsplit("/hub/").next().unwrap();
         assert!(flat(&said).contains(&flat(wanted)), "{wanted} is not in:\n{said}");
     }
 }
