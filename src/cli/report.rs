@@ -18,6 +18,8 @@ use crate::ops::report::{STYLE, fill};
 use crate::plan::render;
 use crate::plan::select::Selection;
 
+/// A graph of more nodes is drawn when it is asked for: nobody reads it at once.
+const DRAWN: usize = 200;
 /// Bars of the timeline, at most: the longest.
 const BARS: usize = 120;
 /// Bytes of a published text that the page shows, at most.
@@ -83,12 +85,27 @@ fn page(compiled: &Compiled, selection: &Selection, run: &Chronicle) -> Result<S
         time => bars,
         time_note,
         graph => render::svg(graph, selection, &color),
-        nodes => run.nodes.iter().map(line).collect::<Vec<_>>(),
+        many => selection.nodes.len() > DRAWN,
+        count => selection.nodes.len(),
+        nodes => worst_first(run).into_iter().map(line).collect::<Vec<_>>(),
         curves => curves,
         outputs => outputs(compiled),
         files => files,
     };
     fill(include_str!("report/page.html"), values)
+}
+
+/// What failed stands first, then what was not reached, then the rest in its order.
+fn worst_first(run: &Chronicle) -> Vec<&Told> {
+    let rank = |node: &&Told| match node.state {
+        "failed" => 0,
+        "running" => 1,
+        "skipped" | "missed" => 2,
+        _ => 3,
+    };
+    let mut nodes: Vec<&Told> = run.nodes.iter().collect();
+    nodes.sort_by_key(rank);
+    nodes
 }
 
 fn subtitle(run: &Chronicle) -> String {

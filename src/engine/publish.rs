@@ -11,12 +11,15 @@ use serde_json::{Value as Json, json};
 use super::artifact::{Artifact, Kind};
 use super::crash::step;
 use super::hub_rows::{self, Form};
+use super::machine;
 use super::store::{Store, digest_of_file};
 use super::terms::Flowed;
 use super::{dataset, export, json_lines};
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
 
+/// How names of what is not whole yet begin.
+const HALF: &str = ".rbpipe-";
 /// How the note beside an output ends.
 pub const SIDECAR: &str = ".rbpipe.json";
 
@@ -76,6 +79,7 @@ pub fn publish(
 ) -> Result<Done, OpError> {
     let target = std::path::absolute(target)?;
     let target = target.as_path();
+    sweep(target.parent().unwrap_or(Path::new(".")));
     let digest = artifact.digest();
     let note = sidecar(target);
     let before: Option<Sidecar> = std::fs::read(&note).ok().and_then(|b| serde_json::from_slice(&b).ok());
@@ -99,7 +103,7 @@ pub fn publish(
     let parent = target.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(|e| at(parent, &e))?;
     let folder = !pieces.contains_key("");
-    let temporary = tempfile::Builder::new().prefix(".rbpipe-").tempdir_in(parent).map_err(|e| at(parent, &e))?;
+    let temporary = tempfile::Builder::new().prefix(&half()).tempdir_in(parent).map_err(|e| at(parent, &e))?;
     let staged = temporary.path().join("new");
     for (path, piece) in &pieces {
         let to = if path.starts_with("../") { continue } else { place(&staged, path) };
@@ -135,10 +139,26 @@ pub fn publish(
     let mut file = tempfile::NamedTempFile::new_in(temporary.path())?;
     file.write_all(&text)?;
     file.as_file().sync_all()?;
+    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.persist(&note).map_err(|e| at(&note, &e.error))?;
     step();
     std::fs::File::open(parent).and_then(|f| f.sync_all()).map_err(|e| at(parent, &e))?;
     Ok(Done::Written)
+}
+
+/// How names of what is not whole yet begin: hidden, with the mark of this process.
+fn half() -> String {
+    format!("{HALF}{}", machine::mark())
+}
+
+/// Removes what processes that are no more have left half beside outputs.
+fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().strip_prefix(HALF).is_some_and(machine::is_gone) {
+            let path = entry.path();
+            let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        }
+    }
 }
 
 /// Returns the files that were published at a target, with size and digest, as the note beside it tells; nothing without such a note.
@@ -196,7 +216,7 @@ pub fn write_whole(to: &Path, fill: &mut dyn FnMut(&mut std::fs::File) -> io::Re
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     // A copy, never a link: a user's edit must not reach the store. Written aside, so that a half file never bears the name.
-    let mut file = tempfile::Builder::new().prefix(".rbpipe-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(&half()).tempfile_in(folder)?;
     fill(file.as_file_mut())?;
     file.as_file().sync_all()?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);

@@ -58,3 +58,37 @@ fn a_run_is_told_on_one_page() {
         assert!(seen.dom.contains("3 of 3"), "the filter counts the nodes");
     }
 }
+
+/// A recipe of a thousand nodes, one of which fails.
+fn thousand() -> String {
+    let mut text = "recipe \"many\"\nimport std.{data, filter}\nschema Row { id: Str, text: Str, n: Int }\nlet rows = data.jsonl(\"rows.jsonl\", as: Row)\nlet bad = data.jsonl(\"bad.jsonl\", as: Row)\n".to_owned();
+    for i in 0..995 {
+        text += &format!("let n{i} = rows |> filter.rule(where: .n < {})\n", i + 1);
+    }
+    let all: Vec<String> = (0..995).map(|i| format!("s{i}: n{i}")).collect();
+    text + &format!(
+        "output all = data.concat({}) to \"out/all.jsonl\"\noutput worse = bad |> filter.rule(where: .n > 0) to \"out/worse.jsonl\"\n",
+        all.join(", ")
+    )
+}
+
+#[test]
+fn a_thousand_nodes_are_told_on_one_page_that_can_be_read() {
+    let place = Place::new();
+    place.write("recipe.rb2", &thousand());
+    place.write("bad.jsonl", "{\"id\": \"a\", \"text\": \"t\", \"n\": \"no number\"}\n");
+    assert_eq!(place.run(&[]).code, 3);
+    let out = place.command(&["report", "recipe.rb2", "-o", "page.html"]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let page = place.read("page.html");
+    assert!(page.len() < 3 << 20, "{} bytes for a thousand nodes", page.len());
+    let far = page.replace("http://www.w3.org/", "");
+    assert!(!far.contains("http://") && !far.contains("https://"), "the page asks for nothing from elsewhere");
+    let Some(browser) = Browser::find() else { return };
+    let seen = browser.open(&place.path("page.html"));
+    assert!(seen.console.is_empty(), "{:?}", seen.console);
+    assert!(seen.dom.contains("999 of 999"), "the filter counts the nodes");
+    // What failed comes before what did not, so that nobody has to look for it among a thousand.
+    let at = |text: &str| seen.dom.find(text).unwrap_or_else(|| panic!("no {text}"));
+    assert!(at("no number") < at(">n500<"), "the failure stands first");
+}
