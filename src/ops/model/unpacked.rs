@@ -166,6 +166,7 @@ fn write_tokenizer(file: &Gguf, folder: &Path) -> Result<(), OpError> {
     let token = |key: &str| id(key).and_then(|id| tokens.get(id)).copied();
     let settings = json!({
         "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,
+        "model_input_names": ["input_ids", "attention_mask"],
         "bos_token": token("bos"), "eos_token": token("eos"), "pad_token": token("padding"), "unk_token": token("unknown"),
         "chat_template": file.text("tokenizer.chat_template"),
         "model_max_length": file.number(&format!("{}.context_length", file.text("general.architecture").unwrap_or(""))).map(|n| n as u64),
