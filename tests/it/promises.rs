@@ -176,6 +176,10 @@ fn users_of_one_machine_share_a_store() {
         eprintln!("SKIPPED: only the superuser can act as two others");
         return;
     }
+    if cfg!(feature = "torch") {
+        eprintln!("SKIPPED: this rbpipe links a libtorch that lies in a home others cannot read; it is tested without");
+        return;
+    }
     let place = Place::new();
     for folder in [place.root.path(), &place.folder] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
