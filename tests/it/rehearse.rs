@@ -120,7 +120,7 @@ let exam = bench.json("exam.jsonl")
   |> bench.read(choice: read.choice())
   |> bench.mark(choice: mark.letter())
   |> bench.total(headline: total.micro())
-let scores = sweep m in { sft, dpo } { eval.run(m, on: exam) } with { serve: "vllm" }
+let scores = sweep m in { sft, dpo } { eval.run(m, on: exam) }
 output tuned = dpo to "out/tuned"
 output table = scores.table(rows: "m", cols: "m") to "out/table.md"
 "#,

@@ -90,5 +90,5 @@ fn a_thousand_nodes_are_told_on_one_page_that_can_be_read() {
     assert!(seen.dom.contains("999 of 999"), "the filter counts the nodes");
     // What failed comes before what did not, so that nobody has to look for it among a thousand.
     let at = |text: &str| seen.dom.find(text).unwrap_or_else(|| panic!("no {text}"));
-    assert!(at("no number") < at(">n500<"), "the failure stands first");
+    assert!(at("no number") < at("<td>n500<"), "the failure stands first");
 }
