@@ -177,8 +177,16 @@ fn each_example_of_an_operator_is_a_recipe_that_runs() {
         assert_eq!(ended, 0, "{recipe}: {words}");
         let needs = |name: &str| {
             let spec = catalogue.get(name).unwrap().spec;
-            let absent =
-                ["data.hf", "data.frames", "data.epic", "data.ego4d", "bench.hf", "model.gguf", "model.server"];
+            let absent = [
+                "data.hf",
+                "data.frames",
+                "data.epic",
+                "data.ego4d",
+                "bench.hf",
+                "model.gguf",
+                "model.server",
+                "model.wheel",
+            ];
             spec.pool != Pool::Cpu || matches!(spec.hub, Hub::Model(_)) || absent.contains(&name)
         };
         // Reading and scoring take most of the time, and are the same in all recipes of a benchmark's parts.
