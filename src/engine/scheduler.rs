@@ -632,6 +632,7 @@ impl Job<'_> {
         let checkpoints = (self.node.pool == Pool::Engine).then(|| executors::checkpoints(store.root(), key));
         let task = Task {
             op: self.node.op.clone(),
+            pool: self.node.pool,
             args,
             inputs: self.inputs.clone(),
             with: Json::Object(with),
@@ -654,7 +655,6 @@ impl Job<'_> {
                 name: &self.node.name,
                 key,
                 builtin,
-                pool: self.node.pool,
                 task,
                 secrets: named.map(|(k, v)| (k.clone(), v.clone())).collect(),
                 log: executors::log(store, key),

@@ -9,12 +9,15 @@ use serde_json::Value as Json;
 use super::artifact::Artifact;
 use super::context::Fate;
 use crate::base::Digest;
+use crate::spec::Pool;
 
 /// One execution of one operator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
     /// The operator.
     pub op: String,
+    /// Where it runs: the operator's pool, unless the plan sends this node to a server.
+    pub pool: Pool,
     /// Its arguments in canonical form.
     pub args: Json,
     /// Artifacts by slot.

@@ -1,5 +1,7 @@
 //! The declaration of an operator: everything about it but its code, in one static record beside that code.
 
+use serde::{Deserialize, Serialize};
+
 /// What may be assumed of an operator's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -35,7 +37,8 @@ pub enum Effect {
 }
 
 /// Where an operator runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pool {
     /// In the scheduler's process, on its cores.
     Cpu,

@@ -9,6 +9,7 @@ use rbpipe::engine::Artifact;
 use rbpipe::engine::process::{Limits, Stop};
 use rbpipe::engine::ranks;
 use rbpipe::engine::task::{Made, Task};
+use rbpipe::spec::Pool;
 use serde_json::{Value as Json, json};
 
 use crate::train_ops::{Bench, base, losses, sft_args, shared, with};
@@ -94,6 +95,7 @@ impl Crew {
         let slot = if run.op == "train.sft" { ("data", &self.data) } else { ("pairs", &self.pairs) };
         let task = Task {
             op: run.op.into(),
+            pool: Pool::Engine,
             args: run.args.clone(),
             inputs: [("m".to_owned(), self.model.clone()), (slot.0.to_owned(), slot.1.clone())].into(),
             with: with(run.with.clone(), stall.map_or(json!({}), |s| json!({ "stall": s }))),

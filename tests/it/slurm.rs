@@ -8,6 +8,7 @@ use std::time::Duration;
 use rbpipe::base::Digest;
 use rbpipe::engine::executors::worker::{Order, VERSION};
 use rbpipe::engine::task::Task;
+use rbpipe::spec::Pool;
 use serde_json::json;
 
 use crate::cluster::Cluster;
@@ -206,7 +207,7 @@ fn a_lost_node_and_a_preemption_cost_an_attempt_and_no_result(cluster: &Cluster)
         far.started(1);
         let node = cluster.ask("squeue", &["-h", "-t", "running", "-o", "%N"]).unwrap();
         if loss == "was preempted" {
-            let both = ["--parsable", "-p", "urgent", "-N2", "-n8", "--wrap", "sleep 1"];
+            let both = ["--parsable", "-p", "urgent", "-N2", "-n8", "--output=/dev/null", "--wrap", "sleep 1"];
             cluster.ask("sbatch", &both).unwrap();
         } else {
             let down = [format!("nodename={node}"), "state=down".to_owned(), "reason=test".to_owned()];
@@ -243,6 +244,7 @@ fn ranks_on_two_nodes_know_each_other(cluster: &Cluster) {
     fs::set_permissions(&engine, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let task = Task {
         op: "train.sft".into(),
+        pool: Pool::Engine,
         args: json!({}),
         inputs: Default::default(),
         with: json!({}),

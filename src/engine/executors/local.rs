@@ -39,7 +39,7 @@ impl Executor for Local<'_> {
             args.insert("$log".into(), json!(work.log));
             args.insert("$gpus".into(), json!(task.gpus));
         }
-        if work.pool == Pool::Engine {
+        if work.task.pool == Pool::Engine {
             let engine = (self.engine)()?;
             let limits = Limits::of(&task.with);
             ranks::execute(&engine, &task, &json!(work.secrets), &work.log, work.emit, work.stop, limits)

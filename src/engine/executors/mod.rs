@@ -21,7 +21,6 @@ use super::store::Store;
 use super::task::{Made, Task};
 use crate::base::{Digest, OpError};
 use crate::plan::Node;
-use crate::spec::Pool;
 
 pub use local::Local;
 
@@ -36,8 +35,6 @@ pub struct Work<'a> {
     pub key: Digest,
     /// Its operator.
     pub builtin: &'static Builtin,
-    /// Where it runs: the operator's pool, unless the plan sends this node to a server.
-    pub pool: Pool,
     /// What to do. Its `scratch` is still empty: whoever executes it makes a private folder.
     pub task: Task,
     /// Texts of the secrets that it uses. They must never reach a file, an argument or an environment that others can read.

@@ -16,7 +16,7 @@ use crate::engine::process::Stop;
 use crate::engine::scheduler;
 use crate::engine::store::Store;
 use crate::engine::task::{Made, Outcome, Task};
-use crate::spec::{Pool, user_op};
+use crate::spec::user_op;
 
 /// The version that both ends must have: what stands in an order changes from one to the next.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -113,9 +113,7 @@ impl Hands<'_> {
         };
         let (name, key, log) = (order.name.as_str(), order.key, order.log);
         let log = grant.part.or(grant.rank).map_or(log.clone(), |part| log.with_extension(format!("{part}.log")));
-        // A node that asks a server needs no tensors, whatever its operator is.
-        let pool = if task.args["backend"].is_null() { builtin.spec.pool } else { Pool::Net };
-        let work = Work { name, key, builtin, pool, task, secrets, log, emit: &emit, stop: self.stop };
+        let work = Work { name, key, builtin, task, secrets, log, emit: &emit, stop: self.stop };
         let made = Local { machine, jobs: 1, engine: self.engine }.execute(&store, &work)?;
         // The scheduler records what is on the disk.
         store.commit()?;

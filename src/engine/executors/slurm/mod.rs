@@ -234,7 +234,7 @@ impl<'a> Slurm<'a> {
             let _ = std::fs::remove_file(events_file(folder.path(), None));
             options.push(format!("--output={}", folder.log(None).display()));
         }
-        let job = queue::submit(&options, &self.script(folder, work.builtin.spec.pool, shape, work.name)?)?;
+        let job = queue::submit(&options, &self.script(folder, work.task.pool, shape, work.name)?)?;
         let ticket = self.ticket(job, work, missing);
         folder.keep(store, &ticket)?;
         Ok(ticket)
