@@ -1,7 +1,7 @@
 //! Rows of JSON files: one object per line, or one array of objects; plain, gzip or zstd.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -44,11 +44,17 @@ pub fn files(folder: &Path, path: &str) -> Result<Vec<PathBuf>, OpError> {
 pub fn open(path: &Path) -> Result<Box<dyn Read + Send>, OpError> {
     let failed = |e| unreadable(path, &e);
     let file = File::open(path).map_err(failed)?;
-    Ok(match path.extension().and_then(|e| e.to_str()) {
-        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
-        Some("zst") => Box::new(zstd::Decoder::new(file).map_err(failed)?),
+    unpacked(file, path).map_err(failed)
+}
+
+/// Returns what is packed in an open file, by its name's ending: `.gz`, `.tgz` or `.zst`.
+pub fn unpacked(file: impl Read + Send + 'static, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let plain: Box<dyn Read + Send> = match path.extension().and_then(|e| e.to_str()) {
+        Some("gz" | "tgz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Some("zst") => Box::new(zstd::Decoder::new(file)?),
         _ => Box::new(file),
-    })
+    };
+    Ok(plain)
 }
 
 /// Reads a file whole, unpacking `.gz` and `.zst`.

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::blobs::Blobs;
+use super::jsonl;
 use super::load::RawRow;
 use super::media::{self, Medium, Members};
 use crate::base::OpError;
@@ -41,11 +42,7 @@ pub fn rows(
 ) -> Result<Vec<RawRow>, OpError> {
     let file = File::open(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
     let broken = |e: std::io::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
-    let file: Box<dyn Read> = match path.extension().and_then(|e| e.to_str()) {
-        Some("gz" | "tgz") => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
-        Some("zst") => Box::new(zstd::Decoder::new(file).map_err(broken)?),
-        _ => Box::new(BufReader::with_capacity(1 << 20, file)),
-    };
+    let file = jsonl::unpacked(BufReader::with_capacity(1 << 20, file), path).map_err(broken)?;
     let mut archive = tar::Archive::new(file);
     let mut shard = Shard { name, schema, blobs, waiting: Vec::new(), bytes: 0, rows: Vec::new() };
     let mut seen = HashSet::new();

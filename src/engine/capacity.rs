@@ -69,13 +69,17 @@ pub fn gibibytes(bytes: u64) -> String {
     if gib >= 100.0 || gib.fract() == 0.0 { format!("{gib:.0}GiB") } else { format!("{gib:.1}GiB") }
 }
 
+/// Returns a number of the kernel's account of memory, such as `MemAvailable`, in bytes.
+pub fn meminfo(name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    rest.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 /// Returns the memory of the machine, or of the container if that has less.
 fn memory() -> u64 {
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|l| l.starts_with("MemTotal:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
-    });
+    let total = meminfo("MemTotal");
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     limits.into_iter().filter_map(number).chain(total).min().unwrap_or(u64::MAX)
 }

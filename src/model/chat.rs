@@ -11,6 +11,8 @@ use crate::base::OpError;
 
 /// A reply that no template refuses.
 const REPLY: &str = "reply";
+/// What ends a reply in ChatML.
+const CLOSE: &str = "<|im_end|>\n";
 
 /// One turn: what is said to the model and what it replies.
 pub struct Turn {
@@ -42,25 +44,24 @@ pub enum Chat {
 /// A template that a model brings along, with the special tokens that it may name.
 pub struct Own {
     env: Environment<'static>,
-    bos: Json,
-    eos: Json,
+    bos: Option<String>,
+    eos: Option<String>,
+    /// What ends a reply, or why the template does not say it.
+    close: Result<String, String>,
 }
 
 impl Chat {
-    /// Reads the template of a model folder: Qwen2.5-VL's for that family and for a model that brings none.
+    /// Reads the template of a model folder, whose `tokenizer_config.json` says `settings` and names the first and the last token:
+    /// Qwen2.5-VL's for that family and for a model that brings none.
     ///
     /// # Errors
     /// `E0503` when the template is not to be understood.
-    pub fn load(dir: &Path) -> Result<Self, OpError> {
-        let read = |name: &str| -> Json {
-            let text = std::fs::read(dir.join(name)).ok();
-            text.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Json::Null)
-        };
-        let family = read("config.json");
-        if matches!(family["model_type"].as_str(), None | Some("qwen2_5_vl")) {
+    pub(super) fn load(dir: &Path, settings: &Json, bos: Option<String>, eos: Option<String>) -> Result<Self, OpError> {
+        let config = std::fs::read(dir.join("config.json")).ok();
+        let config: Json = config.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Json::Null);
+        if matches!(config["model_type"].as_str(), None | Some("qwen2_5_vl")) {
             return Ok(Self::Qwen2Vl);
         }
-        let settings = read("tokenizer_config.json");
         let file = dir.join("chat_template.jinja");
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => Some(text),
@@ -75,11 +76,7 @@ impl Chat {
             },
         };
         let Some(text) = text else { return Ok(Self::Qwen2Vl) };
-        let token = |key: &str| match &settings[key] {
-            Json::Object(token) => token.get("content").cloned().unwrap_or_default(),
-            other => other.clone(),
-        };
-        Ok(Self::Own(Box::new(Own::new(text, token("bos_token"), token("eos_token"))?)))
+        Ok(Self::Own(Box::new(Own::new(text, bos, eos)?)))
     }
 
     /// Returns each turn as text; a template's own system text stands in where none is given.
@@ -96,11 +93,12 @@ impl Chat {
     /// Returns what ends a reply.
     ///
     /// # Errors
-    /// As [`Self::said`].
+    /// `E0612` when the model's template refuses a plain question and reply.
     pub fn close(&self) -> Result<String, OpError> {
-        let turn = Turn { role: "user".into(), text: "question".into(), reply: REPLY.into() };
-        let target = self.said(None, &[turn])?.pop().map(|said| said.target).unwrap_or_default();
-        Ok(target.split_once(REPLY).map_or_else(String::new, |(_, close)| close.to_owned()))
+        match self {
+            Self::Qwen2Vl => Ok(CLOSE.to_owned()),
+            Self::Own(own) => own.close.clone().map_err(|why| OpError::new("E0612", why)),
+        }
     }
 }
 
@@ -115,11 +113,11 @@ fn chat_ml(number: usize, system: Option<&str>, turn: &Turn) -> Said {
         source.push(block("system", system.unwrap_or(DEFAULT_SYSTEM)));
     }
     source.push(format!("{}<|im_start|>assistant\n", block("user", &text)));
-    Said { source, target: format!("{}<|im_end|>\n", turn.reply) }
+    Said { source, target: format!("{}{CLOSE}", turn.reply) }
 }
 
 impl Own {
-    fn new(text: String, bos: Json, eos: Json) -> Result<Self, OpError> {
+    fn new(text: String, bos: Option<String>, eos: Option<String>) -> Result<Self, OpError> {
         let mut env = Environment::new();
         env.set_trim_blocks(true);
         env.set_lstrip_blocks(true);
@@ -130,7 +128,13 @@ impl Own {
         // No `strftime_now`: templates that would print today's date fall back to a fixed one, and two days give the same tokens.
         env.add_template_owned("chat", text)
             .map_err(|e| OpError::new("E0503", format!("the model's chat template cannot be read: {e}")))?;
-        Ok(Self { env, bos, eos })
+        let mut own = Self { env, bos, eos, close: Ok(String::new()) };
+        let turn = Turn { role: "user".into(), text: "question".into(), reply: REPLY.into() };
+        own.close = own.said(None, &[turn]).map_err(|e| e.message).map(|said| {
+            let target = said.first().map_or("", |said| said.target.as_str());
+            target.split_once(REPLY).map_or_else(String::new, |(_, close)| close.to_owned())
+        });
+        Ok(own)
     }
 
     fn render(&self, messages: &[Json], reply: bool) -> Result<String, OpError> {

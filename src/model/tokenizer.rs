@@ -42,10 +42,11 @@ impl Tokenizer {
         let pad = named("pad_token").and_then(|t| id(&t)).or_else(|| id("<|endoftext|>")).or_else(|| id("[PAD]"));
         let eos = named("eos_token").and_then(|t| id(&t));
         let mut stops: Vec<i64> = eos.into_iter().chain(id("<|im_end|>")).chain(id("<|endoftext|>")).collect();
+        let chat = Chat::load(dir, &settings, named("bos_token"), named("eos_token"))?;
         stops.extend(ends(dir));
         stops.sort_unstable();
         stops.dedup();
-        Ok(Self { pad_id: pad.unwrap_or(0), stops, inner, chat: Chat::load(dir)? })
+        Ok(Self { pad_id: pad.unwrap_or(0), stops, inner, chat })
     }
 
     /// Returns the token that ends a reply in a conversation.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rbpipe::model::chat::Turn;
 use rbpipe::model::collate::{IGNORE, Padding, Sample, collate};
 use rbpipe::model::encode::{SftOptions, encode_sft};
-use rbpipe::model::{Chat, Config, Decoding, QwenVl, Tokenizer, generate, weights};
+use rbpipe::model::{Config, Decoding, QwenVl, Tokenizer, generate, weights};
 use serde_json::{Value as Json, json};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -51,7 +51,8 @@ fn logits_and_greedy_replies_are_those_of_transformers() {
 fn conversations_read_as_the_model_was_taught() {
     for name in NAMES {
         let folder = goldens().join(name);
-        let (chat, tokenizer) = (Chat::load(&folder).unwrap(), Tokenizer::load(&folder).unwrap());
+        let tokenizer = Tokenizer::load(&folder).unwrap();
+        let chat = &tokenizer.chat;
         let cases: Vec<Json> = serde_json::from_slice(&std::fs::read(folder.join("chats.json")).unwrap()).unwrap();
         for case in cases {
             let talk: Vec<(String, String)> = serde_json::from_value(case["messages"].clone()).unwrap();
@@ -83,7 +84,7 @@ fn conversations_read_as_the_model_was_taught() {
 
 #[test]
 fn a_template_that_refuses_is_quoted() {
-    let chat = Chat::load(&goldens().join("qwen2")).unwrap();
+    let chat = Tokenizer::load(&goldens().join("qwen2")).unwrap().chat;
     let turn = Turn { role: "user".into(), text: "!".into(), reply: String::new() };
     let why = chat.said(None, &[turn]).unwrap_err().message;
     assert!(why.contains("refuses the conversation") && why.contains("no shouting"), "{why}");

@@ -57,14 +57,7 @@ struct Args {
     top_k: usize,
     seed: u64,
     stop: Vec<String>,
-    pixels: Ends,
-}
-
-#[cfg(feature = "torch")]
-#[derive(serde::Deserialize)]
-struct Ends {
-    from: Option<u64>,
-    to: Option<u64>,
+    pixels: crate::ops::train::arguments::Ends<u64>,
 }
 
 /// Rows answered between two looks at whether the run was stopped.

@@ -10,6 +10,7 @@ use super::amplify::needs_a_teacher;
 use super::arguments::{Amount, Amplify, Shared};
 use super::machine::{self, Place};
 use crate::base::OpError;
+use crate::engine::capacity::meminfo;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
 use crate::model::{Chat, QwenVl, amplifier, set_threads};
@@ -264,10 +265,8 @@ fn token_budget(model: &QwenVl) -> usize {
     let text = &model.config.text;
     let per_layer = 8 * text.hidden + 2 * text.kv_heads * text.head_width() + 5 * text.intermediate;
     let per_token = (text.layers as i64 * per_layer + 4 * text.vocab) as f64 * 4.0;
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|l| l.strip_prefix("MemAvailable:"));
-    let free = line.and_then(|l| l.trim().split(' ').next()?.parse::<f64>().ok()).unwrap_or(4e6) * 1024.0;
-    ((free / 4.0 / per_token) as usize).clamp(512, 8192)
+    let free = meminfo("MemAvailable").unwrap_or(4_000_000 * 1024);
+    ((free as f64 / 4.0 / per_token) as usize).clamp(512, 8192)
 }
 
 fn word<T: DeserializeOwned>(text: &str) -> Result<T, OpError> {
