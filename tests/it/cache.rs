@@ -1,7 +1,7 @@
 //! Collection, verification and repair of the store from outside: what goes, what stays, and what a crash or a run beside it changes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
@@ -9,20 +9,11 @@ use rbpipe::base::Digest;
 use rbpipe::engine::{Store, gate, reach, record};
 use serde_json::json;
 
-use crate::engine::{Place, rows};
+use crate::engine::{Place, files_below, rows};
 use crate::workbench::Workbench;
 
 /// Takes everything without waiting: what is young was made old before by [`age`].
 const ALL: &[&str] = &["cache", "gc", "--keep-days", "0", "--keep-runs", "0", "--grace", "0s"];
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { out.extend(files_below(&entry.path())) } else { out.push(entry.path()) }
-    }
-    out.sort();
-    out
-}
 
 /// Makes everything in a store a hundred days old.
 fn age(store: &Path) {

@@ -41,10 +41,15 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// Events of a name, in order.
+    pub fn said(&self, event: &str) -> Vec<&Json> {
+        self.events.iter().filter(|e| e["event"] == event).collect()
+    }
+
     /// Names of the nodes with an event, sorted.
     fn nodes(&self, event: &str) -> Vec<String> {
-        let of = self.events.iter().filter(|e| e["event"] == event);
-        let mut out: Vec<String> = of.map(|e| e["node"].as_str().unwrap_or_default().to_owned()).collect();
+        let mut out: Vec<String> =
+            self.said(event).into_iter().map(|e| e["node"].as_str().unwrap_or_default().to_owned()).collect();
         out.sort();
         out
     }
@@ -148,7 +153,8 @@ pub fn rows(texts: &[&str]) -> String {
     texts.iter().enumerate().map(row).collect()
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+/// Returns the files under a folder, sorted.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() { out.extend(files_below(&entry.path())) } else { out.push(entry.path()) }

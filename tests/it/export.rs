@@ -3,46 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 
 use serde_json::Value as Json;
 
 use crate::engine::{Place, rows};
+use crate::python;
 
 const PACKAGES: [&str; 4] =
     ["roc-validator==0.13.0", "rocrate==0.16.0", "spdx-python-model==0.0.6", "openlineage-python==1.54.0"];
 
 /// Returns the Python of an environment with the validators; says loudly that a test is not done without them.
 fn validators() -> Option<PathBuf> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("validators-2");
-    let python = folder.join("bin/python");
-    if folder.join("ready").exists() {
-        return Some(python);
-    }
-    let _ = fs::remove_dir_all(&folder);
-    let run = |command: &mut Command| command.output().is_ok_and(|out| out.status.success());
-    let made = run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-        && run(Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--retries",
-                "1",
-                "--timeout",
-                "20",
-            ])
-            .args(PACKAGES));
-    if !made {
+    let python = python::environment("validators-2", &PACKAGES);
+    if python.is_none() {
         eprintln!("SKIPPED: the validators could not be installed from PyPI, no export was validated");
-        return None;
     }
-    fs::write(folder.join("ready"), "").unwrap();
-    Some(python)
+    python
 }
 
 /// Returns what a validator says.

@@ -40,6 +40,7 @@ mod numerics;
 mod pages;
 mod placement;
 mod promises;
+mod python;
 #[cfg(feature = "torch")]
 mod ranks;
 mod rehearse;

@@ -12,20 +12,7 @@ use std::time::{Duration, Instant};
 use rbpipe::engine::{Store, journal, record, verify};
 use serde_json::Value as Json;
 
-use crate::engine::{Place, Ran, rows};
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { out.extend(files_below(&entry.path())) } else { out.push(entry.path()) }
-    }
-    out.sort();
-    out
-}
-
-fn said<'a>(ran: &'a Ran, event: &str) -> Vec<&'a Json> {
-    ran.events.iter().filter(|e| e["event"] == event).collect()
-}
+use crate::engine::{Place, Ran, files_below, rows};
 
 /// Waits for something that happens soon; says whether it did.
 fn until(what: impl Fn() -> bool) -> bool {
@@ -129,7 +116,7 @@ fn damage_is_found_on_first_use_moved_aside_and_made_anew_within_the_run() {
         for args in [["-p", "least=2"], ["-p", "least=3"]] {
             let ran = place.run(&args);
             assert_eq!(ran.code, 0, "blob {at}: {}", ran.stderr);
-            for event in said(&ran, "bytes_damaged") {
+            for event in ran.said("bytes_damaged") {
                 assert!(
                     ran.stderr.contains("is damaged and was moved to `quarantine/`; it is made anew"),
                     "{}",
@@ -265,13 +252,13 @@ fn an_input_that_changes_while_it_is_read_poisons_nothing() {
     let place = with_a_program(&body);
     let ran = place.run(&["-w", "at_most=1"]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
-    assert_eq!(said(&ran, "node_failed")[0]["code"], "E0502", "{}", ran.stderr);
+    assert_eq!(ran.said("node_failed")[0]["code"], "E0502", "{}", ran.stderr);
     assert!(ran.stderr.contains("words.txt` changed while it was read"), "{}", ran.stderr);
     assert!(!place.path("out.jsonl").exists());
     let store = Store::open(place.cache()).unwrap();
     assert!(record::all(&store).iter().all(|r| r.preimage["op"] != "op.run"), "what it made is recorded nowhere");
     let again = place.run(&["-w", "at_most=1"]);
-    assert_eq!((again.code, said(&again, "node_finished").len()), (0, 2), "{}", again.stderr);
+    assert_eq!((again.code, again.said("node_finished").len()), (0, 2), "{}", again.stderr);
 }
 
 fn signal(child: &Child, signal: i32) {
@@ -302,7 +289,7 @@ fn one_request_to_stop_drains_and_a_second_ends_at_once_and_both_resume() {
         place.write_quietly("free", "");
         let ran = place.run(&["-w", "at_most=1"]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
-        let hits = said(&ran, "node_hit").len();
+        let hits = ran.said("node_hit").len();
         assert!(hits >= 2, "what was done before stays done: {}", ran.stderr);
         assert!(files_below(&place.cache().join("leases")).is_empty(), "no lease is left");
     }
@@ -336,7 +323,7 @@ fn a_program_that_hangs_is_ended_and_what_it_was_doing_is_kept() {
     );
     let ran = place.run(&["-w", "at_most=1", "-w", "stall=6s"]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
-    let failed = said(&ran, "node_failed")[0];
+    let failed = ran.said("node_failed")[0];
     assert_eq!(failed["class"], "flaky", "{failed}");
     assert!(failed["message"].as_str().unwrap().contains("`stall` is over"), "{failed}");
     let log = failed["help"].as_str().unwrap().rsplit("; ").next().unwrap().replace(" tells what it was doing", "");
@@ -345,7 +332,7 @@ fn a_program_that_hangs_is_ended_and_what_it_was_doing_is_kept() {
         assert!(log.contains(part), "no {part:?} in {log}");
     }
     let names =
-        |ran: &Ran, event| said(ran, event).iter().map(|e| e["node"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        |ran: &Ran, event| ran.said(event).iter().map(|e| e["node"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert!(names(&ran, "node_finished").contains(&"first".to_owned()), "what does not depend on it is done");
     assert_eq!(names(&ran, "node_skipped"), ["out"]);
 }
@@ -361,7 +348,7 @@ fn at_the_first_failure_everything_or_nothing_else_stops_as_asked() {
         assert_eq!(ran.code, 3, "{}", ran.stderr);
         assert_eq!(place.path("late.jsonl").exists(), published, "{args:?}: {}", ran.stderr);
         assert!(!place.path("worse.jsonl").exists());
-        let skipped: Vec<&str> = said(&ran, "node_skipped").iter().filter_map(|e| e["because"].as_str()).collect();
+        let skipped: Vec<&str> = ran.said("node_skipped").iter().filter_map(|e| e["because"].as_str()).collect();
         assert!(skipped.iter().all(|because| *because == "bad"), "each is told because of whom: {skipped:?}");
     }
 }

@@ -8,10 +8,9 @@ use std::sync::atomic::Ordering;
 use rbpipe::engine::reach::Reach;
 use rbpipe::engine::remote::{Pushed, Remote};
 use rbpipe::engine::{Store, record};
-use serde_json::Value as Json;
 
 use crate::cache::with_a_picture;
-use crate::engine::{Place, Ran, rows};
+use crate::engine::{Place, Ran, files_below, rows};
 use crate::s3::{Fault, Proxy, S3};
 
 /// Where a remote lies and what its clients must know.
@@ -70,19 +69,6 @@ impl Shared {
     }
 }
 
-fn said<'a>(ran: &'a Ran, event: &str) -> Vec<&'a Json> {
-    ran.events.iter().filter(|e| e["event"] == event).collect()
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { out.extend(files_below(&entry.path())) } else { out.push(entry.path()) }
-    }
-    out.sort();
-    out
-}
-
 /// What must hold for every kind of remote.
 fn two_teammates(shared: &Shared) {
     let first = Place::new();
@@ -93,17 +79,17 @@ fn two_teammates(shared: &Shared) {
     // The second one executes nothing, and has the same bytes.
     let second = Place::new();
     let ran = shared.run(&second, &["--no-exec"]);
-    assert_eq!((ran.code, said(&ran, "node_started").len()), (0, 0), "{}", ran.stderr);
-    assert_eq!((said(&ran, "node_fetched").len(), said(&ran, "node_hit").len()), (4, 4), "{}", ran.stderr);
+    assert_eq!((ran.code, ran.said("node_started").len()), (0, 0), "{}", ran.stderr);
+    assert_eq!((ran.said("node_fetched").len(), ran.said("node_hit").len()), (4, 4), "{}", ran.stderr);
     for output in ["out/kept.jsonl", "out/all.jsonl"] {
         assert_eq!(second.read(output), first.read(output));
     }
-    assert!(said(&shared.run(&second, &[]), "node_fetched").is_empty(), "what was fetched once is here");
+    assert!(shared.run(&second, &[]).said("node_fetched").is_empty(), "what was fetched once is here");
     assert_eq!(shared.ask(&second, &["cache", "verify"]).0, 0);
 
     // What the remote lacks is executed, and nothing is written to the remote.
     let ran = shared.run(&second, &["-p", "least=2"]);
-    assert_eq!((ran.code, ran.executed().len(), said(&ran, "node_fetched").len()), (0, 2, 0), "{}", ran.stderr);
+    assert_eq!((ran.code, ran.executed().len(), ran.said("node_fetched").len()), (0, 2, 0), "{}", ran.stderr);
     assert_eq!(shared.run(&Place::new(), &["-p", "least=2", "--no-exec"]).code, 5);
     assert!(shared.push(&second, &["-p", "least=2"]).contains("sent 2 results"));
 
@@ -212,7 +198,7 @@ fn a_server_that_stumbles_or_lies_costs_time_and_never_a_wrong_result() {
         assert!(proxy.broken.load(Ordering::Relaxed) >= (*times).min(3), "{case}: {}", ran.stderr);
         assert_eq!(ran.code, 0, "{case}: {}", ran.stderr);
         assert_eq!(ran.executed().is_empty(), *fetched, "{case}: {}", ran.stderr);
-        assert!(event.is_empty() || !said(&ran, event).is_empty(), "{case}: no {event}: {}", ran.stderr);
+        assert!(event.is_empty() || !ran.said(event).is_empty(), "{case}: no {event}: {}", ran.stderr);
         assert!(event.is_empty() || ran.stderr.contains("WARN"), "{case}: {}", ran.stderr);
         for output in ["out/kept.jsonl", "out/all.jsonl"] {
             assert_eq!(place.read(output), first.read(output), "{case}");
@@ -258,7 +244,7 @@ fn damage_in_the_remote_is_refused_told_made_anew_and_mended_by_a_push() {
         let place = Place::new();
         let ran = shared.run(&place, &[]);
         assert_eq!(ran.code, 0, "{case}: {}", ran.stderr);
-        assert_eq!(said(&ran, "remote_failed").len(), ran.executed().len(), "{case}: {}", ran.stderr);
+        assert_eq!(ran.said("remote_failed").len(), ran.executed().len(), "{case}: {}", ran.stderr);
         assert!(!ran.executed().is_empty(), "{case}: {}", ran.stderr);
         assert_eq!(place.read("out/kept.jsonl"), first.read("out/kept.jsonl"), "{case}");
         shared.push(&place, &["--again"]);
@@ -344,7 +330,7 @@ fn a_remote_that_cannot_be_reached_stops_no_run() {
     let shared = Shared { address: format!("http://127.0.0.1:{free}/share"), env: Vec::new() };
     let ran = shared.run(&place, &["--to", "rows"]);
     assert_eq!((ran.code, ran.executed()), (0, vec!["rows".to_owned()]), "{}", ran.stderr);
-    assert_eq!(said(&ran, "remote_failed").len(), 1, "{}", ran.stderr);
+    assert_eq!(ran.said("remote_failed").len(), 1, "{}", ran.stderr);
     let (code, text) = shared.ask(&place, &["cache", "push", &shared.address, "--all"]);
     assert_eq!((code, text.contains("can only be read")), (5, true), "{text}");
 }
@@ -426,7 +412,7 @@ fn a_folder_behind_a_web_server_can_be_read() {
     let shared = Shared { address: format!("http://127.0.0.1:{}/team/a", web.1), env: Vec::new() };
     let second = Place::new();
     let ran = shared.run(&second, &["--no-exec"]);
-    assert_eq!((ran.code, said(&ran, "node_fetched").len()), (0, 4), "{}", ran.stderr);
+    assert_eq!((ran.code, ran.said("node_fetched").len()), (0, 4), "{}", ran.stderr);
     let (code, text) = shared.ask(&second, &["cache", "pull", &shared.address]);
     assert_eq!((code, text.contains("name a recipe")), (5, true), "{text}");
 }

@@ -2,11 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::python;
 
 const PACKAGES: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 
@@ -49,35 +51,11 @@ impl S3 {
 
 /// Returns the Python of an environment that has the server.
 fn install() -> Option<PathBuf> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("moto-5.2.5");
-    let python = folder.join("bin/python");
-    if folder.join("ready").exists() {
-        return Some(python);
-    }
-    let _ = std::fs::remove_dir_all(&folder);
-    let run = |command: &mut Command| command.output().is_ok_and(|out| out.status.success());
-    let made = run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-        && run(Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--retries",
-                "1",
-                "--timeout",
-                "20",
-            ])
-            .args(PACKAGES));
-    if !made {
+    let python = python::environment("moto-5.2.5", &PACKAGES);
+    if python.is_none() {
         eprintln!("SKIPPED: no S3 server could be installed from PyPI, nothing was tested against S3");
-        return None;
     }
-    std::fs::write(folder.join("ready"), "").unwrap();
-    Some(python)
+    python
 }
 
 /// What the proxy does to an answer.

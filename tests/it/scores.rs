@@ -1,10 +1,11 @@
 //! Scores from outside: a gate over questions from annotated scenes, what a recipe may ask of it, and the page about it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::browser::Browser;
+use crate::engine::files_below;
 
 const RECIPE: &str = r#"
 recipe "gate"
@@ -112,7 +113,7 @@ fn a_gate_is_made_of_annotated_scenes() {
         assert!(seen.dom.contains("data-ready=\"yes\""));
     }
     // Made once more, of scores that now come from the store instead of memory, it has the same bytes.
-    let removed = records(&place.folder().join("cache/records")).into_iter().filter(|record| {
+    let removed = files_below(&place.folder().join("cache/records")).into_iter().filter(|record| {
         let text = fs::read_to_string(record).unwrap();
         text.contains(r#""name":"page""#) && fs::remove_file(record).is_ok()
     });
@@ -130,12 +131,6 @@ fn a_gate_is_made_of_annotated_scenes() {
     assert_eq!(other.matches(r#""op":"filter.rule""#).count(), 1 + page.matches(r#""op":"filter.rule""#).count());
     let (code, text) = place.rbpipe(&["run", "recipe.rb2", "--no-exec"]);
     assert_eq!(code, 0, "{text}");
-}
-
-/// Returns the files under a folder.
-fn records(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { records(&path) } else { vec![path] }).collect()
 }
 
 #[test]
