@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json};
 
 use super::blobs::Blobs;
 use super::load::RawRow;
-use super::media::{self, Medium, Members};
+use super::media::{self, Member, Members};
 use crate::base::OpError;
 use crate::spec::Type;
 
@@ -178,8 +178,6 @@ fn plain(array: &dyn Array) -> Result<ArrayRef, OpError> {
     };
     Ok(cast(array, &to)?)
 }
-
-type Member = (String, Result<Medium, String>);
 
 /// One row while it is read.
 struct Reading<'a> {

@@ -10,8 +10,8 @@ use super::blobs::Blobs;
 use super::chunks;
 use super::growing::{Growing, TooLong};
 use super::jsonl;
-use super::load::{self, Bad, BadRow, Loaded, RawRow};
-use super::media::Media;
+use super::load::{self, Bad, BadRow, RawRow};
+use super::media::{Media, Members};
 use super::rowjson::Shape;
 use super::table::Table;
 use crate::base::OpError;
@@ -46,7 +46,7 @@ struct Rows<'a> {
     media: &'a Media,
     blobs: &'a dyn Blobs,
     sink: &'a mut Sink<'a>,
-    loaded: Loaded,
+    loaded: Members,
     /// Rows that do not fill a chunk yet; no column where rows need more than their line.
     pending: Vec<Growing>,
     count: usize,
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
     pub fn new(schema: &'a [(String, Type)], media: &'a Media, blobs: &'a dyn Blobs, sink: &'a mut Sink<'a>) -> Self {
         let shape = Shape::new(schema);
         let pending = shape.as_ref().and_then(|_| Shape::columns(schema)).unwrap_or_default();
-        let rows = Rows { schema, media, blobs, sink, loaded: Loaded::new(), pending, count: 0, bad: Vec::new() };
+        let rows = Rows { schema, media, blobs, sink, loaded: Members::new(), pending, count: 0, bad: Vec::new() };
         Self { lines: Lines { schema, shape }, rows }
     }
 

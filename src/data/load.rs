@@ -1,6 +1,6 @@
 //! From parsed rows to a table: types checked, pictures loaded, bad rows found. Shared by all loaders.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::blobs::Blobs;
 use super::cell::{self, Cell};
-use super::media::{self, Media, Medium};
+use super::media::{self, Media, Medium, Members};
 use super::schema;
 use super::table::Table;
 use crate::base::{Digest, OpError};
@@ -55,11 +55,8 @@ pub fn table(
     blobs: &dyn Blobs,
     bad: Bad,
 ) -> Result<(Table, Vec<BadRow>), OpError> {
-    table_with(rows, schema, media, blobs, bad, &mut Loaded::new())
+    table_with(rows, schema, media, blobs, bad, &mut Members::new())
 }
-
-/// Pictures and videos by path: looked at before, or why they cannot be used.
-pub type Loaded = BTreeMap<String, Result<Medium, String>>;
 
 /// As [`table`]; looks only at pictures that are not in `loaded`, and adds those that it has looked at.
 pub fn table_with(
@@ -68,7 +65,7 @@ pub fn table_with(
     media: &Media,
     blobs: &dyn Blobs,
     bad: Bad,
-    loaded: &mut Loaded,
+    loaded: &mut Members,
 ) -> Result<(Table, Vec<BadRow>), OpError> {
     let mut paths = BTreeSet::new();
     for row in &rows {
@@ -131,7 +128,7 @@ pub fn none_bad(bad: &[BadRow], total: usize) -> Result<(), OpError> {
 
 /// Reads a row of a schema without pictures; the reason if it does not fit.
 pub fn plain_row(value: Json, schema: &[(String, Type)]) -> Result<Vec<Cell<'static>>, String> {
-    Reader { schema, loaded: &Loaded::new(), blobs: &Nowhere }.row(value)
+    Reader { schema, loaded: &Members::new(), blobs: &Nowhere }.row(value)
 }
 
 /// For rows that need no blobs.
@@ -172,7 +169,7 @@ fn collect_paths(value: &Json, ty: &Type, paths: &mut BTreeSet<String>) {
 
 struct Reader<'a> {
     schema: &'a [(String, Type)],
-    loaded: &'a BTreeMap<String, Result<Medium, String>>,
+    loaded: &'a Members,
     blobs: &'a dyn Blobs,
 }
 

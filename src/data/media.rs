@@ -26,14 +26,13 @@ pub enum Media {
     Folder(PathBuf),
     /// A zip file.
     Zip(Mutex<ZipArchive<File>>),
-    /// Members of files that hold rows and pictures alike, read and stored along with the rows; what is none of them is looked for in the other.
-    Members(Members, Box<Media>),
-    /// Nowhere: the rows are all there is.
-    Nowhere,
 }
 
-/// Pictures that were read along with their rows, by the name that the rows give them.
+/// Pictures and videos by the name that rows give them: looked at already, or why they cannot be used.
 pub type Members = BTreeMap<String, Result<Medium, String>>;
+
+/// One of [`Members`].
+pub type Member = (String, Result<Medium, String>);
 
 /// A picture or video whose bytes lie in the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,16 +76,13 @@ impl Media {
     /// Reads, checks and stores all of `paths`, each once, in parallel; a reason for each that is missing or broken.
     ///
     /// Paths come from rows and are not trusted: one that is absolute or leaves the folder is refused.
-    pub fn load_all(&self, paths: &BTreeSet<String>, blobs: &dyn Blobs) -> BTreeMap<String, Result<Medium, String>> {
+    pub fn load_all(&self, paths: &BTreeSet<String>, blobs: &dyn Blobs) -> Members {
         let paths: Vec<&String> = paths.iter().collect();
         let loaded: Vec<_> = paths.par_iter().map(|path| self.load(path, blobs)).collect();
         paths.into_iter().cloned().zip(loaded).collect()
     }
 
     fn load(&self, path: &str, blobs: &dyn Blobs) -> Result<Medium, String> {
-        if let Media::Members(members, others) = self {
-            return members.get(path).cloned().unwrap_or_else(|| others.load(path, blobs));
-        }
         let inside = inside(path).ok_or_else(|| format!("`{path}` leaves the media folder"))?;
         let bytes = match self {
             Media::Folder(root) => std::fs::read(root.join(&inside)).map_err(|e| match e.kind() {
@@ -102,7 +98,6 @@ impl Media {
                 })?;
                 unpacked(entry).map_err(|why| format!("`{path}` {why}"))?
             }
-            Media::Members(..) | Media::Nowhere => return Err(format!("`{path}` is missing")),
         };
         examine(&bytes, blobs).map_err(|why| format!("`{path}` {why}"))
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::blobs::Blobs;
 use super::jsonl;
 use super::load::RawRow;
-use super::media::{self, Medium, Members};
+use super::media::{self, Member, Members};
 use crate::base::OpError;
 use crate::spec::Type;
 
@@ -154,7 +154,7 @@ impl Shard<'_> {
         }
     }
 
-    fn row(&self, sample: Sample) -> (RawRow, Vec<(String, Result<Medium, String>)>) {
+    fn row(&self, sample: Sample) -> (RawRow, Vec<Member>) {
         let place = format!("{}/{}", self.name, sample.key);
         let mut found = Vec::new();
         let value = match &sample.fault {
@@ -164,12 +164,7 @@ impl Shard<'_> {
         (RawRow { place, value: value.map(Json::Object) }, found)
     }
 
-    fn fields(
-        &self,
-        sample: &Sample,
-        place: &str,
-        found: &mut Vec<(String, Result<Medium, String>)>,
-    ) -> Result<Map<String, Json>, String> {
+    fn fields(&self, sample: &Sample, place: &str, found: &mut Vec<Member>) -> Result<Map<String, Json>, String> {
         let member = |ending: &str| sample.members.iter().find(|(e, _)| e == ending);
         let described = match member("json") {
             Some((_, bytes)) => match serde_json::from_slice(bytes) {
@@ -205,13 +200,7 @@ impl Shard<'_> {
         Ok(out)
     }
 
-    fn value(
-        &self,
-        bytes: &[u8],
-        ty: &Type,
-        key: &str,
-        found: &mut Vec<(String, Result<Medium, String>)>,
-    ) -> Result<Json, String> {
+    fn value(&self, bytes: &[u8], ty: &Type, key: &str, found: &mut Vec<Member>) -> Result<Json, String> {
         let text = || std::str::from_utf8(bytes).map_err(|e| format!("is no UTF-8 from byte {}", e.valid_up_to() + 1));
         match ty {
             Type::Optional(inner) => self.value(bytes, inner, key, found),

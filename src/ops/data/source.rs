@@ -68,9 +68,8 @@ pub fn load_files(
             let name = file.strip_prefix(&folder).unwrap_or(file).to_string_lossy().into_owned();
             rows.extend(read(file, &name, &mut members)?);
         }
-        let media = if members.is_empty() { media } else { Media::Members(members, Box::new(media)) };
         let total = rows.len();
-        let (table, bad) = load::table(rows, &schema, &media, store, args.bad)?;
+        let (table, bad) = load::table_with(rows, &schema, &media, store, args.bad, &mut members)?;
         Ok((table, bad, total))
     })??;
     tell(cx, args.bad, bad, total);
