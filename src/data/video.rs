@@ -1,13 +1,11 @@
 //! Frames of video files, decoded by the program `ffmpeg` in a process of its own, and which of them are taken.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
-use super::blobs::Blobs;
-use crate::base::{Digest, OpError};
+use crate::base::OpError;
 
 /// What is known of a video before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,13 +104,6 @@ fn pngs(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
         bytes = &bytes[at..];
     }
     Some(found)
-}
-
-/// Writes a video out of the store, for the decoder to read.
-pub fn on_disk(blobs: &dyn Blobs, digest: Digest) -> Result<tempfile::NamedTempFile, OpError> {
-    let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(&blobs.get(digest)?)?;
-    Ok(file)
 }
 
 /// Returns which of `n` frames to show, in time order.

@@ -1,13 +1,14 @@
 //! Row expressions of `bench.sample`: ordinary ones, and those that give pictures (`media.*`).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use base64::Engine as _;
 use serde_json::Value as Json;
 
 use crate::base::{Digest, OpError};
 use crate::data::cell::Cell;
-use crate::data::media::Medium;
+use crate::data::media::{self, Medium};
 use crate::data::rowexpr::Program;
 use crate::data::table::Table;
 use crate::data::video;
@@ -27,6 +28,19 @@ pub(super) struct Rows<'a> {
     ends: BTreeMap<String, Option<String>>,
     /// Where pictures that rows hold themselves are put.
     pub store: &'a Store,
+}
+
+/// Frames that a row asks for of a video.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    digest: Digest,
+    /// Frames at most.
+    wanted: usize,
+    /// Which of them, see [`video::picked`].
+    pick: String,
+    /// Ordinals of the first and the last frame of the part that is meant, where the row names them.
+    first: Option<usize>,
+    last: Option<usize>,
 }
 
 /// Pictures of a row: each found, or the name under which nothing was found.
@@ -131,22 +145,35 @@ impl<'a> Rows<'a> {
                     Ok(expr) => self.cells(expr)?,
                     Err(_) => vec![Cell::None; frames.len()],
                 };
+                // Many rows ask about the same video: each part of it is decoded once.
+                let mut taken: BTreeMap<Part, Found> = BTreeMap::new();
                 let mut out = Vec::with_capacity(frames.len());
                 for (((mut frames, count), pick), within) in frames.into_iter().zip(count).zip(pick).zip(within) {
                     let wanted = count.as_f64().unwrap_or(1.0).max(1.0) as usize;
-                    let pick = pick.as_deref().unwrap_or("linspace");
+                    let pick = pick.unwrap_or_else(|| "linspace".to_owned());
+                    let end = |i: usize| match &within {
+                        Cell::List(ends) => ends.get(i).and_then(Cell::as_f64).map(|n| n.max(0.0) as usize),
+                        _ => None,
+                    };
+                    let (first, last) = (end(0), end(1));
                     if let [Err(name)] = frames.as_slice()
                         && let Some(digest) = self.video(name)
                     {
-                        out.push(self.of_video(name, digest, wanted, pick, &within)?);
+                        if taken.is_empty() {
+                            video::decoder()?;
+                        }
+                        out.push(match taken.entry(Part { digest, wanted, pick, first, last }) {
+                            Entry::Occupied(found) => found.get().clone(),
+                            Entry::Vacant(part) => {
+                                let found = self.of_video(name, part.key())?;
+                                part.insert(found).clone()
+                            }
+                        });
                         continue;
                     }
-                    if let Cell::List(ends) = &within {
-                        let end = |i: usize| ends.get(i).and_then(Cell::as_f64).map(|n| n.max(0.0) as usize);
-                        frames.truncate(end(1).map_or(frames.len(), |last| last + 1));
-                        frames.drain(..end(0).unwrap_or(0).min(frames.len()));
-                    }
-                    let at = video::picked(frames.len(), wanted, pick)?;
+                    frames.truncate(last.map_or(frames.len(), |last| last + 1));
+                    frames.drain(..first.unwrap_or(0).min(frames.len()));
+                    let at = video::picked(frames.len(), wanted, &pick)?;
                     out.push(at.into_iter().map(|i| frames[i].clone()).collect());
                 }
                 Ok(out)
@@ -161,21 +188,16 @@ impl<'a> Rows<'a> {
     }
 
     /// Takes frames out of a video file.
-    fn of_video(&self, name: &str, digest: Digest, wanted: usize, pick: &str, within: &Cell) -> Result<Found, OpError> {
-        video::decoder()?;
+    fn of_video(&self, name: &str, part: &Part) -> Result<Found, OpError> {
         let broken = |why: String| OpError::new("E0302", format!("`{name}` {why}"));
-        let path = self.store.path(digest);
+        let path = self.store.path(part.digest);
         let facts = video::facts(&path).map_err(broken)?;
-        let end = |i: usize| match within {
-            Cell::List(ends) => ends.get(i).and_then(Cell::as_f64).map(|n| n.max(0.0) as usize),
-            _ => None,
-        };
-        let first = end(0).unwrap_or(0).min(facts.frames);
-        let count = end(1).map_or(facts.frames, |last| last + 1).min(facts.frames).saturating_sub(first);
-        let at: Vec<usize> = video::picked(count, wanted, pick)?.into_iter().map(|i| first + i).collect();
+        let first = part.first.unwrap_or(0).min(facts.frames);
+        let count = part.last.map_or(facts.frames, |last| last + 1).min(facts.frames).saturating_sub(first);
+        let at: Vec<usize> = video::picked(count, part.wanted, &part.pick)?.into_iter().map(|i| first + i).collect();
         let frames = video::frames(&path, &at).map_err(broken)?;
         let keep = |png: &Vec<u8>| {
-            let medium = super::source::picture(png, self.store)?;
+            let medium = media::examine(png, self.store)?;
             of_medium(&medium).ok_or_else(|| "is no picture".to_owned())
         };
         frames.iter().map(|png| keep(png).map(Ok).map_err(broken)).collect()
@@ -205,7 +227,7 @@ pub(super) fn base64(text: &str, store: &Store) -> Result<Medium, String> {
     let data = text.rsplit(";base64,").next().unwrap_or(text);
     let engine = base64::engine::general_purpose::STANDARD;
     let bytes = engine.decode(data.trim()).map_err(|e| format!("is no base64: {e}"))?;
-    super::source::picture(&bytes, store)
+    media::examine(&bytes, store)
 }
 
 fn argument<'e>(of: &str, args: &'e [(Option<String>, RowExpr)], name: Option<&str>) -> Result<&'e RowExpr, OpError> {
