@@ -23,6 +23,11 @@ pub fn files(folder: &Path, path: &str) -> Result<Vec<PathBuf>, OpError> {
     Ok(found)
 }
 
+/// Returns what people call a file: its path from the folder that [`files`] started at, where it lies below that.
+pub fn name(folder: &Path, file: &Path) -> String {
+    file.strip_prefix(folder).unwrap_or(file).to_string_lossy().into_owned()
+}
+
 /// Writes out each `{FIRST..LAST}` of a path, keeping leading zeros. A path without one stays as it is.
 pub fn ranges(path: &str) -> Vec<String> {
     let mut from = 0;

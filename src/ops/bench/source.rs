@@ -14,11 +14,10 @@ use super::archive::{self, facts};
 use crate::base::OpError;
 use crate::base::world::OsWorld;
 use crate::data::cell::{self, Cell};
-use crate::data::media::{Medium, examine};
 use crate::data::rowexpr::unify;
 use crate::data::schema::list_of;
 use crate::data::table::Table;
-use crate::data::{jsonl, load::RawRow};
+use crate::data::{jsonl, load::RawRow, paths};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs, dataset};
 use crate::plan::hub;
@@ -183,7 +182,7 @@ fn run_tsv(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut pictures = Map::new();
     for file in jsonl::files(&cx.folder, &args.path)? {
         let bytes = jsonl::read(&file)?;
-        let name = short(cx, &file);
+        let name = paths::name(&cx.folder, &file);
         let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(bytes.as_slice());
         let bad = |e: csv::Error| OpError::new("E0610", format!("{name}: {e}"));
         let header = reader.headers().map_err(bad)?.clone();
@@ -213,10 +212,6 @@ fn absent(repo: &str) -> OpError {
     OpError::new("E0501", format!("`{repo}` is not on this machine, and nothing is fetched from the hub")).help(help)
 }
 
-fn short(cx: &Context, file: &Path) -> String {
-    file.strip_prefix(&cx.folder).unwrap_or(file).to_string_lossy().into_owned()
-}
-
 fn read(
     cx: &mut Context,
     files: &[PathBuf],
@@ -239,7 +234,7 @@ fn read_all(
     let mut rows = Vec::new();
     let mut pictures = Map::new();
     for file in files {
-        let name = short(cx, file);
+        let name = paths::name(&cx.folder, file);
         if file.extension().is_some_and(|e| e == "parquet") {
             rows.extend(super::parquet::rows(file, &name, cx.store, &mut pictures)?);
         } else {
@@ -361,9 +356,4 @@ fn settle(ty: &DataType) -> DataType {
         ),
         other => other.clone(),
     }
-}
-
-/// Reads bytes as a picture, for columns that hold pictures themselves.
-pub(super) fn picture(bytes: &[u8], store: &crate::engine::Store) -> Result<Medium, String> {
-    examine(bytes, store)
 }

@@ -184,13 +184,12 @@ fn load(
     // Media are asked for as such, so that bytes in Parquet files are kept as they are.
     let mut wanted: Vec<(String, Type)> = layout.reads();
     wanted.push(("id".into(), Type::Str));
-    let left = std::sync::atomic::AtomicUsize::new(most);
+    let mut left = most;
     let store = cx.store;
     source::load_files(cx, &loading, found, media, |path: &Path, name: &str, members: &mut Members| {
         let mut rows = files::rows(path, name, &wanted, store, members)?;
-        let take = left.load(std::sync::atomic::Ordering::Relaxed).min(rows.len());
-        left.fetch_sub(take, std::sync::atomic::Ordering::Relaxed);
-        rows.truncate(take);
+        rows.truncate(left);
+        left -= rows.len();
         let convert = |RawRow { place, value }| {
             let value = value.and_then(|row| layout.convert(&row, &place));
             RawRow { place, value }

@@ -35,7 +35,7 @@ pub struct Args {
 pub fn load(
     cx: &mut Context,
     args: &Args,
-    read: impl Fn(&Path, &str) -> Result<Vec<RawRow>, OpError> + Sync,
+    mut read: impl FnMut(&Path, &str) -> Result<Vec<RawRow>, OpError> + Send,
 ) -> Result<Outputs, OpError> {
     load_with(cx, args, |path, name, _| read(path, name))
 }
@@ -44,7 +44,7 @@ pub fn load(
 pub fn load_with(
     cx: &mut Context,
     args: &Args,
-    read: impl Fn(&Path, &str, &mut Members) -> Result<Vec<RawRow>, OpError> + Sync,
+    read: impl FnMut(&Path, &str, &mut Members) -> Result<Vec<RawRow>, OpError> + Send,
 ) -> Result<Outputs, OpError> {
     let (files, media) = named(cx, args)?;
     load_files(cx, args, &files, media, read)
@@ -56,20 +56,17 @@ pub fn load_files(
     args: &Args,
     files: &[PathBuf],
     media: Media,
-    read: impl Fn(&Path, &str, &mut Members) -> Result<Vec<RawRow>, OpError> + Sync,
+    mut read: impl FnMut(&Path, &str, &mut Members) -> Result<Vec<RawRow>, OpError> + Send,
 ) -> Result<Outputs, OpError> {
     let schema = args.schema.types()?;
-    let folder = cx.folder.clone();
-    let store = cx.store;
     let (table, bad, total) = pooled(cx.threads, || -> Result<_, OpError> {
         let mut rows = Vec::new();
         let mut members = Members::new();
         for file in files {
-            let name = file.strip_prefix(&folder).unwrap_or(file).to_string_lossy().into_owned();
-            rows.extend(read(file, &name, &mut members)?);
+            rows.extend(read(file, &paths::name(&cx.folder, file), &mut members)?);
         }
         let total = rows.len();
-        let (table, bad) = load::table_with(rows, &schema, &media, store, args.bad, &mut members)?;
+        let (table, bad) = load::table_with(rows, &schema, &media, cx.store, args.bad, &mut members)?;
         Ok((table, bad, total))
     })??;
     tell(cx, args.bad, bad, total);
@@ -100,8 +97,7 @@ pub fn lines(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
         let mut sink = |table| writer.push(table);
         let mut reader = Reader::new(&schema, &media, cx.store, &mut sink);
         for file in &files {
-            let name = file.strip_prefix(&cx.folder).unwrap_or(file).to_string_lossy().into_owned();
-            reader.file(file, &name)?;
+            reader.file(file, &paths::name(&cx.folder, file))?;
         }
         reader.finish()
     })??;
