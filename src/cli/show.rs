@@ -142,7 +142,7 @@ fn lay_out(store: &Store, artifact: &Artifact, digest: Digest) -> Result<PathBuf
     if artifact.kind == Kind::Dataset {
         let table = dataset::load(store, artifact)?;
         let rows = std::fs::File::create(staged.path().join("part-00000.parquet"))?;
-        let beside = |c: &export::MediaCell| Ok((None, format!("media/{}.{}", c.digest.hex(), c.extension())));
+        let beside = |c: &export::MediaCell| Ok((None, format!("media/{}", c.file_name())));
         hub_rows::write(&table, Form::Parquet, &beside, std::io::BufWriter::new(rows))?;
         let media = json_lines::media(store, artifact, "media")?;
         for (path, blob) in media {

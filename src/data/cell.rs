@@ -301,3 +301,12 @@ fn misfit(row: usize, ty: &DataType, found: &Cell<'_>) -> Misfit {
 pub fn is_media(ty: &DataType) -> bool {
     *ty == image_type()
 }
+
+/// Says whether values of a type hold pictures or videos, at any depth.
+pub fn holds_media(ty: &DataType) -> bool {
+    match ty {
+        DataType::List(item) => holds_media(item.data_type()),
+        DataType::Struct(fields) => is_media(ty) || fields.iter().any(|f| holds_media(f.data_type())),
+        _ => false,
+    }
+}

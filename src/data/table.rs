@@ -1,6 +1,6 @@
 //! Rows in memory: one Arrow record batch.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
@@ -23,13 +23,17 @@ pub struct Table {
 /// Returns the Arrow type of an image or video cell: `digest` (hex of the file's BLAKE3), `media` (type), `width`, `height` in pixels, and `origin`, the
 /// digest of the picture that it was made from by augmentation (its own otherwise).
 pub fn image_type() -> DataType {
-    DataType::Struct(Fields::from(vec![
-        Field::new("digest", DataType::Utf8, true),
-        Field::new("media", DataType::Utf8, true),
-        Field::new("width", DataType::Int64, true),
-        Field::new("height", DataType::Int64, true),
-        Field::new("origin", DataType::Utf8, true),
-    ]))
+    // Asked for each cell of some columns: a copy shares its fields.
+    static TYPE: LazyLock<DataType> = LazyLock::new(|| {
+        DataType::Struct(Fields::from(vec![
+            Field::new("digest", DataType::Utf8, true),
+            Field::new("media", DataType::Utf8, true),
+            Field::new("width", DataType::Int64, true),
+            Field::new("height", DataType::Int64, true),
+            Field::new("origin", DataType::Utf8, true),
+        ]))
+    });
+    TYPE.clone()
 }
 
 impl Table {

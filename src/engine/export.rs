@@ -6,12 +6,9 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use serde_json::{Map, Value as Json, json};
 
-use super::store::Store;
 use crate::base::{Digest, OpError};
-use crate::data::table::{Table, image_type};
-
-/// How picture and video cells are written.
-pub type Media<'a> = &'a mut dyn FnMut(&MediaCell) -> Result<Json, OpError>;
+use crate::data::cell::is_media;
+use crate::data::table::Table;
 
 /// A picture or video of a row.
 #[derive(Clone, Debug)]
@@ -27,8 +24,12 @@ pub struct MediaCell {
 }
 
 impl MediaCell {
-    /// Returns the usual extension of a file of this type.
-    pub fn extension(&self) -> &str {
+    /// Returns the name of the file that it is exported as: its digest, and the usual extension of its type.
+    pub fn file_name(&self) -> String {
+        format!("{}.{}", self.digest.hex(), self.extension())
+    }
+
+    fn extension(&self) -> &str {
         match self.media.as_str() {
             "image/jpeg" => "jpg",
             "image/svg+xml" => "svg",
@@ -39,18 +40,22 @@ impl MediaCell {
     }
 }
 
-/// Returns one row as a JSON object.
-pub fn row(table: &Table, ordinal: usize, media: Media) -> Result<Map<String, Json>, OpError> {
+/// Returns the first rows for people: pictures as short text.
+pub fn sample(table: &Table, rows: usize) -> Result<Vec<Json>, OpError> {
+    (0..table.rows().min(rows)).map(|i| row(table, i).map(Json::Object)).collect()
+}
+
+fn row(table: &Table, ordinal: usize) -> Result<Map<String, Json>, OpError> {
     let mut out = Map::new();
     for (name, array) in table.columns() {
-        if let Some(v) = cell(array.as_ref(), ordinal, media)? {
+        if let Some(v) = cell(array.as_ref(), ordinal)? {
             out.insert(name, v);
         }
     }
     Ok(out)
 }
 
-fn cell(array: &dyn Array, i: usize, media: Media) -> Result<Option<Json>, OpError> {
+fn cell(array: &dyn Array, i: usize) -> Result<Option<Json>, OpError> {
     if array.is_null(i) {
         return Ok(None);
     }
@@ -68,18 +73,18 @@ fn cell(array: &dyn Array, i: usize, media: Media) -> Result<Option<Json>, OpErr
             let values = list.value(i);
             let mut items = Vec::with_capacity(values.len());
             for k in 0..values.len() {
-                items.push(cell(values.as_ref(), k, media)?.unwrap_or(Json::Null));
+                items.push(cell(values.as_ref(), k)?.unwrap_or(Json::Null));
             }
             Json::Array(items)
         }
         DataType::Struct(fields) => {
             let Some(record) = any.downcast_ref::<StructArray>() else { return Ok(None) };
-            if *array.data_type() == image_type() {
-                return media_cell(record, i).map(|c| media(&c)).transpose();
+            if is_media(array.data_type()) {
+                return Ok(media_cell(record, i).map(|c| shown(&c)));
             }
             let mut out = Map::new();
             for (field, column) in fields.iter().zip(record.columns()) {
-                if let Some(v) = cell(column.as_ref(), i, media)? {
+                if let Some(v) = cell(column.as_ref(), i)? {
                     out.insert(field.name().clone(), v);
                 }
             }
@@ -88,9 +93,18 @@ fn cell(array: &dyn Array, i: usize, media: Media) -> Result<Option<Json>, OpErr
         other => {
             let cast = arrow::compute::cast(&array.slice(i, 1), &DataType::Utf8)
                 .map_err(|_| OpError::new("E0612", format!("a cell of type {other} cannot be written as JSON")))?;
-            return cell(cast.as_ref(), 0, media);
+            return cell(cast.as_ref(), 0);
         }
     }))
+}
+
+/// A picture in a line for people: `<image/png 3f9a0c2b71de 640×480>`.
+fn shown(cell: &MediaCell) -> Json {
+    let size = match (cell.width, cell.height) {
+        (Some(w), Some(h)) => format!(" {w}×{h}"),
+        _ => String::new(),
+    };
+    json!(format!("<{} {}{size}>", cell.media, cell.digest.short()))
 }
 
 pub(super) fn media_cell(record: &StructArray, i: usize) -> Option<MediaCell> {
@@ -108,21 +122,4 @@ pub(super) fn media_cell(record: &StructArray, i: usize) -> Option<MediaCell> {
         width: number("width"),
         height: number("height"),
     })
-}
-
-/// Returns the first rows for people: pictures as short text.
-pub fn sample(table: &Table, rows: usize) -> Result<Vec<Json>, OpError> {
-    let mut media = |c: &MediaCell| {
-        let size = match (c.width, c.height) {
-            (Some(w), Some(h)) => format!(" {w}×{h}"),
-            _ => String::new(),
-        };
-        Ok(json!(format!("<{} {}{size}>", c.media, c.digest.short())))
-    };
-    (0..table.rows().min(rows)).map(|i| row(table, i, &mut media).map(Json::Object)).collect()
-}
-
-/// Returns where the blob of a picture lies.
-pub fn blob(store: &Store, digest: Digest) -> std::path::PathBuf {
-    store.path(digest)
 }

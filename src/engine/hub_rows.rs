@@ -14,7 +14,8 @@ use serde_json::{Value as Json, json};
 
 use super::export::{MediaCell, media_cell};
 use crate::base::OpError;
-use crate::data::table::{Table, image_type};
+use crate::data::cell::{holds_media, is_media};
+use crate::data::table::Table;
 
 /// Rows of a group that hold pictures: a reader has to hold a group.
 const ROWS_WITH_MEDIA: usize = 100;
@@ -71,19 +72,10 @@ pub fn write(table: &Table, form: Form, media: MediaOf, out: impl Write + Send) 
     Ok(())
 }
 
-fn holds_media(ty: &DataType) -> bool {
-    *ty == image_type()
-        || match ty {
-            DataType::List(item) => holds_media(item.data_type()),
-            DataType::Struct(fields) => fields.iter().any(|f| holds_media(f.data_type())),
-            _ => false,
-        }
-}
-
 /// The type that a column has outside.
 fn outer(ty: &DataType) -> DataType {
     match ty {
-        ty if *ty == image_type() => DataType::Struct(picture_fields()),
+        ty if is_media(ty) => DataType::Struct(picture_fields()),
         DataType::List(item) => DataType::List(Arc::new(Field::new("item", outer(item.data_type()), true))),
         DataType::Struct(fields) => {
             DataType::Struct(fields.iter().map(|f| Field::new(f.name(), outer(f.data_type()), true)).collect())
@@ -118,7 +110,7 @@ fn filled(array: &ArrayRef, media: MediaOf) -> Result<ArrayRef, OpError> {
             let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
             Arc::new(ListArray::try_new(item_field(&ty), offsets, values, list.nulls().cloned())?)
         }
-        inner if *inner == image_type() => pictures(array.as_struct(), media)?,
+        inner if is_media(inner) => pictures(array.as_struct(), media)?,
         _ => {
             let record = array.as_struct();
             let columns = record.columns().iter().map(|c| filled(c, media)).collect::<Result<Vec<_>, _>>()?;
@@ -149,7 +141,7 @@ fn feature(array: &ArrayRef) -> Json {
         DataType::Boolean => value("bool"),
         DataType::Null => value("null"),
         DataType::List(_) => json!([feature(array.as_list::<i32>().values())]),
-        ty if *ty == image_type() => {
+        ty if is_media(ty) => {
             let media = array.as_struct().column_by_name("media").and_then(|m| m.as_string_opt::<i32>());
             let video = media.is_some_and(|m| m.iter().flatten().any(|m| m.starts_with("video/")));
             json!({ "_type": if video { "Video" } else { "Image" } })

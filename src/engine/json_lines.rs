@@ -13,7 +13,7 @@ use super::dataset::Chunks;
 use super::export::{self, MediaCell};
 use super::store::Store;
 use crate::base::{Digest, OpError};
-use crate::data::table::image_type;
+use crate::data::cell::{holds_media, is_media};
 
 /// Rows that are one task.
 const TASK: usize = 1024;
@@ -45,7 +45,7 @@ pub fn write(store: &Store, artifact: &Artifact, folder: &str, out: &mut dyn Wri
 /// Returns the pictures and videos of a dataset, by where [`write`] says that they are.
 pub fn media(store: &Store, artifact: &Artifact, folder: &str) -> Result<BTreeMap<String, Digest>, OpError> {
     let mut files = BTreeMap::new();
-    for chunk in Chunks::open(store, artifact)?.only(|_, ty| has_media(ty)) {
+    for chunk in Chunks::open(store, artifact)?.only(|_, ty| holds_media(ty)) {
         for (_, array) in chunk?.columns() {
             collect(array.as_ref(), &mut |cell| {
                 files.insert(path(folder, cell), cell.digest);
@@ -56,20 +56,12 @@ pub fn media(store: &Store, artifact: &Artifact, folder: &str) -> Result<BTreeMa
 }
 
 fn path(folder: &str, cell: &MediaCell) -> String {
-    format!("{folder}/{}.{}", cell.digest.hex(), cell.extension())
-}
-
-fn has_media(ty: &DataType) -> bool {
-    match ty {
-        DataType::List(item) => has_media(item.data_type()),
-        DataType::Struct(fields) => *ty == image_type() || fields.iter().any(|f| has_media(f.data_type())),
-        _ => false,
-    }
+    format!("{folder}/{}", cell.file_name())
 }
 
 fn collect(array: &dyn Array, each: &mut dyn FnMut(&MediaCell)) {
     match array.data_type() {
-        ty if *ty == image_type() => {
+        ty if is_media(ty) => {
             (0..array.len()).filter_map(|row| export::media_cell(array.as_struct(), row)).for_each(|cell| each(&cell));
         }
         // Values outside every list, and those of rows that are none, are nobody's.
@@ -146,7 +138,7 @@ fn value(array: &dyn Array, row: usize, folder: &str, out: &mut Vec<u8>) -> Resu
             }
             out.push(b']');
         }
-        ty if *ty == image_type() => match export::media_cell(array.as_struct(), row) {
+        ty if is_media(ty) => match export::media_cell(array.as_struct(), row) {
             Some(cell) => text(&path(folder, &cell), out),
             None => return Ok(false),
         },

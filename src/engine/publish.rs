@@ -203,9 +203,7 @@ fn write(store: &Store, piece: &Piece, to: &Path) -> io::Result<()> {
             })
         }
         Piece::Rows(table, form) => {
-            let media = |cell: &export::MediaCell| {
-                Ok((Some(store.read(cell.digest)?), format!("{}.{}", cell.digest.hex(), cell.extension())))
-            };
+            let media = |cell: &export::MediaCell| Ok((Some(store.read(cell.digest)?), cell.file_name()));
             hub_rows::write(table, *form, &media, io::BufWriter::new(file)).map_err(|e| io::Error::other(e.message))
         }
     })
