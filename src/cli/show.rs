@@ -10,8 +10,9 @@ use crate::base::phrase::bytes;
 use crate::base::{Digest, OpError, phrase};
 use crate::data::schema;
 use crate::engine::context::{Fate, QUARANTINED};
+use crate::engine::dataset::{self, Chunks};
 use crate::engine::hub_rows::{self, Form};
-use crate::engine::{Artifact, Kind, Store, dataset, decide, export, json_lines, record};
+use crate::engine::{Artifact, Kind, Store, decide, export, json_lines, record};
 
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs) -> Exit {
@@ -97,8 +98,8 @@ impl Found<'_> {
         }
         println!("bytes   {}", bytes(self.artifact.bytes()));
         if self.artifact.kind == Kind::Dataset {
-            for column in dataset::load(store, self.artifact)?.batch.schema().fields() {
-                println!("  {}: {}", column.name(), phrase::shortened(&schema::text(column.data_type()), 90));
+            for (name, ty) in Chunks::open(store, self.artifact)?.types() {
+                println!("  {name}: {}", phrase::shortened(&schema::text(&ty), 90));
             }
             for row in self.sample(store, args.rows.unwrap_or(3))? {
                 println!("{row}");
@@ -126,7 +127,7 @@ impl Found<'_> {
         if self.artifact.kind != Kind::Dataset {
             return Ok(Vec::new());
         }
-        export::sample(&dataset::load(store, self.artifact)?, rows)
+        export::sample(store, self.artifact, rows)
     }
 }
 

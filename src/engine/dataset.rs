@@ -103,6 +103,11 @@ impl Chunks {
         self
     }
 
+    /// Returns the columns by name and type, in order.
+    pub fn types(&self) -> impl Iterator<Item = (&str, DataType)> {
+        self.columns.iter().map(|(name, reader)| (name.as_str(), reader.schema().field(0).data_type().clone()))
+    }
+
     fn read(&mut self) -> Result<Table, OpError> {
         let mut columns = Vec::new();
         let read: Vec<_> = self.columns.par_iter_mut().map(|(_, reader)| reader.next().transpose()).collect();

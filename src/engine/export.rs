@@ -6,6 +6,9 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use serde_json::{Map, Value as Json, json};
 
+use super::artifact::Artifact;
+use super::dataset::Chunks;
+use super::store::Store;
 use crate::base::{Digest, OpError};
 use crate::data::cell::is_media;
 use crate::data::table::Table;
@@ -40,9 +43,18 @@ impl MediaCell {
     }
 }
 
-/// Returns the first rows for people: pictures as short text.
-pub fn sample(table: &Table, rows: usize) -> Result<Vec<Json>, OpError> {
-    (0..table.rows().min(rows)).map(|i| row(table, i).map(Json::Object)).collect()
+/// Returns the first rows of a dataset for people, pictures as short text; reads no more chunks than hold them.
+pub fn sample(store: &Store, artifact: &Artifact, rows: usize) -> Result<Vec<Json>, OpError> {
+    let mut chunks = Chunks::open(store, artifact)?;
+    let mut sample = Vec::new();
+    while sample.len() < rows
+        && let Some(chunk) = chunks.next().transpose()?
+    {
+        for ordinal in 0..chunk.rows().min(rows - sample.len()) {
+            sample.push(Json::Object(row(&chunk, ordinal)?));
+        }
+    }
+    Ok(sample)
 }
 
 fn row(table: &Table, ordinal: usize) -> Result<Map<String, Json>, OpError> {

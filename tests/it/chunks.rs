@@ -8,6 +8,7 @@ use rbpipe::data::minhash::{self, Options, Spill};
 use rbpipe::data::texts::{Collector, Held, Texts as _};
 use rbpipe::data::{jsonl, schema};
 use rbpipe::engine::dataset::{self, Chunks, Writer};
+use rbpipe::engine::export;
 use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, rows};
@@ -213,6 +214,12 @@ fn chunks_depend_on_rows_alone() {
         assert_eq!(sizes(&pieces), [chunks::ROWS, 4000]);
         assert_eq!(sizes(&whole), [chunks::ROWS, 4000]);
         assert_eq!(dataset::load(bench.store(), &pieces).unwrap().batch, made.table().batch);
+
+        for wanted in [0, 3, chunks::ROWS + 2, usize::MAX] {
+            let shown = export::sample(bench.store(), &pieces, wanted).unwrap();
+            let expected = (0..total.min(wanted)).map(|n| format!("row {n}"));
+            assert!(shown.iter().map(|row| row["t"].as_str().unwrap()).eq(expected), "{wanted}");
+        }
 
         let (file, places) = dataset::text_places(bench.store(), &pieces, "t").unwrap();
         let ends: Vec<u64> = (0..total)
