@@ -239,6 +239,13 @@ fn chunks_depend_on_rows_alone() {
         assert_eq!(kept.table().rows(), total - 65_538);
         assert_eq!(kept.fates.last().unwrap().row, "65537");
         assert_eq!((kept.counts["read"], kept.counts["kept"]), (total as u64, (total - 65_538) as u64));
+        let rule = json!({ "binary": [">", { "col": "n" }, { "lit": 69_000 }] });
+        let language = json!({ "of": "t", "keep": ["en"], "least": 2.0, "where": rule });
+        let told = bench.run("filter.language", language, &[("d", made.table())]).unwrap();
+        assert_eq!(
+            (told.fates[0].row.as_str(), told.fates.len(), told.table().rows()),
+            ("69001", total - 69_001, 69_001)
+        );
         let cut = json!({ "where": { "binary": [">", { "index": [{ "col": "l" }, { "col": "n" }] }, { "lit": 0 }] } });
         let failed = bench.run("filter.rule", cut, &[("d", &made.table().slice(65_535, 10))]).err().unwrap();
         assert!(failed.message.starts_with("row 0:"), "{}", failed.message);

@@ -68,28 +68,28 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             OpError::new("E0612", format!("`keep` names the language {unknown:?}, which is not known")).help(help)
         );
     }
-    let d = cx.table("d")?;
-    let scope = rows::in_scope(cx, &d)?;
-    let texts = d.texts(std::slice::from_ref(&args.of))?;
     let detector = Detector::new();
-    let found: Vec<Option<(&'static str, f64)>> = pooled(cx.threads, || {
-        let guess = |(text, scoped): (&String, &bool)| {
-            let info = scoped.then(|| detector.detect(text)).flatten()?;
-            Some((code(info.lang()), info.confidence()))
+    rows::sift(cx, |cx, chunk| {
+        let scope = rows::in_scope(cx, &chunk)?;
+        let texts = chunk.texts(std::slice::from_ref(&args.of))?;
+        let found: Vec<Option<(&'static str, f64)>> = pooled(cx.threads, || {
+            let guess = |(text, scoped): (&String, &bool)| {
+                let info = scoped.then(|| detector.detect(text)).flatten()?;
+                Some((code(info.lang()), info.confidence()))
+            };
+            texts.par_iter().zip(&scope).with_min_len(64).map(guess).collect()
+        })?;
+        let judge = |row: usize| match found[row] {
+            _ if !scope[row] => None,
+            None => Some(Reason::new("no language", format!(".{} has no text that tells a language", args.of))),
+            Some((language, sure)) if sure < args.least => {
+                Some(Reason::new("unsure", format!(".{} may be {language}, at {:.0} %", args.of, sure * 100.0)))
+            }
+            Some((language, sure)) => (!args.keep.iter().any(|k| k == language))
+                .then(|| Reason::new(language, format!(".{} is {language}, at {:.0} %", args.of, sure * 100.0))),
         };
-        texts.par_iter().zip(&scope).with_min_len(64).map(guess).collect()
-    })?;
-    let judge = |row: usize| match found[row] {
-        _ if !scope[row] => None,
-        None => Some(Reason::new("no language", format!(".{} has no text that tells a language", args.of))),
-        Some((language, sure)) if sure < args.least => {
-            Some(Reason::new("unsure", format!(".{} may be {language}, at {:.0} %", args.of, sure * 100.0)))
-        }
-        Some((language, sure)) => (!args.keep.iter().any(|k| k == language))
-            .then(|| Reason::new(language, format!(".{} is {language}, at {:.0} %", args.of, sure * 100.0))),
-    };
-    let reasons: Vec<Option<Reason>> = (0..d.rows()).map(judge).collect();
-    let column: ArrayRef = Arc::new(StringArray::from_iter(found.iter().map(|f| f.map(|(language, _)| language))));
-    let d = d.with_column("language", column)?;
-    Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
+        let reasons = (0..chunk.rows()).map(judge).collect();
+        let column: ArrayRef = Arc::new(StringArray::from_iter(found.iter().map(|f| f.map(|(language, _)| language))));
+        Ok((chunk.with_column("language", column)?, reasons))
+    })
 }
