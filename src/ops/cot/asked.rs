@@ -28,15 +28,26 @@ pub(super) fn rows<const N: usize>(
     columns: [(&str, DataType); N],
 ) -> Result<Outputs, OpError> {
     cx.counts.insert("scenes".into(), drawn.len() as u64);
+    let table = table(drawn.into_iter().flatten(), columns)?;
+    cx.counts.insert("questions".into(), table.rows() as u64);
+    Ok(Context::rows(table))
+}
+
+/// Makes a table of rows, each a value for every column.
+///
+/// # Errors
+/// `E0612` when a value does not fit its column.
+pub(super) fn table<const N: usize>(
+    rows: impl IntoIterator<Item = [Cell<'static>; N]>,
+    columns: [(&str, DataType); N],
+) -> Result<Table, OpError> {
     let mut cells: [Vec<Cell<'static>>; N] = std::array::from_fn(|_| Vec::new());
-    for row in drawn.into_iter().flatten() {
+    for row in rows {
         cells.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
     }
-    let rows = cells[0].len();
-    cx.counts.insert("questions".into(), rows as u64);
     let arrays = columns.iter().zip(&cells).map(|((name, ty), cells)| {
         let array = cell::column(cells, ty).map_err(|m| OpError::new("E0612", format!("`.{name}`: {}", m.message)))?;
         Ok(((*name).to_owned(), array))
     });
-    Ok(Context::rows(Table::new(arrays.collect::<Result<_, OpError>>()?, rows)?))
+    Table::new(arrays.collect::<Result<_, OpError>>()?, cells[0].len())
 }

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use arrow::datatypes::DataType;
 
+use super::asked;
 use crate::base::{Digest, OpError};
 use crate::data::answer::numbered;
-use crate::data::cell::{self, Cell};
+use crate::data::cell::Cell;
 use crate::data::episode::{self, Action, Episode};
 use crate::data::picture::Picture;
 use crate::data::schema::list_of;
-use crate::data::table::{Table, image_type};
+use crate::data::table::image_type;
 use crate::engine::context::Fate;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
@@ -58,7 +59,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let (least, most) = (args.steps.from.unwrap_or(1), args.steps.to.unwrap_or(usize::MAX));
     let episodes = episode::read(&cx.table("episodes")?)?;
-    let mut columns: [Vec<Cell<'static>>; 6] = Default::default();
+    let mut rows = Vec::new();
     let text = |s: String| Cell::Str(Cow::Owned(s));
     for episode in &episodes {
         let drop = |why: String| Fate { row: episode.id.clone(), what: "dropped".into(), why };
@@ -71,26 +72,26 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             continue;
         };
         let risk = if episode.hazard.is_some() { "low" } else { "safe" };
-        let row = [
+        rows.push([
             text(format!("plan-{}", episode.id)),
             text(question(episode)),
             text(String::new()),
             text(numbered(&plan)),
             Cell::List(vec![Picture::cell(first)]),
             text(risk.to_owned()),
-        ];
-        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+        ]);
     }
-    let rows = columns[0].len();
     cx.counts.insert("read".into(), episodes.len() as u64);
-    cx.counts.insert("kept".into(), rows as u64);
-    let names = ["id", "instruction", "input", "output", "images", "risk"];
-    let arrays = names.iter().zip(&columns).map(|(name, cells)| {
-        let ty = if *name == "images" { list_of(image_type()) } else { DataType::Utf8 };
-        let array = cell::column(cells, &ty).map_err(|m| OpError::new("E0612", format!("`.{name}`: {}", m.message)))?;
-        Ok(((*name).to_owned(), array))
-    });
-    Ok(Context::rows(Table::new(arrays.collect::<Result<_, OpError>>()?, rows)?))
+    cx.counts.insert("kept".into(), rows.len() as u64);
+    let columns = [
+        ("id", DataType::Utf8),
+        ("instruction", DataType::Utf8),
+        ("input", DataType::Utf8),
+        ("output", DataType::Utf8),
+        ("images", list_of(image_type())),
+        ("risk", DataType::Utf8),
+    ];
+    Ok(Context::rows(asked::table(rows, columns)?))
 }
 
 /// Asks for a plan in one of four wordings, chosen by the episode's name so that a goal is always asked for alike.
