@@ -72,10 +72,8 @@ impl<'p> Collector<'p> {
 
     /// Adds the texts of some rows; none is an empty text.
     pub fn push(&mut self, texts: StringArray) -> Result<(), OpError> {
-        let before = self.ends.last().copied().unwrap_or(0);
         let first = self.ends.len();
-        let offsets = texts.value_offsets();
-        self.ends.extend(offsets[1..].iter().map(|end| before + (end - offsets[0]) as u64));
+        add_ends(&mut self.ends, &texts);
         if let Some(file) = &mut self.file {
             return write(file, &texts);
         }
@@ -98,6 +96,12 @@ impl<'p> Collector<'p> {
         };
         Ok(Held { ends: self.ends, place, failed: Mutex::new(None) })
     }
+}
+
+/// Adds where each of `texts` ends, counted from the first byte of the first of all.
+pub fn add_ends(ends: &mut Vec<u64>, texts: &StringArray) {
+    let (before, offsets) = (ends.last().copied().unwrap_or(0), texts.value_offsets());
+    ends.extend(offsets[1..].iter().map(|end| before + (end - offsets[0]) as u64));
 }
 
 /// Writes texts one after the other; a value under a null has no bytes.

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
 
+use crate::eval::table_text::escape;
+
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\
 h2{margin:2rem 0 .3rem;font-size:1.1rem}small{color:#777;font-weight:normal}svg{display:block;margin:.3rem 0}\
 table{border-collapse:collapse;font-size:.85rem}td,th{padding:.1rem .7rem .1rem 0;text-align:right}\
@@ -108,5 +110,5 @@ fn short(x: f64) -> String {
 /// Makes a text safe inside a page; a long one is cut.
 fn escaped(text: &str) -> String {
     let cut: String = text.chars().take(60).collect();
-    cut.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    escape(&cut)
 }

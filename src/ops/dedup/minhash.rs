@@ -78,8 +78,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let spill = Spill { folder: &cx.scratch, most: KEYS_IN_MEMORY };
     let near = pooled(cx.threads, || minhash::find(&texts, &scope.group, &options, &apart, Some(spill)))??;
     texts.check()?;
-    let links = near.links.clone();
-    scope.finish(cx, &links, Compared::Words(&texts), |a, b| {
+    scope.finish(cx, &near.links, Compared::Words(&texts), |a, b| {
         format!("near-duplicate (Jaccard {:.0} %) of", 100.0 * near.jaccard(a, b))
     })
 }

@@ -68,7 +68,8 @@ use signature;
 struct Scope {
     /// The columns of `within`, `best` and the pictures compared.
     table: Table,
-    names: Names,
+    /// What rows are called: the column `id`, if there is one.
+    ids: Table,
     rows: Vec<bool>,
     group: Vec<u32>,
     common: Common,
@@ -92,9 +93,9 @@ impl Scope {
                 rows.extend(rows::in_scope(cx, &chunk?)?);
             }
         }
-        let names = Names { ids: cx.columns("d", &["id"])? };
+        let ids = cx.columns("d", &["id"])?;
         let group = pooled(cx.threads, || within::groups(&table, &common.within, common.image_distance, cx.store))??;
-        Ok(Self { table, names, rows, group, common })
+        Ok(Self { table, ids, rows, group, common })
     }
 
     /// Collects the texts of the rows in scope; those of others are empty.
@@ -140,12 +141,12 @@ impl Scope {
             let k = keeper[row] as usize;
             let other_words = matches!(compared, Compared::Words(_)) && links.class[row] != links.class[k];
             (k != row)
-                .then(|| Reason::new(kinds.of(row, k, other_words), format!("{} {}", why(row, k), self.names.of(k))))
+                .then(|| Reason::new(kinds.of(row, k, other_words), format!("{} {}", why(row, k), self.ids.name(k))))
         };
         let out = rows::sift(cx, |cx, chunk| {
             let range = chunk.before..chunk.before + chunk.rows();
             let reasons = pooled(cx.threads, || range.clone().into_par_iter().map(reason).collect())?;
-            let names: ArrayRef = Arc::new(StringArray::from_iter_values(range.clone().map(|row| self.names.of(row))));
+            let names: ArrayRef = Arc::new(StringArray::from_iter_values(range.clone().map(|row| self.ids.name(row))));
             let copies: ArrayRef = Arc::new(Int64Array::from(copies[range].to_vec()));
             Ok((chunk.with_column("cluster", names)?.with_column("copies", copies)?, reasons))
         })?;
@@ -193,8 +194,7 @@ fn stored(cx: &Context, column: &str) -> Result<Option<Held>, OpError> {
         let chunk = chunk?;
         let Some(array) = chunk.column(column)?.as_string_opt::<i32>() else { return Ok(None) };
         firsts.push(chunk.before);
-        let (before, offsets) = (ends.last().copied().unwrap_or(0), array.value_offsets());
-        ends.extend(offsets[1..].iter().map(|end| before + (end - offsets[0]) as u64));
+        texts::add_ends(&mut ends, array);
     }
     let (file, places) = dataset::text_places(cx.store, artifact, column)?;
     Ok(Some(Held::in_file(file, ends, firsts.into_iter().zip(places).collect())))
@@ -220,17 +220,6 @@ impl<'t> Compared<'t> {
             Compared::Meaning(texts) => Some(texts),
             Compared::Pictures => None,
         }
-    }
-}
-
-/// What people call rows: the `id`, else the ordinal.
-struct Names {
-    ids: Table,
-}
-
-impl Names {
-    fn of(&self, row: usize) -> String {
-        self.ids.name(row)
     }
 }
 
