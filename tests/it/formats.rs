@@ -387,8 +387,8 @@ fn frames_of_videos() {
         let args = json!({ "video": "video", "count": count, "pick": pick, "fps": 4.0, "start": start, "stop": stop, "into": "shown", "broken": broken });
         bench.run("data.frames", args, &[("d", &d)])
     };
-    let numbers = |made: &Made, row: usize| -> Vec<i64> {
-        let frames = made.column("shown")[row].as_array().unwrap().clone();
+    let numbers = |made: &Made, column: &str, row: usize| -> Vec<i64> {
+        let frames = made.column(column)[row].as_array().unwrap().clone();
         let number = |frame: &Json| {
             let digest = rbpipe::base::Digest::parse(frame["digest"].as_str().unwrap()).unwrap();
             let (_, picture) = rbpipe::data::media::decode(&bench.store().read(digest).unwrap()).unwrap();
@@ -405,15 +405,54 @@ fn frames_of_videos() {
         ("fps", 5, vec![0, 5, 10, 15, 20]),
     ] {
         let made = take(pick, count, false, "drop").unwrap();
-        assert_eq!(numbers(&made, 0), expected, "{pick}");
-        assert_eq!((made.ids(), numbers(&made, 2)), (vec!["a".into(), "b".into(), "c".into(), "d".into()], vec![]));
+        assert_eq!(numbers(&made, "shown", 0), expected, "{pick}");
+        assert_eq!(
+            (made.ids(), numbers(&made, "shown", 2)),
+            (vec!["a".into(), "b".into(), "c".into(), "d".into()], vec![])
+        );
         assert!(made.fates[0].row == "e" && made.fates[0].why.starts_with("the video is damaged"), "{:?}", made.fates);
     }
     let parts = take("linspace", 3, true, "drop").unwrap();
-    assert_eq!((numbers(&parts, 1), parts.ids().len()), (vec![10, 15, 20], 3));
+    assert_eq!((numbers(&parts, "shown", 1), parts.ids().len()), (vec![10, 15, 20], 3));
     assert_eq!(told(&parts)[0], "d: the video ends at 2.00 s, before the part that is meant");
     let error = take("linspace", 3, true, "fail").err().unwrap();
     assert!(error.code == "E0302" && error.message.starts_with("row 3 (id d): the video ends"), "{}", error.message);
+
+    // Rows of a benchmark that ask for the same and for other parts of one video.
+    let asked = [
+        (json!(4), "linspace", Json::Null, vec![0, 13, 26, 39]),
+        (json!(4), "linspace", json!([10, 20]), vec![10, 13, 16, 20]),
+        (json!(4), "linspace", Json::Null, vec![0, 13, 26, 39]),
+        (json!(4), "linspace", json!([10, 90]), vec![10, 19, 29, 39]),
+        (json!(4), "linspace", json!([12, 20]), vec![12, 14, 17, 20]),
+        (json!(3), "linspace", Json::Null, vec![0, 19, 39]),
+        (json!(4), "arange_floor", Json::Null, vec![0, 10, 20, 30]),
+    ];
+    let row = |(i, (count, pick, within, _)): (usize, &(Json, &str, Json, Vec<i64>))| {
+        let row = json!({ "id": i.to_string(), "video": "v.mp4", "count": count, "pick": pick, "within": within });
+        format!("{row}\n")
+    };
+    bench.write("asked.jsonl", asked.iter().enumerate().map(row).collect::<String>().as_bytes());
+    let columns = [("id", "Str"), ("video", "Video"), ("count", "Int"), ("pick", "Str"), ("within", "[Int]?")];
+    let args = json!({ "path": "asked.jsonl", "as": schema(&columns), "media": null, "bad": "fail" });
+    let d = bench.run("data.jsonl", args, &[]).unwrap().table().clone();
+    let col = |name: &str| json!({ "col": name });
+    let frames = [
+        json!([null, col("video")]),
+        json!(["count", col("count")]),
+        json!(["pick", col("pick")]),
+        json!(["within", col("within")]),
+    ];
+    let images = json!({ "call": { "name": "media.frames", "recv": { "lit": null }, "args": frames } });
+    let args = json!({
+        "id": col("id"), "kind": { "lit": "yes_no" }, "question": { "lit": "Is it grey?" }, "options": { "lit": [] },
+        "options_in_question": false, "key": { "lit": "yes" }, "images": images, "permute": "none",
+        "missing_media": "error", "allow_train_split": false,
+    });
+    let items = bench.run("bench.sample", args, &[("d", &d)]).unwrap();
+    for (row, (count, pick, within, expected)) in asked.iter().enumerate() {
+        assert_eq!(numbers(&items, "images", row), *expected, "{count} {pick} {within}");
+    }
 }
 
 #[test]
