@@ -1,7 +1,7 @@
 //! Whether the values of arguments lie where their parameters take them.
 
 use super::arith;
-use super::eval::{BUILTIN, Env, Evaluator};
+use super::eval::{Env, Evaluator};
 use super::quantity;
 use super::val::Val;
 use crate::base::codes::E0214;
@@ -13,10 +13,7 @@ impl<'a> Evaluator<'a> {
     /// Reports a value outside of the range that a parameter declares, and one that no quantity can be, such as half a row.
     pub(super) fn within_limits(&mut self, of: &str, param: &'a ParamDecl, home: usize, val: &Val, span: Span) {
         let Some(value) = val.constant().filter(|v| *v != Value::None) else { return };
-        let range = param.within.as_ref().and_then(|e| {
-            let env = Env::module(if home == BUILTIN { BUILTIN } else { home });
-            self.eval(e, &env).ok()?.constant()
-        });
+        let range = param.within.as_ref().and_then(|e| self.eval(e, &Env::module(home)).ok()?.constant());
         if let Some(range) = range
             && same_kind(&range, &value)
         {

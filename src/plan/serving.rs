@@ -24,7 +24,6 @@ const IN_PROCESS: &str = "inproc";
 /// # Errors
 /// E0213 for a backend that is not known, E0304 where weights are needed and there are none here.
 pub(super) fn decide(graph: &Graph, node: &mut Node) -> Result<(), Box<Diagnostic>> {
-    let made_by = |slot: &str| node.inputs.iter().find(|i| i.slot == slot).map(|i| graph.node(i.node));
     if node.op != ASKS {
         let needs = node.pool == Pool::Engine || matches!(node.op.as_str(), "fuse.two_tier" | "model.classifier");
         let server = node.inputs.iter().find(|i| graph.node(i.node).op == SERVER_OP);
@@ -40,7 +39,7 @@ pub(super) fn decide(graph: &Graph, node: &mut Node) -> Result<(), Box<Diagnosti
             None => Ok(()),
         };
     }
-    let model = made_by("m");
+    let model = node.inputs.iter().find(|i| i.slot == "m").map(|i| graph.node(i.node));
     let asked = node.with.get("serve").and_then(|s| s.as_str()).unwrap_or(IN_PROCESS);
     if asked != IN_PROCESS && !STARTED.contains(&asked) {
         let known: Vec<&str> = std::iter::once(IN_PROCESS).chain(STARTED).collect();

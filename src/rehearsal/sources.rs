@@ -18,7 +18,7 @@ pub(super) const GUESSED: &str = "rows made up from how they are read";
 const QUESTIONS: usize = 4;
 
 /// Why nothing can be made up for a source.
-pub struct Unknown(pub String);
+pub(super) struct Unknown(pub(super) String);
 
 /// Replaces a source; nothing for a node that is none. Returns what stands in for it.
 pub(super) fn replace(

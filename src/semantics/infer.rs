@@ -3,7 +3,7 @@
 use crate::spec::{Dim, Row, Type};
 
 /// What is known of each variable. Types and rows share the numbers.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Solver {
     slots: Vec<Slot>,
     /// What each binding replaced, oldest first, so that an attempt that fails is taken back.
@@ -139,11 +139,27 @@ impl Solver {
         let before = self.trail.len();
         let result = self.fit(&self.resolve(have), &self.resolve(want));
         if result.is_err() {
-            for (var, slot) in self.trail.drain(before..).rev() {
-                self.slots[var as usize] = slot;
-            }
+            self.undo(before);
         }
         result
+    }
+
+    /// As [`Self::fits`], but variables are as before in any case.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub(super) fn could(&mut self, have: &Type, want: &Type) -> Result<(), Misfit> {
+        let before = self.trail.len();
+        let result = self.fits(have, want);
+        self.undo(before);
+        result
+    }
+
+    /// Takes back all bindings but the first `before`.
+    fn undo(&mut self, before: usize) {
+        for (var, slot) in self.trail.drain(before..).rev() {
+            self.slots[var as usize] = slot;
+        }
     }
 
     fn fit(&mut self, have: &Type, want: &Type) -> Result<(), Misfit> {

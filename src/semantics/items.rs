@@ -302,16 +302,15 @@ impl<'a> Checker<'a> {
     }
 
     /// E0214 for a range whose first end lies above its last.
-    pub(super) fn range_is_empty(&mut self, from: Option<&Expr>, to: Option<&Expr>, span: Span) -> bool {
-        let (Some((dim, a)), Some((other, b))) = (from.and_then(quantity), to.and_then(quantity)) else { return false };
+    pub(super) fn range_is_empty(&mut self, from: Option<&Expr>, to: Option<&Expr>, span: Span) {
+        let (Some((dim, a)), Some((other, b))) = (from.and_then(quantity), to.and_then(quantity)) else { return };
         // Angles go round: 350deg..10deg is a range.
         if dim != other || dim == Some(Dim::Angle) || a <= b {
-            return false;
+            return;
         }
         let turned = format!("{}..{}", shown(dim, b), shown(dim, a));
         let d = Diagnostic::new(E0214, span, "nothing lies in this range: it ends below its start", "upside down");
         self.report(d.help(format!("write `{turned}`")).fix(span, turned));
-        true
     }
 
     /// E0214 for a constant outside of a param's range.
@@ -321,12 +320,10 @@ impl<'a> Checker<'a> {
             return self.in_list(name, within, items, value, span, what);
         }
         let ExprKind::Range(from, to) = &within.kind else { return };
-        let (a, b) = (from.as_deref().and_then(quantity), to.as_deref().and_then(quantity));
-        if matches!((a, b), (Some((_, a)), Some((_, b))) if a > b) {
+        let (from, to) = (from.as_deref().and_then(quantity), to.as_deref().and_then(quantity));
+        if matches!((from, to), (Some((_, f)), Some((_, t))) if f > t) {
             return; // the range itself was reported
         }
-        let end = |e: &Option<Box<Expr>>| e.as_ref().and_then(|e| quantity(e));
-        let (from, to) = (end(from), end(to));
         if from.is_none_or(|(_, f)| value >= f) && to.is_none_or(|(_, t)| value <= t) {
             return;
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Checker, Cx};
+use super::infer::Misfit;
 use super::modules::{ImportTarget, Module};
 use crate::base::codes::{E0201, E0202, E0203, W0201};
 use crate::base::{Diagnostic, Problems, Span, phrase};
@@ -226,11 +227,8 @@ impl<'a> Checker<'a> {
     }
 
     /// Says whether a value of a type might stand where another is asked for, without settling what is still open.
-    fn could_fit(&self, have: &Type, want: &Type) -> bool {
-        !matches!(
-            self.solver.clone().fits(have, want),
-            Err(super::infer::Misfit::Type | super::infer::Misfit::Missing(_))
-        )
+    fn could_fit(&mut self, have: &Type, want: &Type) -> bool {
+        !matches!(self.solver.could(have, want), Err(Misfit::Type | Misfit::Missing(_)))
     }
 
     /// A name that exists, but not as a value of this place: an output, a profile, a name inside of a function, a schema.
@@ -277,7 +275,7 @@ impl<'a> Checker<'a> {
         if self.program.modules.iter().any(|m| m.file.flawed) {
             return;
         }
-        for module in self.program.modules.iter().filter(|m| m.folder.is_some() && m.file.missing.is_empty()) {
+        for module in self.program.modules.iter().filter(|m| m.folder.is_some()) {
             for import in &module.imports {
                 let name = &import.name;
                 if import.target != ImportTarget::Missing && !self.is_used(module.id, name) {
@@ -295,7 +293,7 @@ impl<'a> Checker<'a> {
             matches!(i.kind, ItemKind::Output { .. } | ItemKind::Expect { .. } | ItemKind::Warn { .. })
         };
         let lost = root.imports.iter().any(|i| i.target == ImportTarget::Missing);
-        if !root.file.items.iter().any(|i| gates(&i)) || lost || !root.file.missing.is_empty() {
+        if !root.file.items.iter().any(|i| gates(&i)) || lost {
             return; // a library: its values are for others
         }
         for item in &root.file.items {

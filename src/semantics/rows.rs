@@ -136,16 +136,17 @@ impl Checker<'_> {
             }
             Columns::Only(param, columns) => {
                 let Type::Dataset(mut row) = self.solver.resolve(&result) else { return result };
-                match value(param) {
-                    Some(Given::Expr(Expr { kind: ExprKind::Bool(true), .. })) => {}
-                    Some(Given::Expr(Expr { kind: ExprKind::Bool(false), .. })) | None => {
-                        row.fields.retain(|(name, _)| !columns.contains(&name.as_str()));
-                    }
-                    // Known only when the recipe is evaluated.
-                    Some(_) => {
-                        row.fields.retain(|(name, _)| !columns.contains(&name.as_str()));
-                        row.tail = Some(Row::ANY);
-                    }
+                let given = match value(param) {
+                    Some(Given::Expr(Expr { kind: ExprKind::Bool(given), .. })) => Some(*given),
+                    Some(_) => None,
+                    None => Some(false),
+                };
+                if given != Some(true) {
+                    row.fields.retain(|(name, _)| !columns.contains(&name.as_str()));
+                }
+                // Known only when the recipe is evaluated.
+                if given.is_none() {
+                    row.tail = Some(Row::ANY);
                 }
                 Type::Dataset(row)
             }

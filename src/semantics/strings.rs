@@ -13,12 +13,11 @@ impl Checker<'_> {
             self.pattern(text);
             return Type::Regex;
         }
+        self.idle_braces(text, cx);
         if let Some(plain) = text.plain() {
-            self.idle_braces(text, cx);
             return Type::Text(vec![plain]);
         }
         let mut prompt = false;
-        self.idle_braces(text, cx);
         for part in &text.parts {
             if let StrPart::Name(name) = part {
                 let slot = prelude::SLOTS.contains(&name.text.as_str());

@@ -114,10 +114,10 @@ fn piece<T>(
     build: impl FnOnce(&mut Lower, grammar::Pair) -> T,
 ) -> Result<T, Problems> {
     let scan = scan::scan_piece(source, text);
-    let whole = Mended::new(text, 0);
     if scan.problems.has_errors() {
         return Err(scan.problems);
     }
+    let whole = Mended::new(text, 0);
     let mut problems = Problems::default();
     match grammar::parse(rule, text) {
         Ok(pair) => {
