@@ -356,7 +356,7 @@ impl<'a> Walker<'a> {
                     if let Arg::Named(name, _) = arg {
                         self.argument(called.as_ref(), name);
                     }
-                    self.expr(walk::value(arg));
+                    self.expr(arg.value());
                 }
             }
             ExprKind::Record(fields) => {

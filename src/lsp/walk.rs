@@ -1,9 +1,10 @@
 //! Ways through the syntax tree: the parts of an item, the parts of an expression, and what stands at a byte.
 
 use crate::base::Span;
-use crate::syntax::ast::{Binding, Expr, File, Item, ItemKind, RecordField, RowPart, RowType, TypeArg};
+use crate::syntax::ast::{Binding, Expr, File, Item, ItemKind, RowPart, RowType, TypeArg};
 use crate::syntax::ast::{TypeExpr, TypeExprKind, With};
-pub use crate::syntax::{children, value};
+pub use crate::syntax::children;
+use crate::syntax::record;
 
 /// Says whether a byte lies in a span or right after it.
 pub fn touches(span: Span, offset: usize) -> bool {
@@ -66,14 +67,6 @@ fn binding<'a>(b: &'a Binding, see: &mut dyn FnMut(&'a Expr)) {
 fn with_parts<'a>(with: Option<&'a With>, see: &mut dyn FnMut(&'a Expr)) {
     if let Some(With::Record { fields, .. }) = with {
         record(fields, see);
-    }
-}
-
-fn record<'a>(fields: &'a [RecordField], see: &mut dyn FnMut(&'a Expr)) {
-    for field in fields {
-        if let RecordField::Named(_, e) | RecordField::Spread(e, _) = field {
-            see(e);
-        }
     }
 }
 

@@ -67,6 +67,11 @@ impl Node {
     pub fn place(&self, parameter: &str) -> Option<Span> {
         self.places.iter().find(|(name, _)| name == parameter).map(|(_, span)| *span)
     }
+
+    /// Says whether it trains a model that writes.
+    pub fn trains(&self) -> bool {
+        matches!(self.op.as_str(), "train.sft" | "train.dpo")
+    }
 }
 
 /// One input of a node.

@@ -10,7 +10,6 @@ mod sources;
 
 pub use actor::{ALIKE, Actor, Notes};
 pub use judge::Judge;
-pub use sources::Unknown;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,7 +54,7 @@ pub fn prepare(graph: &mut Graph, selection: &Selection, folder: &Path, judge: &
             Some(Ok(what)) => {
                 stage.stand_ins.insert(id, what);
             }
-            Some(Err(Unknown(why))) => {
+            Some(Err(why)) => {
                 stage.unknown.insert(id, why);
             }
             None => {}

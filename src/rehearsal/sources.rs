@@ -17,16 +17,13 @@ pub(super) const GUESSED: &str = "rows made up from how they are read";
 /// Rows of a benchmark.
 const QUESTIONS: usize = 4;
 
-/// Why nothing can be made up for a source.
-pub(super) struct Unknown(pub(super) String);
-
-/// Replaces a source; nothing for a node that is none. Returns what stands in for it.
+/// Replaces a source; nothing for a node that is none. Returns what stands in for it, or why nothing can be made up for it.
 pub(super) fn replace(
     graph: &mut Graph,
     id: NodeId,
     folder: &Path,
     media: &Media,
-) -> Result<Option<Result<String, Unknown>>, OpError> {
+) -> Result<Option<Result<String, String>>, OpError> {
     let node = graph.node(id);
     if node.effect != Effect::Source || !node.inputs.is_empty() {
         return Ok(None);
@@ -57,7 +54,7 @@ pub(super) fn replace(
         (None, "data.episodes") => named(&episode::COLUMNS),
         // It reads nothing from outside, or the recipe's own small files.
         (None, _) if node.paths.is_empty() || !op.starts_with("data.") => return Ok(None),
-        (None, _) => return Ok(Some(Err(Unknown(format!("`{op}` says nothing of its columns"))))),
+        (None, _) => return Ok(Some(Err(format!("`{op}` says nothing of its columns")))),
     };
     let types: schema::Columns = serde_json::from_value(json!({ "columns": columns }))?;
     let types = types.types()?;
@@ -91,7 +88,7 @@ fn read_instead(node: &mut Node, file: &Path, media: &Path, schema: Option<Json>
 }
 
 /// The first rows of a benchmark that is there; else rows made from how the recipe reads them.
-fn benchmark(graph: &mut Graph, id: NodeId, home: &Path, media: &Media) -> Result<Result<String, Unknown>, OpError> {
+fn benchmark(graph: &mut Graph, id: NodeId, home: &Path, media: &Media) -> Result<Result<String, String>, OpError> {
     let node = graph.node(id);
     let rows_of = |path: &Path| -> Option<Vec<Json>> {
         let text = std::fs::read_to_string(path).ok()?;
@@ -114,7 +111,7 @@ fn benchmark(graph: &mut Graph, id: NodeId, home: &Path, media: &Media) -> Resul
         return Ok(Ok(what));
     }
     let Some(sample) = reader(graph, id) else {
-        return Ok(Err(Unknown("nobody says what its rows are like, and its file is not there".to_owned())));
+        return Ok(Err("nobody says what its rows are like, and its file is not there".to_owned()));
     };
     let asked = graph.node(sample);
     let made: Vec<Json> = (0..QUESTIONS).map(|row| question(asked, row, media)).collect::<Result<_, _>>()?;

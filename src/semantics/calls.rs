@@ -745,12 +745,3 @@ fn dataset_in(ty: &Type) -> bool {
         _ => false,
     }
 }
-
-impl Arg {
-    /// The expression of an argument, however it is given.
-    pub(super) fn value(&self) -> &Expr {
-        match self {
-            Arg::Positional(e) | Arg::Named(_, e) | Arg::Spread(e, _) => e,
-        }
-    }
-}

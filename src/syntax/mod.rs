@@ -20,5 +20,5 @@ pub use format::format;
 pub use grammar::{ITEM_WORDS, RESERVED};
 pub use outline::{Outline, outline};
 pub use parse::{BUILTIN_SOURCE, parse, parse_expr, parse_signature};
-pub use parts::{children, value};
+pub use parts::{children, record};
 pub use scan::{Kind, Token};

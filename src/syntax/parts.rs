@@ -10,10 +10,12 @@ impl Expr {
     }
 }
 
-/// Returns the expression of an argument.
-pub fn value(arg: &Arg) -> &Expr {
-    match arg {
-        Arg::Positional(e) | Arg::Named(_, e) | Arg::Spread(e, _) => e,
+impl Arg {
+    /// Returns the expression of an argument, however it is given.
+    pub fn value(&self) -> &Expr {
+        match self {
+            Arg::Positional(e) | Arg::Named(_, e) | Arg::Spread(e, _) => e,
+        }
     }
 }
 
@@ -24,7 +26,7 @@ pub fn children<'a>(e: &'a Expr, see: &mut dyn FnMut(&'a Expr)) {
         ExprKind::Index(a, b) => [a, b].into_iter().for_each(|e| see(e)),
         ExprKind::Call { callee, args, .. } => {
             see(callee);
-            args.iter().for_each(|arg| see(value(arg)));
+            args.iter().for_each(|arg| see(arg.value()));
         }
         ExprKind::Pipe { left: a, call: b, .. } | ExprKind::Binary { left: a, right: b, .. } => {
             [a, b].into_iter().for_each(|e| see(e));
@@ -50,7 +52,8 @@ pub fn children<'a>(e: &'a Expr, see: &mut dyn FnMut(&'a Expr)) {
     }
 }
 
-fn record<'a>(fields: &'a [RecordField], see: &mut dyn FnMut(&'a Expr)) {
+/// Gives the expressions of the fields of a record, in order.
+pub fn record<'a>(fields: &'a [RecordField], see: &mut dyn FnMut(&'a Expr)) {
     for field in fields {
         if let RecordField::Named(_, e) | RecordField::Spread(e, _) = field {
             see(e);

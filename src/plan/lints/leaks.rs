@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, trains};
+use super::Facts;
 use crate::base::codes::{W0506, W0511};
 use crate::base::{Diagnostic, Problems};
 use crate::plan::graph::{Input, Node, NodeId};
@@ -26,7 +26,7 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
         };
         let (Some(model), Some(items)) = (input(node, "m"), input(node, slot)) else { continue };
         let trainings: Vec<&Node> =
-            graph.ancestors([model.node]).into_iter().map(|id| graph.node(id)).filter(|n| trains(n)).collect();
+            graph.ancestors([model.node]).into_iter().map(|id| graph.node(id)).filter(|n| n.trains()).collect();
         if trainings.is_empty() {
             continue;
         }

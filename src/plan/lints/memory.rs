@@ -47,7 +47,7 @@ fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
 
 /// Rows longer than any that the model has seen.
 fn positions(models: &mut Models, node: &Node, found: &mut Problems) {
-    let Some(cutoff) = node.args["cutoff"].as_u64().filter(|_| super::trains(node)) else { return };
+    let Some(cutoff) = node.args["cutoff"].as_u64().filter(|_| node.trains()) else { return };
     let Some(input) = node.inputs.iter().find(|i| i.slot == "m") else { return };
     let Some(most) = models.shape(input).and_then(|shape| shape.positions) else { return };
     if cutoff > most {

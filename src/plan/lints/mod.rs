@@ -108,11 +108,6 @@ fn steps(value: &serde_json::Value) -> Option<u64> {
     value["steps"].as_u64().or_else(|| value.as_u64())
 }
 
-/// Says whether a node is a training.
-fn trains(node: &Node) -> bool {
-    matches!(node.op.as_str(), "train.sft" | "train.dpo")
-}
-
 /// Prints a share as percent.
 fn percent(share: f64) -> String {
     format!("{} %", (share * 1000.0).round() / 10.0)

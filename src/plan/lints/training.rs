@@ -1,7 +1,7 @@
 //! The arithmetic of a training: steps, warm-up, intervals, batches, rows held out, tokens of a picture.
 
 use super::rows::{self, Amount};
-use super::{Facts, at, percent, steps, trains};
+use super::{Facts, at, percent, steps};
 use crate::base::codes::{W0501, W0502, W0503, W0509, W0512, W0513, W0514, W0515, W0519};
 use crate::base::{Diagnostic, Problems, phrase};
 use crate::plan::graph::Node;
@@ -17,7 +17,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
         split(facts, node, found);
     }
     clocks(node, found);
-    if !trains(node) {
+    if !node.trains() {
         return;
     }
     let input = node.inputs.iter().find(|i| i.slot == "data" || i.slot == "pairs");

@@ -110,7 +110,7 @@ impl<'a> Models<'a> {
 
     /// Returns what a node needs; nothing for one that does not train, or whose model is not known.
     pub fn estimate(&mut self, node: &Node) -> Option<Estimate> {
-        if !matches!(node.op.as_str(), "train.sft" | "train.dpo") || node.args["method"] == "lora" {
+        if !node.trains() || node.args["method"] == "lora" {
             return None;
         }
         let shape = self.shape(node.inputs.iter().find(|i| i.slot == "m")?)?;
