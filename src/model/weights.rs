@@ -165,14 +165,6 @@ pub(crate) fn for_each(path: &Path, mut f: impl FnMut(&str, Tensor) -> Result<()
     Ok(())
 }
 
-fn hub_name(name: &str) -> Cow<'_, str> {
-    let name = name.strip_prefix("pretrained_model.").unwrap_or(name);
-    if let Some(rest) = name.strip_prefix("model.language_model.") {
-        return format!("model.{rest}").into();
-    }
-    name.strip_prefix("model.visual.").map_or(name.into(), |rest| format!("visual.{rest}").into())
-}
-
 fn ignored(name: &str) -> bool {
     name.ends_with(".rotary_emb.inv_freq") || name.starts_with("v_head.")
 }

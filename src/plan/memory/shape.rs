@@ -1,5 +1,6 @@
 //! The shape of a model, from its `config.json` and the headers of its weights: dimensions and exact numbers of weights, no tensor is read.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -247,14 +248,16 @@ fn header(world: &dyn World, path: &Path) -> Option<Weights> {
     header
         .iter()
         .filter(|(name, _)| name.as_str() != "__metadata__")
-        .map(|(name, tensor)| Some((hub_name(name), shape(tensor)?)))
+        .map(|(name, tensor)| Some((hub_name(name).into_owned(), shape(tensor)?)))
         .collect()
 }
 
-/// Returns the name that the hub uses for a weight: newer savers put the towers under `model.`.
-fn hub_name(name: &str) -> String {
+/// Returns the name that the hub uses for a weight: newer savers put the towers under `model.`, and TRL all of it under
+/// `pretrained_model.`.
+pub fn hub_name(name: &str) -> Cow<'_, str> {
+    let name = name.strip_prefix("pretrained_model.").unwrap_or(name);
     if let Some(rest) = name.strip_prefix("model.language_model.") {
-        return format!("model.{rest}");
+        return format!("model.{rest}").into();
     }
-    name.strip_prefix("model.visual.").map_or_else(|| name.to_owned(), |rest| format!("visual.{rest}"))
+    name.strip_prefix("model.visual.").map_or(name.into(), |rest| format!("visual.{rest}").into())
 }
