@@ -4,11 +4,14 @@ use super::at;
 use crate::base::codes::{P0101, W0520};
 use crate::base::{Diagnostic, Problems, phrase};
 use crate::plan::graph::Node;
-use crate::plan::memory::{Estimate, Models};
+use crate::plan::memory::{self, Estimate, Models};
 
 /// Looks at a training and at the model that it starts from.
 pub(super) fn lint(models: &mut Models, node: &Node, found: &mut Problems) {
-    if let Some(estimate) = models.estimate(node).filter(Estimate::too_much) {
+    // Where nobody said how much there is, no header of a file is read.
+    if memory::limit(node).is_some()
+        && let Some(estimate) = models.estimate(node).filter(Estimate::too_much)
+    {
         found.push(too_much(node, &estimate));
     }
     positions(models, node, found);
@@ -49,7 +52,7 @@ fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
 fn positions(models: &mut Models, node: &Node, found: &mut Problems) {
     let Some(cutoff) = node.args["cutoff"].as_u64().filter(|_| node.trains()) else { return };
     let Some(input) = node.inputs.iter().find(|i| i.slot == "m") else { return };
-    let Some(most) = models.shape(input).and_then(|shape| shape.positions) else { return };
+    let Some(most) = models.positions(input) else { return };
     if cutoff > most {
         let message = format!("`cutoff` is {cutoff} tokens, and the model was made for {most}");
         let d = Diagnostic::new(W0520, at(node, "cutoff"), message, "beyond its positions");

@@ -4,7 +4,7 @@ pub mod formula;
 pub mod shape;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
@@ -21,6 +21,8 @@ const MOST_TOKENS: u64 = 8192;
 const PATCHES_OF_A_TOKEN: u64 = 4;
 /// Weights of an amplifier's gate: 64 hidden units over `d` features, and one output.
 const GATE: u64 = 64;
+/// The operator that makes a model from a configuration alone.
+const RANDOM: &str = "model.random";
 
 /// What a training needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,28 +86,30 @@ pub struct Models<'a> {
     graph: &'a Graph,
     world: &'a dyn World,
     read: BTreeMap<PathBuf, Option<Shape>>,
+    positions: BTreeMap<NodeId, Option<u64>>,
 }
 
 impl<'a> Models<'a> {
     /// Starts with no model read.
     pub fn new(graph: &'a Graph, world: &'a dyn World) -> Self {
-        Self { graph, world, read: BTreeMap::new() }
+        Self { graph, world, read: BTreeMap::new(), positions: BTreeMap::new() }
     }
 
     /// Returns the shape of the model that an input brings; nothing if its files are not there or tell none.
     pub fn shape(&mut self, input: &Input) -> Option<Shape> {
-        let node = self.graph.node(start(self.graph, input));
-        if node.op == "model.random" {
-            let config = node.args["config"].as_str()?;
-            let text = match config.trim_start().starts_with('{') {
-                true => config.to_owned(),
-                false => self.world.read(&node.folder.join(config)).ok()?,
-            };
-            return Shape::of(&serde_json::from_str(&text).ok()?, None);
+        let (node, world) = (self.graph.node(start(self.graph, input)), self.world);
+        if node.op == RANDOM {
+            return Shape::of(&config(world, node)?, None);
         }
-        let folder = &node.paths.iter().find(|p| p.model)?.path;
-        let (world, read) = (self.world, &mut self.read);
-        read.entry(folder.clone()).or_insert_with(|| Shape::read(world, folder)).clone()
+        let folder = folder(node)?;
+        self.read.entry(folder.to_owned()).or_insert_with(|| Shape::read(world, folder)).clone()
+    }
+
+    /// Returns the longest position that the model of an input was made for; only its configuration is read.
+    pub fn positions(&mut self, input: &Input) -> Option<u64> {
+        let (graph, world) = (self.graph, self.world);
+        let id = start(graph, input);
+        *self.positions.entry(id).or_insert_with(|| shape::positions(&config(world, graph.node(id))?))
     }
 
     /// Returns what a node needs; nothing for one that does not train, or whose model is not known.
@@ -118,6 +122,34 @@ impl<'a> Models<'a> {
     }
 }
 
+/// Returns the memory that somebody said there is for a node: of each of its GPUs, or of the machine for one on the CPU.
+pub fn limit(node: &Node) -> Option<u64> {
+    option(node, if gpus(node) > 0 { "gpu_mem" } else { "mem" })
+}
+
+fn gpus(node: &Node) -> u64 {
+    option(node, "gpus").unwrap_or(0)
+}
+
+fn option(node: &Node, name: &str) -> Option<u64> {
+    node.with.get(name).and_then(Json::as_u64)
+}
+
+/// Returns the folder of a model that files bring.
+fn folder(node: &Node) -> Option<&Path> {
+    node.paths.iter().find(|p| p.model).map(|p| p.path.as_path())
+}
+
+/// Returns the configuration of a model: written out or a file of its own for a random one, else in its folder.
+fn config(world: &dyn World, node: &Node) -> Option<Json> {
+    let file = match node.args["config"].as_str().filter(|_| node.op == RANDOM) {
+        Some(written) if written.trim_start().starts_with('{') => return serde_json::from_str(written).ok(),
+        Some(file) => node.folder.join(file),
+        None => folder(node)?.join("config.json"),
+    };
+    serde_json::from_str(&world.read(&file).ok()?).ok()
+}
+
 /// Returns the source of a model: where the trainings before it started.
 fn start(graph: &Graph, input: &Input) -> NodeId {
     let mut at = input.node;
@@ -128,9 +160,7 @@ fn start(graph: &Graph, input: &Input) -> NodeId {
 }
 
 fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
-    let option = |name: &str| node.with.get(name).and_then(Json::as_u64);
-    let gpus = option("gpus").unwrap_or(0);
-    let limit = if gpus > 0 { option("gpu_mem") } else { option("mem") };
+    let (gpus, limit) = (gpus(node), limit(node));
     let precision = if node.args["dtype"] == "f32" { Precision::F32 } else { Precision::Half };
     let kept = u64::from(!node.args["ema"].is_null()) * 2 + u64::from(node.args["best"] == true);
     let gate = if node.args["amplify"].is_null() { 0 } else { GATE * shape.text.width + 2 * GATE + 1 };
@@ -166,7 +196,7 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
         (work, step)
     };
     let cutoff = node.args["cutoff"].as_u64().unwrap_or(2048);
-    let micro = option("micro_batch");
+    let micro = option(node, "micro_batch");
     let (work, step) = at(cutoff, micro);
     let mut remedies = Vec::new();
     let saved = |(_, less): (Work, Step)| step.sum().saturating_sub(less.sum());

@@ -35,8 +35,6 @@ pub struct Shape {
     pub vision: Option<Vision>,
     /// Rows of the embedding.
     pub vocab: u64,
-    /// Longest position that the model was made for.
-    pub positions: Option<u64>,
     /// How many weights each part has, by the names that `freeze` takes.
     pub weights: BTreeMap<&'static str, u64>,
     /// The most weights that one matrix has.
@@ -71,7 +69,6 @@ impl Shape {
     /// Puts a parsed configuration together with the shapes of the weights, where these are known.
     pub fn of(config: &Json, weights: Option<&Weights>) -> Option<Self> {
         let Frame { tower, vision, vocab, tied } = Frame::of(config)?;
-        let text = config.get("text_config").unwrap_or(config);
         let counted = weights.is_some();
         let weights = weights.cloned().or_else(|| by_config(config))?;
         let mut parts: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -79,14 +76,18 @@ impl Shape {
             *parts.entry(part_of(name)).or_default() += shape.iter().product::<u64>();
         }
         let largest = weights.values().map(|shape| shape.iter().product()).max().unwrap_or(0);
-        let positions = text.get("max_position_embeddings").and_then(Json::as_u64);
-        Some(Self { text: tower, vision, vocab, positions, weights: parts, largest, counted })
+        Some(Self { text: tower, vision, vocab, weights: parts, largest, counted })
     }
 
     /// Returns how many weights it has.
     pub fn all(&self) -> u64 {
         self.weights.values().sum()
     }
+}
+
+/// Returns the longest position that a model was made for, as its configuration says.
+pub fn positions(config: &Json) -> Option<u64> {
+    config.get("text_config").unwrap_or(config).get("max_position_embeddings").and_then(Json::as_u64)
 }
 
 /// Names and shapes of all weights.
