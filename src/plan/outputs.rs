@@ -1,6 +1,9 @@
 //! Where outputs go: two to one place, over an input, or in a form that their kind does not have.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use globset::GlobMatcher;
 
 use super::graph::Graph;
 use super::val::Val;
@@ -16,23 +19,39 @@ struct Target<'a> {
     span: Span,
 }
 
+/// What a recipe reads, and where it says so first.
+struct Reading<'a> {
+    files: Files<'a>,
+    span: Span,
+}
+
+enum Files<'a> {
+    Path(&'a Path),
+    /// A pattern, if it is one, and the folder before its first wildcard.
+    Glob(Option<GlobMatcher>, PathBuf),
+}
+
 /// Reports outputs that would get in each other's way or overwrite what they are made of.
 pub(super) fn check(program: &Program, graph: &Graph, folder: &Path, problems: &mut Problems) {
+    let mut spans: BTreeMap<&str, Span> = BTreeMap::new();
+    for item in &program.modules[0].file.items {
+        if let ItemKind::Output { name, to: Some(to), .. } = &item.kind {
+            spans.entry(&name.text).or_insert(to.span);
+        }
+    }
     let targets: Vec<Target> = graph
         .outputs
         .iter()
         .filter_map(|output| {
-            let span = program.modules[0].file.items.iter().find_map(|item| match &item.kind {
-                ItemKind::Output { name, to: Some(to), .. } if name.text == output.name => Some(to.span),
-                _ => None,
-            })?;
+            let span = *spans.get(output.name.as_str())?;
             Some(Target { name: &output.name, path: output.to.as_deref()?, value: &output.value, span })
         })
         .collect();
+    let readings = readings(graph);
     for (i, target) in targets.iter().enumerate() {
         if let Some(problem) = place(target, folder).or_else(|| form(target)).or_else(|| taken(target, &targets[..i])) {
             problems.push(problem);
-        } else if let Some(problem) = input(target, graph) {
+        } else if let Some(problem) = input(target, &readings) {
             problems.push(problem);
         }
     }
@@ -90,12 +109,18 @@ fn taken(target: &Target, before: &[Target]) -> Option<Diagnostic> {
     )
 }
 
-fn input(target: &Target, graph: &Graph) -> Option<Diagnostic> {
-    let hit = graph
-        .dag
-        .node_indices()
-        .flat_map(|id| &graph.node(id).paths)
-        .find(|arg| !arg.media && arg.repository.is_none() && covers(&arg.path, target.path))?;
+/// Returns what the recipe reads, each path or glob once, where it is read first.
+fn readings(graph: &Graph) -> Vec<Reading<'_>> {
+    let mut seen = BTreeSet::new();
+    let paths = graph.dag.node_indices().flat_map(|id| &graph.node(id).paths);
+    paths
+        .filter(|arg| !arg.media && arg.repository.is_none() && seen.insert(&arg.path))
+        .map(|arg| Reading { files: Files::of(&arg.path), span: arg.span })
+        .collect()
+}
+
+fn input(target: &Target, readings: &[Reading]) -> Option<Diagnostic> {
+    let hit = readings.iter().find(|reading| reading.files.covers(target.path))?;
     let message = format!("the output `{}` would be written over what the recipe reads", target.name);
     Some(
         Diagnostic::new(E0508, target.span, message, "an input")
@@ -104,14 +129,24 @@ fn input(target: &Target, graph: &Graph) -> Option<Diagnostic> {
     )
 }
 
-/// Says whether an input, a path or a glob, is or holds a path, or lies below it.
-fn covers(input: &Path, output: &Path) -> bool {
-    let text = input.to_string_lossy();
-    if text.contains(['*', '?', '{']) {
-        return globset::Glob::new(&text).is_ok_and(|glob| glob.compile_matcher().is_match(output))
-            || fixed(&text).starts_with(output);
+impl<'a> Files<'a> {
+    fn of(path: &'a Path) -> Self {
+        let text = path.to_string_lossy();
+        if text.contains(['*', '?', '{']) {
+            return Self::Glob(globset::Glob::new(&text).ok().map(|glob| glob.compile_matcher()), fixed(&text));
+        }
+        Self::Path(path)
     }
-    input == output || input.starts_with(output)
+
+    /// Says whether an output would replace any of it: a path that is it or holds it, or that a glob finds.
+    fn covers(&self, output: &Path) -> bool {
+        match self {
+            Self::Path(path) => path.starts_with(output),
+            Self::Glob(glob, fixed) => {
+                glob.as_ref().is_some_and(|glob| glob.is_match(output)) || fixed.starts_with(output)
+            }
+        }
+    }
 }
 
 /// The part of a glob before its first wildcard.
