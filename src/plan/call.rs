@@ -14,7 +14,7 @@ use super::{grid, groups, serving};
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::semantics::modules::{ImportTarget, Program};
 use crate::spec::catalogue::Operator;
-use crate::spec::{Class, Effect, OpSpec, RowExpr, Value, prelude};
+use crate::spec::{Class, Effect, RowExpr, Value, prelude};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, TypeExprKind};
 
 /// Facts of a score that can be asked after running.
@@ -530,7 +530,7 @@ impl<'a> Evaluator<'a> {
             fields: fields.iter().map(|(n, _)| n.clone()).collect(),
             seed,
             ordinal: 0,
-            with: self.accepted_options(&own_options(op.spec)),
+            with: self.accepted_options(&op.spec.options().collect::<Vec<_>>()),
             span,
             places: args.iter().filter(|b| !b.is_default).map(|b| (b.name.clone(), b.span)).collect(),
             folder: self.folder(env.module),
@@ -656,10 +656,4 @@ fn of_len(of: &Val, word: &str) -> Option<i64> {
         (Val::Value(Value::Str(s)), "words") => s.split_whitespace().count() as i64,
         _ => return None,
     })
-}
-
-/// Returns the options of `with` that an operator accepts beside the common ones.
-fn own_options(spec: &OpSpec) -> Vec<&'static str> {
-    let terms = if spec.effect == Effect::Source { prelude::WITH_SOURCE } else { &[] };
-    spec.with.iter().chain(terms).copied().collect()
 }

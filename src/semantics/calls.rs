@@ -655,20 +655,16 @@ impl<'a> Checker<'a> {
                 if op.spec.class == Class::Sampled && !seeded && !open {
                     self.need_seed(&op.name, callee);
                 }
-                let mut accepted = match op.spec.effect {
+                match op.spec.effect {
                     Effect::Value => Accepted::default(),
-                    _ => Accepted::of(op.spec.with),
-                };
-                if op.spec.effect == Effect::Source {
-                    accepted.add(&Accepted::of(prelude::WITH_SOURCE));
+                    _ => Accepted::of(op.spec.options()),
                 }
-                accepted
             }
             Kind::UserOp(op) => {
                 if self.own_seed(op) && !seeded && !open {
                     self.need_seed(&sig.name, callee);
                 }
-                Accepted::of(user_op::WITH)
+                Accepted::of(user_op::WITH.iter().copied())
             }
             Kind::Fn(module, function) => match self.bodies.get(&(*module, function.name.text.clone())) {
                 Some(Progress::Open) => {

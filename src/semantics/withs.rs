@@ -21,8 +21,8 @@ pub(super) struct Accepted {
 
 impl Accepted {
     /// One operator with its options.
-    pub(super) fn of(names: &[&'static str]) -> Self {
-        Self { any: true, names: names.iter().copied().collect() }
+    pub(super) fn of(names: impl Iterator<Item = &'static str>) -> Self {
+        Self { any: true, names: names.collect() }
     }
 
     /// Adds what another part of the expression accepts.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::prelude;
+
 /// What may be assumed of an operator's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -111,7 +113,7 @@ pub struct OpSpec {
     pub hub: Hub,
     /// What the text of the file at `path` names that is read too, relative to it or `hf:REPOSITORY`; the arguments are given.
     pub index: Option<fn(&str, &serde_json::Map<String, serde_json::Value>) -> Vec<String>>,
-    /// `with` options that it accepts beyond the common ones (`cpus mem disk timeout stall retries priority cache pin on_error`).
+    /// `with` options of its own, beyond the common ones (`cpus mem disk timeout stall retries priority cache pin on_error`).
     pub with: &'static [&'static str],
 }
 
@@ -130,4 +132,10 @@ impl OpSpec {
         index: None,
         with: &[],
     };
+
+    /// Returns all options of `with` that it accepts beyond the common ones: its own, and for a source the terms of what it reads.
+    pub fn options(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let terms = if self.effect == Effect::Source { prelude::WITH_SOURCE } else { &[] };
+        self.with.iter().chain(terms).copied()
+    }
 }
