@@ -84,7 +84,7 @@ fn compile_in(world: &dyn World, args: &RecipeArgs) -> Result<Compiled, Exit> {
         Some(mut planned) if !bad => {
             let operators = operators();
             let accepts = |op: &str, option: &str| {
-                let named = || operators.get(op).is_some_and(|o| o.spec.with.contains(&option));
+                let named = || operators.get(op).is_some_and(|o| o.spec.options().any(|own| own == option));
                 prelude::WITH_COMMON.contains(&option) || named()
             };
             site.apply(&mut planned.graph, &accepts);

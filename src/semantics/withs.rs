@@ -126,7 +126,7 @@ impl Checker<'_> {
                 .catalogue
                 .operators
                 .iter()
-                .filter(|op| op.spec.with.contains(&name))
+                .filter(|op| op.spec.options().any(|own| own == name))
                 .map(|op| op.name.as_str())
                 .take(3)
                 .collect();

@@ -167,4 +167,16 @@ fn the_site_fills_in_what_nobody_says() {
     let keys = |events: &[Json]| events.iter().filter_map(|e| e["key"].as_str().map(str::to_owned)).collect::<Vec<_>>();
     let plain = place.run(&[]);
     assert!(!keys(&plain.events).is_empty() && plain.executed().is_empty(), "a site is in no key: {}", plain.stderr);
+    // What sources accept reaches sources alone, and them only where they say nothing of it.
+    place.write("site.rb2", "let defaults = { licence: \"MIT\", consent: \"research only\" }\n");
+    let second = "let more = data.jsonl(\"rows.jsonl\", as: Row, bad: \"skip\") with { licence: \"CC0-1.0\" }\n";
+    let outputs = "output a = rows to \"a.jsonl\"\noutput b = more to \"b.jsonl\"\n";
+    place.write("recipe.rb2", &format!("{BESIDE}{second}{outputs}"));
+    let ran = run(&place, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for (output, licence) in [("a", "MIT"), ("b", "CC0-1.0")] {
+        let note: Json = serde_json::from_str(&place.read(&format!("{output}.jsonl.rbpipe.json"))).unwrap();
+        let terms = &note["provenance"]["terms"];
+        assert_eq!((&terms["licences"][0], &terms["consent"][0]), (&licence.into(), &"research only".into()));
+    }
 }

@@ -33,10 +33,13 @@ fn catalogue() -> Catalogue {
         ..op(s)
     };
     let specs = vec![
-        columns(
-            "op data.jsonl(path: Str, as: Schema, media: Str? = none, bad: enum { fail, skip, quarantine } = \"fail\") -> Dataset[{ ..r }]",
-            Columns::FromSchema,
-        ),
+        OpSpec {
+            effect: Effect::Source,
+            ..columns(
+                "op data.jsonl(path: Str, as: Schema, media: Str? = none, bad: enum { fail, skip, quarantine } = \"fail\") -> Dataset[{ ..r }]",
+                Columns::FromSchema,
+            )
+        },
         columns(
             "op data.concat(label: Str = \"source\", ..inputs: Dataset[{ ..r }]) -> Dataset[{ ..r }]",
             Columns::Concat,
@@ -184,6 +187,7 @@ const CASES: &[Case] = &[
     ("param n: Rows in 5rows..10rows = 6rows\nprofile p { n: 4rows }", &[("E0214:8:16", &["5rows"])]),
     ("profile p { budgte: 4rows }\nparam budget: Rows = 5rows", &[("E0215:7:13", &["did you mean `budget`?"])]),
     ("let a = raw |> filter.rule(where: true)\n  with { gpus: 1 }", &[("E0216:8:10", &["`train.sft`"])]),
+    ("let a = raw |> filter.rule(where: true)\n  with { licence: \"MIT\" }", &[("E0216:8:10", &["move it to the binding that calls `data.jsonl`"])]),
     ("let a = raw with { cpus: 1 }", &[("E0216:7:20", &["creates no node"])]),
     ("let a = raw |> filter.rule(where: true) with { cpus: 1, cpus: 2 }", &[("E0202:7:57", &["`cpus` stands twice"])]),
     ("let a = raw |> filter.rule(where: true) with { retrie: 1 }", &[("E0210:7:48", &["did you mean `retries`?"])]),
