@@ -175,8 +175,7 @@ fn declared(snapshot: &Snapshot, catalogue: &Catalogue, id: usize, span: Span, k
         }
         Kind::Argument => {
             let param = params(item).iter().find(|p| p.name.span == span)?;
-            let end = param.default.as_ref().map_or(param.ty.span, |d| d.span);
-            with_doc(&code(snapshot.slice(span.to(end))), param.doc.as_deref())
+            with_doc(&code(snapshot.slice(span.to(param.end()))), param.doc.as_deref())
         }
         Kind::Local => {
             let ty = snapshot.facts.type_of(span).map_or("_".to_owned(), |ty| ty.to_string());
@@ -273,9 +272,9 @@ fn argument_of(op: &Operator, argument: &str) -> Option<String> {
 
 /// Returns a parameter of a built-in operator as its signature writes it.
 pub fn written(op: &Operator, param: &ParamDecl) -> String {
-    let end = param.default.as_ref().map_or(param.ty.span.end, |d| d.span.end);
     let rest = if param.rest { ".." } else { "" };
-    let text = op.spec.signature.get(param.name.span.start as usize..end as usize).unwrap_or(&param.name.text);
+    let text =
+        op.spec.signature.get(param.name.span.start as usize..param.end().end as usize).unwrap_or(&param.name.text);
     format!("{rest}{text}")
 }
 

@@ -7,8 +7,8 @@ use crate::base::Span;
 use crate::semantics::{ImportTarget, Program};
 use crate::spec::{Catalogue, prelude};
 use crate::syntax::ast::{
-    Arg, Binding, Expr, ExprKind, ImportFrom, ItemKind, Name, RecordField, RowPart, RowType, StrLit, StrPart, TypeExpr,
-    TypeExprKind, With,
+    Arg, Binding, Expr, ExprKind, ImportFrom, ItemKind, Name, ParamDecl, RecordField, RowPart, RowType, StrLit,
+    StrPart, TypeExpr, TypeExprKind, With,
 };
 
 /// What kind of thing a file declares.
@@ -167,7 +167,7 @@ impl<'a> Walker<'a> {
             ItemKind::Import(import) => self.import(at, &import.from),
             ItemKind::Schema { row, .. } => self.fields(row),
             ItemKind::Fn(f) => {
-                f.params.iter().filter_map(|p| p.default.as_ref()).for_each(|e| self.expr(e));
+                f.params.iter().flat_map(ParamDecl::parts).for_each(|e| self.expr(e));
                 f.params.iter().for_each(|p| self.local(&p.name, Kind::Argument));
                 for local in &f.locals {
                     self.binding(local);

@@ -1,7 +1,7 @@
 //! Ways through the syntax tree: the parts of an item, the parts of an expression, and what stands at a byte.
 
 use crate::base::Span;
-use crate::syntax::ast::{Binding, Expr, File, Item, ItemKind, RowPart, RowType, TypeArg};
+use crate::syntax::ast::{Binding, Expr, File, Item, ItemKind, ParamDecl, RowPart, RowType, TypeArg};
 use crate::syntax::ast::{TypeExpr, TypeExprKind, With};
 pub use crate::syntax::children;
 use crate::syntax::record;
@@ -43,11 +43,11 @@ pub fn expressions<'a>(item: &'a ItemKind, see: &mut dyn FnMut(&'a Expr)) {
     match item {
         ItemKind::Param { within, default, .. } => within.iter().chain(default).for_each(see),
         ItemKind::Fn(f) => {
-            f.params.iter().filter_map(|p| p.default.as_ref()).for_each(&mut *see);
+            f.params.iter().flat_map(ParamDecl::parts).for_each(&mut *see);
             f.locals.iter().for_each(|local| binding(local, see));
             see(&f.body);
         }
-        ItemKind::Op(op) => op.params.iter().filter_map(|p| p.default.as_ref()).chain(&op.files).for_each(see),
+        ItemKind::Op(op) => op.params.iter().flat_map(ParamDecl::parts).chain(&op.files).for_each(see),
         ItemKind::Let(b) | ItemKind::Stage(b) => binding(b, see),
         ItemKind::Expect { cond, .. } | ItemKind::Warn { cond, .. } => see(cond),
         ItemKind::Output { value, .. } => see(value),

@@ -171,6 +171,9 @@ impl<'a> Evaluator<'a> {
         let mut args = Map::new();
         for p in op.params.iter().skip(1) {
             let (val, at) = given.take(&p.name.text).map_or((None, span), |(v, s)| (Some(v), s));
+            if let Some(val) = &val {
+                self.within_limits(&op.name.text, p, module, val, at);
+            }
             let val = match (val, &p.default) {
                 (Some(v), _) => v,
                 (None, Some(default)) => self.eval(default, &Env::module(module))?,

@@ -10,8 +10,8 @@ use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Dim, Row, Type, units};
 use crate::syntax::BUILTIN_SOURCE;
 use crate::syntax::ast::{
-    BinaryOp, Binding, Expr, ExprKind, Function, ItemKind, Name, RecordField, StrLit, TypeArg, TypeExpr, TypeExprKind,
-    UnaryOp, With,
+    BinaryOp, Binding, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, RecordField, StrLit, TypeArg, TypeExpr,
+    TypeExprKind, UnaryOp, With,
 };
 
 impl<'a> Checker<'a> {
@@ -32,15 +32,7 @@ impl<'a> Checker<'a> {
         self.local_names(module, &names);
         for param in &function.params {
             let ty = self.written(&param.ty, &mut vars, Position::Param);
-            let what = format!("`{}` of `{}`", param.name.text, function.name.text);
-            if let Some(within) = &param.within {
-                let site = Site::new(format!("the range of {what}"), None);
-                self.expect(within, &Type::Range(Box::new(ty.clone())), &Cx::of(module), &site);
-            }
-            if let Some(default) = &param.default {
-                self.argument_value(default, &ty, param.within.as_ref(), &format!("the default of {what}"));
-                self.expect(default, &ty, &Cx::of(module), &Site::new(what, None));
-            }
+            self.parameter(param, &ty, &function.name.text, module);
             self.saw(param.name.span, &ty);
             // Of two with one name, which is an error, the first one is read.
             if !cx.locals.iter().any(|(n, _)| *n == param.name.text) {
@@ -63,6 +55,19 @@ impl<'a> Checker<'a> {
         let accepted = self.accepted.pop().unwrap_or_default();
         self.bodies.insert(key, Progress::Done(accepted.clone()));
         accepted
+    }
+
+    /// Checks the range and the default of a parameter.
+    pub(super) fn parameter(&mut self, param: &ParamDecl, ty: &Type, of: &str, module: usize) {
+        let (what, cx) = (format!("`{}` of `{of}`", param.name.text), Cx::of(module));
+        if let Some(within) = &param.within {
+            let site = Site::new(format!("the range of {what}"), None);
+            self.expect(within, &Type::Range(Box::new(ty.clone())), &cx, &site);
+        }
+        if let Some(default) = &param.default {
+            self.argument_value(default, ty, param.within.as_ref(), &format!("the default of {what}"));
+            self.expect(default, ty, &cx, &Site::new(what, None));
+        }
     }
 
     fn local(&mut self, local: &Binding, cx: &Cx) -> Type {

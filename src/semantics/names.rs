@@ -8,7 +8,7 @@ use super::modules::{ImportTarget, Module};
 use crate::base::codes::{E0201, E0202, E0203, W0201};
 use crate::base::{Diagnostic, Problems, Span, phrase};
 use crate::spec::{Type, foreign, prelude};
-use crate::syntax::ast::{Expr, ExprKind, Function, ItemKind, Name, RecordField, StrPart};
+use crate::syntax::ast::{Expr, ExprKind, Function, ItemKind, Name, ParamDecl, RecordField, StrPart};
 
 /// The names of one file.
 #[derive(Default)]
@@ -328,7 +328,7 @@ impl<'a> Checker<'a> {
         let mut read = BTreeSet::new();
         reads(&f.body, &mut read);
         f.locals.iter().for_each(|l| reads(&l.value, &mut read));
-        f.params.iter().filter_map(|p| p.default.as_ref()).for_each(|e| reads(e, &mut read));
+        f.params.iter().flat_map(ParamDecl::parts).for_each(|e| reads(e, &mut read));
         for local in f.locals.iter().filter(|l| !read.contains(l.name.text.as_str())) {
             self.never_read(&local.name, "value", "delete it, or use it in the result");
         }

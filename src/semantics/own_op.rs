@@ -21,10 +21,7 @@ impl<'a> Checker<'a> {
                 (0, other) => self.not_rows(&other, param.ty.span, "the first parameter of an `op`"),
                 (_, other) => self.plain_parameter(&other, &param.name),
             }
-            if let Some(default) = &param.default {
-                let site = Site::new(format!("`{}` of `{name}`", param.name.text), None);
-                self.expect(default, &ty, &Cx::of(module), &site);
-            }
+            self.parameter(param, &ty, name, module);
         }
         if op.params.is_empty() {
             let message = format!("`{name}` takes no rows");

@@ -1,6 +1,7 @@
-//! The parts of an expression.
+//! The parts of an expression and of a parameter.
 
-use super::ast::{Arg, Expr, ExprKind, RecordField};
+use super::ast::{Arg, Expr, ExprKind, ParamDecl, RecordField};
+use crate::base::Span;
 
 impl Expr {
     /// Gives the expression and all that stand in it, outermost first.
@@ -16,6 +17,18 @@ impl Arg {
         match self {
             Arg::Positional(e) | Arg::Named(_, e) | Arg::Spread(e, _) => e,
         }
+    }
+}
+
+impl ParamDecl {
+    /// Returns the expressions of a declared parameter: the range that it takes, its default.
+    pub fn parts(&self) -> impl Iterator<Item = &Expr> {
+        self.within.iter().chain(&self.default)
+    }
+
+    /// Returns the place of its last part.
+    pub fn end(&self) -> Span {
+        self.parts().last().map_or(self.ty.span, |e| e.span)
     }
 }
 

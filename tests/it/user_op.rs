@@ -169,6 +169,10 @@ fn declarations_and_calls_are_checked() {
         ("op mine(d: Dataset[{ txet: Str, ..r }]) -> Dataset[{ ..r }] runs \"cat\"", "E0302", "txet"),
         ("op mine(d: Dataset[{ text: Int, ..r }]) -> Dataset[{ ..r }] runs \"cat\"", "E0304", "text"),
         ("op mine(d: Dataset[{ text: Str, ..r }], by: Float) -> Dataset[{ ..r }] runs \"cat\"", "E0211", "needs `by`"),
+        ("op mine(d: Dataset[{ text: Str, ..r }], by: Int in 1..5 = 9) -> Dataset[{ ..r }] runs \"cat\"", "E0214", "the default of `by` of `mine` is 9, outside 1..5"),
+        ("op mine(d: Dataset[{ text: Str, ..r }], by: Int in 1..most = 2) -> Dataset[{ ..r }] runs \"cat\"", "E0201", "there is no `most` here"),
+        ("op mine(d: Dataset[{ text: Str, ..r }], by: Int in 1h..2h = 2) -> Dataset[{ ..r }] runs \"cat\"", "E0304", "the range of `by` of `mine`"),
+        ("param most: Int = 5\nop mine(d: Dataset[{ text: Str, ..r }], by: Int in 1..most) -> Dataset[{ ..r }] runs \"cat\"\noutput y = rows |> mine(by: most + 4) to \"y.jsonl\"", "E0214", "`by` of `mine` is 9, outside 1..5"),
         ("op mine(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ ..r }] runs \"cat\"\nlet x = rows |> mine(bda: \"skip\")\noutput y = x to \"y.jsonl\"", "E0210", "did you mean `bad`?"),
         ("op mine(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ ..r }] runs \"cat\"\nlet x = rows |> mine() |> filter.rule(where: .text != \"\")\noutput y = x to \"y.jsonl\"", "E0301", ".text"),
     ];
