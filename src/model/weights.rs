@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::amplifier;
 use super::params::{Params, Schema};
 use crate::base::OpError;
+use crate::plan::memory::shape::hub_name;
 
 /// Bytes after which a new shard is begun.
 const SHARD_BYTES: usize = 5_000_000_000;
