@@ -115,27 +115,16 @@ fn evaluate(
     let (planned, more) = plan::evaluate(&program, catalogue, sources, world, &options);
     problems.extend(more);
     if let Some(planned) = &planned {
-        let known = pinned(&args.recipe);
+        let known = known_rows(&args.recipe);
         problems.extend(plan::lints::lint(&program, &planned.graph, sources, world, &known));
     }
     (planned, problems)
 }
 
-/// What the lock of a recipe knows of its sources.
-pub(super) struct Pinned {
-    lock: Option<lock::Lock>,
-    recipe: PathBuf,
-}
-
-/// Reads what the lock of a recipe knows; nothing where there is none, or one that cannot be read.
-pub(super) fn pinned(recipe: &Path) -> Pinned {
-    Pinned { lock: lock::read(recipe).ok().flatten(), recipe: recipe.to_owned() }
-}
-
-impl plan::lints::Known for Pinned {
-    fn rows(&self, file: &PathArg) -> Option<u64> {
-        self.lock.as_ref()?.rows(file, &self.recipe)
-    }
+/// Reads the lock of a recipe and returns what it knows of the rows of files; nothing where there is none, or one that cannot be read.
+pub(super) fn known_rows(recipe: &Path) -> impl Fn(&PathArg) -> Option<u64> {
+    let lock = lock::read(recipe).ok().flatten();
+    move |file| lock.as_ref()?.rows(file, recipe)
 }
 
 impl Compiled {

@@ -28,12 +28,8 @@ fn exam(path: Str) -> Benchmark =
 "#;
 
 /// Every file of rows has 1,000, as if a lock said so.
-struct Thousand;
-
-impl lints::Known for Thousand {
-    fn rows(&self, file: &PathArg) -> Option<u64> {
-        (!file.media && !file.model).then_some(1_000)
-    }
+fn thousand(file: &PathArg) -> Option<u64> {
+    (!file.media && !file.model).then_some(1_000)
 }
 
 fn problems(text: &str) -> Vec<Diagnostic> {
@@ -47,7 +43,7 @@ fn problems(text: &str) -> Vec<Diagnostic> {
     let (planned, more) = plan::evaluate(&program, &catalogue, &mut sources, &world, &plan::Options::default());
     all.extend(more);
     match planned {
-        Some(planned) => all.extend(lints::lint(&program, &planned.graph, &sources, &world, &Thousand)),
+        Some(planned) => all.extend(lints::lint(&program, &planned.graph, &sources, &world, &thousand)),
         None => panic!("{text}: {:#?}", all.sorted()),
     }
     let head = HEAD.len() as u32;

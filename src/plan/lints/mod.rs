@@ -19,22 +19,14 @@ use crate::semantics::modules::Program;
 use crate::spec::Catalogue;
 use crate::syntax::ast::ItemKind;
 
-/// What somebody knows of the files that sources read: the lock does, once it is written.
-pub trait Known {
-    /// Returns how many rows a file has.
-    fn rows(&self, _file: &PathArg) -> Option<u64> {
-        None
-    }
-}
-
-/// Nobody knows anything.
-impl Known for () {}
+/// How many rows a file has that a source reads, where somebody knows: the lock does, once it is written.
+pub type KnownRows<'a> = &'a dyn Fn(&PathArg) -> Option<u64>;
 
 /// What all lints look at.
 struct Facts<'a> {
     graph: &'a Graph,
     sources: &'a SourceMap,
-    known: &'a dyn Known,
+    known: KnownRows<'a>,
 }
 
 /// Evaluates a program that has no errors and returns the errors that only its values show, else the warnings about its graph. A param
@@ -45,7 +37,7 @@ pub fn of(
     sources: &mut SourceMap,
     world: &dyn World,
     options: &Options,
-    known: &dyn Known,
+    known: KnownRows,
 ) -> Problems {
     match super::evaluate(program, catalogue, sources, world, options) {
         (Some(planned), _) => lint(program, &planned.graph, sources, world, known),
@@ -58,7 +50,7 @@ pub fn of(
 }
 
 /// Returns the warnings about a graph, those that an `# allow` accepts left out.
-pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn World, known: &dyn Known) -> Problems {
+pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn World, known: KnownRows) -> Problems {
     let facts = Facts { graph, sources, known };
     let mut models = Models::new(graph, world);
     let mut found = Problems::default();
