@@ -1,7 +1,6 @@
 //! Checkpoints: everything that continuing bit for bit needs, with a manifest written last.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use super::log::Record;
 use super::shards::Shards;
 use crate::base::{Digest, OpError};
 use crate::dist::Group;
+use crate::engine::store::digest_of_file;
 
 /// How many checkpoints of a run are kept.
 const KEEP: usize = 2;
@@ -137,7 +137,7 @@ fn write(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<Digest, OpError> {
     let tensors: Vec<(&str, Tensor)> = tensors.iter().map(|(name, t)| (*name, t.to_device(Device::Cpu))).collect();
     Tensor::write_safetensors(&tensors, path).map_err(|e| OpError::new("E0612", format!("{}: {e}", path.display())))?;
     fs::File::open(path)?.sync_all()?;
-    Ok(digest_of(path)?)
+    Ok(digest_of_file(path)?)
 }
 
 fn publish(draft: &Path, target: &Path, state: &State) -> Result<(), OpError> {
@@ -191,7 +191,7 @@ pub fn newest(
 /// Returns the step of a checkpoint whose manifest and parts belong together and to `fingerprint`.
 fn valid(path: &Path, fingerprint: Digest) -> Option<u64> {
     let state: State = serde_json::from_slice(&fs::read(path.join(MANIFEST)).ok()?).ok()?;
-    let whole = |(rank, digest): (usize, &Digest)| digest_of(&path.join(file_of(rank))).ok() == Some(*digest);
+    let whole = |(rank, digest): (usize, &Digest)| digest_of_file(&path.join(file_of(rank))).ok() == Some(*digest);
     let ranks = state.shards.as_ref()?.world;
     let good = state.fingerprint == fingerprint && state.parts.len() == ranks;
     (good && state.parts.iter().enumerate().all(whole)).then_some(state.step)
@@ -206,17 +206,4 @@ fn all(folder: &Path) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
-}
-
-fn digest_of(path: &Path) -> std::io::Result<Digest> {
-    let mut file = fs::File::open(path)?;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(Digest(*hasher.finalize().as_bytes()));
-        }
-        hasher.update(&buffer[..n]);
-    }
 }
