@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tch::{Kind, Tensor, no_grad};
 
 use super::held::Held;
-use super::pass::{Pass, Read};
+use super::pass::{Pass, Read, fold};
 use super::shards::Stage;
 use crate::base::OpError;
 use crate::model::attention::Mask;
@@ -304,19 +304,8 @@ impl<'h, 'a> BlockPass<'h, 'a> {
             self.harvest()?;
             self.leave(part);
         }
-        self.fold();
+        fold(&self.held.model.params, self.held.sums());
         Ok(())
-    }
-
-    /// Moves the gradients of a model of another kind to their f32 sums.
-    fn fold(&self) {
-        let params = &self.held.model.params;
-        if let (Some(sums_n), Some(own), false) = (self.held.sums(), params.grad(), params.kind() == Kind::Float) {
-            no_grad(|| {
-                let _ = sums_n.shallow_clone().g_add_(&own); // cast as it is read: no second buffer
-                let _ = own.shallow_clone().zero_();
-            });
-        }
     }
 }
 

@@ -171,8 +171,7 @@ pub fn newest(
     let written = state.shards.clone().ok_or_else(|| unread("it does not say how it is shared out".into()))?;
     let read = |rank: usize| Tensor::read_safetensors(path.join(file_of(rank))).map_err(|e| unread(e.to_string()));
     if written == *shards {
-        let own = if shards.world == 1 { 0 } else { group.rank() };
-        return Ok(Some((state, read(own)?)));
+        return Ok(Some((state, read(shards.rank(group))?)));
     }
     let mut own: Vec<(String, Tensor)> = Vec::new();
     for rank in 0..written.world {
@@ -181,8 +180,7 @@ pub fn newest(
                 own.push((name, Tensor::zeros([shards.len()], (theirs.kind(), Device::Cpu))));
                 own.len() - 1
             });
-            let rank_here = if shards.world == 1 { 0 } else { group.rank() };
-            written.translate(rank, &theirs, shards, rank_here, &own[at].1);
+            written.translate(rank, &theirs, shards, shards.rank(group), &own[at].1);
         }
     }
     Ok(Some((state, own)))

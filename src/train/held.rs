@@ -44,7 +44,6 @@ impl<'a> Held<'a> {
     /// Shares a model out. It must have chosen what is trainable; its gradients get their place here unless they are shared out.
     pub fn new(model: &'a QwenVl, group: &'a Group<'a>, stage: Stage) -> Self {
         let params = &model.params;
-        let stage = if group.world() == 1 { Stage::None } else { stage };
         let units = params.units();
         let n = params.flat().numel() as i64;
         let shards = match stage {
@@ -102,8 +101,7 @@ impl<'a> Held<'a> {
 
     /// Brings stretches of the flat buffer into this rank's own.
     pub fn segments(&self, flat: &[Segment]) -> Vec<Segment> {
-        let rank = if self.shards.world == 1 { 0 } else { self.group.rank() };
-        self.shards.segments(rank, flat)
+        self.shards.segments(self.shards.rank(self.group), flat)
     }
 
     /// Sets all gradients to zero.

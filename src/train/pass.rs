@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor, no_grad};
 
 use crate::base::OpError;
-use crate::model::{Batch, QwenVl};
+use crate::model::{Batch, Params, QwenVl};
 
 /// What reads hidden states, `[b, t, d]` each.
 pub type Read<'a> = dyn FnMut(&[Tensor]) -> Result<(), OpError> + 'a;
@@ -45,7 +45,7 @@ pub trait Pass {
 /// The whole model at once, as libtorch's own graph has it.
 pub struct WholePass<'a> {
     model: &'a QwenVl,
-    /// f32 sums of the gradients of a model of another kind.
+    /// Where the gradients of a model of another kind are summed.
     sums_n: Option<Tensor>,
 }
 
@@ -55,9 +55,9 @@ impl<'a> WholePass<'a> {
         Self { model, sums_n: None }
     }
 
-    /// As [`Self::new`]; after each backward the model's gradients are moved to `sums_n`, `[n]` f32.
+    /// As [`Self::new`]; after each backward the gradients of a model of another kind are moved to `sums_n`, `[n]` f32.
     pub fn summed(model: &'a QwenVl, sums_n: &Tensor) -> Self {
-        Self { model, sums_n: (model.params.kind() != Kind::Float).then(|| sums_n.shallow_clone()) }
+        Self { model, sums_n: Some(sums_n.shallow_clone()) }
     }
 }
 
@@ -68,16 +68,24 @@ impl Pass for WholePass<'_> {
 
     fn train(&mut self, batch: &Batch, depths: &[usize], read: &mut Read) -> Result<(), OpError> {
         read(&self.model.forward_after(batch, depths)?)?;
-        if let (Some(sums_n), Some(own)) = (&self.sums_n, self.model.params.grad()) {
-            no_grad(|| {
-                let _ = sums_n.shallow_clone().g_add_(&own); // cast as it is read: no second buffer
-                let _ = own.shallow_clone().zero_();
-            });
-        }
+        fold(&self.model.params, self.sums_n.as_ref());
         Ok(())
     }
 
     fn look(&mut self, batch: &Batch, read: &mut Read) -> Result<(), OpError> {
         no_grad(|| read(&[self.model.forward_hidden(batch)?]))
+    }
+}
+
+/// Moves the gradients of a model of another kind to their f32 sums, where there are such.
+///
+/// # Shapes
+/// `sums_n`: `[n]` f32.
+pub(super) fn fold(params: &Params, sums_n: Option<&Tensor>) {
+    if let (Some(sums_n), Some(own), false) = (sums_n, params.grad(), params.kind() == Kind::Float) {
+        no_grad(|| {
+            let _ = sums_n.shallow_clone().g_add_(&own); // cast as it is read: no second buffer
+            let _ = own.shallow_clone().zero_();
+        });
     }
 }

@@ -229,7 +229,7 @@ pub fn fill_reference(
 ) -> Result<(), OpError> {
     let (training, held_out) = (dpo.pairs.len(), dpo.held_out.len());
     let mut found = vec![0.0; 2 * (training + held_out)];
-    let share = Share { rank: group.rank(), world: group.world() };
+    let share = Share::of(group);
     for (first, pairs) in [(0, &dpo.pairs), (training, &dpo.held_out)] {
         let parts: Vec<&[Pair]> = pairs.chunks(16).collect();
         for part in share.turns(parts.len()) {

@@ -128,7 +128,7 @@ pub struct Hooks<'a> {
     pub makers: usize,
     /// The ranks that train together.
     pub group: &'a Group<'a>,
-    /// What is shared out over them.
+    /// What is shared out over them; nothing where one is alone.
     pub stage: Stage,
     /// Compute each block again for its backward instead of keeping what it needs.
     pub recompute: bool,
@@ -177,7 +177,7 @@ pub fn run<O: Objective>(
     };
     let mut trainer = Trainer::new(model, settings, hooks, total, objective.rows())?;
     trainer.resume()?;
-    let share = trainer.share();
+    let share = Share::of(hooks.group);
     let first = trainer.state.step + 1;
     // Steps are prepared while others are computed: each maker takes every so many-th, and they are taken up in order.
     let makers = hooks.makers.max(1);
@@ -275,10 +275,6 @@ impl<'a> Trainer<'a> {
             saved: now,
             spoken: now,
         })
-    }
-
-    fn share(&self) -> Share {
-        Share { rank: self.hooks.group.rank(), world: self.hooks.group.world() }
     }
 
     /// Continues from the newest valid checkpoint, if there is one.
@@ -434,9 +430,8 @@ impl<'a> Trainer<'a> {
         if kept.is_some() {
             self.held.push()?;
         }
-        let share = self.share();
         let mut pass = self.held.pass(self.hooks.recompute);
-        let (sum, count) = objective.evaluate(pass.as_mut(), share)?;
+        let (sum, count) = objective.evaluate(pass.as_mut(), Share::of(self.hooks.group))?;
         pass.settle_looking()?;
         drop(pass);
         let mut all = [sum, count as f64];

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
 use super::optim::{Segment, merged};
+use crate::dist::Group;
 
 /// What of a training's memory is shared out over the ranks; the rest every rank has whole. Results differ in the last bits of sums only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +62,11 @@ impl Shards {
     /// Everything is one rank's: its buffer is the flat one.
     pub fn whole(n: i64) -> Self {
         Self::new([(0, n)], 1)
+    }
+
+    /// Returns whose parts this process has: its rank's, or rank 0's where everything is one rank's and each has it.
+    pub fn rank(&self, group: &Group) -> usize {
+        if self.world == 1 { 0 } else { group.rank() }
     }
 
     /// Returns the length of a rank's own buffer.

@@ -1,5 +1,7 @@
 //! Which rows of a step, and which rows that are evaluated, are this rank's.
 
+use crate::dist::Group;
+
 /// This rank among those of its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
@@ -12,6 +14,11 @@ pub struct Share {
 impl Share {
     /// Everything is this rank's.
     pub const WHOLE: Self = Self { rank: 0, world: 1 };
+
+    /// Returns this rank among those of a group.
+    pub fn of(group: &Group) -> Self {
+        Self { rank: group.rank(), world: group.world() }
+    }
 
     /// Deals things with their costs to the ranks so that all have about as much to do, and returns which are this rank's, in order. Every
     /// rank gets the same answer; a thing is dealt to one rank.

@@ -21,7 +21,7 @@ pub struct Place<'a> {
     pub device: Device,
     /// The ranks.
     pub group: Group<'a>,
-    /// What they share out.
+    /// What they share out; nothing where a rank is alone.
     pub stage: Stage,
     /// Threads of this rank.
     pub threads: usize,
@@ -86,7 +86,11 @@ pub fn place<'a>(cx: &Context<'a>, shared: &Shared) -> Result<Place<'a>, OpError
         first("thinking: true has no effect here: the template `qwen2_vl` has no thinking blocks");
     }
     let squeeze = cx.with.get(SQUEEZE).and_then(Json::as_u64).unwrap_or(0);
-    let stage = if squeeze >= 4 && group.world() > 1 { Stage::Weights } else { stage };
+    let stage = match group.world() {
+        1 => Stage::None,
+        _ if squeeze >= 4 => Stage::Weights,
+        _ => stage,
+    };
     if squeeze > 0 {
         let steps = [
             "a quarter as much in each forward",

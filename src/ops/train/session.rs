@@ -73,7 +73,7 @@ impl<'a> Session<'a> {
             true => strength.is_some(),
             false => !frozen(part_of(name)),
         })?;
-        if place.group.world() == 1 || place.stage < Stage::Gradients {
+        if place.stage < Stage::Gradients {
             model.params.lay_out_grads();
         }
         let limits = Limits {
