@@ -1,7 +1,6 @@
 //! `eval.run` at a server that speaks OpenAI's protocol: one that is there, or one that is started for the model.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -161,12 +160,7 @@ impl Pictures {
             let pixels = stored.pixels(cx.store)?;
             let filter = image::imageops::FilterType::CatmullRom;
             let made = if same { pixels } else { image::imageops::resize(&pixels, width, height, filter) };
-            let mut file = Vec::new();
-            made.write_to(&mut Cursor::new(&mut file), image::ImageFormat::Png)
-                .map_err(|e| OpError::new("E0612", format!("a picture does not encode: {e}")))?;
-            let digest = cx.store.put(&file)?.digest.hex();
-            let (width, height) = (i64::from(width), i64::from(height));
-            Picture { digest, media: "image/png".into(), width, height, ..stored }
+            stored.derived(cx.store, &made)?
         };
         self.fitted.insert(picture.digest, fitted.clone());
         Ok(fitted)
