@@ -175,6 +175,14 @@ impl Context<'_> {
         self.cancelled.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Ends a long loop here when the run is being stopped.
+    ///
+    /// # Errors
+    /// Class `preempted` then.
+    pub fn go_on(&self) -> Result<(), OpError> {
+        if self.is_cancelled() { Err(OpError::new("E0612", "stopped").class("preempted")) } else { Ok(()) }
+    }
+
     /// Wraps rows as the only output.
     pub fn rows(table: Table) -> Outputs {
         vec![(String::new(), Output::Table(table))]

@@ -62,9 +62,7 @@ pub fn encode<T: AsRef<str>>(cx: &Context, slot: &str, texts: &[T]) -> Result<En
     let width = usize::try_from(encoder.width).unwrap_or(0);
     let mut vectors = Vec::with_capacity(distinct.len());
     for some in distinct.chunks(STEP) {
-        if cx.is_cancelled() {
-            return Err(OpError::new("E0612", "stopped").class("preempted"));
-        }
+        cx.go_on()?;
         let sentences: Vec<String> = some.iter().map(|&text| text.to_owned()).collect();
         vectors.extend(guard("encoding texts", || encoder.embed(&sentences))??);
         cx.progress(vectors.len() as u64, distinct.len() as u64, "texts");

@@ -10,10 +10,10 @@ use crate::engine::{Context, Outputs};
 use crate::eval::coords::{Coords, Space};
 use crate::eval::prompt::prompt;
 use crate::eval::score::{Answer, Scores, save as save_scores};
-use crate::eval::{Benchmark, Declaration, Decoding, Generate, Prompt};
+use crate::eval::{Benchmark, Declaration, Decoding, Generate, Prompt, Reply};
 
-/// Prompts sent at once; the model batches them further by length.
-const CHUNK: usize = 256;
+/// Prompts sent at once, between two looks at whether the run is being stopped; the model batches them further by length.
+pub const CHUNK: usize = 256;
 const MAX_TOKENS: u32 = 128;
 
 /// Returns how a model writes coordinates, by its metadata; fractions where it says nothing.
@@ -80,24 +80,36 @@ pub fn ask(
     let wanted = wanted(bench, questions, epochs, max_images)?;
     let mut answers = Vec::with_capacity(wanted.len());
     for chunk in wanted.chunks(CHUNK) {
-        if cx.is_cancelled() {
-            return Err(OpError::new("E0612", "stopped").class("preempted"));
-        }
         let prompts: Vec<Prompt> =
             chunk.iter().map(|(i, _)| prompt(&bench.items[*i], &bench.declare, coords)).collect::<Result<_, _>>()?;
         let first_epoch = chunk.first().map_or(0, |c| u64::from(c.1));
         let drawn =
             Decoding { seed: decoding.seed.wrapping_add(answers.len() as u64 + first_epoch), ..decoding.clone() };
-        let replies = model.generate(&prompts, &drawn)?;
-        if replies.len() != prompts.len() {
-            return Err(OpError::new("E0612", format!("{} replies to {} prompts", replies.len(), prompts.len())));
-        }
+        let replies = replies(cx, model, &prompts, &drawn)?;
         for (((item, epoch), prompt), reply) in chunk.iter().zip(&prompts).zip(replies) {
             answers.push(Answer { item: *item, epoch: *epoch, prompt: prompt.show(), reply, sent: Vec::new() });
         }
         cx.progress(answers.len() as u64, wanted.len() as u64, "replies");
     }
     Ok(answers)
+}
+
+/// Returns a model's replies to some prompts, [`CHUNK`] at most, in order.
+///
+/// # Errors
+/// Class `preempted` when the run is being stopped; E0612 when the model does not answer every prompt.
+pub fn replies(
+    cx: &Context,
+    model: &mut dyn Generate,
+    prompts: &[Prompt],
+    decoding: &Decoding,
+) -> Result<Vec<Result<Reply, String>>, OpError> {
+    cx.go_on()?;
+    let replies = model.generate(prompts, decoding)?;
+    if replies.len() != prompts.len() {
+        return Err(OpError::new("E0612", format!("{} replies to {} prompts", replies.len(), prompts.len())));
+    }
+    Ok(replies)
 }
 
 /// Keeps scores as the only output, and counts them.

@@ -60,10 +60,6 @@ struct Args {
     pixels: crate::ops::train::arguments::Ends<u64>,
 }
 
-/// Rows answered between two looks at whether the run was stopped.
-#[cfg(feature = "torch")]
-const CHUNK: usize = 256;
-
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     use std::sync::Arc;
@@ -72,7 +68,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
 
     use crate::data::picture::Picture;
     use crate::eval::{self, Decoding, Part, Prompt, Reply};
-    use crate::ops::eval::local;
+    use crate::ops::eval::{asked, local};
     use crate::ops::rows::drop_rows;
 
     let args: Args = cx.args()?;
@@ -98,10 +94,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let folder = cx.folder_of(&model, "model")?;
     let mut speaker = local::open(cx, &model, &folder, (args.pixels.from, args.pixels.to))?;
     let mut replies: Vec<Result<Reply, String>> = Vec::with_capacity(prompts.len());
-    for chunk in prompts.chunks(CHUNK) {
-        if cx.is_cancelled() {
-            return Err(OpError::new("E0612", "stopped").class("preempted"));
-        }
+    for chunk in prompts.chunks(asked::CHUNK) {
         let decoding = Decoding {
             max_tokens: args.max_tokens,
             temperature: args.temperature,
@@ -110,7 +103,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             seed: args.seed.wrapping_add(replies.len() as u64),
             stop: args.stop.clone(),
         };
-        replies.extend(speaker.generate(chunk, &decoding)?);
+        replies.extend(asked::replies(cx, speaker.as_mut(), chunk, &decoding)?);
         cx.progress(replies.len() as u64, prompts.len() as u64, "replies");
     }
     let (said, lost): (Vec<_>, Vec<_>) =
