@@ -1,8 +1,12 @@
 //! `eval.run`: a model answers a benchmark, in process or at a server.
 
+use super::asked::{coords, decoding_of};
 use super::served;
 use crate::base::OpError;
-use crate::engine::{Builtin, Context, Outputs};
+use crate::engine::{Artifact, Builtin, Context, Outputs};
+use crate::eval::coords::Coords;
+use crate::eval::{Benchmark, Decoding};
+use crate::ops::chat::SecretName;
 use crate::spec::{Class, Effect, OpSpec, Pool};
 
 /// The operator.
@@ -62,6 +66,18 @@ pub(super) struct Args {
     pub key: Option<SecretName>,
 }
 
+impl Args {
+    /// Returns the model, the benchmark that it answers, how it writes coordinates, and how its replies are drawn.
+    pub(super) fn asked_for(&self, cx: &Context) -> Result<(Artifact, Benchmark, Coords, Decoding), OpError> {
+        let model = cx.input("m")?.clone();
+        let bench = Benchmark::load(cx.store, cx.input("on")?)?;
+        let coords = coords(&model.meta, self.pixels.bounds());
+        let (max_tokens, stop) = decoding_of(&bench.declare, self.max_tokens);
+        let (temperature, top_p, seed) = (self.temperature, self.top_p, self.seed);
+        Ok((model, bench, coords, Decoding { max_tokens, temperature, top_p, top_k: 0, seed, stop }))
+    }
+}
+
 /// Bounds of a picture's pixels.
 #[derive(serde::Deserialize)]
 pub(super) struct Pixels {
@@ -76,12 +92,6 @@ impl Pixels {
     }
 }
 
-/// The name of a secret.
-#[derive(serde::Deserialize)]
-pub(super) struct SecretName {
-    pub secret: String,
-}
-
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     if args.backend.is_some() { served::run(cx, &args) } else { in_process(cx, &args) }
@@ -94,16 +104,11 @@ fn in_process(_: &Context, _: &Args) -> Result<Outputs, OpError> {
 
 #[cfg(feature = "torch")]
 fn in_process(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
-    use super::asked::{ask, coords, decoding_of, save};
+    use super::asked::{ask, save};
     use super::local;
-    use crate::eval::{Benchmark, Decoding, score};
+    use crate::eval::score;
 
-    let model = cx.input("m")?.clone();
-    let bench = Benchmark::load(cx.store, cx.input("on")?)?;
-    let coords = coords(&model.meta, args.pixels.bounds());
-    let (max_tokens, stop) = decoding_of(&bench.declare, args.max_tokens);
-    let (temperature, top_p, seed) = (args.temperature, args.top_p, args.seed);
-    let decoding = Decoding { max_tokens, temperature, top_p, top_k: 0, seed, stop };
+    let (model, bench, coords, decoding) = args.asked_for(cx)?;
     let folder = cx.folder_of(&model, "model")?;
     let mut speaker = local::open(cx, &model, &folder, (args.pixels.from, args.pixels.to))?;
     let questions = args.rows.unwrap_or(usize::MAX);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::asked::{coords, decoding_of, save, wanted};
+use super::asked::{save, wanted};
 use super::backend::{Backend, Served};
 use super::run::Args;
 use crate::base::{Digest, OpError};
@@ -14,7 +14,7 @@ use crate::engine::service::{self, Launch};
 use crate::engine::{Artifact, Context, Outputs};
 use crate::eval::prompt::prompt;
 use crate::eval::score::{Answer, score};
-use crate::eval::{Benchmark, Decoding, Part, Prompt, Reply};
+use crate::eval::{Decoding, Part, Prompt, Reply};
 use crate::ops::chat::{self, Asked, Endpoint, Manner, Outcome, Question, Sampling, ask_all};
 use crate::plan::serving;
 
@@ -27,12 +27,7 @@ const KNOWN: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
 
 /// Asks all questions of a benchmark and scores the replies.
 pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
-    let model = cx.input("m")?.clone();
-    let bench = Benchmark::load(cx.store, cx.input("on")?)?;
-    let coords = coords(&model.meta, args.pixels.bounds());
-    let (max_tokens, stop) = decoding_of(&bench.declare, args.max_tokens);
-    let decoding =
-        Decoding { max_tokens, temperature: args.temperature, top_p: args.top_p, seed: args.seed, top_k: 0, stop };
+    let (model, bench, coords, decoding) = args.asked_for(cx)?;
     let wanted = wanted(&bench, args.rows.unwrap_or(usize::MAX), args.epochs, args.max_images)?;
     let mut pictures = Pictures { bounds: (args.pixels.from, args.pixels.to), fitted: BTreeMap::new() };
     let (mut prompts, mut questions, mut sent) = (Vec::new(), Vec::new(), Vec::new());
@@ -199,9 +194,7 @@ impl Server {
         let text = |name: &str| model.meta[name].as_str().unwrap_or_default().to_owned();
         let backend = args.backend.as_deref().unwrap_or(serving::SERVER);
         if backend == serving::SERVER {
-            let secret = args.key.as_ref().map(|k| &k.secret);
-            let missing = |name: &String| OpError::new("E0701", format!("the secret `{name}` is missing"));
-            let key = secret.map(|name| cx.secrets.get(name).cloned().ok_or_else(|| missing(name))).transpose()?;
+            let key = args.key.as_ref().map(|key| key.read(cx)).transpose()?;
             let (url, name) = (text("url"), text("name"));
             let endpoint = Endpoint::new(&url, &name, key);
             let revision = model.meta["revision"].as_str();
@@ -216,18 +209,17 @@ impl Server {
         let gpus = serde_json::from_value(cx.args["$service"]["gpus"].clone()).unwrap_or_default();
         // A place of its own: the server outlives this node, and its name for the model should not change while it runs.
         let keep = cx.store.scratch()?;
-        let served = Served {
-            folder: String::new(),
-            gpus,
-            max_images: args.max_images,
-            pixels: (args.pixels.from, args.pixels.to),
-        };
         let log = cx.store.root().join("logs").join(format!("{}.log", Digest::of(name.as_bytes()).short()));
         let launch = || -> Result<Launch, OpError> {
             cx.say(&format!("starting {}", backend.name));
             let folder = keep.path().join("model");
             cx.lay_out(model, &folder)?;
-            let served = Served { folder: folder.display().to_string(), ..served };
+            let served = Served {
+                folder: folder.display().to_string(),
+                gpus,
+                max_images: args.max_images,
+                pixels: (args.pixels.from, args.pixels.to),
+            };
             let warm_up = backend.loads_late.then(|| {
                 let hello = json!([{ "role": "user", "content": "Hello" }]);
                 json!({ "model": backend.model(&folder), "messages": hello, "max_tokens": 1 })

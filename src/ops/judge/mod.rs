@@ -18,7 +18,7 @@ use crate::data::picture::Picture;
 use crate::data::table::Table;
 use crate::engine::Context;
 use crate::engine::context::Fate;
-use crate::ops::chat::{Asked, Endpoint, Manner, Outcome, Part, Question, Reply, Sampling, ask_all};
+use crate::ops::chat::{Asked, Endpoint, Manner, Outcome, Part, Question, Reply, Sampling, SecretName, ask_all};
 
 /// The arguments that all judges take.
 #[derive(serde::Deserialize)]
@@ -31,11 +31,6 @@ struct Judge {
     images: String,
     #[serde(default)]
     prompt: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct SecretName {
-    secret: String,
 }
 
 /// Range of a score that is kept; `top` keeps the best rows.
@@ -84,15 +79,7 @@ impl Judge {
             OpError::new("E0211", format!("no server is known for the model `{}`", self.by))
                 .help("add `url: \"http://HOST:PORT/v1\"`")
         })?;
-        let key = match &self.key {
-            Some(SecretName { secret }) => Some(
-                cx.secrets
-                    .get(secret)
-                    .cloned()
-                    .ok_or_else(|| OpError::new("E0701", format!("the secret `{secret}` is missing")))?,
-            ),
-            None => None,
-        };
+        let key = self.key.as_ref().map(|key| key.read(cx)).transpose()?;
         Ok(Endpoint::new(url, &self.by, key))
     }
 
