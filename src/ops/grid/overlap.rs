@@ -1,6 +1,7 @@
 //! Which share of a benchmark's questions is among the training rows.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
@@ -20,33 +21,48 @@ const DISTANCE: u32 = 4;
 
 /// Fills the column of each row whose questions are known: those of the first score in it.
 pub(super) fn add(cx: &Context, table: &mut ScoreTable, layout: &Layout, shared: &str) -> Result<(), OpError> {
-    let train = cx.table("train")?;
-    let signs = BTreeSet::from_iter(match shared {
-        "picture" => vec![Sign::Picture],
-        "words" => vec![Sign::Words],
-        _ => vec![Sign::Picture, Sign::Words],
-    });
     let axis = layout.axes.iter().position(|a| Some(a) == layout.rows.as_ref()).unwrap_or(layout.axes.len() - 1);
-    for row in &mut table.rows {
+    // The training rows are read once: the questions of all rows are looked for together, and none changes what another has in common with them.
+    let mut items: Vec<Item> = Vec::new();
+    let mut asked: Vec<(usize, Range<u32>)> = Vec::new();
+    for (at, row) in table.rows.iter().enumerate() {
         let slot = |key: &String| key.split('|').nth(axis) == Some(row.label.as_str());
         let cells = cx.args["g"]["cells"].as_object().into_iter().flatten().filter(|(key, _)| slot(key));
         let score =
             cells.filter_map(|(_, cell)| cx.inputs.get(cell["$input"].as_str()?)).find(|s| !s.meta["items"].is_null());
         let Some(score) = score else { continue };
-        let questions = questions(cx, score)?;
-        let leaks =
-            pooled(cx.threads, || leak::leaks(&questions, &train, &signs, shared == "both", DISTANCE, cx.store))??;
-        let found: BTreeSet<u32> = leaks.iter().map(|l| l.row).collect();
-        row.overlap = Some(found.len() as f64 / questions.rows().max(1) as f64);
+        let start = items.len() as u32;
+        items.extend(distinct(cx, score)?);
+        asked.push((at, start..items.len() as u32));
+    }
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let signs = BTreeSet::from_iter(match shared {
+        "picture" => vec![Sign::Picture],
+        "words" => vec![Sign::Words],
+        _ => vec![Sign::Picture, Sign::Words],
+    });
+    let (questions, train) = (questions(&items)?, cx.table("train")?);
+    let leaks = pooled(cx.threads, || leak::leaks(&questions, &train, &signs, shared == "both", DISTANCE, cx.store))??;
+    let found: BTreeSet<u32> = leaks.iter().map(|l| l.row).collect();
+    for (at, range) in asked {
+        let all = range.len().max(1);
+        table.rows[at].overlap = Some(found.range(range).count() as f64 / all as f64);
     }
     Ok(())
 }
 
-/// The questions of a score with their pictures, each once.
-fn questions(cx: &Context, score: &Artifact) -> Result<Table, OpError> {
-    let all = item::from_table(&dataset::load(cx.store, &items_dataset(score))?)?;
+/// The items of a score, those with one id once.
+fn distinct(cx: &Context, score: &Artifact) -> Result<Vec<Item>, OpError> {
+    let mut items = item::from_table(&dataset::load(cx.store, &items_dataset(score))?)?;
     let mut seen = BTreeSet::new();
-    let items: Vec<&Item> = all.iter().filter(|i| seen.insert(i.id.clone())).collect();
+    items.retain(|i| seen.insert(i.id.clone()));
+    Ok(items)
+}
+
+/// The questions of items with their pictures, as rows.
+fn questions(items: &[Item]) -> Result<Table, OpError> {
     let text: ArrayRef = Arc::new(items.iter().map(|i| Some(i.question.as_str())).collect::<StringArray>());
     let images = item::picture_lists(items.iter().map(|i| i.images.as_slice()))?;
     Table::new(vec![("question".to_owned(), text), ("images".to_owned(), images)], items.len())

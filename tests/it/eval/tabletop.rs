@@ -181,8 +181,19 @@ pub(super) fn declared() -> Vec<(&'static str, Json, &'static [&'static str], Js
 }
 
 pub(super) fn declare(room: &Room, name: &str, sample: &Json, kinds: &[&str], headline: &Json) -> Artifact {
+    declare_from(room, name, &format!("../data/tabletop/eval/{name}.jsonl"), sample, kinds, headline)
+}
+
+/// Declares a benchmark whose rows lie in another file; their pictures are those of the tabletop.
+pub(super) fn declare_from(
+    room: &Room,
+    name: &str,
+    path: &str,
+    sample: &Json,
+    kinds: &[&str],
+    headline: &Json,
+) -> Artifact {
     let here = "../data/tabletop";
-    let path = format!("{here}/eval/{name}.jsonl");
     let rows = room.run("bench.json", json!({ "path": path, "media": here, "rows": null }), &[]).unwrap();
     let mut args = json!({ "options": { "lit": [] }, "options_in_question": false, "images": { "lit": [] }, "permute": "none",
         "missing_media": "error", "allow_train_split": false });
