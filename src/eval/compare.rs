@@ -60,7 +60,7 @@ pub struct Layout {
     pub axes: Vec<String>,
     /// Labels of each axis, in order.
     pub labels: Vec<Vec<String>>,
-    /// The axis that becomes rows; default the last of two, else the first.
+    /// The axis that becomes rows; see [`Self::places`].
     #[serde(default)]
     pub rows: Option<String>,
     /// The axis that becomes columns.
@@ -170,11 +170,12 @@ pub struct Mean {
 }
 
 impl Layout {
-    /// Returns the positions of the row axis and of the other axes, checked against the names.
+    /// Returns the positions of the row axis and of the other axes, checked against the names. Without `rows` the last axis that is not `cols`
+    /// becomes rows.
     ///
     /// # Errors
     /// E0604 for an axis or label that is not there.
-    fn places(&self) -> Result<(usize, Vec<usize>), OpError> {
+    pub fn places(&self) -> Result<(usize, Vec<usize>), OpError> {
         let find = |name: &str| {
             self.axes.iter().position(|a| a == name).ok_or_else(|| {
                 OpError::new("E0604", format!("the grid has no axis `{name}`; its axes are {}", self.axes.join(", ")))

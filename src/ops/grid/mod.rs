@@ -43,7 +43,7 @@ op grid.table(
   ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
   shared: enum { either, both, picture, words } = "both",
 ) -> Table"#,
-        version: 3,
+        version: 4,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },

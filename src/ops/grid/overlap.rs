@@ -21,7 +21,7 @@ const DISTANCE: u32 = 4;
 
 /// Fills the column of each row whose questions are known: those of the first score in it.
 pub(super) fn add(cx: &Context, table: &mut ScoreTable, layout: &Layout, shared: &str) -> Result<(), OpError> {
-    let axis = layout.axes.iter().position(|a| Some(a) == layout.rows.as_ref()).unwrap_or(layout.axes.len() - 1);
+    let (axis, _) = layout.places()?;
     // The training rows are read once: the questions of all rows are looked for together, and none changes what another has in common with them.
     let mut items: Vec<Item> = Vec::new();
     let mut asked: Vec<(usize, Range<u32>)> = Vec::new();

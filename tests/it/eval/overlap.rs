@@ -88,6 +88,22 @@ fn overlaps(room: &Room, of: &[(&str, &Artifact)], train: &Artifact, mut args: J
     table.meta["table"]["rows"].as_array().unwrap().iter().map(|row| row["overlap"].clone()).collect()
 }
 
+/// The axes that a table names, and the shares of the rows that it has then: the last axis becomes rows unless it becomes columns.
+const AXES: [(&str, &str, &[f64]); 4] =
+    [("b", "", &[0.5, 0.4]), ("", "m", &[0.5, 0.4]), ("", "", &[0.5, 0.4]), ("", "b", &[0.5])];
+
+#[test]
+fn whichever_axis_becomes_rows_has_shares() {
+    let room = Room::new();
+    let (scores, train) = made(&room);
+    let both: Vec<(&str, &Artifact)> = ASKED.iter().map(|(name, _)| *name).zip(&scores).collect();
+    let named = |axis: &str| Some(axis.to_owned()).filter(|axis| !axis.is_empty());
+    for (rows, cols, shares) in AXES {
+        let args = json!({ "rows": named(rows), "cols": named(cols), "shared": "words" });
+        assert_eq!(json!(overlaps(&room, &both, &train, args)), json!(shares), "rows {rows:?}, cols {cols:?}");
+    }
+}
+
 #[test]
 fn two_benchmarks_share_with_the_training_rows_what_each_does_alone() {
     let room = Room::new();
