@@ -12,20 +12,7 @@ use rbpipe::engine::export;
 use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, rows};
-
-/// Numbers that are the same in each run.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % n
-    }
-
-    fn of<'t>(&mut self, choices: &[&'t str]) -> &'t str {
-        choices[self.below(choices.len())]
-    }
-}
+use crate::workbench::Draw;
 
 const COLUMNS: &[(&str, &str)] = &[
     ("id", "Str"),
@@ -109,7 +96,7 @@ const OTHERS: &[&str] = &[
 ];
 
 fn line(draw: &mut Draw) -> String {
-    let blank = |draw: &mut Draw| draw.of(&["", "", "", "", " ", "\t", "  ", "\r"]);
+    let blank = |draw: &mut Draw| draw.one(&["", "", "", "", " ", "\t", "  ", "\r"]);
     let mut out = String::from(blank(draw));
     out.push('{');
     let mut names: Vec<&str> = COLUMNS.iter().map(|c| c.0).collect();
@@ -119,33 +106,33 @@ fn line(draw: &mut Draw) -> String {
     }
     names.truncate(3 + draw.below(COLUMNS.len() - 2));
     if draw.below(4) == 0 {
-        names.insert(draw.below(names.len()), draw.of(&["more", "id", "x\\u0031", ""]));
+        names.insert(draw.below(names.len()), draw.one(&["more", "id", "x\\u0031", ""]));
     }
     for (i, name) in names.iter().enumerate() {
         // Mostly what the column holds, so that many rows are good.
         let value = match (*name, draw.below(24)) {
-            (_, 0) => draw.of(STRINGS),
-            (_, 1) => draw.of(NUMBERS),
-            (_, 2) => draw.of(OTHERS),
-            ("id", _) => draw.of(&STRINGS[..5]),
-            ("n", _) => draw.of(&["1", "-20", "null", "9007199254740993"]),
-            ("f", _) => draw.of(&["1", "-0", "0.1", "1e-7", "9007199254740993", "null", "123456.789e3"]),
-            ("ok", _) => draw.of(&["true", "false", "null"]),
-            ("tier", _) => draw.of(&["\"low\"", "\"high\"", "null"]),
-            ("tags", _) => draw.of(&["[]", "[\"a\", \"b\\n\"]", "null", "[\"\"]"]),
-            ("at", _) => draw.of(&["[0.5,1]", "[ 1 , 2 ]", "null"]),
-            ("who", _) => draw.of(&[
+            (_, 0) => draw.one(STRINGS),
+            (_, 1) => draw.one(NUMBERS),
+            (_, 2) => draw.one(OTHERS),
+            ("id", _) => draw.one(&STRINGS[..5]),
+            ("n", _) => draw.one(&["1", "-20", "null", "9007199254740993"]),
+            ("f", _) => draw.one(&["1", "-0", "0.1", "1e-7", "9007199254740993", "null", "123456.789e3"]),
+            ("ok", _) => draw.one(&["true", "false", "null"]),
+            ("tier", _) => draw.one(&["\"low\"", "\"high\"", "null"]),
+            ("tags", _) => draw.one(&["[]", "[\"a\", \"b\\n\"]", "null", "[\"\"]"]),
+            ("at", _) => draw.one(&["[0.5,1]", "[ 1 , 2 ]", "null"]),
+            ("who", _) => draw.one(&[
                 r#"{"name":"A"}"#,
                 r#"{"age":1,"name":"B","notes":[]}"#,
                 r#"{"notes":[{"t":"x"}],"name":"C"}"#,
                 "null",
             ]),
-            _ => draw.of(OTHERS),
+            _ => draw.one(OTHERS),
         };
         let comma = if i > 0 { "," } else { "" };
         out.push_str(&format!("{comma}{}\"{name}\"{}:{}{value}{}", blank(draw), blank(draw), blank(draw), blank(draw)));
     }
-    out.push_str(draw.of(&["}", "}", "}", "}", "}", "}", "}", "}", "} ", "}}", "", "},", "}\t"]));
+    out.push_str(draw.one(&["}", "}", "}", "}", "}", "}", "}", "}", "} ", "}}", "", "},", "}\t"]));
     out
 }
 
@@ -163,7 +150,7 @@ fn lines_are_read_as_json_values_are() {
         let mut file = if case % 3 == 0 { "\u{FEFF}".as_bytes().to_vec() } else { Vec::new() };
         for _ in 0..60 + 200 * (case % 5) {
             file.extend(line(&mut draw).bytes());
-            file.extend(draw.of(&["\n", "\n", "\n", "\r\n", "\n\n", "\n \n"]).bytes());
+            file.extend(draw.one(&["\n", "\n", "\n", "\r\n", "\n\n", "\n \n"]).bytes());
             if case % 7 == 6 && draw.below(40) == 0 {
                 file.extend(b"{\"id\":\"\xFF\"}\n");
             }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::shell::{shell, unpacked};
+
 const PACKAGES: [&str; 8] = [
     "slurmctld",
     "slurmd",
@@ -38,7 +40,7 @@ impl Drop for Cluster {
 impl Cluster {
     /// Unpacks and starts it; nothing where that cannot be done, which is said.
     pub fn start() -> Option<Self> {
-        let started = unpack().and_then(|root| Self::start_in(&root));
+        let started = unpacked("slurm", &PACKAGES).and_then(|root| Self::start_in(&root));
         match started {
             Ok(cluster) => Some(cluster),
             Err(why) => {
@@ -163,31 +165,8 @@ fn ports() -> [u16; 3] {
     sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
-fn shell(line: &str) -> Result<String, String> {
-    let out = Command::new("sh").args(["-c", line]).output().map_err(|e| e.to_string())?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
-}
-
 fn plugins(root: &Path) -> Result<PathBuf, String> {
     let folders = fs::read_dir(root.join("usr/lib")).map_err(|e| e.to_string())?.flatten();
     let mut found = folders.map(|f| f.path().join("slurm-wlm")).filter(|p| p.is_dir());
     found.next().ok_or_else(|| "the packages hold no plugins".to_owned())
-}
-
-/// Returns the folder with the unpacked packages. Nothing of the system changes, and nobody needs to be root.
-fn unpack() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("slurm");
-    let root = folder.join("root");
-    if folder.join("ready").exists() {
-        return Ok(root);
-    }
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&root).map_err(|e| e.to_string())?;
-    let fetch = format!("cd {} && apt-get -qq download {}", folder.display(), PACKAGES.join(" "));
-    // A fresh container has no lists of packages yet; only root may fetch them.
-    shell(&format!("{fetch} || {{ apt-get -qq update && {fetch}; }}"))?;
-    shell(&format!("cd {} && for p in *.deb; do dpkg -x $p root || exit 1; done", folder.display()))?;
-    fs::write(folder.join("ready"), "").map_err(|e| e.to_string())?;
-    Ok(root)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rbpipe::base::Digest;
 use rbpipe::engine::Store;
@@ -151,6 +152,25 @@ impl Place {
 pub fn rows(texts: &[&str]) -> String {
     let row = |(i, t): (usize, &&str)| format!("{}\n", serde_json::json!({ "id": format!("r{i}"), "text": t, "n": i }));
     texts.iter().enumerate().map(row).collect()
+}
+
+/// Waits for something that happens soon; says whether it did.
+pub fn until(what: impl Fn() -> bool) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(60) {
+        if what() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// Sends a signal to a process that was started here.
+pub fn signal(child: &Child, signal: i32) {
+    // SAFETY: `kill` touches no memory; the process is a child that has not been waited for.
+    let sent = unsafe { libc::kill(i32::try_from(child.id()).unwrap(), signal) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// Returns the files under a folder, sorted.
@@ -341,7 +361,7 @@ fn a_run_that_was_killed_is_taken_up_where_it_was() {
     place.write("rows.jsonl", &rows(&texts.iter().map(String::as_str).collect::<Vec<_>>()));
     for after in [1, 5, 20, 60, 150, 400, 900] {
         let mut child = place.command(&["run", "recipe.rb2"]).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(after));
+        std::thread::sleep(Duration::from_millis(after));
         let _ = child.kill();
         child.wait().unwrap();
         let whole = |name: &str| {

@@ -9,25 +9,7 @@ use rbpipe::plan::key::{self, Reads};
 use rbpipe::plan::{self, Graph, NodeId};
 use rbpipe::semantics::{Settings, check, load};
 
-/// Draws numbers from a seed.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % most
-    }
-
-    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
-        of[self.below(of.len())]
-    }
-
-    fn shuffle<T>(&mut self, list: &mut [T]) {
-        for last in (1..list.len()).rev() {
-            list.swap(last, self.below(last + 1));
-        }
-    }
-}
+use crate::workbench::Draw;
 
 /// An argument: its name, spellings of one value, and another value. An empty spelling leaves it out.
 type Arg = (&'static str, &'static [&'static str], &'static str);

@@ -50,6 +50,7 @@ mod s3;
 mod scores;
 mod semantics;
 mod served;
+mod shell;
 mod signature;
 mod slurm;
 mod ssh;

@@ -6,25 +6,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
 
 use rbpipe::engine::{Store, journal, record, verify};
 use serde_json::Value as Json;
 
-use crate::engine::{Place, Ran, files_below, rows};
-
-/// Waits for something that happens soon; says whether it did.
-fn until(what: impl Fn() -> bool) -> bool {
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(60) {
-        if what() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    false
-}
+use crate::engine::{Place, Ran, files_below, rows, signal, until};
 
 /// Replaces a blob by other bytes, as a disk does that decays: the file is another one, its size the same.
 fn flip(blob: &Path) {
@@ -259,11 +247,6 @@ fn an_input_that_changes_while_it_is_read_poisons_nothing() {
     assert!(record::all(&store).iter().all(|r| r.preimage["op"] != "op.run"), "what it made is recorded nowhere");
     let again = place.run(&["-w", "at_most=1"]);
     assert_eq!((again.code, again.said("node_finished").len()), (0, 2), "{}", again.stderr);
-}
-
-fn signal(child: &Child, signal: i32) {
-    // SAFETY: `kill` touches no memory; the process is a child that has not been waited for.
-    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), signal) };
 }
 
 #[test]

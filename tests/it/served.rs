@@ -12,6 +12,7 @@ use rbpipe::base::Digest;
 use serde_json::{Value as Json, json};
 
 use crate::chat_server::{Act, Server, text_of};
+use crate::engine::signal;
 
 const RECIPE: &str = r#"
 recipe "served"
@@ -207,16 +208,16 @@ fn a_run_that_was_stopped_goes_on_where_it_was() {
     let (rough, paid) = server(true);
     write(place.path(), &rough.url, n);
     // Asked to stop twice, then killed twice, each time a little further.
-    for (stop, signal) in [(1, "-INT"), (2, "-INT"), (3, "-KILL"), (4, "-KILL")] {
+    for (stop, asked) in [(1, libc::SIGINT), (2, libc::SIGINT), (3, libc::SIGKILL), (4, libc::SIGKILL)] {
         let mut child = rbpipe(place.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_for(|| rough.requests().len() > stop * n / 3, &mut child);
-        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        signal(&child, asked);
         child.wait().unwrap();
         let twice = paid.lock().unwrap().values().filter(|n| **n > 1).count();
         // Each model has at most eight requests under way when it is killed; one that was asked to stop waits for them.
         assert!(
-            twice <= if signal == "-KILL" { 16 * (stop - 2) } else { 0 },
-            "{twice} paid twice after {stop} {signal}"
+            twice <= if asked == libc::SIGKILL { 16 * (stop - 2) } else { 0 },
+            "{twice} paid twice after stop {stop} by signal {asked}"
         );
     }
     let text = run(place.path());

@@ -12,7 +12,7 @@ use rbpipe::spec::Pool;
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::engine::{Place, Ran};
+use crate::engine::{Place, Ran, signal};
 
 const RECIPE: &str = r#"
 recipe "far"
@@ -153,7 +153,7 @@ fn an_interrupt_cancels_the_job(cluster: &Cluster) {
     let hold = far.hold();
     let mut run = far.spawn();
     far.started(1);
-    signal(&run, "INT");
+    signal(&run, libc::SIGINT);
     assert_eq!(run.wait().unwrap().code(), Some(130));
     let last = cluster.jobs().into_iter().find(|job| job.ends_with("RUNNING") || job.ends_with("PENDING"));
     assert_eq!(last, None);
@@ -277,9 +277,4 @@ fn ranks_on_two_nodes_know_each_other(cluster: &Cluster) {
     let port = heard[0].rsplit(' ').next().unwrap();
     assert_eq!(heard, [format!("0 of 2, 0 of 1, 127.0.0.1 {port}"), format!("1 of 2, 0 of 1, 127.0.0.1 {port}")]);
     assert!(port.parse::<u16>().unwrap() >= 20_000);
-}
-
-fn signal(child: &Child, name: &str) {
-    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
-    assert!(sent.unwrap().success());
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::engine::{Place, Ran};
+use crate::engine::{Place, Ran, signal};
+use crate::shell::{shell, unpacked};
 
 /// A running sshd; it ends with this value.
 struct Server {
@@ -22,32 +23,18 @@ impl Drop for Server {
     }
 }
 
-fn shell(line: &str) -> Result<String, String> {
-    let out = Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
-}
-
 /// Returns the server's program and what it needs to find its libraries.
 fn unpack() -> Result<(PathBuf, String), String> {
     let installed = Path::new("/usr/sbin/sshd");
     if installed.exists() {
         return Ok((installed.into(), String::new()));
     }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sshd");
-    if !folder.join("ready").exists() {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("root")).map_err(|e| e.to_string())?;
-        let fetch = format!("cd {} && apt-get -qq download openssh-server libwrap0", folder.display());
-        shell(&format!("{fetch} || {{ apt-get -qq update && {fetch}; }}"))?;
-        shell(&format!("cd {} && for p in *.deb; do dpkg -x $p root || exit 1; done", folder.display()))?;
-        fs::write(folder.join("ready"), "").map_err(|e| e.to_string())?;
-    }
+    let root = unpacked("sshd", &["openssh-server", "libwrap0"])?;
     let libraries = shell(&format!(
-        "ls -d {0}/root/lib/*-linux-gnu* {0}/root/usr/lib/*-linux-gnu* 2>/dev/null | tr '\\n' ':'; true",
-        folder.display()
+        "ls -d {0}/lib/*-linux-gnu* {0}/usr/lib/*-linux-gnu* 2>/dev/null | tr '\\n' ':'; true",
+        root.display()
     ))?;
-    Ok((folder.join("root/usr/sbin/sshd"), libraries))
+    Ok((root.join("usr/sbin/sshd"), libraries))
 }
 
 impl Server {
@@ -157,9 +144,7 @@ impl<'s> Far<'s> {
     /// `more`: further fields of the executor in the site file.
     fn new(server: &'s Server, more: &str) -> Self {
         let place = Place::new();
-        let picture = "images/ego4d/";
         let from = crate::workbench::tabletop();
-        let _ = picture;
         let pictures: Vec<PathBuf> = pictures_of(&from).into_iter().take(3).collect();
         let mut rows = String::new();
         fs::create_dir_all(place.path("pictures")).unwrap();
@@ -293,10 +278,10 @@ fn a_shared_store_and_one_of_its_own_give_what_this_machine_gives(server: &Serve
 }
 
 fn what_stops_here_stops_there(server: &Server) {
-    for (name, code) in [("INT", Some(130)), ("KILL", None)] {
+    for (asked, code) in [(libc::SIGINT, Some(130)), (libc::SIGKILL, None)] {
         let far = Far::new(server, &own());
         let mut run = far.held();
-        shell(&format!("kill -{name} {}", run.id())).unwrap();
+        signal(&run, asked);
         assert_eq!(run.wait().unwrap().code(), code);
         far.nothing_is_left();
         fs::remove_file(far.place.path("hold")).unwrap();

@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use rbpipe::ops::user::run::RUN;
 use serde_json::{Value as Json, json};
 
-use crate::engine::{Place, Ran};
+use crate::engine::{Place, Ran, signal, until};
 use crate::workbench::{Workbench, column, tabletop};
 
 const HEAD: &str = "recipe \"own\"\nimport std.{data, filter}\nparam seed: Int = 11\nsecret token from env \"OWN_TOKEN\"\nschema Row { id: Str, text: Str, n: Int }\n\
@@ -332,17 +331,6 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p] }).collect()
 }
 
-fn until(what: impl Fn() -> bool) -> bool {
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(60) {
-        if what() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    false
-}
-
 /// Also when rbpipe itself is killed, which it cannot know beforehand.
 #[test]
 fn nothing_is_left_running() {
@@ -350,7 +338,7 @@ fn nothing_is_left_running() {
     // A child that ignores being asked, and a program that waits for ever.
     let program = "import json, os, subprocess\nchild = subprocess.Popen(['sh', '-c', \"trap '' TERM INT; sleep 300 & wait; sleep 300\"])\n\
                    path = json.loads(os.environ['RBPIPE_ARGS'])['pids']\nopen(path + '.part', 'w').write(f'{os.getpid()} {child.pid}')\nos.rename(path + '.part', path)\nchild.wait()\n";
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
+    for asked in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
         let place = place("", program);
         let pids = place.path("pids");
         let recipe = recipe.replace("PIDS", pids.to_str().unwrap());
@@ -359,12 +347,11 @@ fn nothing_is_left_running() {
         let mut child = place.command(&args).stderr(Stdio::null()).spawn().unwrap();
         assert!(until(|| pids.exists()), "it never started");
         let started: Vec<i32> = place.read("pids").split(' ').map(|p| p.parse().unwrap()).collect();
-        // SAFETY: `kill` touches no memory; the process is a child that has not been waited for.
-        unsafe { libc::kill(i32::try_from(child.id()).unwrap(), signal) };
+        signal(&child, asked);
         let code = child.wait().unwrap().code();
-        assert_eq!(code, if signal == libc::SIGKILL { None } else { Some(130) });
+        assert_eq!(code, if asked == libc::SIGKILL { None } else { Some(130) });
         let alive = |pid: i32| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "));
-        assert!(until(|| !started.iter().any(|&pid| alive(pid))), "signal {signal}: {started:?} still run");
+        assert!(until(|| !started.iter().any(|&pid| alive(pid))), "signal {asked}: {started:?} still run");
     }
 }
 

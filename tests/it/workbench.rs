@@ -117,3 +117,23 @@ pub fn rows(path: &str) -> Vec<Json> {
     let text = std::fs::read_to_string(tabletop().join(path)).expect("a vendored file");
     text.lines().map(|l| serde_json::from_str(l).expect("a row")).collect()
 }
+
+/// Draws from a seed: the same in each run.
+pub struct Draw(pub u64);
+
+impl Draw {
+    pub fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % most
+    }
+
+    pub fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
+        of[self.below(of.len())]
+    }
+
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            list.swap(last, self.below(last + 1));
+        }
+    }
+}
