@@ -10,7 +10,7 @@ use crate::base::phrase::bytes;
 use crate::base::world::OsWorld;
 use crate::base::{Span, phrase};
 use crate::engine::decide::{self, Forecast, Line};
-use crate::engine::inputs;
+use crate::engine::{inputs, past};
 use crate::plan::memory::formula::Precision;
 use crate::plan::memory::{Estimate, Models};
 use crate::plan::{Graph, Node, NodeId};
@@ -37,7 +37,8 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
     let tell = |event: &str, fields: Json| share::warn("plan", event, &fields);
     let elsewhere = |key| remote.as_ref()?.offer(key, &tell);
     let last = compiled.last_keys(&store);
-    let (lines, _) = decide::forecast_with(graph, &selection, &store, &files, &last, &elsewhere);
+    let (mut lines, _) = decide::forecast_with(graph, &selection, &store, &files, &last, &elsewhere);
+    past::fill(graph, &store, &mut lines);
     let _ = files.save(&store);
     let forecast = Plan::new(graph, lines);
     if args.json {

@@ -21,7 +21,7 @@ use crate::engine::process::Stop;
 use crate::engine::publish::{self, Done};
 use crate::engine::scheduler::{self, Setup, Summary};
 use crate::engine::state::NodeState;
-use crate::engine::{Store, inputs, terms};
+use crate::engine::{Store, inputs, past, terms};
 use crate::plan::select::Selection;
 use crate::plan::val::{Artifact, Val};
 
@@ -44,7 +44,8 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     let (store, files) = recipe::store()?;
     let mut locked = lock::Pinned::open(&compiled, &selection, &files)?;
     let cost = || {
-        let lines = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store)).0;
+        let mut lines = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store)).0;
+        past::fill(graph, &store, &mut lines);
         let lines: Vec<_> = lines.iter().filter(|l| graph.node(l.node).gate.is_none()).collect();
         let of = |wanted| lines.iter().filter(|l| l.forecast == wanted).count();
         let again = lines.iter().filter(|l| l.forecast != Forecast::Hit);

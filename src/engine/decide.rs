@@ -8,7 +8,6 @@ use serde_json::{Map, Value as Json};
 use super::artifact::Artifact;
 use super::files::FileIndex;
 use super::history;
-use super::past::Past;
 use super::record::{self, Record};
 use super::remote::Offer;
 use super::store::Store;
@@ -17,7 +16,6 @@ use crate::plan::explain;
 use crate::plan::key::{Reads, action, preimage};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId};
-use crate::spec::Pool;
 
 /// The results of one node: by field, digest and description.
 pub type Results = BTreeMap<String, (Digest, Artifact)>;
@@ -102,7 +100,7 @@ pub struct Line {
     pub why: String,
     /// Its action key, where that is known.
     pub identity: Option<Identity>,
-    /// Seconds that it took last time, or that one like it took.
+    /// Seconds that it took last time, or that one like it took ([`super::past::fill`]).
     pub seconds: Option<f64>,
     /// What took them, where it was another node: the same operator with arguments of the same shape.
     pub like: Option<String>,
@@ -145,7 +143,6 @@ pub fn forecast_with(
     last: &BTreeMap<String, Digest>,
     elsewhere: Elsewhere,
 ) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
-    let past = Past::new(store);
     let mut results: BTreeMap<NodeId, Results> = BTreeMap::new();
     let mut lines: Vec<Line> = Vec::new();
     let mut states: BTreeMap<NodeId, Forecast> = BTreeMap::new();
@@ -187,8 +184,8 @@ pub fn forecast_with(
                             line.forecast = Forecast::Maybe;
                             line.why = "reads what is only in the remote so far".into();
                         }
-                        None => {
-                            if let Some(offer) = elsewhere(identity.key) {
+                        None => match elsewhere(identity.key) {
+                            Some(offer) => {
                                 let record = &offer.entry.record;
                                 line.forecast = Forecast::Hit;
                                 line.why = offered(&identity.key, &offer);
@@ -197,26 +194,19 @@ pub fn forecast_with(
                                 let missing = offer.entry.blobs.iter().filter(|b| !store.holds(**b));
                                 line.fetch = Some(missing.map(|b| b.bytes).sum());
                                 results.insert(id, offer.results);
-                                line.identity = Some(identity);
-                                states.insert(id, line.forecast);
-                                lines.push(line);
-                                continue;
                             }
-                            line.why = match &previous {
-                                Some(r) => explain::why(&r.preimage, &identity.preimage),
-                                None => "no result is recorded".into(),
-                            };
-                        }
+                            None => {
+                                line.why = match &previous {
+                                    Some(r) => explain::why(&r.preimage, &identity.preimage),
+                                    None => "no result is recorded".into(),
+                                };
+                            }
+                        },
                     }
                     line.identity = Some(identity);
                 }
                 Err(e) => line.why = e.to_string(),
             }
-        }
-        if line.seconds.is_none() && node.pool == Pool::Engine {
-            let like = past.like(node);
-            line.seconds = like.map(|r| r.seconds);
-            line.like = like.map(|r| r.name.clone());
         }
         states.insert(id, line.forecast);
         lines.push(line);
