@@ -291,18 +291,18 @@ fn read<T: Default + serde::de::DeserializeOwned>(
 fn defaults(fields: &[RecordField], problems: &mut Problems) -> Map<String, Json> {
     let mut out = Map::new();
     for (name, span, value) in named(fields, problems) {
-        let names = || prelude::WITH.iter().map(|(n, _)| *n);
-        if !names().any(|n| n == name) {
+        let Some((_, of)) = prelude::WITH.iter().find(|(n, _)| *n == name) else {
+            let names = prelude::WITH.iter().map(|(n, _)| *n);
             let d = Diagnostic::new(codes::E0622, span, format!("`with` has no option `{name}`"), "unknown option");
-            problems.push(match phrase::nearest(&name, names()) {
+            problems.push(match phrase::nearest(&name, names) {
                 Some(near) => d.help(format!("did you mean `{near}`?")).fix(span, near),
                 None => d.help("`defaults` holds options of `with`; the reference of the language lists them"),
             });
             continue;
-        }
-        let ty = prelude::WITH.iter().find(|(n, _)| *n == name).map_or("", |(_, ty)| *ty);
+        };
+        let (ty, least) = prelude::least(of);
         let fits = |v: &Value| match ty {
-            "Int" => matches!(v, Value::Int(_)),
+            "Int" => matches!(v, Value::Int(n) if least.is_none_or(|least| *n >= least)),
             "Bytes" => Kind::Bytes.takes(v),
             "Duration" => Kind::Duration.takes(v),
             "Str" => Kind::Text.takes(v),
@@ -315,7 +315,7 @@ fn defaults(fields: &[RecordField], problems: &mut Problems) -> Map<String, Json
             }
             None => problems.push(
                 Diagnostic::new(codes::E0622, value.span, format!("`{name}` does not fit"), "does not fit")
-                    .help(format!("`{name}` in `with` is {ty}")),
+                    .help(format!("`{name}` in `with` is {of}")),
             ),
         }
     }

@@ -179,6 +179,14 @@ pub const WITH: &[(&str, &str)] = &[
     ("consent", "Str"),
 ];
 
+/// Takes the type of an option apart: `Int in 1..` is `Int` with the least value 1.
+pub fn least(ty: &str) -> (&str, Option<i64>) {
+    match ty.split_once(" in ") {
+        Some((ty, range)) => (ty, range.strip_suffix("..").and_then(|least| least.parse().ok())),
+        None => (ty, None),
+    }
+}
+
 /// The options of `with` that sources accept: under which terms others may use what they read. They flow to outputs.
 pub const WITH_SOURCE: &[&str] = &["licence", "consent"];
 

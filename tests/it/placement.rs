@@ -129,6 +129,9 @@ const SITES: &[(&str, &str, &str)] = &[
     ("let local = { cpus: 1 }", "site.rb2:1:5", "`local` is this machine"),
     ("let defaults = { timout: 8h }", "site.rb2:1:18", "did you mean `timeout`?"),
     ("let defaults = { timeout: 8 }", "site.rb2:1:27", "`timeout` in `with` is Duration"),
+    ("let defaults = { cpus: \"four\" }", "site.rb2:1:24", "`cpus` in `with` is Int in 1.."),
+    ("let defaults = { cpus: 0 }", "site.rb2:1:24", "`cpus` in `with` is Int in 1.."),
+    ("let defaults = { retries: -1 }", "site.rb2:1:27", "`retries` in `with` is Int in 0.."),
     ("param x: Int = 1", "site.rb2:1:1", "`let` items alone"),
 ];
 
