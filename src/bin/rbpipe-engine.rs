@@ -9,12 +9,12 @@ use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::OpError;
 use rbpipe::dist::Launch;
-use rbpipe::engine::task::{Made, Outcome, Task};
+use rbpipe::engine::task::{Made, Outcome, Task, line};
 use rbpipe::engine::{Builtin, Store, in_process};
 use rbpipe::model::cuda;
 use rbpipe::ops;
 use rbpipe::spec::Pool;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use tch::Device;
 
 fn main() -> ExitCode {
@@ -68,10 +68,7 @@ fn task_file(path: &Path) -> ExitCode {
     if let Err(e) = signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&cancelled)) {
         eprintln!("cannot listen for SIGTERM: {e}");
     }
-    let outcome = match run(path, &cancelled) {
-        Ok(made) => Outcome::Result(made),
-        Err(e) => Outcome::Error { code: e.code.into(), class: e.class.into(), message: e.message, help: e.help },
-    };
+    let outcome = Outcome::of(run(path, &cancelled));
     let worked = matches!(outcome, Outcome::Result(_));
     say(&serde_json::to_value(outcome).unwrap_or(Json::Null));
     if worked { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -94,13 +91,7 @@ fn run(path: &Path, cancelled: &AtomicBool) -> Result<Made, OpError> {
         OpError::new("E0204", format!("this engine has no operator `{}`", task.op))
             .help("it is older than `rbpipe`: build it again with `rbpipe engine install`")
     })?;
-    let emit = |event: &str, fields: Json| {
-        let mut line = json!({ "event": event });
-        if let (Json::Object(line), Json::Object(fields)) = (&mut line, fields) {
-            line.extend(fields.into_iter().filter(|(k, _)| k != "event"));
-        }
-        say(&line);
-    };
+    let emit = |event: &str, fields: Json| say(&line(event, fields));
     let made = in_process::execute(ops::BUILTINS[at], &task, secrets, &store, &emit, cancelled)?;
     // The scheduler records what is on the disk.
     store.commit()?;

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use super::evidence;
 use super::process::{self, Limits, Running, Stop};
-use super::task::{Made, Outcome, Task};
+use super::task::{self, Made, Outcome, Said, Task};
 use crate::base::OpError;
 
 /// How long processes that were asked to stop may take to write their checkpoint.
@@ -218,24 +218,21 @@ fn hear(rank: &mut Rank, first: bool, line: &str, emit: &(dyn Fn(&str, Json) + S
         rank.events.pop_front();
     }
     rank.events.push_back(line.to_owned());
-    let Ok(mut json) = serde_json::from_str::<Json>(line) else { return };
-    let name = json["event"].as_str().unwrap_or_default().to_owned();
-    match name.as_str() {
-        "" => {}
-        "result" | "error" => rank.outcome = serde_json::from_value(json).ok(),
-        "node_rank" => json["text"].as_str().unwrap_or_default().clone_into(&mut rank.last),
-        _ => {
+    match task::hear(line) {
+        None => {}
+        Some(Said::Ended(outcome)) => rank.outcome = Some(outcome),
+        Some(Said::Event(name, told)) if name == "node_rank" => {
+            told["text"].as_str().unwrap_or_default().clone_into(&mut rank.last);
+        }
+        Some(Said::Event(name, told)) => {
             // What a rank says of its steps is finer.
             if let (Some(done), Some(total), Some(unit)) =
-                (json["done"].as_u64(), json["total"].as_u64(), json["unit"].as_str().filter(|unit| *unit != "steps"))
+                (told["done"].as_u64(), told["total"].as_u64(), told["unit"].as_str().filter(|unit| *unit != "steps"))
             {
                 rank.last = format!("{done} of {total} {unit}");
             }
-            if let Some(map) = json.as_object_mut() {
-                map.remove("event");
-            }
             if first {
-                emit(&name, json);
+                emit(&name, told);
             }
         }
     }
@@ -251,19 +248,9 @@ fn failure(op: &str, ranks: &[Rank], kills: Option<u64>) -> OpError {
     };
     let mut waited = None;
     for &r in &order {
-        match (&ranks[r].outcome, ranks[r].ended) {
-            (Some(Outcome::Error { class, message, .. }), _) if class == "peer" => {
-                waited = waited.or(Some((r, message.clone())));
-            }
-            (Some(Outcome::Error { code, class, message, help }), _) => {
-                let code = crate::base::codes::lookup(code).map_or("E0612", |(c, _)| c.0);
-                let class = ["oom", "preempted", "flaky", "budget", "damaged"]
-                    .into_iter()
-                    .find(|c| c == class)
-                    .unwrap_or("bug");
-                let e = OpError::new(code, message.clone()).class(class);
-                return several(if let Some(help) = help { e.help(help.clone()) } else { e }, r);
-            }
+        match (ranks[r].outcome.clone().map(Outcome::made), ranks[r].ended) {
+            (Some(Err(e)), _) if e.class == "peer" => waited = waited.or(Some((r, e.message))),
+            (Some(Err(e)), _) => return several(e, r),
             (_, Some((_, status))) if !ranks[r].killed => {
                 return several(process::ended(op, status, &ranks[r].log, kills), r);
             }

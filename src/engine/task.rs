@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::artifact::Artifact;
 use super::context::Fate;
-use crate::base::Digest;
+use crate::base::{Digest, OpError, codes};
 use crate::spec::Pool;
 
 /// One execution of one operator.
@@ -83,4 +83,58 @@ pub enum Outcome {
         /// The next step.
         help: Option<String>,
     },
+}
+
+impl Outcome {
+    /// Writes down how an execution ended.
+    pub fn of(made: Result<Made, OpError>) -> Self {
+        match made {
+            Ok(made) => Self::Result(made),
+            Err(e) => Self::Error { code: e.code.into(), class: e.class.into(), message: e.message, help: e.help },
+        }
+    }
+
+    /// Returns what the execution made.
+    ///
+    /// # Errors
+    /// What it reported. A code that this build does not know counts as E0612, such a class as `bug`.
+    pub fn made(self) -> Result<Made, OpError> {
+        match self {
+            Self::Result(made) => Ok(made),
+            Self::Error { code, class, message, help } => {
+                let code = codes::lookup(&code).map_or("E0612", |(c, _)| c.0);
+                let known = ["oom", "preempted", "flaky", "budget", "damaged", "peer"];
+                let class = known.into_iter().find(|c| *c == class).unwrap_or("bug");
+                Err(OpError { help, ..OpError::new(code, message).class(class) })
+            }
+        }
+    }
+}
+
+/// Returns an event as the line that is said of it: its name among its fields.
+pub fn line(event: &str, fields: Json) -> Json {
+    let mut line = json!({ "event": event });
+    if let (Json::Object(line), Json::Object(fields)) = (&mut line, fields) {
+        line.extend(fields.into_iter().filter(|(k, _)| k != "event"));
+    }
+    line
+}
+
+/// What a line said.
+pub enum Said {
+    /// The execution has ended.
+    Ended(Outcome),
+    /// An event, and its fields.
+    Event(String, Json),
+}
+
+/// Reads a line; nothing if it is none of this protocol.
+pub fn hear(line: &str) -> Option<Said> {
+    let mut json = serde_json::from_str::<Json>(line).ok()?;
+    let name = json["event"].as_str()?.to_owned();
+    if name == "result" || name == "error" {
+        return serde_json::from_value(json).ok().map(Said::Ended);
+    }
+    json.as_object_mut()?.remove("event");
+    Some(Said::Event(name, json))
 }

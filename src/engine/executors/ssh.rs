@@ -216,7 +216,7 @@ impl Ssh {
         let said = errors.join().unwrap_or_default();
         let last = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("no word");
         match outcome {
-            Some(outcome) => worker::settle(outcome),
+            Some(outcome) => outcome.made(),
             None if asked.is_some() || work.stop.now.load(Ordering::Relaxed) => {
                 Err(OpError::new("E0612", "stopped on request").class("preempted"))
             }

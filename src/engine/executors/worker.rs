@@ -15,7 +15,7 @@ use crate::engine::machine;
 use crate::engine::process::Stop;
 use crate::engine::scheduler;
 use crate::engine::store::Store;
-use crate::engine::task::{Made, Outcome, Task};
+use crate::engine::task::{self, Made, Outcome, Said, Task};
 use crate::spec::user_op;
 
 /// The version that both ends must have: what stands in an order changes from one to the next.
@@ -70,10 +70,7 @@ pub struct Hands<'a> {
 impl Hands<'_> {
     /// Executes an order. Says whether it worked.
     pub fn carry_out(&self, order: Order, grant: Grant, secrets: BTreeMap<String, String>) -> bool {
-        let outcome = match self.made(order, grant, secrets) {
-            Ok(made) => Outcome::Result(made),
-            Err(e) => Outcome::Error { code: e.code.into(), class: e.class.into(), message: e.message, help: e.help },
-        };
+        let outcome = Outcome::of(self.made(order, grant, secrets));
         (self.say)(&serde_json::to_value(&outcome).unwrap_or(Json::Null));
         matches!(outcome, Outcome::Result(_))
     }
@@ -104,13 +101,7 @@ impl Hands<'_> {
         }
         let checkpoints = task.checkpoints.clone().filter(|_| order.alone);
         (self.say)(&json!({ "event": "node_placed", "host": machine::host() }));
-        let emit = |event: &str, fields: Json| {
-            let mut line = json!({ "event": event });
-            if let (Json::Object(line), Json::Object(fields)) = (&mut line, fields) {
-                line.extend(fields.into_iter().filter(|(k, _)| k != "event"));
-            }
-            (self.say)(&line);
-        };
+        let emit = |event: &str, fields: Json| (self.say)(&task::line(event, fields));
         let (name, key, log) = (order.name.as_str(), order.key, order.log);
         let log = grant.part.or(grant.rank).map_or(log.clone(), |part| log.with_extension(format!("{part}.log")));
         let work = Work { name, key, builtin, task, secrets, log, emit: &emit, stop: self.stop };
@@ -128,7 +119,7 @@ impl Hands<'_> {
 ///
 /// # Errors
 /// `E0623`
-pub fn same_version(theirs: &str) -> Result<(), OpError> {
+fn same_version(theirs: &str) -> Result<(), OpError> {
     if theirs == VERSION {
         return Ok(());
     }
@@ -150,29 +141,11 @@ fn lay_out(store: &Store, files: &BTreeMap<String, FileRef>) -> Result<tempfile:
 
 /// Reads what a far end said: events go to `emit`, the outcome is returned if it is among them.
 pub(super) fn hear(line: &str, emit: &dyn Fn(&str, Json)) -> Option<Outcome> {
-    let mut json = serde_json::from_str::<Json>(line).ok()?;
-    match json["event"].as_str()?.to_owned() {
-        last if last == "result" || last == "error" => serde_json::from_value(json).ok(),
-        name => {
-            if let Some(map) = json.as_object_mut() {
-                map.remove("event");
-            }
-            emit(&name, json);
+    match task::hear(line)? {
+        Said::Ended(outcome) => Some(outcome),
+        Said::Event(name, fields) => {
+            emit(&name, fields);
             None
-        }
-    }
-}
-
-/// Turns an outcome into what an executor returns.
-pub(super) fn settle(outcome: Outcome) -> Result<Made, OpError> {
-    match outcome {
-        Outcome::Result(made) => Ok(made),
-        Outcome::Error { code, class, message, help } => {
-            let code = crate::base::codes::lookup(&code).map_or("E0612", |(c, _)| c.0);
-            let known = ["oom", "preempted", "flaky", "budget", "damaged", "peer"];
-            let class = known.into_iter().find(|c| *c == class).unwrap_or("bug");
-            let e = OpError::new(code, message).class(class);
-            Err(if let Some(help) = help { e.help(help) } else { e })
         }
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json, json};
 
 use self::folder::{Folder, Tail, Ticket, events_file};
 use self::queue::{Queue, State};
-use super::worker::{self, Order, VERSION};
+use super::worker::{Order, VERSION};
 use super::{Executor, FindEngine, Work, shell_word};
 use crate::base::OpError;
 use crate::data::table::Table;
@@ -306,7 +306,7 @@ impl<'a> Slurm<'a> {
                 }
                 // A rank that lost another one is not to blame.
                 if failed.as_ref().is_some_and(|e| e.class == "peer") {
-                    let others = tails.iter_mut().skip(1).filter_map(|t| worker::settle(t.outcome.take()?).err());
+                    let others = tails.iter_mut().skip(1).filter_map(|t| t.outcome.take()?.made().err());
                     failed = others.filter(|e| e.class != "peer").last().or(failed);
                 }
                 if failed.is_some() && parts.len() > 1 {
@@ -323,7 +323,7 @@ impl<'a> Slurm<'a> {
     /// Puts together what the parts have made.
     fn gather(&self, store: &Store, folder: &Folder, shape: Shape) -> Result<Made, OpError> {
         let of = |part: Option<usize>| match folder.outcome(part) {
-            Some(outcome) => worker::settle(outcome),
+            Some(outcome) => outcome.made(),
             None => Err(OpError::new("E0612", "a part of the job left no result").class("flaky")),
         };
         let parts = match shape {
@@ -502,7 +502,7 @@ fn why(
         (_, Some(Outcome::Error { class, .. })) if class == "preempted" => {
             by_slurm("was asked to stop by Slurm", "preempted").help(limit)
         }
-        (_, Some(outcome)) => worker::settle(outcome).err().unwrap_or_else(stopped),
+        (_, Some(outcome)) => outcome.made().err().unwrap_or_else(stopped),
         ("TIMEOUT" | "DEADLINE", None) => by_slurm("ran out of time", "flaky").help(limit),
         ("OUT_OF_MEMORY", None) => by_slurm("ran out of memory", "oom")
             .help("`mem` in `with` asks for more; a smaller `micro_batch` needs less; neither changes a key"),
