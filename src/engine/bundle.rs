@@ -205,26 +205,16 @@ fn small(entry: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 fn take(store: &Store, digest: Digest, from: &mut impl Read) -> io::Result<()> {
-    let mut file = store.temporary()?;
-    let mut hasher = blake3::Hasher::new();
-    let (mut buffer, mut bytes) = (vec![0; 1 << 18], 0);
-    loop {
-        let n = from.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        hasher.update(&buffer[..n]);
-        file.write_all(&buffer[..n])?;
-        bytes += n as u64;
-    }
-    if Digest(*hasher.finalize().as_bytes()) != digest {
+    let mut blob = store.incoming()?;
+    let bytes = blob.fill(from)?;
+    if blob.digest() != digest {
         let what = format!("blob {} of the bundle is damaged", digest.short());
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     if store.reuse(FileRef { digest, bytes, attached: false }) {
         return Ok(());
     }
-    store.adopt(file, digest)
+    store.adopt(blob, digest)
 }
 
 fn publish(store: &Store, entry: &Entry, out: &mut Unpacked) -> io::Result<()> {

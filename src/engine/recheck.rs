@@ -106,7 +106,7 @@ fn differences(store: &Store, then: &Artifact, now: &Artifact) -> Vec<String> {
 
 fn first_row(store: &Store, then: &Artifact, now: &Artifact, column: &str) -> String {
     let cells = |artifact: &Artifact| -> Option<Vec<String>> {
-        let table = dataset::load(store, artifact).ok()?;
+        let table = dataset::load_only(store, artifact, |name| name == column).ok()?;
         Some(table.cells(column).ok()?.iter().map(|cell| cell.to_json().to_string()).collect())
     };
     let (Some(then), Some(now)) = (cells(then), cells(now)) else { return String::new() };

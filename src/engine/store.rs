@@ -84,13 +84,8 @@ impl Store {
     pub fn put_file(&self, path: &Path) -> io::Result<FileRef> {
         let mut source = fs::File::open(path)?;
         let mut blob = self.incoming()?;
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            match source.read(&mut buffer)? {
-                0 => return self.take(blob),
-                n => blob.write_all(&buffer[..n])?,
-            }
-        }
+        blob.fill(&mut source)?;
+        self.take(blob)
     }
 
     /// Begins a blob whose bytes come one after the other.
@@ -100,8 +95,7 @@ impl Store {
 
     /// Stores what was written to a blob. One that is there already stays as it is, unless its bytes are wrong.
     pub fn take(&self, blob: Incoming) -> io::Result<FileRef> {
-        let reference =
-            FileRef { digest: Digest(*blob.hasher.finalize().as_bytes()), bytes: blob.bytes, attached: false };
+        let reference = FileRef { digest: blob.digest(), bytes: blob.bytes, attached: false };
         let target = self.path(reference.digest);
         step();
         if self.reuse(reference) && digest_of_file(&target).is_ok_and(|d| d == reference.digest) {
@@ -289,9 +283,9 @@ impl Store {
         Ok(file)
     }
 
-    /// Takes a private file of [`Store::temporary`] as the blob of a digest; its bytes were compared with it.
-    pub(super) fn adopt(&self, file: tempfile::NamedTempFile, digest: Digest) -> io::Result<()> {
-        self.publish(file, digest)
+    /// Takes what was written as the blob of a digest, which it was compared with; one that lies there is replaced.
+    pub(super) fn adopt(&self, blob: Incoming, digest: Digest) -> io::Result<()> {
+        self.publish(blob.file, digest)
     }
 
     fn publish(&self, file: tempfile::NamedTempFile, digest: Digest) -> io::Result<()> {
@@ -317,6 +311,24 @@ pub struct Incoming {
     file: tempfile::NamedTempFile,
     hasher: blake3::Hasher,
     bytes: u64,
+}
+
+impl Incoming {
+    /// Returns the digest of what was written so far.
+    pub fn digest(&self) -> Digest {
+        Digest(*self.hasher.finalize().as_bytes())
+    }
+
+    /// Writes what `from` has until its end. Returns how many bytes that was.
+    pub fn fill(&mut self, from: &mut dyn Read) -> io::Result<u64> {
+        let (mut buffer, before) = (vec![0; 1 << 18], self.bytes);
+        loop {
+            match from.read(&mut buffer)? {
+                0 => return Ok(self.bytes - before),
+                n => self.write_all(&buffer[..n])?,
+            }
+        }
+    }
 }
 
 impl Write for Incoming {

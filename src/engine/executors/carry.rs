@@ -43,25 +43,14 @@ pub fn take(store: &Store, input: &mut dyn BufRead) -> io::Result<u64> {
         let head = line.trim_end().split_once(' ').and_then(|(hex, n)| Some((Digest::parse(hex)?, n.parse().ok()?)));
         let (digest, bytes): (Digest, u64) =
             head.ok_or_else(|| wrong(format!("`{}` announces no blob", line.trim_end())))?;
-        let (mut file, mut hasher, mut left) = (store.temporary()?, blake3::Hasher::new(), bytes);
-        let mut buffer = vec![0; 1 << 17];
-        while left > 0 {
-            let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let n = input.read(&mut buffer[..most])?;
-            if n == 0 {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    format!("blob {} was cut off", digest.short()),
-                ));
-            }
-            hasher.update(&buffer[..n]);
-            file.write_all(&buffer[..n])?;
-            left -= n as u64;
+        let mut blob = store.incoming()?;
+        if blob.fill(&mut (&mut *input).take(bytes))? < bytes {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("blob {} was cut off", digest.short())));
         }
-        if Digest(*hasher.finalize().as_bytes()) != digest {
+        if blob.digest() != digest {
             return Err(wrong(format!("blob {} arrived with other bytes", digest.short())));
         }
-        store.adopt(file, digest)?;
+        store.adopt(blob, digest)?;
         taken += bytes;
     }
 }

@@ -49,13 +49,7 @@ impl Remote {
                 None
             }
             Err(e) => {
-                if matches!(e, RemoteError::Failed(_)) {
-                    self.failures.fetch_add(1, Ordering::Relaxed);
-                }
-                emit(
-                    "remote_failed",
-                    json!({ "from": self.address(), "message": e.to_string(), "given_up": self.given_up() }),
-                );
+                self.tell_failure(&e, emit);
                 None
             }
         }
@@ -111,20 +105,19 @@ impl Remote {
             }
             Ok(Some(Offer { entry, results, signed_by }))
         };
-        match self.run(asked) {
-            Ok(offer) => offer,
-            Err(e) => {
-                if matches!(e, RemoteError::Failed(_)) {
-                    self.failures.fetch_add(1, Ordering::Relaxed);
-                }
-                let given_up = self.given_up();
-                emit(
-                    "remote_failed",
-                    json!({ "from": self.address(), "message": e.to_string(), "given_up": given_up }),
-                );
-                None
-            }
+        self.run(asked).unwrap_or_else(|e| {
+            self.tell_failure(&e, emit);
+            None
+        })
+    }
+
+    /// Tells why the remote gave nothing; counts it where another attempt might have given something.
+    fn tell_failure(&self, e: &RemoteError, emit: Emit) {
+        if matches!(e, RemoteError::Failed(_)) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
         }
+        let told = json!({ "from": self.address(), "message": e.to_string(), "given_up": self.given_up() });
+        emit("remote_failed", told);
     }
 
     async fn blob(&self, store: &Store, blob: FileRef, emit: Emit<'_>, stop: &AtomicBool) -> Result<(), RemoteError> {
@@ -139,7 +132,7 @@ impl Remote {
 
     async fn blob_once(&self, store: &Store, blob: FileRef, stop: &AtomicBool) -> Result<(), RemoteError> {
         let mut chunks = self.objects.get(&self.blob_path(blob.digest)).await.map_err(failed)?.into_stream();
-        let (mut file, mut hasher, mut bytes) = (store.temporary()?, blake3::Hasher::new(), 0);
+        let (mut file, mut bytes) = (store.incoming()?, 0);
         while let Some(chunk) = chunks.next().await {
             if stop.load(Ordering::Relaxed) {
                 return Err(RemoteError::Stopped);
@@ -152,13 +145,12 @@ impl Remote {
                     blob.bytes
                 )));
             }
-            hasher.update(&chunk);
             file.write_all(&chunk)?;
         }
         if bytes < blob.bytes {
             return Err(RemoteError::Failed(format!("it ended after {bytes} of {} bytes", blob.bytes)));
         }
-        if Digest(*hasher.finalize().as_bytes()) != blob.digest {
+        if file.digest() != blob.digest {
             return Err(RemoteError::Wrong("its bytes are not those of its digest".into()));
         }
         Ok(store.adopt(file, blob.digest)?)
