@@ -490,6 +490,26 @@ fn a_bundle_runs_in_another_folder_with_another_store() {
     assert!(String::from_utf8_lossy(&out.stdout).contains("took 0 results, 4 here already"));
 }
 
+/// What a lint looks at to know the memory of a training is no text of the recipe, and draws no folder into the bundle.
+#[test]
+fn a_bundle_has_nothing_of_a_model_that_lies_elsewhere() {
+    let place = Place::new();
+    place.write("../m/config.json", crate::memory::SEVEN_B);
+    place.write(
+        "recipe.rb2",
+        "import std.{data, model, train}\nparam seed: Int = 1\n\
+         schema Sample { id: Str, instruction: Str, output: Str, images: [Image] }\n\
+         let rows = data.jsonl(\"rows.jsonl\", as: Sample)\n\
+         let tuned = model.hf(\"../m\") |> train.sft(data: rows, batch: 4) with { gpus: 1, gpu_mem: 24GiB }\n\
+         output out = tuned to \"out\"\n",
+    );
+    let bundle = packed(&place, &[]);
+    let files = place.root.path().join("unpacked");
+    let args = ["cache", "pull", bundle.to_str().unwrap(), "--into", files.to_str().unwrap()];
+    assert!(place.command(&args).output().unwrap().status.success());
+    assert_eq!(files_below(&files), [files.join("recipe.rb2")]);
+}
+
 #[test]
 fn names_in_a_strangers_result_cannot_leave_their_folder() {
     let place = Place::new();
