@@ -67,6 +67,14 @@ impl Flowed {
     }
 }
 
+impl From<&Terms> for Flowed {
+    fn from(terms: &Terms) -> Self {
+        let mut out = Self::default();
+        out.add(terms);
+        out
+    }
+}
+
 /// Returns the terms of a source: what `with { licence, consent }` says, else the licence of the card in the folder of a model or a repository.
 pub fn of(node: &Node) -> Terms {
     let told = |name: &str| node.with.get(name).and_then(Json::as_str).map(str::to_owned);

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Made, Story, begun, uuid, word};
 use crate::engine::artifact::Kind;
-use crate::engine::terms::{Flowed, Terms};
+use crate::engine::terms::Flowed;
 
 const PRODUCER: &str = concat!("urn:rbpipe:", env!("CARGO_PKG_VERSION"));
 const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
@@ -22,7 +22,7 @@ pub fn events(story: &Story) -> Vec<Json> {
         let read = sources.map(|s| {
             let version = facet("1-0-1/DatasetVersionDatasetFacet", json!({ "datasetVersion": s.digest }));
             let mut facets = json!({ "version": version });
-            add_tags(&mut facets, tags(&Flowed::default(), Some(&s.terms)));
+            add_tags(&mut facets, tags(&Flowed::from(&s.terms)));
             json!({ "namespace": "file", "name": s.name, "facets": facets })
         });
         let inputs: Vec<Json> =
@@ -79,16 +79,14 @@ fn dataset(story: &Story, made: &Made, terms: &Flowed) -> Json {
     }
     let kind = json!({ "key": "kind", "value": word(made.artifact.kind), "source": "rbpipe" });
     let mut all = vec![kind];
-    all.extend(tags(terms, None));
+    all.extend(tags(terms));
     add_tags(&mut facets, all);
     json!({ "namespace": story.recipe, "name": made.name, "facets": facets })
 }
 
-fn tags(flowed: &Flowed, own: Option<&Terms>) -> Vec<Json> {
-    let licences = flowed.licences.iter().chain(own.and_then(|t| t.licence.as_ref()));
-    let consent = flowed.consent.iter().chain(own.and_then(|t| t.consent.as_ref()));
+fn tags(terms: &Flowed) -> Vec<Json> {
     let tag = |key: &'static str| move |value: &String| json!({ "key": key, "value": value, "source": "rbpipe" });
-    licences.map(tag("licence")).chain(consent.map(tag("consent"))).collect()
+    terms.licences.iter().map(tag("licence")).chain(terms.consent.iter().map(tag("consent"))).collect()
 }
 
 fn add_tags(facets: &mut Json, tags: Vec<Json>) {

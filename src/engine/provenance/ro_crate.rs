@@ -59,15 +59,15 @@ pub fn metadata(story: &Story, texts: &[Kept]) -> Json {
     }
     let mut sources: BTreeMap<_, Vec<Json>> = BTreeMap::new();
     for source in &story.sources {
-        let flowed = Flowed { licences: source.terms.licence.iter().cloned().collect(), ..Flowed::default() };
+        let terms = Flowed::from(&source.terms);
         let mut one = json!({
             "@id": format!("#source-{}", plain(&source.name)), "@type": "CreativeWork", "name": source.name,
             "identifier": format!("blake3:{}", source.digest), "size": source.bytes.to_string(),
         });
         if source.terms.licence.is_some() {
-            one["license"] = graph.licences(&flowed);
+            one["license"] = graph.licences(&terms);
         }
-        consent(&mut one, &Flowed { consent: source.terms.consent.iter().cloned().collect(), ..Flowed::default() });
+        consent(&mut one, &terms);
         sources.entry(source.reader).or_default().push(graph.add(one));
     }
     let mut actions = Vec::new();

@@ -28,12 +28,8 @@ pub fn document(story: &Story) -> Json {
     let mut by_reader: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for source in &story.sources {
         let id = doc.id(&format!("source-{}", plain(&source.name)));
-        let own = Flowed {
-            licences: source.terms.licence.iter().cloned().collect(),
-            consent: source.terms.consent.iter().cloned().collect(),
-            unlicensed: usize::from(source.terms.licence.is_none()),
-        };
-        let facts = Facts { name: &source.name, digest: source.digest, made: &story.finished, terms: &own };
+        let terms = &Flowed::from(&source.terms);
+        let facts = Facts { name: &source.name, digest: source.digest, made: &story.finished, terms };
         if source.model {
             doc.model(&id, &facts, None);
         } else {
@@ -250,9 +246,8 @@ fn kinds(made: &Made) -> Vec<&'static str> {
     let mut found = BTreeSet::new();
     for column in made.artifact.meta["columns"].as_array().into_iter().flatten() {
         let kind = column["type"].as_str().unwrap_or_default();
-        let media = kind.contains("\"media\"") || kind.contains("media");
         found.insert(match kind {
-            _ if media => "image",
+            _ if kind.contains("media") => "image",
             "Utf8" => "text",
             "Int64" | "Int32" | "Float64" | "Float32" => "numeric",
             _ => "structured",
