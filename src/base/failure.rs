@@ -20,6 +20,11 @@ impl OpError {
         Self { code, class: "bug", message: message.into(), help: None }
     }
 
+    /// Returns the failure of what was asked to stop: it goes on in the next run.
+    pub fn stopped() -> Self {
+        Self::new("E0612", "stopped on request").class("preempted")
+    }
+
     /// Sets the class.
     #[must_use]
     pub fn class(mut self, class: &'static str) -> Self {

@@ -42,6 +42,20 @@ pub fn shortened(text: &str, limit: usize) -> String {
     text.chars().take(limit - 1).chain(['…']).collect()
 }
 
+/// Returns the last `most` lines of a text that are not blank.
+pub fn last_lines(text: &str, most: usize) -> String {
+    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(most)..].join("\n")
+}
+
+/// Returns the end of a sentence about a program: its last words, up to `most` lines. Nothing if it said nothing.
+pub fn said_last(text: &str, most: usize) -> String {
+    match last_lines(text, most) {
+        last if last.is_empty() => last,
+        last => format!("; it said last:\n{last}"),
+    }
+}
+
 /// Prints bytes as people say them.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

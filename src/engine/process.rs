@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::base::OpError;
+use crate::base::{OpError, phrase};
 
 /// How OpenMP threads wait for the next small operation: awake for up to a millisecond. Forward and backward have a pool of threads each, so by default
 /// they count as too many and go to sleep after every operation; a tiny model then trains a third slower.
@@ -139,9 +139,7 @@ pub(super) fn memory_kills() -> Option<u64> {
 pub(super) fn ended(op: &str, status: ExitStatus, log: &Path, kills: Option<u64>) -> OpError {
     let mut text = String::new();
     let _ = std::fs::File::open(log).and_then(|mut f| f.read_to_string(&mut text));
-    let last: Vec<&str> = text.lines().rev().filter(|l| !l.trim().is_empty()).take(5).collect();
-    let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-    let said = if last.is_empty() { String::new() } else { format!("; it said last:\n{last}") };
+    let said = phrase::said_last(&text, 5);
     let from_outside = kills.is_some() && kills == memory_kills();
     match status.signal() {
         Some(libc::SIGKILL) if from_outside => OpError::new(

@@ -176,7 +176,7 @@ fn watch(
         }
         if ranks.iter().all(|rank| rank.ended.is_some()) {
             if asked.is_some() && over.is_none() && ranks.iter().all(|rank| rank.outcome.is_none()) {
-                over = Some(OpError::new("E0612", "stopped on request").class("preempted"));
+                over = Some(OpError::stopped());
             }
             return over;
         }

@@ -525,7 +525,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn run(&self) -> Outcome {
         let Some(held) = lease(self.setup.store, self.setup.stop, self.identity.key)? else {
-            return Err(OpError::new("E0612", "stopped on request").class("preempted"));
+            return Err(OpError::stopped());
         };
         // Whoever had the lease before may have made it, or somebody elsewhere.
         if self.complete
@@ -534,7 +534,7 @@ impl Job<'_> {
             return Ok((Finished::Found(Box::new(record), results), Made::default()));
         }
         if self.stopped() {
-            return Err(OpError::new("E0612", "stopped on request").class("preempted"));
+            return Err(OpError::stopped());
         }
         if self.setup.no_exec {
             return Ok((Finished::Missed, Made::default()));

@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 
 use super::child::Guardian;
 use super::process::Group;
-use crate::base::OpError;
+use crate::base::{OpError, phrase};
 
 /// How to start a server.
 pub struct Launch {
@@ -201,9 +201,7 @@ fn answers(group: &Group, url: &str, deadline: Duration, cancelled: &AtomicBool)
 fn tail(log: &Path) -> String {
     let mut bytes = Vec::new();
     let _ = std::fs::File::open(log).and_then(|mut f| f.read_to_end(&mut bytes));
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
+    phrase::last_lines(&String::from_utf8_lossy(&bytes), 40)
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -217,9 +217,7 @@ impl Ssh {
         let last = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("no word");
         match outcome {
             Some(outcome) => outcome.made(),
-            None if asked.is_some() || work.stop.now.load(Ordering::Relaxed) => {
-                Err(OpError::new("E0612", "stopped on request").class("preempted"))
-            }
+            None if asked.is_some() || work.stop.now.load(Ordering::Relaxed) => Err(OpError::stopped()),
             None if connected => {
                 let message = format!("the connection to `{}` broke off ({status}): {last}", self.site.host);
                 Err(OpError::new("E0612", message).class("preempted"))

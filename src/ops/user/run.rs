@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 
 use super::answers::{self, Answered, GivenUp};
 use super::{place, rows_out};
-use crate::base::OpError;
+use crate::base::{OpError, phrase};
 use crate::data::load::Bad;
 use crate::data::schema::Columns;
 use crate::data::table::Table;
@@ -230,12 +230,15 @@ fn process(
     match ended {
         Ok(End::Exited(status)) if status.success() => {}
         Ok(End::Exited(status)) => return Err(crashed(args, status, &said)),
-        Ok(End::Stopped) => return Err(OpError::new("E0612", "stopped on request").class("preempted")),
+        Ok(End::Stopped) => return Err(OpError::stopped()),
         Ok(End::Over { limit, seconds, evidence }) => {
             let heading = format!("\n--- rbpipe: `{limit}` was over after {seconds} s; what was running then\n");
             fs::OpenOptions::new().append(true).open(&errors)?.write_all(format!("{heading}{evidence}").as_bytes())?;
-            let message =
-                format!("`{}` was stopped after {seconds} s: `{limit}` is over{}", args.command.join(" "), last(&said));
+            let message = format!(
+                "`{}` was stopped after {seconds} s: `{limit}` is over{}",
+                args.command.join(" "),
+                phrase::said_last(&said, LAST_LINES)
+            );
             let log =
                 args.log.as_ref().map_or(String::new(), |log| format!("; {} tells what it was doing", log.display()));
             return Err(OpError::new("E0612", message)
@@ -257,7 +260,7 @@ fn crashed(args: &Args, status: ExitStatus, said: &str) -> OpError {
         (Some(signal), _) => (format!("ended by signal {signal}"), "flaky"),
         (None, code) => (format!("ended with exit code {}", code.unwrap_or(-1)), "flaky"),
     };
-    OpError::new("E0612", format!("`{command}` {how}{}", last(said))).class(class).help(log)
+    OpError::new("E0612", format!("`{command}` {how}{}", phrase::said_last(said, LAST_LINES))).class(class).help(log)
 }
 
 fn not_started(args: &Args, e: &std::io::Error) -> OpError {
@@ -272,15 +275,6 @@ fn not_started(args: &Args, e: &std::io::Error) -> OpError {
     };
     let why = if missing { "there is no such program".to_owned() } else { e.to_string() };
     OpError::new("E0612", format!("cannot start `{program}`: {why}")).help(help)
-}
-
-/// The last lines of stderr.
-fn last(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().filter(|l| !l.trim().is_empty()).collect();
-    match &lines[lines.len().saturating_sub(LAST_LINES)..] {
-        [] => String::new(),
-        lines => format!("; it said last:\n{}", lines.join("\n")),
-    }
 }
 
 /// What all processes said, one after the other.

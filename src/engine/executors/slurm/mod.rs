@@ -15,7 +15,7 @@ use self::folder::{Folder, Tail, Ticket, events_file};
 use self::queue::{Queue, State};
 use super::worker::{Order, VERSION};
 use super::{Executor, FindEngine, Work, shell_word};
-use crate::base::OpError;
+use crate::base::{OpError, phrase};
 use crate::data::table::Table;
 use crate::engine::capacity::Needs;
 use crate::engine::dataset;
@@ -261,7 +261,7 @@ impl<'a> Slurm<'a> {
             }
             if work.stop.now.load(Ordering::Relaxed) {
                 queue::cancel(&ticket.job, None);
-                return Err(stopped());
+                return Err(OpError::stopped());
             }
             if work.stop.soon.load(Ordering::Relaxed) && asked.is_none() {
                 let _ = queue::ask("scancel", &["--state=PENDING", &ticket.job]);
@@ -432,10 +432,6 @@ fn number(ticket: &Ticket, part: Option<usize>) -> String {
     part.map_or_else(|| ticket.job.clone(), |part| format!("{}_{part}", ticket.job))
 }
 
-fn stopped() -> OpError {
-    OpError::new("E0612", "stopped on request").class("preempted")
-}
-
 fn silent(why: String) -> OpError {
     OpError::new("E0612", format!("Slurm does not answer: {why}")).class("flaky")
 }
@@ -491,7 +487,7 @@ fn why(
     let job = format!("Slurm job {}", number(ticket, part));
     let place = if end.nodes.is_empty() { String::new() } else { format!(" on {}", end.nodes) };
     if asked {
-        return stopped();
+        return OpError::stopped();
     }
     let by_slurm = |what: &str, class| OpError::new("E0612", format!("{job}{place} {what}")).class(class);
     let limit = "Slurm ended it at its time limit: raise `timeout` in `with`, or the limit of the partition";
@@ -502,7 +498,7 @@ fn why(
         (_, Some(Outcome::Error { class, .. })) if class == "preempted" => {
             by_slurm("was asked to stop by Slurm", "preempted").help(limit)
         }
-        (_, Some(outcome)) => outcome.made().err().unwrap_or_else(stopped),
+        (_, Some(outcome)) => outcome.made().err().unwrap_or_else(OpError::stopped),
         ("TIMEOUT" | "DEADLINE", None) => by_slurm("ran out of time", "flaky").help(limit),
         ("OUT_OF_MEMORY", None) => by_slurm("ran out of memory", "oom")
             .help("`mem` in `with` asks for more; a smaller `micro_batch` needs less; neither changes a key"),
@@ -515,12 +511,7 @@ fn why(
         (word, None) => {
             let log = folder.log(part);
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-            let last = lines[lines.len().saturating_sub(5)..].join("\n");
-            let said = match last.is_empty() {
-                true => String::new(),
-                false => format!("; it said last:\n{last}"),
-            };
+            let said = phrase::said_last(&text, 5);
             let what = format!("ended as {word} ({}) without a result{said}", end.reason);
             by_slurm(&what, "bug").help(format!(
                 "the store must lie on a folder that all nodes share, and so must the program (`rbpipe` in the site file); logs: {}",
