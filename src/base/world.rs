@@ -55,6 +55,12 @@ impl World for OsWorld {
     }
 }
 
+/// Returns the user's folder of settings: `rbpipe` in `XDG_CONFIG_HOME`, else in `.config` of `HOME`. `named` reads an environment variable that is not empty.
+pub fn settings(named: &dyn Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    let home = || named("HOME").unwrap_or_else(|| PathBuf::from(".")).join(".config");
+    named("XDG_CONFIG_HOME").unwrap_or_else(home).join("rbpipe")
+}
+
 /// The texts of an editor over the files of the disk.
 #[derive(Clone, Debug, Default)]
 pub struct OverlayWorld {

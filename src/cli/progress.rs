@@ -12,7 +12,7 @@ use crate::engine::event::{Event, Listener};
 
 /// Returns the listener that suits the place where standard error goes.
 pub(super) fn for_terminal() -> Box<dyn Listener> {
-    if std::io::stderr().is_terminal() { Box::new(Bars::default()) } else { Box::new(Plain) }
+    for_bars().unwrap_or_else(|| Box::new(Plain))
 }
 
 /// Returns bars, on a terminal.

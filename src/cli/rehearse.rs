@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::args::RecipeArgs;
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, plan, progress, render, say};
-use crate::base::{Diagnostic, OpError, codes, phrase};
+use crate::base::{Diagnostic, OpError, phrase};
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::executors::{Executor, Executors, Local};
 use crate::engine::files::FileIndex;
@@ -130,16 +130,10 @@ fn outputs(
         let (params, terms) = (&compiled.planned.params, Flowed::default());
         let provenance = publish::provenance(&compiled.path, &output.name, node, None, params, &terms);
         if let Err(e) = publish::publish(store, made, &target, provenance, false) {
-            found.push(problem(&e, output.span, "this output"));
+            found.push(render::problem(&e, output.span, "this output"));
         }
     }
     found
-}
-
-fn problem(e: &OpError, span: crate::base::Span, label: &str) -> Diagnostic {
-    let code = codes::lookup(e.code).map_or(codes::E0612, |(code, _)| code);
-    let d = Diagnostic::new(code, span, e.message.clone(), label);
-    if let Some(help) = &e.help { d.help(help.clone()) } else { d }
 }
 
 /// How many seconds each node took.
@@ -238,7 +232,7 @@ impl Told<'_> {
         let said = |(id, f): &(NodeId, scheduler::Failure)| {
             let mut e = OpError::new(f.code, format!("`{}`: {}", graph.node(*id).name, f.message));
             e.help.clone_from(&f.help);
-            problem(&e, graph.node(*id).span, "fails on made-up rows")
+            render::problem(&e, graph.node(*id).span, "fails on made-up rows")
         };
         self.summary.failures.iter().filter(|(id, _)| !self.stage.guessed(graph, *id)).map(said).collect()
     }

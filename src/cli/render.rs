@@ -6,8 +6,14 @@ use std::io::{IsTerminal as _, Write as _};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use serde_json::{Value, json};
 
-use crate::base::{Diagnostic, Label, Severity, SourceMap, Span, phrase};
+use crate::base::{Diagnostic, Label, OpError, Severity, SourceMap, Span, codes, phrase};
 use crate::syntax::BUILTIN_SOURCE;
+
+/// Returns what went wrong while something ran as a problem with a place in the recipe.
+pub(super) fn problem(e: &OpError, span: Span, label: &str) -> Diagnostic {
+    let code = codes::lookup(e.code).map_or(codes::E0612, |(code, _)| code);
+    Diagnostic { help: e.help.clone(), ..Diagnostic::new(code, span, e.message.clone(), label) }
+}
 
 /// Prints problems for people on stderr, and how many there were.
 pub(super) fn print_human(sources: &SourceMap, problems: &[Diagnostic]) {

@@ -233,14 +233,7 @@ fn publish_outputs(
                     listener.hear(&event);
                     continue;
                 }
-                let d = crate::base::Diagnostic::new(
-                    crate::base::codes::lookup(e.code).map_or(crate::base::codes::E0612, |(c, _)| c),
-                    output.span,
-                    e.message,
-                    "this output",
-                );
-                let d = if let Some(help) = e.help { d.help(help) } else { d };
-                render::print_human(&compiled.sources, &[d]);
+                render::print_human(&compiled.sources, &[render::problem(&e, output.span, "this output")]);
                 out.failed = true;
             }
         }

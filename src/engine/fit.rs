@@ -1,5 +1,7 @@
 //! Whether every node that may run has somewhere to run, asked before the first one starts.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
 
 use super::decide::{Forecast, Line};
@@ -55,11 +57,11 @@ pub fn too_large(
     if doubtful.is_empty() {
         return problems;
     }
-    let lines = forecast();
-    let hit = |id: NodeId| lines.iter().any(|l| l.node == id && l.forecast == Forecast::Hit);
+    let lines = forecast().into_iter();
+    let hits: BTreeSet<NodeId> = lines.filter(|l| l.forecast == Forecast::Hit).map(|l| l.node).collect();
     // A queue is asked once for all nodes that ask it for the same.
     let mut asked: Vec<(&str, &str, &Map<String, Json>)> = Vec::new();
-    for node in doubtful.into_iter().filter(|&id| !hit(id)).map(|id| graph.node(id)) {
+    for node in doubtful.into_iter().filter(|id| !hits.contains(id)).map(|id| graph.node(id)) {
         let (at, what) = (place::of(node, executors), (place::of(node, executors), node.op.as_str(), &node.with));
         let refused = match executors.get(at) {
             Some(e) if asks(node) && !asked.contains(&what) => e.refuses(node),

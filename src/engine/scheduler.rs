@@ -559,26 +559,17 @@ impl Job<'_> {
                 }
                 Err(e) if e.class == "oom" && squeeze < self.rungs() && !self.stopped() => {
                     squeeze += 1;
-                    let fields = Map::from_iter([
-                        ("squeeze".to_owned(), json!(squeeze)),
-                        ("message".to_owned(), json!(e.message)),
-                    ]);
-                    self.tell("node_retried", fields);
+                    self.emit("node_retried", json!({ "squeeze": squeeze, "message": e.message }));
                 }
                 // Whoever took the machine away is to blame, so it goes on from its checkpoint and no attempt is counted.
                 Err(e) if e.class == "preempted" && resumed < RESUMED && !self.stopped() => {
                     resumed += 1;
-                    let fields = [("resumed".to_owned(), json!(resumed)), ("message".to_owned(), json!(e.message))];
-                    self.tell("node_retried", Map::from_iter(fields));
+                    self.emit("node_retried", json!({ "resumed": resumed, "message": e.message }));
                     std::thread::sleep(Duration::from_secs(1));
                 }
                 Err(e) if attempt < retries && matches!(e.class, "flaky" | "oom") && !self.stopped() => {
                     attempt += 1;
-                    let fields = Map::from_iter([
-                        ("attempt".to_owned(), json!(attempt)),
-                        ("message".to_owned(), json!(e.message)),
-                    ]);
-                    self.tell("node_retried", fields);
+                    self.emit("node_retried", json!({ "attempt": attempt, "message": e.message }));
                     std::thread::sleep(Duration::from_secs(1 << attempt.min(5)));
                 }
                 Err(e) => return Err(e),

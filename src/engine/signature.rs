@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
+use crate::base::world::settings;
 
 const KIND: &str = "ed25519:";
 /// The first bytes of everything that is signed, so that a signature of something else never fits.
@@ -154,14 +155,11 @@ pub fn key_place() -> PathBuf {
 }
 
 /// Where the list lies: `RBPIPE_TRUST`, else `trust` in the folder of settings.
-pub fn trust_place() -> PathBuf {
+fn trust_place() -> PathBuf {
     place("RBPIPE_TRUST", "trust")
 }
 
 fn place(variable: &str, name: &str) -> PathBuf {
-    let told = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let settings = || {
-        told("XDG_CONFIG_HOME").unwrap_or_else(|| told("HOME").unwrap_or_else(|| Path::new(".").into()).join(".config"))
-    };
-    told(variable).unwrap_or_else(|| settings().join("rbpipe").join(name))
+    let named = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    named(variable).unwrap_or_else(|| settings(&named).join(name))
 }

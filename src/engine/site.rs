@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use super::capacity::Machine;
 use super::executors::slurm::SlurmSite;
 use super::executors::ssh::SshSite;
-use crate::base::world::World;
+use crate::base::world::{World, settings};
 use crate::base::{Diagnostic, Problems, SourceMap, Span, codes, phrase};
 use crate::plan::Graph;
 use crate::plan::params::constant;
@@ -31,8 +31,6 @@ pub struct Site {
     pub executors: BTreeMap<String, Elsewhere>,
     /// Options of `with` for nodes that do not name them.
     pub defaults: Map<String, Json>,
-    /// Where it was read from, or would be.
-    pub path: PathBuf,
 }
 
 /// A place other than this machine.
@@ -153,8 +151,7 @@ fn place(world: &dyn World) -> (PathBuf, bool) {
     if let Some(path) = named("RBPIPE_SITE") {
         return (path, true);
     }
-    let home = || named("HOME").unwrap_or_else(|| PathBuf::from(".")).join(".config");
-    (named("XDG_CONFIG_HOME").unwrap_or_else(home).join("rbpipe").join("site.rb2"), false)
+    (settings(&named).join("site.rb2"), false)
 }
 
 impl Site {
@@ -162,7 +159,7 @@ impl Site {
     pub fn read(world: &dyn World, sources: &mut SourceMap) -> (Self, Problems) {
         let (path, wanted) = place(world);
         let (executors, defaults) = (BTreeMap::new(), Map::new());
-        let mut site = Self { machine: Machine::this(), executors, defaults, path: path.clone() };
+        let mut site = Self { machine: Machine::this(), executors, defaults };
         let mut problems = Problems::default();
         match world.read(&path) {
             Ok(text) => {

@@ -11,7 +11,7 @@ use super::run::Args;
 use crate::base::{Digest, OpError};
 use crate::data::picture::Picture;
 use crate::engine::service::{self, Launch};
-use crate::engine::{Artifact, Context, Outputs};
+use crate::engine::{Artifact, Context, Outputs, executors};
 use crate::eval::prompt::prompt;
 use crate::eval::score::{Answer, score};
 use crate::eval::{Decoding, Part, Prompt, Reply};
@@ -209,7 +209,7 @@ impl Server {
         let gpus = serde_json::from_value(cx.args["$service"]["gpus"].clone()).unwrap_or_default();
         // A place of its own: the server outlives this node, and its name for the model should not change while it runs.
         let keep = cx.store.scratch()?;
-        let log = cx.store.root().join("logs").join(format!("{}.log", Digest::of(name.as_bytes()).short()));
+        let log = executors::log(cx.store, Digest::of(name.as_bytes()));
         let launch = || -> Result<Launch, OpError> {
             cx.say(&format!("starting {}", backend.name));
             let folder = keep.path().join("model");
