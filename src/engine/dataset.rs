@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
-use std::os::unix::fs::FileExt;
+use std::io::BufWriter;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow::ipc::reader::{StreamDecoder, StreamReader};
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use rayon::prelude::*;
 
 use super::artifact::{Artifact, FileRef, Kind};
+use super::column::{Column, Stream};
 use super::store::{Incoming, Look, Store};
 use crate::base::OpError;
 use crate::data::chunks::{self, Chunker};
@@ -77,7 +77,7 @@ fn files(artifact: &Artifact) -> Result<Vec<(String, FileRef)>, OpError> {
 
 /// The chunks of a dataset in the store, one after the other.
 pub struct Chunks {
-    columns: Vec<(String, StreamReader<BufReader<File>>)>,
+    columns: Vec<(String, Column)>,
     rows: usize,
     /// Rows that were read already; nothing before the first chunk.
     read: Option<usize>,
@@ -91,29 +91,29 @@ impl Chunks {
             if store.look(file.digest)? == Look::Damaged {
                 return Err(OpError::new("E0503", format!("blob {} is damaged", file.digest.short())));
             }
-            let file = BufReader::new(File::open(store.path(file.digest))?);
-            columns.push((name, StreamReader::try_new(file, None)?));
+            let column = Column::open(&store.path(file.digest)).map_err(|e| broken(&name, &e))?;
+            columns.push((name, column));
         }
         Ok(Self { columns, rows: artifact.rows().unwrap_or(0) as usize, read: None })
     }
 
     /// Leaves out the columns that `wanted` does not want, by name and type.
     pub fn only(mut self, wanted: impl Fn(&str, &DataType) -> bool) -> Self {
-        self.columns.retain(|(name, reader)| wanted(name, reader.schema().field(0).data_type()));
+        self.columns.retain(|(name, column)| wanted(name, column.ty()));
         self
     }
 
     /// Returns the columns by name and type, in order.
     pub fn types(&self) -> impl Iterator<Item = (&str, DataType)> {
-        self.columns.iter().map(|(name, reader)| (name.as_str(), reader.schema().field(0).data_type().clone()))
+        self.columns.iter().map(|(name, column)| (name.as_str(), column.ty().clone()))
     }
 
     fn read(&mut self) -> Result<Table, OpError> {
         let mut columns = Vec::new();
-        let read: Vec<_> = self.columns.par_iter_mut().map(|(_, reader)| reader.next().transpose()).collect();
-        for ((name, _), batch) in self.columns.iter().zip(read) {
-            let batch = batch?.ok_or_else(|| OpError::new("E0503", format!("column `{name}` has too few rows")))?;
-            columns.push((name.clone(), Arc::clone(batch.column(0))));
+        let read: Vec<_> = self.columns.par_iter_mut().map(|(_, column)| column.next().transpose()).collect();
+        for ((name, _), array) in self.columns.iter().zip(read) {
+            let array = array.map_err(|e| broken(name, &e))?.ok_or_else(|| broken(name, &"it has too few rows"))?;
+            columns.push((name.clone(), array));
         }
         let before = self.read.unwrap_or(0);
         let rows = columns.first().map_or(self.rows - before, |(_, array)| array.len());
@@ -143,43 +143,32 @@ impl Iterator for Chunks {
 /// # Errors
 /// `E0503` when it is missing, damaged, or holds no text.
 pub fn text_places(store: &Store, artifact: &Artifact, column: &str) -> Result<(File, Vec<u64>), OpError> {
-    let broken = |why: &str| OpError::new("E0503", format!("column `{column}`: {why}"));
-    let (_, found) =
-        files(artifact)?.into_iter().find(|(name, _)| name == column).ok_or_else(|| broken("is missing"))?;
-    let file = File::open(store.path(found.digest))?;
+    let (_, found) = files(artifact)?
+        .into_iter()
+        .find(|(name, _)| name == column)
+        .ok_or_else(|| broken(column, &"it is missing"))?;
+    let mut stream = Stream::open(&store.path(found.digest))?;
     let mut places = Vec::new();
-    let mut at = 0;
-    while at + 8 <= found.bytes {
-        // A message: a mark, the length of its description, the description, the buffers.
-        let mut head = [0; 8];
-        file.read_exact_at(&mut head, at)?;
-        let length = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
-        if length == 0 {
-            break;
-        }
-        let mut described = vec![0; usize::try_from(length.min(found.bytes)).unwrap_or(0)];
-        file.read_exact_at(&mut described, at + 8)?;
-        let message = arrow::ipc::root_as_message(&described).map_err(|e| broken(&e.to_string()))?;
-        if let Some(batch) = message.header_as_record_batch() {
-            // The bits of those that are there, where each text ends, the text.
-            let buffers = batch.buffers().filter(|b| b.len() == 3).ok_or_else(|| broken("is no text"))?;
-            places.push(at + 8 + length + buffers.get(2).offset() as u64);
-        }
-        at += 8 + length + message.bodyLength() as u64;
+    for message in stream.by_ref() {
+        places.extend(message.and_then(|m| m.text()).map_err(|e| broken(column, &e))?);
     }
-    Ok((file, places))
+    Ok((stream.into_file(), places))
+}
+
+fn broken(column: &str, why: &dyn std::fmt::Display) -> OpError {
+    OpError::new("E0503", format!("column `{column}`: {why}"))
 }
 
 /// Stores rows that come in pieces of any size. The dataset depends on the rows alone.
 pub struct Writer<'s> {
     store: &'s Store,
     chunker: Chunker,
-    columns: Vec<Column>,
+    columns: Vec<Growing>,
     rows: usize,
 }
 
 /// A column that is being stored.
-struct Column {
+struct Growing {
     name: String,
     ty: DataType,
     stream: StreamWriter<BufWriter<Incoming>>,
@@ -206,7 +195,7 @@ impl<'s> Writer<'s> {
         }
         let mut files = BTreeMap::new();
         let mut types = Vec::new();
-        for Column { name, ty, stream } in self.columns {
+        for Growing { name, ty, stream } in self.columns {
             types.push(serde_json::json!({ "name": name, "type": ty.to_string() }));
             let blob = stream.into_inner()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             files.insert(format!("columns/{name}.arrow"), self.store.take(blob)?);
@@ -221,7 +210,7 @@ impl<'s> Writer<'s> {
             for (name, array) in chunk.columns() {
                 let ty = array.data_type().clone();
                 let file = BufWriter::with_capacity(1 << 18, self.store.incoming()?);
-                self.columns.push(Column { name, stream: StreamWriter::try_new(file, &alone(&ty))?, ty });
+                self.columns.push(Growing { name, stream: StreamWriter::try_new(file, &alone(&ty))?, ty });
             }
         }
         self.columns.par_iter_mut().zip(chunk.batch.columns()).try_for_each(|(column, array)| {

@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod capacity;
 pub mod child;
 pub mod chronicle;
+mod column;
 pub mod context;
 pub mod crash;
 pub mod dataset;
