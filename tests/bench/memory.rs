@@ -11,6 +11,7 @@ use rbpipe::model::{Config, QwenVl, set_threads};
 use rbpipe::plan::memory::formula::{self, Precision, Work};
 use rbpipe::plan::memory::shape::Shape;
 use rbpipe::train::dpo::{Preference, Variant};
+use rbpipe::train::pass::WholePass;
 use rbpipe::train::preference::{self, Piece};
 use rbpipe::train::sft::{self, Scaling, Step, Weighting};
 use serde_json::{Value as Json, json};
@@ -100,14 +101,14 @@ fn measure(case: &Case) {
     let preference = Preference { variant: Variant::Sigmoid, beta: 0.1, gamma: 0.5, smoothing: 0.0, sft: 0.0 };
     let pairs = vec![(-9.0, -9.0); case.rows[0] / 2];
     let step: Box<dyn Fn()> = if case.preference {
-        let pieces = vec![Piece::halves(batch, pairs)];
+        let step = preference::Step::of(vec![Piece::halves(batch, pairs)]);
         Box::new(move || {
-            preference::backward(&model, &pieces, &preference, &mut || ()).expect("a step");
+            preference::backward(&mut WholePass::new(&model), &step, &preference).expect("a step");
         })
     } else {
         let step = Step::of(vec![batch]);
         Box::new(move || {
-            sft::backward(&model, &step, Weighting::plain(Scaling::TokenMean), &mut || ()).expect("a step");
+            sft::backward(&mut WholePass::new(&model), &step, Weighting::plain(Scaling::TokenMean)).expect("a step");
         })
     };
     step(); // what stays from now on, such as kernels and their workspaces, is no part of a step
