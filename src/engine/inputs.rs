@@ -62,7 +62,8 @@ fn next_step(arg: &PathArg) -> String {
     match &arg.repository {
         Some(Repository { name, revision: Some(_) }) => {
             format!(
-                "looked for {place}: fetch it once with `hf download {name}`, or point $HF_HOME at the cache that has it"
+                "looked for {place}: fetch it once with `hf download {name}`, or point $HF_HOME at the cache that has it; \
+                 a folder of your own is written `./{name}`"
             )
         }
         Some(_) => format!(

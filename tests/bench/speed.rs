@@ -123,7 +123,7 @@ fn train(mut model: QwenVl, batch: &Json, steps: usize) -> Json {
 fn decode(model: &QwenVl, batch: &Json, tokens: usize) -> Json {
     let mut prompt = samples(batch).swap_remove(0);
     prompt.ids.truncate(batch["prompt_len"].as_u64().expect("a length") as usize);
-    prompt.labels.clear();
+    prompt.labels.truncate(prompt.ids.len());
     let once = |rows: usize, tokens: usize| {
         let prompts = vec![prompt.clone(); rows];
         let began = (cpu_seconds(), Instant::now());
