@@ -119,7 +119,7 @@ impl<'g> Plan<'g> {
             json!({
                 "name": node.name,
                 "op": node.op,
-                "state": state(l),
+                "state": l.forecast.word(),
                 "why": l.why,
                 "key": l.identity.as_ref().map(|i| i.key.hex()),
                 "seconds": l.seconds,
@@ -178,7 +178,7 @@ impl<'g> Plan<'g> {
         println!("{:width$}  state  {}why", "node", shown(&head));
         for (l, cells) in self.lines.iter().zip(&cells) {
             let like = l.like.as_ref().map(|name| format!("; time as of `{name}`")).unwrap_or_default();
-            println!("{:width$}  {:5}  {}{}{like}", name(l), state(l), shown(cells), l.why);
+            println!("{:width$}  {:5}  {}{}{like}", name(l), l.forecast.word(), shown(cells), l.why);
         }
         println!("{}", self.total());
         let mut told: Vec<(Vec<&str>, &Estimate)> = Vec::new();
@@ -268,14 +268,6 @@ fn gpu_hours(line: &Line, node: &Node) -> Option<f64> {
 
 fn gib(bytes: u64) -> f64 {
     (bytes as f64 / f64::from(1 << 30) * 100.0).round() / 100.0
-}
-
-fn state(line: &Line) -> &'static str {
-    match line.forecast {
-        Forecast::Hit => "hit",
-        Forecast::Run => "run",
-        Forecast::Maybe => "maybe",
-    }
 }
 
 /// Prints seconds as people say them.

@@ -12,7 +12,7 @@ use crate::base::{Problems, SourceMap, phrase};
 use crate::engine::files::FileIndex;
 use crate::engine::remote::Remote;
 use crate::engine::site::Site;
-use crate::engine::{Builtin, Store, journal, lock};
+use crate::engine::{Builtin, Store, ahead, journal, lock};
 use crate::ops;
 use crate::plan::select::{self, Selection};
 use crate::plan::{self, PathArg, Planned};
@@ -184,6 +184,15 @@ pub(super) fn store() -> Result<(Store, FileIndex), Exit> {
             Err(Exit::Refused)
         }
     }
+}
+
+/// Opens the store, if there is one, and begins to read what the last run of a recipe used. To be called before the recipe is compiled.
+pub(super) fn store_ahead(recipe: &Path) -> Option<(Store, FileIndex)> {
+    let folder = cache_folder();
+    let store = folder.join("runs").is_dir().then(|| Store::open(folder).ok())??;
+    ahead::read_ahead(&store, recipe);
+    let files = FileIndex::open(&store);
+    Some((store, files))
 }
 
 /// Returns all operators by name.

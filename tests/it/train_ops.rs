@@ -72,6 +72,7 @@ impl Bench {
             stream: Digest::of(b"test"),
             threads: 2,
             checkpoints: None,
+            rowwise: None,
             emit,
             cancelled: &cancelled,
             fates: Vec::new(),
