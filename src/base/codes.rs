@@ -15,6 +15,9 @@ macro_rules! codes {
         $(#[doc = $title] pub const $name: Code = Code(stringify!($name));)*
         /// Every code with its title, in order.
         pub const ALL: &[(Code, &str)] = &[$(($name, $title)),*];
+
+        /// What `rbpipe explain` says of each code, in the same order. A code without a page does not compile.
+        const PAGES: &[&str] = &[$(include_str!(concat!("../../docs/diagnostics/", stringify!($name), ".md"))),*];
     };
 }
 
@@ -87,13 +90,11 @@ codes! {
     E0901 "drift"
     E0902 "not locked (`--frozen`)"
     E0903 "tool outside `requires`"
-    E0904 "operator version unknown"
     W0101 "`if … else … |>` without parentheses"
     W0102 "tab, CR or BOM in the source"
     W0201 "unused let, param, import"
     W0202 "name hides a column"
     W0203 "braces in a text that replace nothing"
-    W0301 "columns lost in `concat`"
     W0302 "filter that keeps or drops all (observed schema)"
     W0303 "dedup of multimodal rows without `within`"
     W0304 "the same rows joined twice"
@@ -106,11 +107,9 @@ codes! {
     W0501 "warm-up above 20 % of the steps"
     W0502 "interval never fires"
     W0503 "rows not divisible by batch"
-    W0504 "cutoff under the 99th percentile"
     W0505 "lr or beta unusual"
     W0506 "training sources and suite without `disjoint`"
     W0507 "sampling in an evaluation"
-    W0508 "licence conflict"
     W0509 "pixels above cutoff"
     W0510 "`allow` no longer needed"
     W0511 "measured with rows that were trained on"
@@ -124,12 +123,14 @@ codes! {
     W0519 "training without a step"
     W0520 "cutoff beyond the model's positions"
     P0101 "more memory than there is"
-    P0102 "disk"
-    P0103 "inputs absent"
-    P0104 "time over `timeout`"
 }
 
 /// Returns the title of a code given as text, in any case.
 pub fn lookup(text: &str) -> Option<(Code, &'static str)> {
     ALL.iter().copied().find(|(code, _)| code.0.eq_ignore_ascii_case(text))
+}
+
+/// Returns the page of a code: what it means, why it matters, a failing and a fixed recipe.
+pub fn page(code: Code) -> &'static str {
+    ALL.iter().position(|(known, _)| *known == code).map_or("", |at| PAGES[at])
 }

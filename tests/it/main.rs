@@ -22,6 +22,7 @@ mod embed;
 mod embodied17;
 mod engine;
 mod eval;
+mod explain;
 mod export;
 mod formats;
 mod fuzz;

@@ -249,6 +249,45 @@ fn an_input_that_changes_while_it_is_read_poisons_nothing() {
     assert_eq!((again.code, again.said("node_finished").len()), (0, 2), "{}", again.stderr);
 }
 
+/// Needs a file system that is full: one in memory, in a name space of our own, where the machine lets us make one.
+#[test]
+fn a_full_disk_leaves_targets_and_store_as_they_were() {
+    let place = Place::new();
+    let many: Vec<String> = (0..3_000).map(|i| format!("a row of some length, the {i}th of its kind")).collect();
+    place.write("rows.jsonl", &rows(&many.iter().map(String::as_str).collect::<Vec<_>>()));
+    place.write(
+        "recipe.rb2",
+        "recipe \"full\"\nimport std.{data}\nschema Row { id: Str, text: Str, n: Int }\n\
+         output out = data.jsonl(\"rows.jsonl\", as: Row) to \"small/out.jsonl\"\n",
+    );
+    fs::create_dir(place.path("small")).unwrap();
+    let on_a_small_disk = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        let script = format!("mount -t tmpfs -o size=64k tmpfs small && {script}");
+        command.args(["-rm", "sh", "-c", &script]).current_dir(&place.folder);
+        command.env("RBPIPE_CACHE", place.cache()).env("NO_COLOR", "1").output()
+    };
+    if !on_a_small_disk("true").is_ok_and(|out| out.status.success()) {
+        eprintln!("left out: this machine lets nobody mount a file system in memory");
+        return;
+    }
+    let rbpipe = env!("CARGO_BIN_EXE_rbpipe");
+    // The target's disk is full: nothing stands there, and what was made is kept.
+    let out = on_a_small_disk(&format!("{rbpipe} run recipe.rb2; echo \"left $?\"; ls -A small")).unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert!(
+        said.contains("E0504") && said.contains("small/out.jsonl") && said.contains("make room on that disk"),
+        "{said}"
+    );
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), "left 3\n", "{said}");
+    // The store's disk is full: nothing is recorded, and with room the run completes.
+    let out = on_a_small_disk(&format!("RBPIPE_CACHE=small/cache {rbpipe} run recipe.rb2")).unwrap();
+    let said = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
+    assert!(said.contains("E0504") && said.contains("make room on that disk") && !out.status.success(), "{said}");
+    assert_eq!(place.run(&[]).code, 0);
+    assert_eq!(place.read("small/out.jsonl").lines().count(), 3_000);
+}
+
 #[test]
 fn one_request_to_stop_drains_and_a_second_ends_at_once_and_both_resume() {
     // It says that it runs, and goes on for ever however it is asked.
