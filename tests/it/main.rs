@@ -31,6 +31,7 @@ mod gguf;
 mod judge;
 mod keys;
 mod knn;
+mod layout;
 mod lints;
 mod lock;
 mod lsp;
@@ -42,6 +43,7 @@ mod pages;
 mod placement;
 mod promises;
 mod python;
+mod random;
 #[cfg(feature = "torch")]
 mod ranks;
 mod rehearse;
