@@ -64,6 +64,9 @@ impl From<serde_json::Error> for OpError {
 
 impl From<arrow::error::ArrowError> for OpError {
     fn from(e: arrow::error::ArrowError) -> Self {
-        Self::new("E0612", e.to_string())
+        match &e {
+            arrow::error::ArrowError::IoError(_, cause) => Self::of_io(cause, e.to_string()),
+            _ => Self::new("E0612", e.to_string()),
+        }
     }
 }
