@@ -56,7 +56,8 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     locked.hold(&compiled, args, &cost)?;
     let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {
         if !args.frozen {
-            locked.keep(summary, &|_| true, listener);
+            // Reading every text once more is left to `rbpipe lock`.
+            locked.keep(summary, &|_| true, &|_| BTreeMap::new(), listener);
         }
     })?;
     keep_index(&files, &store);

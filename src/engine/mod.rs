@@ -26,6 +26,7 @@ pub mod inputs;
 pub mod journal;
 pub mod json_lines;
 mod lease;
+pub mod lengths;
 pub mod lock;
 pub mod lock_merge;
 pub mod machine;

@@ -36,6 +36,7 @@ mod lints;
 mod lock;
 mod lsp;
 mod memory;
+mod mission;
 mod mistakes;
 #[cfg(feature = "torch")]
 mod numerics;
