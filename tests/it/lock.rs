@@ -339,3 +339,32 @@ fn texts_and_environments_are_pinned_and_their_drift_says_what_accepting_costs()
         assert!(ran.code == 0 && !ran.executed().is_empty(), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_lock_knows_how_long_texts_are_and_check_compares_them_with_the_cutoff() {
+    let place = Place::new();
+    let long = "word ".repeat(40);
+    let all = (0..200).map(|i| format!("{{\"id\": \"{i}\", \"instruction\": \"say\", \"output\": \"{long}\"}}\n"));
+    place.write("rows.jsonl", &all.collect::<String>());
+    place.write(
+        "recipe.rb2",
+        r#"recipe "long" requires ">=0.1"
+import std.{data, model, train}
+param seed: Int = 1
+schema Row { id: Str, instruction: Str, output: Str }
+let rows = data.jsonl("rows.jsonl", as: Row)
+output out = model.hf("./m") |> train.sft(data: rows, cutoff: 32tok) to "out"
+"#,
+    );
+    let said = |args: &[&str]| {
+        let out = place.command(args).env("NO_COLOR", "1").output().unwrap();
+        String::from_utf8([out.stdout, out.stderr].concat()).unwrap()
+    };
+    assert!(said(&["check", "recipe.rb2"]).contains("no problems"), "nobody has counted yet");
+    said(&["lock", "recipe.rb2", "--update", "rows.jsonl"]);
+    let words = &entries(&place)["sources"]["rows.jsonl"]["words"];
+    assert_eq!((words["output"].as_integer(), words["instruction"].as_integer()), (Some(40), Some(1)));
+    let told = said(&["check", "recipe.rb2"]);
+    assert!(told.contains("W0504") && told.contains("more than 40 words in `.output`"), "{told}");
+    assert!(said(&["lock", "recipe.rb2", "--update", "rows.jsonl"]).contains("the lock says so already"));
+}
