@@ -1,11 +1,12 @@
-//! Exact cosine search among vectors.
+//! Cosine search among vectors: exact, and by cells where there are too many rows for that.
 
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::cells::{self, Measured};
 use super::clusters::{Links, groups};
-use super::scan;
+use super::scan::{self, Kernel};
 
 /// Vectors of equal length, scaled to length 1; all zeros stay.
 pub struct Vectors {
@@ -47,6 +48,11 @@ impl Vectors {
     pub fn cosine(&self, a: usize, b: usize) -> f32 {
         dot(self.get(a), self.get(b))
     }
+
+    /// Returns the cosine of one and one of `others`.
+    pub fn cosine_to(&self, a: usize, others: &Self, b: usize) -> f32 {
+        dot(self.get(a), others.get(b))
+    }
 }
 
 /// Rows per block: two blocks of 384-wide vectors fit the second-level cache.
@@ -54,51 +60,96 @@ const BLOCK: usize = 128;
 /// Groups from this size are scanned in int8 first, where the processor can.
 const LARGE: usize = 512;
 
-/// Links rows of the same group whose cosine is at least `similar` and which are not told `apart`, at most the `neighbors` nearest of each row; ties
-/// go to the earlier row.
+/// How neighbours are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Search {
+    /// Exact in groups of up to [`MANY`] rows, by cells in larger ones.
+    Auto,
+    /// Every pair is looked at.
+    Exact,
+    /// By cells in all groups of [`FEW`] rows and more.
+    Cells,
+}
+
+/// Rows of a group up to which every pair is looked at, unless the search is told.
+pub const MANY: usize = 1_000_000;
+/// Rows of a group below which cells would save nothing.
+pub const FEW: usize = 2_048;
+
+/// What is searched.
+pub struct Job<'j> {
+    /// Cosine from which two rows are neighbours.
+    pub similar: f32,
+    /// Most neighbours of a row, the nearest; ties go to the earlier row.
+    pub neighbors: usize,
+    /// How.
+    pub search: Search,
+    /// Rows that are no neighbours, however near; called with the earlier row first.
+    pub apart: &'j (dyn Fn(usize, usize) -> bool + Sync),
+}
+
+/// Links rows of the same group that are neighbours. Tells what was done by cells.
 ///
-/// Every pair is looked at. Sums run in one fixed order and the nearest are the same in whatever order they are found, so the result depends neither
-/// on the number of threads nor on the processor's instructions beyond fused multiply-add.
-pub fn links(
-    vectors: &Vectors,
-    group: &[u32],
-    similar: f32,
-    neighbors: usize,
-    apart: impl Fn(usize, usize) -> bool + Sync,
-) -> Links {
+/// Sums run in one fixed order and the nearest are the same in whatever order they are found, so the result depends neither on the number of threads
+/// nor on the processor's instructions beyond fused multiply-add.
+pub fn links(vectors: &Vectors, group: &[u32], job: &Job<'_>) -> (Links, Measured) {
     let rows = vectors.count();
     let nearest: Vec<Mutex<Nearest>> = (0..rows).map(|_| Mutex::default()).collect();
     let compare = |a: u32, b: u32| {
         let cosine = vectors.cosine(a as usize, b as usize);
-        if cosine >= similar && !apart(a as usize, b as usize) {
+        if cosine >= job.similar && !(job.apart)(a as usize, b as usize) {
             for (row, other) in [(a, b), (b, a)] {
-                nearest[row as usize].lock().unwrap_or_else(PoisonError::into_inner).push(cosine, other, neighbors);
+                nearest[row as usize].lock().unwrap_or_else(PoisonError::into_inner).push(cosine, other, job.neighbors);
             }
         }
     };
-    groups(group, 0..rows as u32).par_iter().for_each(|group| {
-        if group.len() >= LARGE && scan::available(vectors) {
-            scan::candidates(vectors, group, similar, compare);
-        } else {
-            each_pair(group, compare);
+    let by_cells = |rows: usize| match job.search {
+        Search::Auto => rows > MANY,
+        Search::Exact => false,
+        Search::Cells => rows >= FEW,
+    };
+    let each = |group: &Vec<u32>| {
+        if by_cells(group.len()) {
+            return cells::search(vectors, group, job, &compare);
         }
-    });
+        all_pairs(vectors, group, job.similar, &compare);
+        Measured::default()
+    };
+    let measured = groups(group, 0..rows as u32).par_iter().map(each).reduce(Measured::default, Measured::and);
     let mut links = Links { class: (0..rows as u32).collect(), edges: Vec::new() };
     for (a, found) in (0_u32..).zip(nearest) {
-        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner).best(neighbors);
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner).best(job.neighbors);
         links.edges.extend(found.map(|b| (a.min(b), a.max(b))));
     }
     links.edges.par_sort_unstable();
     links.edges.dedup();
-    links
+    (links, measured)
 }
 
-/// Calls `compare` for each pair of a group, block by block.
-fn each_pair(group: &[u32], compare: impl Fn(u32, u32) + Sync) {
-    group.par_chunks(BLOCK).enumerate().for_each(|(n, firsts)| {
-        for seconds in group[n * BLOCK..].chunks(BLOCK) {
-            for &a in firsts {
-                seconds.iter().filter(|&&b| a < b).for_each(|&b| compare(a, b));
+/// Calls `compare` for all pairs of `members` whose cosine may reach `similar`.
+pub fn all_pairs(vectors: &Vectors, members: &[u32], similar: f32, compare: &(impl Fn(u32, u32) + Sync)) {
+    first_pairs(vectors, members, members.len(), similar, &|a, b| compare(members[a], members[b]));
+}
+
+/// Calls `found` with places in `members` of each pair whose cosine may reach `similar`, the first of them among the first `firsts`.
+pub fn first_pairs(
+    vectors: &Vectors,
+    members: &[u32],
+    firsts: usize,
+    similar: f32,
+    found: &(impl Fn(usize, usize) + Sync),
+) {
+    if members.len() >= LARGE
+        && let Some(kernel) = Kernel::of(vectors)
+    {
+        return scan::candidates(kernel, vectors, members, firsts, similar, found);
+    }
+    let starts: Vec<usize> = (0..firsts).step_by(BLOCK).collect();
+    starts.par_iter().for_each(|&start| {
+        for other in (start..members.len()).step_by(BLOCK) {
+            for a in start..(start + BLOCK).min(firsts) {
+                (other.max(a + 1)..(other + BLOCK).min(members.len())).for_each(|b| found(a, b));
             }
         }
     });
@@ -106,23 +157,26 @@ fn each_pair(group: &[u32], compare: impl Fn(u32, u32) + Sync) {
 
 /// The nearest of a row so far, and some more.
 #[derive(Default)]
-struct Nearest(Vec<(f32, u32)>);
+pub struct Nearest(Vec<(f32, u32)>);
 
 impl Nearest {
-    fn push(&mut self, cosine: f32, other: u32, neighbors: usize) {
+    /// Adds one that was found, perhaps once more.
+    pub fn push(&mut self, cosine: f32, other: u32, neighbors: usize) {
         self.0.push((cosine, other));
         if self.0.len() > 4 * neighbors.max(16) {
             self.cut(neighbors);
         }
     }
 
-    fn best(mut self, neighbors: usize) -> impl Iterator<Item = u32> {
+    /// Returns the nearest, each once.
+    pub fn best(mut self, neighbors: usize) -> impl Iterator<Item = u32> {
         self.cut(neighbors);
         self.0.into_iter().map(|(_, other)| other)
     }
 
     fn cut(&mut self, neighbors: usize) {
         self.0.sort_unstable_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
+        self.0.dedup_by_key(|found| found.1);
         self.0.truncate(neighbors);
     }
 }

@@ -5,6 +5,7 @@ pub mod asking;
 mod bandkeys;
 pub mod blobs;
 pub mod cell;
+pub mod cells;
 pub mod chunks;
 pub mod clip;
 pub mod clusters;

@@ -1,12 +1,12 @@
 //! Times the dedup kernels on files, without the store and the scheduler around them. Prints one JSON object.
 //!
-//! `cargo bench --bench kernels -- minhash TEXT.jsonl LABELS.txt` · `… -- knn VECTORS.npy 0.95` · `… -- lines TEXT.jsonl`
+//! `cargo bench --bench kernels -- minhash TEXT.jsonl LABELS.txt` · `… -- knn VECTORS.npy 0.95 [cells]` · `… -- lines TEXT.jsonl`
 
 use std::fs;
 use std::time::Instant;
 
 use rbpipe::data::clusters::{Links, Rule, resolve};
-use rbpipe::data::knn::{self, Vectors};
+use rbpipe::data::knn::{self, Job, Search, Vectors};
 use rbpipe::data::media::Media;
 use rbpipe::data::{lines, minhash, schema};
 use rbpipe::engine::Store;
@@ -18,11 +18,12 @@ fn main() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["minhash", text, labels] => minhash_of(text, labels),
-        ["knn", vectors, similar] => knn_of(vectors, similar.parse().expect("a cosine")),
+        ["knn", vectors, similar] => knn_of(vectors, similar.parse().expect("a cosine"), Search::Exact),
+        ["knn", vectors, similar, "cells"] => knn_of(vectors, similar.parse().expect("a cosine"), Search::Cells),
         ["lines", text] => lines_of(text),
         // `cargo bench` without arguments, or a run of all targets.
         _ => eprintln!(
-            "usage: kernels minhash TEXT.jsonl LABELS.txt | kernels knn VECTORS.npy COSINE | kernels lines TEXT.jsonl"
+            "usage: kernels minhash TEXT.jsonl LABELS.txt | kernels knn VECTORS.npy COSINE [cells] | kernels lines TEXT.jsonl"
         ),
     }
 }
@@ -46,7 +47,7 @@ fn minhash_of(text: &str, labels: &str) {
 }
 
 /// `dedup.semantic`'s search, every neighbour kept, on a `.npy` file of float32 rows.
-fn knn_of(path: &str, similar: f32) {
+fn knn_of(path: &str, similar: f32, search: Search) {
     let bytes = fs::read(path).expect("a .npy file");
     let head = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let shape = String::from_utf8_lossy(&bytes[10..10 + head]).into_owned();
@@ -55,9 +56,14 @@ fn knn_of(path: &str, similar: f32) {
     let data = bytes[10 + head..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     let vectors = Vectors::new(data, shape[1]);
     let clock = Clock::new();
-    let links = knn::links(&vectors, &vec![0; shape[0]], similar, shape[0], |_, _| false);
+    let job = Job { similar, neighbors: shape[0], search, apart: &|_, _| false };
+    let (links, measured) = knn::links(&vectors, &vec![0; shape[0]], &job);
     let mut said = clock.said("knn", shape[0]);
     said["pairs"] = json!(links.edges.len());
+    if search == Search::Cells {
+        said["joined"] = json!(measured.joined);
+        said["sampled"] = json!([measured.found, measured.pairs]);
+    }
     println!("{said}");
 }
 

@@ -1,10 +1,11 @@
-//! Exact search among vectors: what is found is what every pair, looked at one by one, gives.
+//! Search among vectors: what the exact one finds is what every pair, looked at one by one, gives; cells find as much of it as they say.
 
 use std::collections::BTreeSet;
 
 use rbpipe::base::Digest;
 use rbpipe::data::draw::{Draw, RowKey};
-use rbpipe::data::knn::{Vectors, links};
+use rbpipe::data::knn::{FEW, Job, Search, Vectors, links};
+use rbpipe::data::scan::{self, Kernel};
 
 /// Vectors around a few centres, some of them copies, one of zeros, so that cosines lie everywhere up to 1.
 fn vectors(rows: usize, width: usize) -> Vectors {
@@ -64,8 +65,60 @@ fn every_pair_is_found() {
         assert!(!right.is_empty(), "{rows} x {width}: a case that finds nothing shows nothing");
         for threads in [1, 4] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            let found = pool.install(|| links(&v, &group, similar, neighbors, apart));
+            let job = Job { similar, neighbors, search: Search::Exact, apart: &apart };
+            let (found, measured) = pool.install(|| links(&v, &group, &job));
+            assert_eq!(measured.rows, 0);
             assert_eq!(found.edges, right, "{rows} x {width} at {similar} with {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn cells_find_what_they_say() {
+    let rows = 2 * FEW;
+    let v = vectors(rows, 24);
+    let group = vec![0; rows];
+    let search = |search: Search, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        let job = Job { similar: 0.99, neighbors: 10, search, apart: &|a, b| (a + b) % 5 == 0 };
+        pool.install(|| links(&v, &group, &job))
+    };
+    let exact: BTreeSet<_> = search(Search::Exact, 2).0.edges.into_iter().collect();
+    let (found, measured) = search(Search::Cells, 1);
+    assert_eq!((&found, measured), (&search(Search::Cells, 3).0, search(Search::Cells, 3).1), "threads change nothing");
+    assert_eq!(measured.rows, rows);
+    let hit = found.edges.iter().filter(|edge| exact.contains(edge)).count() as f64 / exact.len() as f64;
+    let said = measured.found as f64 / measured.pairs as f64;
+    assert!(measured.pairs > 500 && said >= 0.99, "{measured:?}");
+    assert!(hit >= 0.99 && (hit - said).abs() < 0.01, "of {} edges {hit}, said {said}", exact.len());
+
+    // Groups too small for cells are searched whole; rows of different groups are never linked.
+    let group: Vec<u32> = (0..rows as u32).map(|row| row % 3).collect();
+    let job = |search| Job { similar: 0.9, neighbors: 3, search, apart: &|_, _| false };
+    let (small, measured) = links(&v, &group, &job(Search::Cells));
+    assert_eq!((small, measured.rows), (links(&v, &group, &job(Search::Exact)).0, 0));
+}
+
+#[test]
+fn codes_rule_out_no_pair_whatever_the_instructions() {
+    let kernels = Kernel::all();
+    for (rows, width, similar) in [(700, 384, 0.9), (520, 30, 0.97), (513, 5, 0.2)] {
+        let v = vectors(rows, width);
+        let members: Vec<u32> = (0..rows as u32).rev().collect();
+        let firsts = rows - 100;
+        let near = |a: usize, b: usize| v.cosine(members[a] as usize, members[b] as usize) >= similar;
+        for &kernel in &kernels {
+            let found = std::sync::Mutex::new(Vec::new());
+            scan::candidates(kernel, &v, &members, firsts, similar, &|a, b| found.lock().unwrap().push((a, b)));
+            let mut found = found.into_inner().unwrap();
+            let all = found.len();
+            found.sort_unstable();
+            found.dedup();
+            assert_eq!(found.len(), all, "{kernel:?}: each pair once");
+            let wanted: Vec<_> =
+                (0..firsts).flat_map(|a| (a + 1..rows).map(move |b| (a, b))).filter(|&(a, b)| near(a, b)).collect();
+            assert!(wanted.len() > 100 && all < firsts * rows / 2, "{kernel:?}: {all} of {}", wanted.len());
+            assert!(wanted.iter().all(|pair| found.binary_search(pair).is_ok()), "{kernel:?} {rows} x {width}");
         }
     }
 }

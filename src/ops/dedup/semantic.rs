@@ -6,11 +6,13 @@ use super::{Compared, Scope};
 #[cfg(feature = "torch")]
 use crate::base::OpError;
 #[cfg(feature = "torch")]
+use crate::data::cells::Measured;
+#[cfg(feature = "torch")]
 use crate::data::clusters::groups;
 #[cfg(feature = "torch")]
 use crate::data::contrast::Contrasts;
 #[cfg(feature = "torch")]
-use crate::data::knn::{self, Vectors};
+use crate::data::knn::{self, Job, Search, Vectors};
 use crate::engine::Builtin;
 #[cfg(feature = "torch")]
 use crate::engine::{Context, Outputs};
@@ -24,7 +26,7 @@ pub static SEMANTIC: Builtin = Builtin {
     spec: OpSpec {
         signature: signature!(
             r#"
-## Drops rows whose texts mean the same, by the cosine of their vectors. Every pair is looked at.
+## Drops rows whose texts mean the same, by the cosine of their vectors.
 op dedup.semantic(
   d: Dataset[{ ..r }],
   ## Columns compared, joined with a newline.
@@ -39,7 +41,9 @@ op dedup.semantic(
   ## right: to an encoder these mean nearly the same, to the answer they do not. Words that are mostly exchanged in rows that agree on `within` do
   ## not count. Then `similar` can be much lower. 0: the cosine alone counts.
   contrast: Int = 0,
-  ## How neighbours are searched.
+  ## How neighbours are searched. exact: every pair is looked at. cells: each row is compared with the rows near the same few centres only, as many as
+  ## it takes to find 99.5% of the neighbours of some rows that are compared with all others; how many neighbours of other such rows are found is
+  ## counted. auto: exact where up to a million rows are compared with each other, cells above.
   search: enum { auto, exact, cells } = "auto","#
         ),
         takes_where: true,
@@ -58,15 +62,12 @@ struct Args {
     neighbors: usize,
     similar: f64,
     contrast: u32,
-    search: String,
+    search: Search,
 }
 
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    if args.search == "cells" {
-        return Err(OpError::new("E0612", "search by cells is not built yet").help("write `search: \"exact\"`"));
-    }
     let scope = Scope::new(cx, &[])?;
     let held = scope.texts(cx, &args.on)?;
     let texts = held.strings();
@@ -76,14 +77,40 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let group: Vec<u32> =
         (0..rows).map(|r| if scope.rows[r as usize] { scope.group[r as usize] } else { rows + r }).collect();
     let vectors = vectors(cx, &texts, &group)?;
-    let links = pooled(cx.threads, || {
+    let (links, measured) = pooled(cx.threads, || {
         let contrasts = (args.contrast > 0).then(|| Contrasts::mine(&texts, &group, args.contrast));
         let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
-        knn::links(&vectors, &group, args.similar as f32, args.neighbors, apart)
+        let job = Job { similar: args.similar as f32, neighbors: args.neighbors, search: args.search, apart: &apart };
+        knn::links(&vectors, &group, &job)
     })?;
+    if measured.rows > 0 {
+        for (what, n) in [
+            ("compared by cells", measured.rows),
+            ("cells of each", measured.joined),
+            ("neighbours sampled", measured.pairs),
+            ("of these found", measured.found),
+        ] {
+            cx.counts.insert(what.into(), n as u64);
+        }
+        cx.say(&told(&measured));
+    }
     scope.finish(cx, &links, Compared::Meaning(&held), |a, b| {
         format!("same meaning (cosine {:.3}) as", vectors.cosine(a, b))
     })
+}
+
+/// Says how much a search by cells finds.
+#[cfg(feature = "torch")]
+fn told(m: &Measured) -> String {
+    let found = match m.pairs {
+        0 => "no sampled row has a neighbour, so how many are missed is unknown".to_owned(),
+        pairs => format!(
+            "it finds {} of {pairs} sampled neighbours ({:.2} %)",
+            m.found,
+            100.0 * m.found as f64 / pairs as f64
+        ),
+    };
+    format!("{} rows were compared within cells, each in {} of them: {found}", m.rows, m.joined)
 }
 
 /// Returns a vector for each text. Those that are alone in their group are compared with none, so they are not encoded and stay zeros.
