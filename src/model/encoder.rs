@@ -45,7 +45,7 @@ pub struct Encoder {
 }
 
 /// A dense layer's weight and bias, or a norm's.
-type Pair = (Tensor, Tensor);
+pub(super) type Pair = (Tensor, Tensor);
 
 struct Layer {
     qkv: Pair,
@@ -99,7 +99,7 @@ impl Encoder {
             max_tokens: usize::try_from(max).unwrap_or(0),
             width: int("hidden_size")?,
         };
-        store.finish(dir)?;
+        store.finish(dir, &["pooler.", "cls.", "lm_head.", "classifier.", "embeddings.position_ids"])?;
         Ok(encoder)
     }
 
@@ -211,7 +211,7 @@ impl Encoder {
     }
 }
 
-fn dense(x: &Tensor, (weight, bias): &Pair) -> Tensor {
+pub(super) fn dense(x: &Tensor, (weight, bias): &Pair) -> Tensor {
     x.linear(weight, Some(bias))
 }
 
@@ -241,12 +241,12 @@ fn pooling(dir: &Path) -> Result<(Pooling, bool), OpError> {
 }
 
 /// Weights by plain name, taken one by one so that left-overs are seen.
-struct Weights {
+pub(super) struct Weights {
     tensors: BTreeMap<String, Tensor>,
 }
 
 impl Weights {
-    fn read(dir: &Path) -> Result<Self, OpError> {
+    pub(super) fn read(dir: &Path) -> Result<Self, OpError> {
         let mut tensors = BTreeMap::new();
         for file in weights::files(dir)? {
             weights::for_each(&file, |name, tensor| {
@@ -262,11 +262,15 @@ impl Weights {
         Ok(Self { tensors })
     }
 
-    fn take(&mut self, name: &str) -> Result<Tensor, OpError> {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    pub(super) fn take(&mut self, name: &str) -> Result<Tensor, OpError> {
         self.tensors.remove(name).ok_or_else(|| OpError::new("E0503", format!("the encoder has no weight `{name}`")))
     }
 
-    fn pair(&mut self, prefix: &str) -> Result<Pair, OpError> {
+    pub(super) fn pair(&mut self, prefix: &str) -> Result<Pair, OpError> {
         Ok((self.take(&format!("{prefix}.weight"))?, self.take(&format!("{prefix}.bias"))?))
     }
 
@@ -284,10 +288,9 @@ impl Weights {
         })
     }
 
-    /// Fails on names that nobody took, but for heads that embeddings do not need.
-    fn finish(self, dir: &Path) -> Result<(), OpError> {
-        let heads = ["pooler.", "cls.", "lm_head.", "classifier.", "embeddings.position_ids"];
-        let odd: Vec<_> = self.tensors.keys().filter(|n| !heads.iter().any(|h| n.starts_with(h))).collect();
+    /// Fails on names that nobody took, but for those that begin like some that are not needed.
+    pub(super) fn finish(self, dir: &Path, unneeded: &[&str]) -> Result<(), OpError> {
+        let odd: Vec<_> = self.tensors.keys().filter(|n| !unneeded.iter().any(|h| n.starts_with(h))).collect();
         match odd.first() {
             None => Ok(()),
             Some(name) => Err(OpError::new(
@@ -298,7 +301,8 @@ impl Weights {
     }
 }
 
-fn json(path: &Path) -> Result<Json, OpError> {
+/// Reads a file of JSON.
+pub(super) fn json(path: &Path) -> Result<Json, OpError> {
     let bytes = std::fs::read(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
     serde_json::from_slice(&bytes).map_err(|e| OpError::new("E0503", format!("{}: {e}", path.display())))
 }

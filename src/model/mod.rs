@@ -2,7 +2,7 @@
 //!
 //! Reading order: `config` → `params` → `weights` → `linear`, `norm`, `mlp`, `rope`, `attention`, `block` → `vision`,
 //! `amplifier` → `qwen_vl`; beside them `processor`, `template`, `chat`, `encode`, `collate` make batches, and `shared`,
-//! `decode`, `likelihood` make text.
+//! `decode`, `likelihood` make text; `pixels` → `dual` encode pictures and texts into one space.
 
 pub mod amplifier;
 pub mod attention;
@@ -12,6 +12,7 @@ pub mod collate;
 pub mod config;
 pub mod cuda;
 pub mod decode;
+pub mod dual;
 pub mod encode;
 pub mod encoder;
 pub mod guard;
@@ -22,6 +23,7 @@ pub mod mlp;
 pub mod norm;
 pub mod params;
 pub mod picture;
+pub mod pixels;
 pub mod positions;
 pub mod processor;
 pub mod qwen_vl;
@@ -39,6 +41,7 @@ pub use chat::Chat;
 pub use collate::Batch;
 pub use config::{Config, TextConfig, VisionConfig};
 pub use decode::{Decoding, Reply, generate};
+pub use dual::DualEncoder;
 pub use encoder::Encoder;
 pub use guard::{guard, set_threads};
 pub use likelihood::{Likelihood, score_options, score_prompts};

@@ -17,6 +17,15 @@ pub struct Picture {
     pub data: Vec<u8>,
 }
 
+/// How pixels are weighed when a picture gets another size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Cubic, a = -0.5.
+    Bicubic,
+    /// A triangle.
+    Bilinear,
+}
+
 impl Picture {
     /// Decodes a file's bytes. The EXIF orientation is not applied, as neither reference does.
     ///
@@ -52,6 +61,11 @@ impl Picture {
     /// # Source
     /// `Resample.c` of Pillow 12.3; equal to `resize.pil_*` of the goldens to the bit.
     pub fn resize(&self, width: usize, height: usize) -> Self {
+        self.resize_by(width, height, Filter::Bicubic)
+    }
+
+    /// Returns the picture in another size as [`Self::resize`] does, by one of Pillow's filters.
+    pub fn resize_by(&self, width: usize, height: usize, filter: Filter) -> Self {
         if (width, height) == (self.width, self.height) {
             return self.clone();
         }
@@ -61,10 +75,10 @@ impl Picture {
             picture.premultiply();
         }
         if width != self.width {
-            picture = picture.rows_resized(width);
+            picture = picture.rows_resized(width, filter);
         }
         if height != self.height {
-            picture = picture.columns_resized(height);
+            picture = picture.columns_resized(height, filter);
         }
         if alpha {
             picture.unpremultiply();
@@ -72,8 +86,8 @@ impl Picture {
         picture
     }
 
-    fn rows_resized(&self, width: usize) -> Self {
-        let (c, filters) = (self.channels, filters(self.width, width));
+    fn rows_resized(&self, width: usize, filter: Filter) -> Self {
+        let (c, filters) = (self.channels, filters(self.width, width, filter));
         let mut data = Vec::with_capacity(width * self.height * c);
         for row in self.data.chunks_exact(self.width * c) {
             for (first, weights) in &filters {
@@ -85,11 +99,11 @@ impl Picture {
         Self { width, data, ..*self }
     }
 
-    fn columns_resized(&self, height: usize) -> Self {
+    fn columns_resized(&self, height: usize, filter: Filter) -> Self {
         let stride = self.width * self.channels;
         let mut data = Vec::with_capacity(stride * height);
         let mut sums = vec![0; stride];
-        for (first, weights) in filters(self.height, height) {
+        for (first, weights) in filters(self.height, height, filter) {
             sums.fill(HALF);
             // Row by row: neighbours lie side by side, so that the compiler takes several at a time.
             for (row, weight) in self.data[first * stride..].chunks_exact(stride).zip(&weights) {
@@ -126,17 +140,17 @@ const BITS: u32 = 22;
 const HALF: i32 = 1 << (BITS - 1);
 
 /// Returns for each output sample its first input sample and the weights in fixed point.
-fn filters(from: usize, to: usize) -> Vec<(usize, Vec<i32>)> {
+fn filters(from: usize, to: usize, filter: Filter) -> Vec<(usize, Vec<i32>)> {
     let scale = from as f64 / to as f64;
     let stretch = scale.max(1.0);
-    let support = 2.0 * stretch;
+    let support = if filter == Filter::Bicubic { 2.0 } else { 1.0 } * stretch;
     (0..to)
         .map(|out| {
             let centre = (out as f64 + 0.5) * scale;
             let first = (centre - support + 0.5).max(0.0) as usize;
             let end = ((centre + support + 0.5) as usize).min(from);
             let weights: Vec<f64> =
-                (first..end).map(|x| bicubic((x as f64 - centre + 0.5) * (1.0 / stretch))).collect();
+                (first..end).map(|x| filter.weight((x as f64 - centre + 0.5) * (1.0 / stretch))).collect();
             let total: f64 = weights.iter().sum();
             let fixed = |w: &f64| {
                 let scaled = if total == 0.0 { *w } else { w / total } * f64::from(1 << BITS);
@@ -145,6 +159,15 @@ fn filters(from: usize, to: usize) -> Vec<(usize, Vec<i32>)> {
             (first, weights.iter().map(fixed).collect())
         })
         .collect()
+}
+
+impl Filter {
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Self::Bicubic => bicubic(x),
+            Self::Bilinear => (1.0 - x.abs()).max(0.0),
+        }
+    }
 }
 
 fn bicubic(x: f64) -> f64 {

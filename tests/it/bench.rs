@@ -120,7 +120,6 @@ impl Bench {
             seed: 7,
             threads: self.threads,
             checkpoints: None,
-            rowwise: None,
             emit: &|_, _| {},
             cancelled: &cancelled,
             secrets: BTreeMap::new(),

@@ -12,7 +12,7 @@ fn goldens() -> PathBuf {
 }
 
 /// The tiny XLM-RoBERTa of the goldens, random weights, with a tokenizer of whole words.
-fn tiny(bench: &Bench) -> PathBuf {
+pub fn tiny(bench: &Bench) -> PathBuf {
     let words = ["<s>", "<pad>", "</s>", "<unk>", "take", "the", "red", "cup", "open", "a", "drawer", "now"];
     let vocab: serde_json::Map<String, Json> = words.iter().enumerate().map(|(i, w)| ((*w).into(), i.into())).collect();
     let tokenizer = json!({
@@ -128,7 +128,7 @@ fn a_real_encoder_knows_a_paraphrase() {
 }
 
 #[test]
-fn consistency_is_a_probability_and_other_backends_are_refused() {
+fn consistency_is_a_probability_and_no_backend_goes_without_a_model() {
     let bench = Bench::new();
     let path = goldens().join("images/img0.png");
     let (width, height) = image::image_dimensions(&path).unwrap();
@@ -150,8 +150,30 @@ fn consistency_is_a_probability_and_other_backends_are_refused() {
     assert!(0.0 < score && score < 1.0, "{score}");
     assert_eq!(made.fates[0].why, ".images has no picture");
 
-    for (backend, code, word) in [("auto", "E0612", "labels"), ("clip", "E0612", "clip"), ("model", "E0211", "by")] {
+    for (backend, word) in
+        [("auto", "vision-language"), ("clip", "SigLIP"), ("labels", "sentence"), ("model", "vision-language")]
+    {
         let error = bench.run("filter.consistent", args(backend), &[("d", &d)]).err().expect("refused");
-        assert!(error.code == code && error.message.contains(word), "{error:?}");
+        assert!(error.code == "E0211" && error.message.contains(word), "{error:?}");
     }
+}
+
+#[test]
+fn cells_are_counted_and_say_what_they_find() {
+    let bench = Bench::new();
+    let model = tiny(&bench);
+    let words = ["take", "the", "red", "cup", "open", "a", "drawer", "now"];
+    let said = |i: usize| (0..6).map(|k| words[i * 7919 % 1200 / 8_usize.pow(k) % 8]).collect::<Vec<_>>().join(" ");
+    let all: Vec<Json> = (0..2100).map(|i| json!({ "id": i.to_string(), "said": said(i) })).collect();
+    let d = rows(Json::Array(all));
+    let run = |search: &str| {
+        let mut args = semantic(0.999_99);
+        args["search"] = json!(search);
+        bench.run_model("dedup.semantic", args, &d, "embed", &model).unwrap()
+    };
+    let (exact, cells) = (run("exact"), run("cells"));
+    assert_eq!(exact.ids(), cells.ids(), "equal texts lie in the same cells");
+    assert!(exact.ids().len() < 2100 && !exact.counts.contains_key("compared by cells"));
+    assert_eq!(cells.counts["compared by cells"], 2100);
+    assert_eq!(cells.counts["neighbours sampled"], cells.counts["of these found"]);
 }

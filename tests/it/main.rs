@@ -11,6 +11,8 @@ mod cache;
 mod chat_server;
 mod check;
 mod chunks;
+#[cfg(feature = "torch")]
+mod clip;
 mod cluster;
 mod cot;
 mod data;
@@ -22,7 +24,6 @@ mod embed;
 mod embodied17;
 mod engine;
 mod eval;
-mod explain;
 mod export;
 mod formats;
 mod fuzz;
@@ -31,12 +32,10 @@ mod gguf;
 mod judge;
 mod keys;
 mod knn;
-mod layout;
 mod lints;
 mod lock;
 mod lsp;
 mod memory;
-mod mission;
 mod mistakes;
 #[cfg(feature = "torch")]
 mod numerics;
@@ -44,7 +43,6 @@ mod pages;
 mod placement;
 mod promises;
 mod python;
-mod random;
 #[cfg(feature = "torch")]
 mod ranks;
 mod rehearse;
