@@ -22,7 +22,6 @@ use crate::engine::publish::{self, Done};
 use crate::engine::scheduler::{self, Setup, Summary};
 use crate::engine::state::NodeState;
 use crate::engine::{Store, inputs, past, terms};
-use crate::plan::NodeId;
 use crate::plan::select::Selection;
 use crate::plan::val::{Artifact, Val};
 
@@ -32,7 +31,6 @@ pub(super) fn run(args: &RunArgs) -> Exit {
 }
 
 fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
-    let ahead = recipe::store_ahead(&args.recipe.recipe);
     let compiled = recipe::compile(&args.recipe)?;
     let selection = compiled.select(&args.to)?;
     let graph = &compiled.planned.graph;
@@ -43,7 +41,7 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
         render::print_human(&compiled.sources, &problems.sorted());
         return Err(Exit::Recipe);
     }
-    let (store, files) = ahead.map_or_else(recipe::store, Ok)?;
+    let (store, files) = recipe::store()?;
     let mut locked = lock::Pinned::open(&compiled, &selection, &files)?;
     let cost = || {
         let mut lines = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store)).0;
@@ -56,13 +54,10 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     locked.hold(&compiled, args, &cost)?;
     let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {
         if !args.frozen {
-            // Reading every text once more is left to `rbpipe lock`.
-            locked.keep(summary, &|_| true, &|_| BTreeMap::new(), listener);
+            locked.keep(summary, &|_| true, listener);
         }
     })?;
     keep_index(&files, &store);
-    // The process ends here: to give back ten thousand nodes one by one would take a tenth of its time.
-    std::mem::forget(compiled);
     Ok(exit)
 }
 
@@ -100,12 +95,6 @@ pub(super) fn execute(
     let find = || engine::find(&|message| listener.hear(&Event::new("notice").with("message", message)));
     let executors = placement::executors(compiled, args, &find);
     placement::check(compiled, selection, store, files, args, &executors)?;
-    let foresee = |there: &BTreeMap<NodeId, decide::Results>| {
-        let last = compiled.last_keys(store);
-        let mut lines = decide::forecast_rest(graph, selection, store, files, &last, there);
-        past::fill(graph, store, &mut lines);
-        lines
-    };
     let setup = Setup {
         store,
         files,
@@ -117,7 +106,6 @@ pub(super) fn execute(
         no_exec: args.no_exec,
         remote: remote.as_ref(),
         stop: &stop,
-        foresee: Some(&foresee),
     };
     listener.hear(
         &Event::new("run_started")
@@ -151,7 +139,6 @@ pub(super) fn execute(
             .with("skipped", summary.count(NodeState::Skipped)),
     );
     tell(compiled, &summary, &published, args.no_exec);
-    std::mem::forget(summary);
     Ok(exit)
 }
 

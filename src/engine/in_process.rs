@@ -46,7 +46,6 @@ pub fn execute(
         stream: task.stream,
         threads: task.threads,
         checkpoints: task.checkpoints.clone(),
-        rowwise: task.rowwise.clone(),
         emit,
         cancelled,
         fates: Vec::new(),

@@ -264,9 +264,7 @@ impl Loader<'_> {
             self.problems.push(d.help(help));
             return ImportTarget::Missing;
         }
-        let below = known.iter().find(|name| name.rsplit_once('.').is_some_and(|(_, last)| last == dotted));
-        let near = below.map(String::as_str).or_else(|| phrase::nearest(&dotted, known.iter().map(String::as_str)));
-        self.problems.push(match near {
+        self.problems.push(match phrase::nearest(&dotted, known.iter().map(String::as_str)) {
             Some(near) => {
                 let d = d.help(format!("did you mean `std.{near}`?"));
                 // The place is the last word of the path; the fix fits if the words before it are right.

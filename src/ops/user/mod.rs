@@ -3,6 +3,5 @@
 mod answers;
 pub mod join;
 mod place;
-mod remembered;
 mod rows_out;
 pub mod run;
