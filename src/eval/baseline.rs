@@ -104,7 +104,12 @@ fn constants<'a>(kind: ItemKind, items: impl Iterator<Item = &'a Item>) -> Vec<C
             let place = |i: u32| (f64::from(i) + 0.5) / f64::from(GRID);
             let cells = (0..GRID).flat_map(|y| (0..GRID).map(move |x| (place(x), place(y))));
             let median = median_point(&items.filter_map(|i| key_point(&i.key)).collect::<Vec<_>>());
-            let point = |(x, y)| Points { shapes: vec![Shape::Point(x, y)], frame: Frame::Model, json: false };
+            let point = |(x, y)| Points {
+                shapes: vec![Shape::Point(x, y)],
+                frame: Frame::Model,
+                json: false,
+                boxes: Vec::new(),
+            };
             cells.chain(median).map(|c| Constant::Value(Parsed::Points(point(c)))).collect()
         }
     }

@@ -75,6 +75,9 @@ pub struct Layout {
     /// `holm` or `bh`.
     #[serde(default)]
     pub adjust: Option<String>,
+    /// The label of the column axis whose gain over each other column is measured.
+    #[serde(default)]
+    pub gain: Option<String>,
 }
 
 /// A table of scores.
@@ -90,6 +93,9 @@ pub struct ScoreTable {
     pub left_out: Vec<String>,
     /// The column that others are compared with.
     pub baseline: Option<String>,
+    /// What one column gains over each other one, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gain: Option<Gain>,
     /// How p-values were adjusted.
     pub adjust: String,
     /// What is shown.
@@ -169,6 +175,26 @@ pub struct Mean {
     pub delta: Option<(f64, f64, f64)>,
 }
 
+/// What one column gains over each other one, in the mean over rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// The column.
+    pub of: String,
+    /// By column; none for the column itself, and where the two share no questions.
+    pub over: Vec<Option<Gained>>,
+}
+
+/// A mean of paired differences.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gained {
+    /// Over the rows in which both have a score: interval of a bootstrap over clusters, p-value not adjusted.
+    pub difference: Difference,
+    /// How many rows these are.
+    pub rows: usize,
+    /// The p-value, adjusted over the columns.
+    pub adjusted: f64,
+}
+
 impl Layout {
     /// Returns the positions of the row axis and of the other axes, checked against the names. Without `rows` the last axis that is not `cols`
     /// becomes rows.
@@ -198,9 +224,7 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
     let names: Vec<String> =
         columns.iter().map(|c| if c.is_empty() { "score".to_owned() } else { c.join(", ") }).collect();
     let baseline = match &layout.baseline {
-        Some(label) => Some(columns.iter().position(|c| c.contains(label)).ok_or_else(|| {
-            OpError::new("E0604", format!("no column is called `{label}`; there are {}", names.join(", ")))
-        })?),
+        Some(label) => Some(columns.iter().position(|c| c.contains(label)).ok_or_else(|| no_column(label, &names))?),
         None => None,
     };
     let find = |row: &str, column: &[String]| {
@@ -241,16 +265,55 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
     let left_out = rows.iter().filter(|r| !whole(r)).map(|r| r.label.clone()).collect();
     let complete: Vec<&ScoreRow> = rows.iter().filter(|r| whole(r)).collect();
     let means = (0..columns.len()).map(|i| mean(&complete, i, baseline)).collect();
+    let gain = match &layout.gain {
+        Some(label) => {
+            let of = columns.iter().position(|c| c.contains(label)).ok_or_else(|| no_column(label, &names))?;
+            let at = |row: &String, column: usize| find(row, &columns[column]).and_then(|c| c.score.as_ref().ok());
+            let rows = layout.labels.get(row_axis).map_or(&[][..], Vec::as_slice);
+            Some(gain(of, &names, rows, at, layout.adjust.as_deref())?)
+        }
+        None => None,
+    };
     let all = || SHOWN.map(str::to_owned).to_vec();
     Ok(ScoreTable {
         columns: names,
         means,
         left_out,
         baseline: layout.baseline.clone(),
+        gain,
         adjust: layout.adjust.clone().unwrap_or_else(|| "holm".into()),
         show: layout.show.clone().unwrap_or_else(all),
         rows,
     })
+}
+
+fn no_column(label: &str, names: &[String]) -> OpError {
+    OpError::new("E0604", format!("no column is called `{label}`; there are {}", names.join(", ")))
+}
+
+/// Compares a column with each other one over the rows in which both have questions with scores.
+fn gain<'a>(
+    of: usize,
+    names: &[String],
+    rows: &[String],
+    at: impl Fn(&String, usize) -> Option<&'a Stored>,
+    adjust: Option<&str>,
+) -> Result<Gain, OpError> {
+    let mut found: Vec<Option<(Difference, usize)>> = Vec::with_capacity(names.len());
+    for column in 0..names.len() {
+        let mut benches = Vec::new();
+        for row in rows.iter().filter(|_| column != of) {
+            if let (Some(from), Some(to)) = (at(row, column), at(row, of)) {
+                benches.extend(matched(from, to)?);
+            }
+        }
+        let shared = benches.len();
+        found.push(if shared == 0 { None } else { Some((mean_difference(&benches)?, shared)) });
+    }
+    let p: Vec<f64> = found.iter().flatten().map(|(d, _)| d.p).collect();
+    let mut adjusted = corrected(&p, adjust).into_iter();
+    let mut gained = |(difference, rows)| Gained { difference, rows, adjusted: adjusted.next().unwrap_or(1.0) };
+    Ok(Gain { of: names[of].clone(), over: found.into_iter().map(|f| f.map(&mut gained)).collect() })
 }
 
 /// Returns the largest fall of the score from one label of an axis to another over all other labels, as a difference of
@@ -378,9 +441,13 @@ fn favourite(answers: &Json) -> Option<(String, f64, f64)> {
 /// Adjusts p-values over the family that the table shows: every compared cell.
 fn adjust(rows: &mut [ScoreRow], how: Option<&str>) {
     let p: Vec<f64> = rows.iter().flat_map(|r| &r.cells).filter_map(|c| c.delta.as_ref().map(|d| d.p)).collect();
-    let adjusted = if how == Some("bh") { benjamini_hochberg(&p) } else { holm(&p) };
+    let adjusted = corrected(&p, how);
     let compared = rows.iter_mut().flat_map(|r| &mut r.cells).filter(|c| c.delta.is_some());
     compared.zip(adjusted).for_each(|(cell, p)| cell.adjusted = Some(p));
+}
+
+fn corrected(p: &[f64], how: Option<&str>) -> Vec<f64> {
+    if how == Some("bh") { benjamini_hochberg(p) } else { holm(p) }
 }
 
 fn mean(rows: &[&ScoreRow], column: usize, baseline: Option<usize>) -> Option<Mean> {

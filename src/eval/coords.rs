@@ -114,6 +114,21 @@ impl Coords {
         let scaled = points.shapes.iter().map(|s| self.scale(centre(s), points.frame, width, height));
         scaled.map(|(x, y)| (x / w, y / h)).collect()
     }
+
+    /// Converts points to x and y, boxes to two corners, in fractions of a picture's width and height; a box that counts as its centre
+    /// comes after it.
+    pub fn drawn(&self, points: &Points, width: u32, height: u32) -> Vec<Vec<f64>> {
+        let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
+        let place = |x: f64, y: f64| {
+            let (x, y) = self.scale((x, y), points.frame, width, height);
+            [x / w, y / h]
+        };
+        let of = |shape: &Shape| match *shape {
+            Shape::Point(x, y) => place(x, y).to_vec(),
+            Shape::Box(a, b, c, d) => [place(a, b), place(c, d)].concat(),
+        };
+        points.shapes.iter().chain(&points.boxes).map(of).collect()
+    }
 }
 
 /// Decides what [`Space::Auto`] means for a run from the points of its first replies; `None` without any point.

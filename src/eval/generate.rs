@@ -21,7 +21,7 @@ pub struct Prompt {
     pub system: Option<String>,
     /// The message, in order.
     pub parts: Vec<Part>,
-    /// The replies that can be right, where they are few: option letters, yes and no. Only a fused model looks at them.
+    /// The replies that can be right, where they are few: option letters, yes and no. Fused models and probabilities of options look at them.
     pub options: Vec<String>,
 }
 
@@ -64,6 +64,9 @@ pub struct Decoding {
     /// Texts that end a reply.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// Replies carry the probabilities of their prompt's options.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub option_p: bool,
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -85,6 +88,9 @@ pub struct Reply {
     /// Mean log-probability of its tokens, the closing one among them, in nats.
     #[serde(skip)]
     pub logp: f64,
+    /// The probability of each of the prompt's options as the whole reply, among them, if they were asked for.
+    #[serde(skip)]
+    pub option_p: Vec<f64>,
     /// Tokens of the question as a server counts them; 0 where nobody counted.
     #[serde(default)]
     pub prompt_tokens: u32,

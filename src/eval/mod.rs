@@ -5,6 +5,7 @@
 pub mod answers;
 pub mod baseline;
 pub mod benchmark;
+pub mod calibration;
 pub mod compare;
 pub mod coords;
 pub mod examples;

@@ -43,6 +43,8 @@ pub struct Points {
     pub frame: Frame,
     /// They stood in JSON objects.
     pub json: bool,
+    /// The boxes that count as their centres, as they were written.
+    pub boxes: Vec<Shape>,
 }
 
 /// Returns the points of a reply, and the rule that found them: `json`, `xml` or `pairs`.
@@ -57,12 +59,14 @@ pub fn points(reply: &str, expand: bool, first: bool) -> Option<(Points, &'stati
     if !expand {
         for shape in &mut found.shapes {
             if let Shape::Box(a, b, c, d) = *shape {
+                found.boxes.push(*shape);
                 *shape = Shape::Point((a + c) / 2.0, (b + d) / 2.0);
             }
         }
     }
     if first {
         found.shapes.truncate(1);
+        found.boxes.truncate(1);
     }
     Some((found, rule))
 }
@@ -120,7 +124,7 @@ fn from_json(text: &str) -> Option<Points> {
         let Some(Ok(value)) = stream.next() else { continue };
         collect(&value, &mut shapes, &mut objects);
         if !shapes.is_empty() {
-            return Some(Points { shapes, frame: Frame::Model, json: objects });
+            return Some(Points { shapes, frame: Frame::Model, json: objects, boxes: Vec::new() });
         }
     }
     None
@@ -169,7 +173,7 @@ fn from_xml(text: &str) -> Option<Points> {
             }
         }
     }
-    (!shapes.is_empty()).then_some(Points { shapes, frame: Frame::Percent, json: false })
+    (!shapes.is_empty()).then_some(Points { shapes, frame: Frame::Percent, json: false, boxes: Vec::new() })
 }
 
 fn from_pairs(text: &str) -> Option<Points> {
@@ -186,5 +190,5 @@ fn from_pairs(text: &str) -> Option<Points> {
         }
     }
     let frame = if percent > 0 && percent == shapes.len() { Frame::Percent } else { Frame::Model };
-    (!shapes.is_empty()).then_some(Points { shapes, frame, json: false })
+    (!shapes.is_empty()).then_some(Points { shapes, frame, json: false, boxes: Vec::new() })
 }

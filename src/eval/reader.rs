@@ -174,10 +174,10 @@ pub fn picture_size(item: &Item) -> (u32, u32) {
     picture.map_or((1000, 1000), |p| (p.width, p.height))
 }
 
-/// Returns points as fractions of the picture, for overlays.
-pub fn overlay(points: &Points, item: &Item, coords: &Coords) -> Vec<(f64, f64)> {
+/// Returns points (x, y) and boxes (two corners) as fractions of the picture, for overlays.
+pub fn overlay(points: &Points, item: &Item, coords: &Coords) -> Vec<Vec<f64>> {
     let (width, height) = picture_size(item);
-    let mut out = coords.fractions(points, width, height);
+    let mut out = coords.drawn(points, width, height);
     out.truncate(16);
     out
 }
@@ -200,5 +200,8 @@ fn compat_points(reply: &str, item: &Item, norm1k: bool) -> Option<(Parsed, &'st
     let (width, height) = picture_size(item);
     let found = points_flagevalmm(reply, width, height, norm1k);
     let shapes: Vec<Shape> = found.into_iter().map(|(x, y)| Shape::Point(x as f64, y as f64)).collect();
-    (!shapes.is_empty()).then_some((Parsed::Points(Points { shapes, frame: Frame::Pixels, json: false }), "flagevalmm"))
+    (!shapes.is_empty()).then_some((
+        Parsed::Points(Points { shapes, frame: Frame::Pixels, json: false, boxes: Vec::new() }),
+        "flagevalmm",
+    ))
 }

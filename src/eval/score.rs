@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::answers::histograms;
 use super::benchmark::{Benchmark, Rule, items_dataset, put_items};
+use super::calibration::{Guess, calibration, guess};
 use super::coords::{Coords, Space, decide};
 use super::generate::Reply;
 use super::item::{self, Columns, Item, ItemKind};
@@ -53,8 +54,8 @@ pub struct Scored {
     pub score: f64,
     /// The same under the compat profile; only for the first rotation.
     pub compat: Option<f64>,
-    /// Points as fractions of the picture.
-    pub points: Vec<(f64, f64)>,
+    /// Points (x, y) and boxes (two corners) as fractions of the picture.
+    pub points: Vec<Vec<f64>>,
 }
 
 /// All replies of a model to a benchmark, scored.
@@ -202,6 +203,11 @@ pub fn units<'a>(scores: impl Iterator<Item = (&'a Item, u32, f64)>) -> Vec<Unit
     order
 }
 
+/// The probabilities of a question's options, if the model was asked for them.
+fn option_p(row: &Scored) -> Option<&Vec<f64>> {
+    row.answer.reply.as_ref().ok().map(|a| &a.option_p).filter(|p| !p.is_empty())
+}
+
 /// Stores scores as an artifact. `facts` are further facts about the run (model, decoding); part of the artifact's identity.
 pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> Result<Artifact, OpError> {
     let items: Vec<Item> = scores.rows.iter().map(|r| bench.items[r.answer.item].clone()).collect();
@@ -242,6 +248,9 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
     }
     if scores.rows.iter().any(|r| !r.answer.sent.is_empty()) {
         table = table.with_column("sent", text(&|r| Some(json!(r.answer.sent).to_string())))?;
+    }
+    if scores.rows.iter().any(|r| option_p(r).is_some()) {
+        table = table.with_column("option_p", text(&|r| option_p(r).map(|p| json!(p).to_string())))?;
     }
     let mut files = BTreeMap::new();
     let items = put_items(&dataset::save(store, &table)?, &mut files);
@@ -284,6 +293,11 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
     if paid > 0 {
         let made: i64 = scores.rows.iter().filter_map(tokens).sum();
         meta["tokens"] = json!({ "prompt": paid, "reply": made });
+    }
+    let first = scores.rows.iter().filter(|r| r.answer.epoch == 0);
+    let guesses: Vec<Guess> = first.filter_map(|r| guess(&bench.items[r.answer.item], option_p(r)?)).collect();
+    if let Some(found) = calibration(&guesses) {
+        meta["calibration"] = json!(found);
     }
     if let Some(compat) = &scores.compat {
         meta["compat"] = json!(compat.value);

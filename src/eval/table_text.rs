@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::compare::{Mean, ScoreCell, ScoreRow, ScoreTable};
+use super::compare::{Gained, Mean, ScoreCell, ScoreRow, ScoreTable};
 
 /// Returns a table as Markdown, ready to be pasted.
 pub fn markdown(table: &ScoreTable) -> String {
@@ -63,6 +63,23 @@ pub fn csv(table: &ScoreTable) -> String {
             out.push('\n');
         }
     }
+    if let Some(gain) = &table.gain {
+        for (column, gained) in table.columns.iter().zip(&gain.over) {
+            let Some(Gained { difference: d, adjusted, .. }) = gained else { continue };
+            let mut fields = vec![String::new(); 24];
+            fields[0] = quote(&format!("gain of {}", gain.of));
+            fields[1] = quote(column);
+            fields[6..11].clone_from_slice(&[
+                d.value.to_string(),
+                d.low.to_string(),
+                d.high.to_string(),
+                adjusted.to_string(),
+                d.n.to_string(),
+            ]);
+            out.push_str(&fields.join(","));
+            out.push('\n');
+        }
+    }
     out
 }
 
@@ -90,7 +107,8 @@ pub fn latex(table: &ScoreTable) -> String {
     let columns = grid.first().map_or(0, |header| header.len().saturating_sub(1));
     let mut out = format!("\\begin{{tabular}}{{l{}}}\n\\toprule\n", "r".repeat(columns));
     for (i, row) in grid.iter().enumerate() {
-        if i + 1 == grid.len() && table.rows.len() > 1 {
+        let below = grid.len() - usize::from(table.gain.is_some());
+        if i + 1 == below && table.rows.len() > 1 {
             out.push_str("\\midrule\n");
         }
         out.push_str(&row.iter().map(|c| tex(c)).collect::<Vec<_>>().join(" & "));
@@ -246,7 +264,18 @@ fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
         row.extend(overlaps.then(String::new));
         out.push(row);
     }
+    if let Some(gain) = &table.gain {
+        let mut row = vec![format!("gain of {}", gain.of)];
+        row.extend(gain.over.iter().map(|g| g.as_ref().map_or("–".into(), gained_text)));
+        row.resize(out[0].len(), String::new());
+        out.push(row);
+    }
     out
+}
+
+fn gained_text(gained: &Gained) -> String {
+    let Gained { difference: d, adjusted, .. } = gained;
+    format!("{:+.1} [{:+.1}, {:+.1}]{}", 100.0 * d.value, 100.0 * d.low, 100.0 * d.high, stars(Some(*adjusted)))
 }
 
 fn mean_text(mean: &Mean, show: &[String]) -> String {
@@ -266,6 +295,18 @@ fn legend(table: &ScoreTable) -> String {
         let adjust = if table.adjust == "bh" { "Benjamini–Hochberg" } else { "Holm" };
         out.push_str(&format!(
             " ▲▼: paired difference to {baseline} with its 95 % interval; * p < 0.05, ** < 0.01, *** < 0.001 after {adjust}."
+        ));
+    }
+    if let Some(gain) = &table.gain {
+        let rows = gain.over.iter().flatten().map(|g| g.rows).min().unwrap_or(0);
+        let all = if rows < table.rows.len() {
+            format!(", over the {rows} rows or more that both have")
+        } else {
+            String::new()
+        };
+        out.push_str(&format!(
+            " gain of {}: its mean paired difference to the column{all}, 95 % interval by a bootstrap over clusters.",
+            gain.of
         ));
     }
     for (name, words) in [

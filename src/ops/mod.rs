@@ -96,6 +96,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &model::random::RANDOM,
     &model::classifier::CLASSIFIER,
     &model::classify::CLASSIFY,
+    &model::calibrated::CALIBRATED,
     &embed::text::TEXT,
     &train::sft::SFT,
     &train::dpo::DPO,

@@ -183,7 +183,7 @@ pub(super) fn method(
                     return Err(no_label(v, "axis", &grid.axes, *at));
                 }
             }
-            for arg in ["baseline", "from", "to"] {
+            for arg in ["baseline", "gain", "from", "to"] {
                 if let Some((_, Val::Value(Value::Str(v)), at)) = given.named.iter().find(|(n, ..)| n == arg) {
                     let all: Vec<String> = grid.labels.concat();
                     if !all.contains(v) {

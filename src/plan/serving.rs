@@ -25,7 +25,8 @@ const IN_PROCESS: &str = "inproc";
 /// E0213 for a backend that is not known, E0304 where weights are needed and there are none here.
 pub(super) fn decide(graph: &Graph, node: &mut Node) -> Result<(), Box<Diagnostic>> {
     if node.op != ASKS {
-        let needs = node.pool == Pool::Engine || matches!(node.op.as_str(), "fuse.two_tier" | "model.classifier");
+        let needs = node.pool == Pool::Engine
+            || matches!(node.op.as_str(), "fuse.two_tier" | "model.classifier" | "model.calibrated");
         let server = node.inputs.iter().find(|i| graph.node(i.node).op == SERVER_OP);
         return match server.filter(|_| needs) {
             Some(input) => {
@@ -60,6 +61,14 @@ pub(super) fn decide(graph: &Graph, node: &mut Node) -> Result<(), Box<Diagnosti
         _ if asked == IN_PROCESS => return Ok(()),
         _ => (asked, None),
     };
+    if node.args["confidence"] == json!(true) {
+        let at = node.place("confidence").unwrap_or(node.span);
+        let message = "the probabilities of options need the model in process, and this one is asked at a server";
+        return Err(Box::new(
+            Diagnostic::new(codes::E0304, at, message, "only in process")
+                .help("leave out `confidence`, or `with { serve: \"inproc\" }` on a model with weights"),
+        ));
+    }
     node.args["backend"] = json!(backend);
     if let Some((key, secrets)) = key {
         node.args["key"] = key;

@@ -421,6 +421,7 @@ impl Checker<'_> {
                 ("rows", axis.clone()),
                 ("cols", axis),
                 ("baseline", Type::Str),
+                ("gain", Type::Str),
                 ("show", Type::List(Box::new(words(SHOWN)))),
                 ("adjust", words(&["holm", "bh"])),
                 ("published", Type::Record(Row::any())),
@@ -487,8 +488,8 @@ impl Checker<'_> {
                 } else {
                     let site = Site::new(format!("`{}` of `.{}`", n.text, name.text), None);
                     self.expect(e, want, cx, &site);
-                    if n.text == "baseline" {
-                        self.baseline(e, axes);
+                    if matches!(n.text.as_str(), "baseline" | "gain") {
+                        self.some_label(e, axes);
                     }
                 }
             } else {
@@ -562,7 +563,8 @@ impl Checker<'_> {
         }
     }
 
-    fn baseline(&mut self, e: &Expr, axes: &[GridAxis]) {
+    /// A text that must be a label of some axis.
+    fn some_label(&mut self, e: &Expr, axes: &[GridAxis]) {
         let ExprKind::Str(text) = &e.kind else { return };
         let Some(text) = text.plain() else { return };
         let all: Option<Vec<&Vec<String>>> = axes.iter().map(|a| a.labels.as_ref()).collect();

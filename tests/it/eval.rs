@@ -1,5 +1,6 @@
 //! Evaluation: golden vectors of readers, marks and statistics, worked by hand or taken from published behaviour.
 
+mod calibration;
 mod overlap;
 mod page;
 mod readers;

@@ -152,7 +152,7 @@ fn whatever_fails_the_table_is_the_same() {
         "& one & two & paper \\\\",
         "55.5 $\\dagger$",
         " + 10 tokens",
-        "cost 0.0",
+        "cost 0.",
         "compat",
         "A paper & its appendix",
     ] {

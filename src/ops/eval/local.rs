@@ -13,6 +13,7 @@ use crate::data::cell::Cell;
 use crate::data::rowexpr::Program;
 use crate::data::table::Table;
 use crate::engine::{Artifact, Context, Store};
+use crate::eval::calibration::scaled;
 use crate::eval::{Decoding, Generate, Picture, Prompt, Reply};
 use crate::model::collate::{IGNORE, Sample};
 use crate::model::{Likelihood, QwenVl, Tokenizer, generate, guard, score_prompts, set_threads};
@@ -37,11 +38,18 @@ pub fn open(
     set_threads(cx.threads);
     let device = gpu::device(cx)?;
     let local = |name: &str| Local::open(&folder.join(name), pixels, device, cx.store.clone());
-    let Some(file) = model.files.get("fusion.json") else { return Ok(Box::new(local("")?)) };
+    let temperature = model.meta["temperature"].as_f64().unwrap_or(1.0);
+    let Some(file) = model.files.get("fusion.json") else {
+        return Ok(Box::new(Local { temperature, ..local("")? }));
+    };
     let fusion: Fusion = serde_json::from_slice(&cx.store.read(file.digest)?)
         .map_err(|e| OpError::new("E0503", format!("fusion.json: {e}")))?;
     let router = if fusion.router == "classifier" { Some(local("classifier")?) } else { None };
-    Ok(Box::new(Fused { base: local("base")?, expert: local("expert")?, router, fusion, tiers: BTreeMap::new() }))
+    let [base, expert] = ["base", "expert"].map(|name| {
+        let temperature = fusion.temperatures.get(name).copied().unwrap_or(1.0);
+        Ok::<_, OpError>(Local { temperature, ..local(name)? })
+    });
+    Ok(Box::new(Fused { base: base?, expert: expert?, router, fusion, tiers: BTreeMap::new() }))
 }
 
 /// One model.
@@ -50,13 +58,15 @@ struct Local {
     encoder: Encoder,
     tokenizer: Tokenizer,
     store: Store,
+    /// What the probabilities of answers are scaled by; those that route are not.
+    temperature: f64,
 }
 
 impl Local {
     fn open(folder: &Path, pixels: (Option<u64>, Option<u64>), device: Device, store: Store) -> Result<Self, OpError> {
         let model = QwenVl::load(folder, device, Kind::Float)?;
         let encoder = Encoder::open(folder, &model.config, Limits { pixels, ..Limits::default() })?;
-        Ok(Self { encoder, tokenizer: Tokenizer::load(folder)?, model, store })
+        Ok(Self { encoder, tokenizer: Tokenizer::load(folder)?, model, store, temperature: 1.0 })
     }
 
     /// Returns the ids of each message up to where the reply begins, as training encodes them, or why there are none.
@@ -86,6 +96,21 @@ impl Local {
             sample.ids.truncate(prompt);
             sample.labels.truncate(prompt);
             out[place] = Ok(sample);
+        }
+        Ok(out)
+    }
+
+    /// Returns the probability of each option of a prompt at the model's temperature; nothing for a prompt without options, or one that
+    /// was lost.
+    fn opinions(&self, prompts: &[Prompt]) -> Result<Vec<Option<Vec<f64>>>, OpError> {
+        let asked: Vec<usize> = (0..prompts.len()).filter(|i| prompts[*i].options.len() > 1).collect();
+        let chosen: Vec<Prompt> = asked.iter().map(|i| prompts[*i].clone()).collect();
+        let texts: Vec<String> = chosen.iter().map(Prompt::show).collect();
+        let options: Vec<&[String]> = chosen.iter().map(|p| p.options.as_slice()).collect();
+        let found = self.likelihoods(&messages(&chosen, &texts), &options)?;
+        let mut out = vec![None; prompts.len()];
+        for (place, p) in asked.into_iter().zip(found) {
+            out[place] = p.map(|p| if self.temperature == 1.0 { p } else { scaled(&p, self.temperature) });
         }
         Ok(out)
     }
@@ -146,6 +171,13 @@ impl Generate for Local {
             let logp = reply.logps.iter().sum::<f64>() / reply.logps.len().max(1) as f64;
             out[place] = Ok(Reply { text, truncated, tokens: reply.ids.len() as u32, logp, ..Reply::default() });
         }
+        if decoding.option_p {
+            for (reply, p) in out.iter_mut().zip(self.opinions(prompts)?) {
+                if let (Ok(reply), Some(p)) = (reply, p) {
+                    reply.option_p = p;
+                }
+            }
+        }
         Ok(out)
     }
 }
@@ -170,20 +202,24 @@ impl Generate for Fused {
             return Ok(replies);
         }
         let asked: Vec<Prompt> = chosen.iter().map(|i| prompts[*i].clone()).collect();
-        let texts: Vec<String> = asked.iter().map(Prompt::show).collect();
-        let options: Vec<&[String]> = asked.iter().map(|p| p.options.as_slice()).collect();
-        let base = self.base.likelihoods(&messages(&asked, &texts), &options)?;
-        let expert = self.expert.likelihoods(&messages(&asked, &texts), &options)?;
+        let base = self.base.opinions(&asked)?;
+        let expert = self.expert.opinions(&asked)?;
         let tiers: BTreeMap<usize, String> = heard.into_iter().collect();
         for ((i, prompt), (base, expert)) in chosen.iter().zip(&asked).zip(base.iter().zip(&expert)) {
             let (Some(base), Some(expert), Ok(reply)) = (base, expert, &mut replies[*i]) else { continue };
-            let best = self.best(&prompt.options, base, expert, &reply.text)?;
+            let scores = self.scores(&prompt.options, base, expert, &reply.text)?;
+            let best = largest(&scores).unwrap_or(0);
             let note = format!("{} {}: both heard, the base said {:?}", self.fusion.column, tiers[i], reply.text);
             reply.note = Some(note);
             if reply.text.trim() != prompt.options[best] {
                 reply.text.clone_from(&prompt.options[best]);
             }
             reply.truncated = false;
+            let sum: f64 = scores.iter().sum();
+            // A score that may be below nothing is no weight, so that the base's own opinion stays.
+            if decoding.option_p && sum.is_finite() && sum > 0.0 && scores.iter().all(|s| *s >= 0.0) {
+                reply.option_p = scores.iter().map(|s| s / sum).collect();
+            }
         }
         Ok(replies)
     }
@@ -226,8 +262,8 @@ impl Fused {
         Ok(kept.map(|((i, tier), _)| (*i, tier.0.clone())).collect())
     }
 
-    /// Returns the option with the highest score.
-    fn best(&self, options: &[String], base: &[f64], expert: &[f64], said: &str) -> Result<usize, OpError> {
+    /// Returns the score of each option.
+    fn scores(&self, options: &[String], base: &[f64], expert: &[f64], said: &str) -> Result<Vec<f64>, OpError> {
         let columns: Vec<(String, ArrayRef)> = vec![
             ("base".to_owned(), opinion(options, base, said)?),
             ("expert".to_owned(), opinion(options, expert, "")?),
@@ -235,8 +271,7 @@ impl Fused {
         let table = Table::new(columns, options.len())?;
         let program = Program::new(&self.fusion.score, &table)?;
         let scores = program.cells(&table)?.iter().map(|c: &Cell| c.as_f64()).collect::<Option<Vec<f64>>>();
-        let scores = scores.ok_or_else(|| OpError::new("E0304", "`score` of a fused model is not a number"))?;
-        Ok(largest(&scores).unwrap_or(0))
+        scores.ok_or_else(|| OpError::new("E0304", "`score` of a fused model is not a number"))
     }
 }
 

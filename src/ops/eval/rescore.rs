@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::asked::save;
 use crate::base::OpError;
+use crate::data::cell::Cell;
+use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::eval::calibration::{guess, parse};
 use crate::eval::coords::{Coords, Space};
 use crate::eval::score::{Answer, score};
 use crate::eval::{Benchmark, Reply};
@@ -16,7 +19,8 @@ use crate::spec::{Effect, OpSpec};
 pub static SCORE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Scores replies that were made elsewhere. Items without a reply count as failed, replies without an item are an error.
+## Scores replies that were made elsewhere. Items without a reply count as failed, replies without an item are an error. A column
+## `option_p`, a list of the options' probabilities in their order (of yes and no), is what calibration is measured by.
 op eval.score(
   ## One row per item: its id and the raw reply.
   replies: Dataset[{ id: Str, reply: Str, ..r }],
@@ -40,6 +44,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let bench = Benchmark::load(cx.store, cx.input("on")?)?;
     let table = cx.table("replies")?;
     let (ids, texts) = (table.strings("id")?.clone(), table.strings("reply")?.clone());
+    let sure = probabilities(&table)?;
+    let sure: BTreeMap<&str, &Vec<f64>> = ids.iter().zip(&sure).map(|(id, p)| (id.unwrap_or_default(), p)).collect();
     let mut replies: BTreeMap<String, Option<String>> = BTreeMap::new();
     for (id, text) in ids.iter().zip(&texts) {
         let id = id.unwrap_or_default().to_owned();
@@ -53,10 +59,21 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             format!("there is a reply to `{stray}`, which is no item of this benchmark"),
         ));
     }
+    for item in bench.items.iter().filter(|i| i.rotation == 0) {
+        let given = sure.get(item.id.as_str()).filter(|p| !p.is_empty());
+        if let Some(p) = given.filter(|p| guess(item, p).is_none()) {
+            let message =
+                format!("`.{OPTION_P}` of `{}` is {p:?}, which is no probability for each of its options", item.id);
+            return Err(OpError::new("E0302", message)
+                .help("give one number from 0 to 1 for each option in its order (yes, then no), and none for items without options"));
+        }
+    }
     let answer = |(at, item): (usize, &crate::eval::Item)| {
         let text = replies.get(&item.id).cloned().flatten();
-        let reply =
-            text.map(|text| Reply { text, ..Reply::default() }).ok_or_else(|| "there is no reply to it".to_owned());
+        let option_p = sure.get(item.id.as_str()).map(|p| p.to_vec()).unwrap_or_default();
+        let reply = text
+            .map(|text| Reply { text, option_p, ..Reply::default() })
+            .ok_or_else(|| "there is no reply to it".to_owned());
         Answer { item: at, epoch: 0, prompt: String::new(), reply, sent: Vec::new() }
     };
     let first = bench.items.iter().enumerate().filter(|(_, i)| i.rotation == 0);
@@ -64,4 +81,26 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let coords = Coords { space: args.coord_space, ..Coords::default() };
     let scores = score(&bench, answers, coords, cx.store)?;
     save(cx, &bench, &scores, &json!({}))
+}
+
+/// The column of the options' probabilities.
+const OPTION_P: &str = "option_p";
+
+/// Reads that column: lists, or texts of lists as `score.items` has them; nothing where there is no such column.
+fn probabilities(table: &Table) -> Result<Vec<Vec<f64>>, OpError> {
+    if !table.columns().iter().any(|(name, _)| name == OPTION_P) {
+        return Ok(Vec::new());
+    }
+    let read = |cell: &Cell| -> Option<Vec<f64>> {
+        match cell.to_json() {
+            Json::Null => Some(Vec::new()),
+            Json::String(text) => parse(&text),
+            list => parse(&list.to_string()),
+        }
+    };
+    let cells = table.cells(OPTION_P)?;
+    cells
+        .iter()
+        .map(|c| read(c).ok_or_else(|| OpError::new("E0302", format!("`.{OPTION_P}` is not a list of numbers"))))
+        .collect()
 }

@@ -36,6 +36,9 @@ op eval.run(
   seed: Int = 0,
   ## How often each question is asked.
   epochs: Int in 1.. = 1,
+  ## Also asks for the probability of each option where a question has options: what calibration is measured by. One more pass of
+  ## the model over each question, in process only.
+  confidence: Bool = false,
 ) -> Score"#,
         version: 3,
         class: Class::Numeric,
@@ -58,6 +61,7 @@ pub(super) struct Args {
     pub rows: Option<usize>,
     pub seed: u64,
     pub epochs: u32,
+    pub confidence: bool,
     /// Who serves the model, if it is not in process; the planner says so.
     #[serde(default)]
     pub backend: Option<String>,
@@ -73,8 +77,8 @@ impl Args {
         let bench = Benchmark::load(cx.store, cx.input("on")?)?;
         let coords = coords(&model.meta, self.pixels.bounds());
         let (max_tokens, stop) = decoding_of(&bench.declare, self.max_tokens);
-        let (temperature, top_p, seed) = (self.temperature, self.top_p, self.seed);
-        Ok((model, bench, coords, Decoding { max_tokens, temperature, top_p, top_k: 0, seed, stop }))
+        let (temperature, top_p, seed, option_p) = (self.temperature, self.top_p, self.seed, self.confidence);
+        Ok((model, bench, coords, Decoding { max_tokens, temperature, top_p, top_k: 0, seed, stop, option_p }))
     }
 }
 

@@ -16,7 +16,8 @@ pub static TWO_TIER: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Joins a base model and an expert. The classifier sorts each question's pictures; where `when` holds, every option gets the
-## score of `score` and the best one is the answer; elsewhere, and where a question has no options, the base answers alone.
+## score of `score` and the best one is the answer; elsewhere, and where a question has no options, the base answers alone. The
+## confidences are those of `model.calibrated` models where it made them.
 op fuse.two_tier(
   base: Model,
   expert: Model,
@@ -51,6 +52,9 @@ pub struct Fusion {
     pub when: RowExpr,
     /// The score of an option.
     pub score: RowExpr,
+    /// The temperatures of `base` and `expert`, where these are calibrated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub temperatures: BTreeMap<String, f64>,
 }
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
@@ -80,6 +84,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let value = classify.meta.get(key).cloned();
         value.ok_or_else(|| OpError::new("E0503", format!("the classifier lacks its `{key}`")))
     };
+    let temperature = |(name, model): (&str, &Artifact)| Some((name.to_owned(), model.meta["temperature"].as_f64()?));
+    let temperatures = [("base", base), ("expert", expert)].into_iter().filter_map(temperature);
     let fusion = Fusion {
         version: 1,
         router: router.to_owned(),
@@ -88,6 +94,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         column: serde_json::from_value(known("column")?)?,
         when: args.when,
         score: args.score,
+        temperatures: temperatures.collect(),
     };
     let text = serde_json::to_string_pretty(&fusion)?;
     files.insert("fusion.json".to_owned(), cx.put(text.as_bytes())?);

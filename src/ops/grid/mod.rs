@@ -31,6 +31,9 @@ op grid.table(
   cols: Str? = none,
   ## The label that the others are compared with.
   baseline: Str? = none,
+  ## The label whose gain over each other column is added below the means: the paired difference over all rows with a bootstrap over
+  ## clusters.
+  gain: Str? = none,
   ## What stands in a cell and beside the row. `skill`: the score of readable replies alone; `answers`: the answer that is given
   ## most too often; `compat`: the score under the second profile; `tokens` and `cost`: of a server.
   show: [enum { ci, delta, n, unparsed, skill, answers, chance, majority, compat, tokens, cost }] = ["ci", "delta", "n", "unparsed", "chance", "majority"],
@@ -98,6 +101,7 @@ fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
         rows: Option<String>,
         cols: Option<String>,
         baseline: Option<String>,
+        gain: Option<String>,
         show: Vec<String>,
         adjust: String,
         #[serde(default)]
@@ -107,6 +111,7 @@ fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
     layout.rows = args.rows;
     layout.cols = args.cols;
     layout.baseline = args.baseline;
+    layout.gain = args.gain;
     layout.show = Some(args.show);
     layout.adjust = Some(args.adjust);
     published::add(cx, &mut layout, &mut cells)?;
@@ -189,7 +194,7 @@ pub(in crate::ops) fn grid(cx: &Context, name: &str) -> Result<(Layout, Vec<Cell
         };
         cells.push(Cell { labels: key, score });
     }
-    let layout = Layout { axes, labels, rows: None, cols: None, baseline: None, show: None, adjust: None };
+    let layout = Layout { axes, labels, rows: None, cols: None, baseline: None, show: None, adjust: None, gain: None };
     Ok((layout, cells))
 }
 

@@ -1,5 +1,6 @@
 //! Operators that bring models into a recipe and use them on rows.
 
+pub mod calibrated;
 pub mod classifier;
 pub mod classify;
 pub mod folder;

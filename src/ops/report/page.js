@@ -158,6 +158,51 @@ function slopes() {
   box.append(el("h3", {}, "From model to model"), out);
 }
 
+function gains() {
+  const t = D.table, box = $("gains"), g = t.gain, rows = g ? t.columns.map((name, i) => ({ name, g: g.over[i] })).filter(r => r.g) : [];
+  if (!rows.length) { box.remove(); return }
+  const W = 1000, L = 170, R = 250, step = 26, H = 30 + step * rows.length, ends = rows.flatMap(r => [r.g.difference.low, r.g.difference.high, 0]);
+  const low = Math.min(...ends), high = Math.max(...ends), X = v => L + (W - L - R) * (v - low) / (high - low || 1);
+  const out = svg("svg", { class: "plot", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `What ${g.of} gains over each other model` });
+  for (const v of [low, 0, high]) out.append(svg("line", { class: "axis", x1: X(v), x2: X(v), y1: 4, y2: H - 18, "stroke-width": v === 0 ? 2 : 1 }), svg("text", { x: X(v), y: H - 4, "text-anchor": "middle" }, v ? sign(v) : "0"));
+  rows.forEach(({ name, g }, i) => {
+    const d = g.difference, y = 18 + step * i, group = svg("g", { class: "gain " + side(d) });
+    group.append(svg("title", {}, `${d.n} questions of ${g.rows} rows: ${d.wins} won, ${d.losses} lost; p ${d.p.toPrecision(2)} (${d.test}), adjusted ${g.adjusted.toPrecision(2)}`));
+    group.append(svg("text", { x: L - 14, y: y + 4, "text-anchor": "end" }, "over " + name), svg("line", { x1: X(d.low), x2: X(d.high), y1: y, y2: y }), svg("circle", { cx: X(d.value), cy: y, r: 4.5 }));
+    group.append(svg("text", { x: W - R + 14, y: y + 4 }, `${sign(d.value)} [${sign(d.low)}, ${sign(d.high)}] ${stars(g.adjusted)}`));
+    out.append(group);
+  });
+  box.append(el("h3", {}, `What ${g.of} gains `, el("span", { class: "s" }, "points in the mean over benchmarks, on the same questions, with the 95 % interval of a bootstrap over clusters")), out);
+}
+
+/* ---- calibration ---- */
+function diagram(m, c) {
+  const W = 400, H = 330, L = 40, B = 74, T = 10, side = W - L - 12, X = v => L + side * v, Y = v => T + (H - T - B) * (1 - v);
+  const out = svg("svg", { class: "plot", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `Confidence and accuracy of ${m}` });
+  for (const v of [0, .25, .5, .75, 1]) {
+    out.append(svg("line", { class: "axis", x1: X(0), x2: X(1), y1: Y(v), y2: Y(v) }), svg("text", { x: L - 6, y: Y(v) + 3.5, "text-anchor": "end" }, pct(v, 0)));
+    out.append(svg("text", { x: X(v), y: H - 4, "text-anchor": "middle" }, pct(v, 0)));
+  }
+  const most = Math.max(...c.raw.bins.map(b => b.n)), base = H - 34;
+  for (const b of c.raw.bins) {
+    const group = svg("g", { class: "bin" }), x = X(b.confidence), h = 22 * b.n / most;
+    group.append(svg("title", {}, `${count(b.n)} questions: confidence ${pct(b.confidence)}, right ${pct(b.accuracy)} (${pct(b.low)} to ${pct(b.high)})`));
+    group.append(svg("rect", { class: "said", x: X(b.from) + 1, width: side / 10 - 2, y: Y(b.accuracy), height: Y(0) - Y(b.accuracy) }));
+    group.append(svg("line", { class: "whisker", x1: x, x2: x, y1: Y(b.low), y2: Y(b.high) }), svg("circle", { cx: x, cy: Y(b.accuracy), r: 3.2 }));
+    group.append(svg("rect", { class: "n", x: X(b.from) + 1, width: side / 10 - 2, y: base - h, height: h }), svg("text", { x: X(b.from + .05), y: base + 12, "text-anchor": "middle" }, count(b.n)));
+    out.append(group);
+  }
+  out.append(svg("path", { class: "ideal", d: `M${X(0)} ${Y(0)}L${X(1)} ${Y(1)}` }));
+  for (const b of c.held_out ? c.held_out.bins : []) out.append(svg("circle", { class: "held", cx: X(b.confidence), cy: Y(b.accuracy), r: 3.6 }));
+  const after = c.held_out ? `; ${pct(c.held_out.ece)} at a fitted temperature (${c.temperature.toFixed(2)})` : "";
+  return el("div", { class: "card" }, el("h3", {}, m + " ", el("span", { class: "s" }, `${count(c.n)} questions, ${pct(c.accuracy)} right, sure by ${pct(c.raw.confidence)}`)),
+    el("p", { class: "s" }, `ECE ${pct(c.raw.ece)}${after} · NLL ${c.raw.nll.toFixed(3)}${c.held_out ? " → " + c.held_out.nll.toFixed(3) : ""} · Brier ${c.raw.brier.toFixed(3)}${c.held_out ? " → " + c.held_out.brier.toFixed(3) : ""}`), out);
+}
+function calibration() {
+  const box = $("reliability");
+  if (box) for (const m of D.models) if (D.calibration[m]) box.append(diagram(m, D.calibration[m]));
+}
+
 /* ---- format against skill ---- */
 function formats() {
   const out = $("formats"), models = D.models;
@@ -296,7 +341,7 @@ function paint() {
   const end = Math.min(shown.length, top + Math.ceil(list.clientHeight / HEIGHT) + 8);
   list.replaceChildren(el("div", { style: `height:${HEIGHT * shown.length}px` }));
   for (let i = top; i < end; i++) {
-    const s = shown[i], r = s.r[m], line = el("div", { class: "row" + (i === chosen ? " on" : ""), style: `top:${HEIGHT * i}px` });
+    const s = shown[i], r = s.r[m], line = el("div", { class: "row" + (i === chosen ? " on" : ""), role: "option", "aria-selected": i === chosen, style: `top:${HEIGHT * i}px` });
     for (const name of D.models) if (s.r[name]) line.append(el("span", { class: "dot", title: name, style: `background:${tone(s.r[name])}` }));
     line.append(" " + s.q.slice(0, 80), el("br"), el("span", { class: "s" }, `${s.i} · ${r.v ?? "unreadable"} / ${s.k || "area"}`));
     line.onclick = () => pick(i);
@@ -308,9 +353,11 @@ function overlay(s) {
   if (s.a) out.append(svg("polygon", { points: s.a.map(v => 100 * v[0] + "," + 100 * v[1]).join(" "), fill: "#2f9e4455", stroke: "#37b24d", "stroke-width": .8 }));
   if (s.d) { const [x, y] = s.d.map(v => 100 * v); out.append(svg("path", { d: `M${x - 3} ${y}H${x + 3}M${x} ${y - 3}V${y + 3}`, stroke: "#37b24d", "stroke-width": 1.2, fill: "none" })) }
   D.models.forEach((m, k) => {
-    for (const [x, y] of (s.r[m] || {}).x || []) {
-      const size = m === $("smodel").value ? 2.6 : 1.5;
-      const dot = svg("circle", { cx: 100 * x, cy: 100 * y, r: size, fill: `hsl(${HUES[k % HUES.length]} 85% 55%)`, stroke: "#fff", "stroke-width": .6 });
+    for (const [x, y, x2, y2] of (s.r[m] || {}).x || []) {
+      const mine = m === $("smodel").value, color = `hsl(${HUES[k % HUES.length]} 85% 55%)`;
+      const dot = x2 == null
+        ? svg("circle", { cx: 100 * x, cy: 100 * y, r: mine ? 2.6 : 1.5, fill: color, stroke: "#fff", "stroke-width": .6 })
+        : svg("rect", { x: 100 * Math.min(x, x2), y: 100 * Math.min(y, y2), width: 100 * Math.abs(x2 - x), height: 100 * Math.abs(y2 - y), fill: color, "fill-opacity": .12, stroke: color, "stroke-width": mine ? 1.4 : .7 });
       dot.append(svg("title", {}, m));
       out.append(dot);
     }
@@ -320,7 +367,7 @@ function overlay(s) {
 function pictures(s) {
   const box = el("div", { class: "pics" });
   s.p.forEach((p, n) => {
-    if (!D.pictures[p]) return;
+    if (!D.pictures[p]) { box.append(el("span", { class: "s" }, `Picture ${n + 1} is not in this page.`)); return }
     const pic = el("div", { class: "pic" }, el("img", { src: D.pictures[p], alt: "picture " + (n + 1), loading: "lazy" }));
     if (n === 0) { if (s.m && D.pictures[s.m]) pic.append(el("img", { class: "over", src: D.pictures[s.m], alt: "target area" })); pic.append(overlay(s)) }
     box.append(pic);
@@ -343,26 +390,34 @@ function pick(i) {
     if (!r) continue;
     const more = [r.u && "rule " + r.u, r.c != null && r.c !== r.s && "compat " + r.c.toFixed(2), r.o !== "ok" && r.o, r.n].filter(Boolean).join(" · ");
     const dot = el("span", { class: "dot", style: `background:hsl(${HUES[k % HUES.length]} 85% 55%)` });
-    replies.append(el("div", {}, el("h3", {}, r.x ? dot : null, m + " ", el("span", { class: verdict(r) }, r.v == null ? "unreadable " : `${r.v} → ${r.s.toFixed(2)} `), el("span", { class: "s" }, more)), el("pre", {}, r.t ?? "")));
+    const sure = r.p ? el("div", { class: "s" }, "probabilities: " + r.p.map((p, i) => `${s.o.length ? LETTERS[i] : ["yes", "no"][i]} ${p.toFixed(2)}`).join(" · ")) : null;
+    replies.append(el("div", {}, el("h3", {}, r.x ? dot : null, m + " ", el("span", { class: verdict(r) }, r.v == null ? "unreadable " : `${r.v} → ${r.s.toFixed(2)} `), el("span", { class: "s" }, more)), el("pre", {}, r.t ?? ""), sure));
   }
 }
 function keys(e) {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[e.key], list = $("list");
-  if (!step || !shown[chosen + step]) return;
+  const list = $("list"), page = Math.max(1, Math.floor(list.clientHeight / HEIGHT) - 1), last = shown.length - 1;
+  const to = { ArrowDown: chosen + 1, j: chosen + 1, ArrowUp: chosen - 1, k: chosen - 1, PageDown: chosen + page, PageUp: chosen - page, Home: 0, End: last }[e.key];
+  if (to == null || last < 0 || e.defaultPrevented) return;
   e.preventDefault();
-  const top = HEIGHT * (chosen + step);
+  const next = Math.min(last, Math.max(0, to)), top = HEIGHT * next;
   if (top < list.scrollTop) list.scrollTop = top; else if (top + HEIGHT > list.scrollTop + list.clientHeight) list.scrollTop = top + HEIGHT - list.clientHeight;
-  pick(chosen + step);
+  pick(next);
+}
+/** Keys that need no focus: while nobody writes, they move through the samples and switch their filters. */
+function shortcuts(e) {
+  if (e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName)) return;
+  const filter = document.querySelector(`[data-k="${CSS.escape(e.key)}"]`);
+  if (filter) filter.click(); else if (e.key === "/") { e.preventDefault(); $("find").focus() } else if (e.key === "j" || e.key === "k") keys(e);
 }
 
 function fill(id, values, then) {
   for (const v of values) $(id).append(el("option", {}, v));
   $(id).onchange = then;
 }
-themes(); ranking(); table(); slopes(); formats();
-fill("bench", D.benches, bench); bench(); funnel(); curves();
+themes(); ranking(); table(); slopes(); gains(); formats();
+fill("bench", D.benches, bench); bench(); calibration(); funnel(); curves();
 fill("sbench", Object.keys(D.samples), samples); fill("smodel", D.models, samples);
 if (D.models.length) $("smodel").value = D.models[D.models.length - 1];
-for (const b of document.querySelectorAll("[data-f]")) b.onclick = () => { const f = b.dataset.f; if (!on.delete(f)) on.add(f); b.classList.toggle("on"); samples() };
-$("find").oninput = samples; $("list").onscroll = paint; $("list").onkeydown = keys; samples();
+for (const b of document.querySelectorAll("[data-f]")) b.onclick = () => { const f = b.dataset.f; if (!on.delete(f)) on.add(f); b.setAttribute("aria-pressed", b.classList.toggle("on")); samples() };
+$("find").oninput = samples; $("list").onscroll = paint; $("list").onkeydown = keys; document.addEventListener("keydown", shortcuts); samples();
 document.documentElement.dataset.ready = "yes";

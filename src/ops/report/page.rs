@@ -17,9 +17,9 @@ use crate::spec::{Effect, OpSpec};
 pub static PAGE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## One HTML file about a sweep: the table, a chart from model to model, groups, answers,
-## training curves and every sample with its pictures. It needs no
-## network and works from the disk.
+## One HTML file about a sweep: the table, what a model gains over each other one, a chart from model to model, groups, answers,
+## calibration, training curves and every sample with its pictures. It needs no network and works from the disk. Written to `.json` it
+## is the table and the calibration alone.
 op report.page(
   scores: Grid,
   ## The rows that were trained on.
@@ -28,10 +28,12 @@ op report.page(
   models: { ..any }? = none,
   ## The model that others are compared with; default `base`.
   baseline: Str? = none,
+  ## The model whose gain over each other one is shown; default: the last.
+  gain: Str? = none,
   title: Str = "Evaluation",
   theme: enum { auto, light, dark } = "auto",
 ) -> Report"#,
-        version: 3,
+        version: 4,
         history: &["data"],
         effect: Effect::Reduce,
         ..OpSpec::BASE
@@ -42,17 +44,21 @@ op report.page(
 #[derive(serde::Deserialize)]
 struct Args {
     baseline: Option<String>,
+    gain: Option<String>,
     title: String,
     theme: String,
 }
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let payload = payload(cx, args.baseline.as_deref(), &args.theme)?;
+    let payload = payload(cx, args.baseline.as_deref(), args.gain.as_deref(), &args.theme)?;
     let html = render(&args.title, &payload)?;
+    // The table's own fields, and the calibration beside them.
+    let mut facts = payload["table"].clone();
+    facts["calibration"] = payload["calibration"].clone();
     let mut files = BTreeMap::new();
     files.insert("report.html".to_owned(), cx.put(html.as_bytes())?);
-    files.insert("report.json".to_owned(), cx.put(serde_json::to_string(&payload["table"])?.as_bytes())?);
+    files.insert("report.json".to_owned(), cx.put(serde_json::to_string(&facts)?.as_bytes())?);
     let samples: usize =
         payload["samples"].as_object().map_or(0, |s| s.values().filter_map(Json::as_array).map(Vec::len).sum());
     cx.counts.insert("samples".into(), samples as u64);
@@ -78,6 +84,7 @@ pub fn render(title: &str, payload: &Json) -> Result<String, OpError> {
         .replace('\u{2029}', "\\u2029");
     let values = context! {
         title, subtitle, payload => text, style => STYLE, script => SCRIPT,
+        has_calibration => payload["calibration"].as_object().is_some_and(|c| !c.is_empty()),
         has_training => list("training") > 0, has_funnel => !payload["funnel"].is_null(),
     };
     super::fill(include_str!("page.html"), values)

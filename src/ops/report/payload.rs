@@ -12,6 +12,7 @@ use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::history::Step;
 use crate::engine::{Context, dataset};
 use crate::eval::benchmark::items_dataset;
+use crate::eval::calibration::{Guess, calibration, guess, parse};
 use crate::eval::compare::{Layout, table};
 use crate::eval::item::{self, Columns, Item, ItemKind, Picture};
 use crate::eval::marker::key_point;
@@ -31,7 +32,7 @@ const MODELS: [&str; 3] = ["m", "model", "models"];
 const ONLY: &str = "score";
 
 /// Returns the page's data for the scores in argument `scores`, and the table of scores.
-pub(super) fn payload(cx: &Context, baseline: Option<&str>, theme: &str) -> Result<Json, OpError> {
+pub(super) fn payload(cx: &Context, baseline: Option<&str>, gain: Option<&str>, theme: &str) -> Result<Json, OpError> {
     let (mut layout, mut cells) = grid(cx, "scores")?;
     let keys: Vec<String> = cells.iter().map(|c| c.labels.join("|")).collect();
     if layout.axes.len() == 1 {
@@ -47,6 +48,9 @@ pub(super) fn payload(cx: &Context, baseline: Option<&str>, theme: &str) -> Resu
     let benches = layout.labels[benches_axis].clone();
     let base = baseline.map(str::to_owned).or_else(|| models.iter().find(|m| *m == "base").cloned());
     layout.baseline = base.filter(|b| models.contains(b) && models.len() > 1);
+    // As `baseline`, a name that is no model is left out: the same call serves sweeps over other models.
+    let named = gain.map(str::to_owned).or_else(|| models.last().cloned());
+    layout.gain = named.filter(|g| models.contains(g) && models.len() > 1);
     let scores = table(&layout, &cells)?;
 
     let mut out = Collected::default();
@@ -73,6 +77,7 @@ pub(super) fn payload(cx: &Context, baseline: Option<&str>, theme: &str) -> Resu
         "groups": out.groups,
         "formats": out.formats,
         "histograms": out.histograms,
+        "calibration": out.guesses.iter().filter_map(|(m, g)| Some((m.clone(), json!(calibration(g)?)))).collect::<Map<_, _>>(),
         "samples": samples,
         "pictures": pictures,
         "training": training(cx),
@@ -93,6 +98,8 @@ struct Collected {
     groups: BTreeMap<String, BTreeMap<String, Json>>,
     formats: BTreeMap<String, BTreeMap<String, Json>>,
     histograms: BTreeMap<String, BTreeMap<String, Json>>,
+    /// By model, over all benchmarks.
+    guesses: BTreeMap<String, Vec<Guess>>,
     /// By benchmark, then id and rotation: the order of the benchmark, and the sample.
     samples: BTreeMap<String, BTreeMap<usize, (String, Json)>>,
     pictures: BTreeSet<Digest>,
@@ -120,11 +127,16 @@ impl Collected {
         let rows = dataset::load(cx.store, &items_dataset(artifact))?;
         let items = item::from_table(&rows)?;
         let columns = Columns { table: &rows };
+        let sure = rows.columns().iter().any(|(name, _)| name == "option_p");
         for (row, item) in items.iter().enumerate() {
             let parsed = columns.text("parsed", row)?;
             let score = columns.number("score", row)?.unwrap_or(0.0);
             if columns.integer("epoch", row)?.unwrap_or(0) == 0 {
-                let reply = json!({
+                let p = if sure { columns.text("option_p", row)?.and_then(|p| parse(&p)) } else { None };
+                if let Some(guess) = p.as_deref().and_then(|p| guess(item, p)) {
+                    self.guesses.entry(model.to_owned()).or_default().push(guess);
+                }
+                let mut reply = json!({
                     "t": columns.text("reply", row)?.map(|t| cut(&t)),
                     "v": parsed,
                     "u": columns.text("rule", row)?.filter(|u| !u.is_empty()),
@@ -134,6 +146,9 @@ impl Collected {
                     "n": columns.text("note", row)?,
                     "x": columns.text("points", row)?.and_then(|p| serde_json::from_str::<Json>(&p).ok()),
                 });
+                if let Some(p) = p {
+                    reply["p"] = p.into_iter().map(|p| (1e4 * p).round() / 1e4).collect();
+                }
                 self.sample(bench, model, row, item, columns.text("prompt", row)?, reply);
             }
         }

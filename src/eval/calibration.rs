@@ -1,0 +1,187 @@
+//! Calibration: how far the probabilities that a model gives its options can be believed, and the temperature that mends them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::item::{Item, ItemKind};
+use super::stats::{mean, wilson};
+use crate::base::Digest;
+
+/// Bins of equal width between 0 and 1.
+const BINS: usize = 10;
+/// Parts into which the clusters are dealt: the temperature of one comes from the others.
+const FOLDS: u8 = 5;
+/// A probability below this counts as this.
+const LEAST: f64 = 1e-12;
+/// Temperatures that are looked at.
+const RANGE: (f64, f64) = (0.05, 20.0);
+
+/// A question with options: what a model thinks of each, and which is right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guess {
+    /// The probability of each option, in order; they sum to 1.
+    pub p: Vec<f64>,
+    /// The place of the right one.
+    pub right: usize,
+    /// Questions that are not independent share this.
+    pub cluster: String,
+}
+
+/// What is found in one bin of the reliability diagram.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// Its least confidence; it ends where the next one begins.
+    pub from: f64,
+    /// Questions.
+    pub n: usize,
+    /// Their mean confidence.
+    pub confidence: f64,
+    /// The share whose likeliest option is right.
+    pub accuracy: f64,
+    /// Lower end of that share's 95 % interval (Wilson).
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// How confidence and accuracy agree. The confidence of a question is the probability of its likeliest option.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reliability {
+    /// Expected calibration error: the mean distance of confidence and accuracy over bins, weighted by their questions.
+    pub ece: f64,
+    /// Mean negative log-likelihood of the right option, in nats.
+    pub nll: f64,
+    /// Brier score: the mean squared distance to 1 for the right option and 0 for the others, summed over options.
+    pub brier: f64,
+    /// Mean confidence.
+    pub confidence: f64,
+    /// Bins with questions in them.
+    pub bins: Vec<Bin>,
+}
+
+/// The calibration of a model on a benchmark.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Questions with options.
+    pub n: usize,
+    /// The share whose likeliest option is right; no temperature changes it.
+    pub accuracy: f64,
+    /// As the model gave them.
+    pub raw: Reliability,
+    /// At a temperature that was fitted on other clusters of questions; none with fewer clusters than parts.
+    pub held_out: Option<Reliability>,
+    /// The temperature that fits all questions best; above 1 the model is too sure.
+    pub temperature: f64,
+}
+
+/// Returns the calibration of some guesses; `None` for no guess.
+///
+/// # Source
+/// Guo et al. 2017, On Calibration of Modern Neural Networks: temperature scaling by likelihood, expected calibration error.
+pub fn calibration(guesses: &[Guess]) -> Option<Calibration> {
+    if guesses.is_empty() {
+        return None;
+    }
+    let clusters: BTreeSet<&str> = guesses.iter().map(|g| g.cluster.as_str()).collect();
+    let part = |guess: &Guess| Digest::of(guess.cluster.as_bytes()).0[0] % FOLDS;
+    let parts: BTreeSet<u8> = guesses.iter().map(part).collect();
+    let held_out = (clusters.len() >= usize::from(FOLDS) && parts.len() > 1).then(|| {
+        let mut out: Vec<Guess> = Vec::with_capacity(guesses.len());
+        for own in parts {
+            let others: Vec<Guess> = guesses.iter().filter(|g| part(g) != own).cloned().collect();
+            let t = temperature(&others);
+            let scaled = |g: &Guess| Guess { p: scaled(&g.p, t), ..g.clone() };
+            out.extend(guesses.iter().filter(|g| part(g) == own).map(scaled));
+        }
+        reliability(&out)
+    });
+    let right: Vec<f64> = guesses.iter().map(|g| f64::from(u8::from(likeliest(&g.p) == g.right))).collect();
+    Some(Calibration {
+        n: guesses.len(),
+        accuracy: mean(&right),
+        raw: reliability(guesses),
+        held_out,
+        temperature: temperature(guesses),
+    })
+}
+
+/// Returns probabilities at another temperature: `p^(1/t)`, scaled to the sum 1.
+pub fn scaled(p: &[f64], t: f64) -> Vec<f64> {
+    let logs: Vec<f64> = p.iter().map(|p| p.max(LEAST).ln() / t).collect();
+    let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logs.iter().map(|l| (l - most).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
+}
+
+/// Returns the temperature with the highest likelihood of the right options.
+pub fn temperature(guesses: &[Guess]) -> f64 {
+    // The likelihood is concave in 1/t; its slope is what the right option's logarithm exceeds the expected one by.
+    let slope = |inverse: f64| -> f64 {
+        let of = |g: &Guess| {
+            let expected: f64 = scaled(&g.p, 1.0 / inverse).iter().zip(&g.p).map(|(q, p)| q * p.max(LEAST).ln()).sum();
+            g.p[g.right].max(LEAST).ln() - expected
+        };
+        guesses.iter().map(of).sum()
+    };
+    let (mut low, mut high) = (1.0 / RANGE.1, 1.0 / RANGE.0);
+    for _ in 0..60 {
+        let middle = (low * high).sqrt();
+        if slope(middle) > 0.0 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    1.0 / (low * high).sqrt()
+}
+
+fn reliability(guesses: &[Guess]) -> Reliability {
+    let n = guesses.len() as f64;
+    let mut sums = vec![(0usize, 0.0, 0.0); BINS];
+    let (mut nll, mut brier) = (0.0, 0.0);
+    for guess in guesses {
+        let best = likeliest(&guess.p);
+        let bin = &mut sums[((guess.p[best] * BINS as f64) as usize).min(BINS - 1)];
+        bin.0 += 1;
+        bin.1 += guess.p[best];
+        bin.2 += f64::from(u8::from(best == guess.right));
+        nll -= guess.p[guess.right].max(LEAST).ln();
+        let off = |(i, p): (usize, &f64)| (p - f64::from(u8::from(i == guess.right))).powi(2);
+        brier += guess.p.iter().enumerate().map(off).sum::<f64>();
+    }
+    let bins = sums.iter().enumerate().filter(|(_, s)| s.0 > 0).map(|(i, &(count, confidence, right))| {
+        let of = count as f64;
+        let (low, high) = wilson(right, of);
+        Bin { from: i as f64 / BINS as f64, n: count, confidence: confidence / of, accuracy: right / of, low, high }
+    });
+    let bins: Vec<Bin> = bins.collect();
+    let ece = bins.iter().map(|b| b.n as f64 / n * (b.confidence - b.accuracy).abs()).sum();
+    let confidence = sums.iter().map(|s| s.1).sum::<f64>() / n;
+    Reliability { ece, nll: nll / n, brier: brier / n, confidence, bins }
+}
+
+/// The place of the largest probability; the first of equals.
+fn likeliest(p: &[f64]) -> usize {
+    (0..p.len()).max_by(|a, b| p[*a].total_cmp(&p[*b]).then(b.cmp(a))).unwrap_or(0)
+}
+
+/// Returns the guess at an item; `None` where it has no options, or as many probabilities as options are not there.
+pub fn guess(item: &Item, p: &[f64]) -> Option<Guess> {
+    let right = match item.kind {
+        ItemKind::Choice if item.options.len() == p.len() => usize::from(item.key.bytes().next()?.checked_sub(b'A')?),
+        ItemKind::YesNo if p.len() == 2 => usize::from(item.key != "yes"),
+        _ => return None,
+    };
+    let sum: f64 = p.iter().sum();
+    let fine = right < p.len() && p.iter().all(|p| (0.0..=1.0).contains(p)) && sum > 0.0;
+    let cluster = || item.cluster.clone().unwrap_or_else(|| item.id.clone());
+    fine.then(|| Guess { p: p.iter().map(|p| p / sum).collect(), right, cluster: cluster() })
+}
+
+/// Reads the probabilities of options as a score's items hold them, a JSON list.
+pub fn parse(text: &str) -> Option<Vec<f64>> {
+    serde_json::from_str::<Json>(text).ok()?.as_array()?.iter().map(Json::as_f64).collect()
+}
