@@ -70,6 +70,7 @@ pub fn histograms(bench: &Benchmark, rows: &[Scored]) -> Vec<Histogram> {
 fn sort(kind: ItemKind) -> Option<&'static str> {
     match kind {
         ItemKind::Choice => Some("letter"),
+        ItemKind::Choices => Some("letters"),
         ItemKind::YesNo => Some("yes_no"),
         ItemKind::Number => Some("number"),
         ItemKind::Text => Some("text"),

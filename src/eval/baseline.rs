@@ -97,6 +97,7 @@ fn constants<'a>(kind: ItemKind, items: impl Iterator<Item = &'a Item>) -> Vec<C
             let numbers = keys(&mut items).into_iter().filter_map(|k| k.trim().parse().ok());
             numbers.map(|n| Constant::Value(Parsed::Number(n))).collect()
         }
+        ItemKind::Choices => keys(&mut items).into_iter().map(|k| Constant::Value(Parsed::Letters(k))).collect(),
         ItemKind::Text | ItemKind::Judge => {
             keys(&mut items).into_iter().map(|k| Constant::Value(Parsed::Text(k))).collect()
         }

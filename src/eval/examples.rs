@@ -35,7 +35,7 @@ pub fn check_examples(declare: &Declaration) -> Result<(), OpError> {
         let item = Item {
             id: format!("example {}", at + 1),
             kind,
-            options: if kind == ItemKind::Choice { example.options.unwrap_or_else(letters) } else { Vec::new() },
+            options: if kind.has_options() { example.options.unwrap_or_else(letters) } else { Vec::new() },
             polygon: (kind == ItemKind::Point && key_point(&example.key).is_none()).then(|| example.key.clone()),
             key: example.key,
             rotation: 0,

@@ -20,6 +20,8 @@ use crate::data::table::{Table, image_type};
 pub enum ItemKind {
     /// One option letter.
     Choice,
+    /// All letters of the right options.
+    Choices,
     /// A number.
     Number,
     /// Yes or no.
@@ -33,10 +35,16 @@ pub enum ItemKind {
 }
 
 impl ItemKind {
+    /// Says whether its items have options.
+    pub fn has_options(self) -> bool {
+        matches!(self, ItemKind::Choice | ItemKind::Choices)
+    }
+
     /// Returns its name in recipes.
     pub fn name(self) -> &'static str {
         match self {
             ItemKind::Choice => "choice",
+            ItemKind::Choices => "choices",
             ItemKind::Number => "number",
             ItemKind::YesNo => "yes_no",
             ItemKind::Text => "text",
@@ -47,7 +55,7 @@ impl ItemKind {
 
     /// Reads its name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Choice, Self::Number, Self::YesNo, Self::Text, Self::Point, Self::Judge]
+        [Self::Choice, Self::Choices, Self::Number, Self::YesNo, Self::Text, Self::Point, Self::Judge]
             .into_iter()
             .find(|k| k.name() == name)
     }
@@ -86,11 +94,11 @@ pub struct Item {
     pub kind: ItemKind,
     /// The question as the source has it.
     pub question: String,
-    /// Option texts; only for choices.
+    /// Option texts; only for one choice or several.
     pub options: Vec<String>,
     /// The question prints the options already.
     pub options_in_question: bool,
-    /// The right answer: a letter, a number, `yes`, a text; empty for points.
+    /// The right answer: a letter or several, a number, `yes`, a text; empty for points.
     pub key: String,
     /// Pictures shown.
     pub images: Vec<Picture>,

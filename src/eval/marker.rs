@@ -22,6 +22,11 @@ use crate::data::blobs::Blobs;
 pub enum Marker {
     #[serde(rename = "mark.letter")]
     Letter {},
+    #[serde(rename = "mark.letters")]
+    Letters {
+        #[serde(default)]
+        partial: bool,
+    },
     #[serde(rename = "mark.text_equal")]
     TextEqual {},
     #[serde(rename = "mark.text_similar")]
@@ -110,6 +115,7 @@ impl Marker {
     pub fn fits(&self, kind: ItemKind) -> bool {
         match self {
             Marker::Letter {} => kind == ItemKind::Choice,
+            Marker::Letters { .. } => kind == ItemKind::Choices,
             Marker::TextEqual {} | Marker::TextSimilar { .. } => matches!(kind, ItemKind::Text | ItemKind::Judge),
             Marker::Near { .. } => matches!(kind, ItemKind::Number | ItemKind::Point),
             Marker::Mra {} => kind == ItemKind::Number,
@@ -138,6 +144,11 @@ impl Marker {
         let one = |yes: bool| f64::from(u8::from(yes));
         Ok(match (self, value) {
             (Marker::Letter {}, Parsed::Letter(c)) => one(item.key.chars().next() == Some(*c)),
+            (Marker::Letters { partial }, Parsed::Letters(said)) => {
+                let share = said.len() as f64 / item.key.len().max(1) as f64;
+                let fine = said.chars().all(|c| item.key.contains(c));
+                if *partial && fine { share } else { one(*said == item.key) }
+            }
             (Marker::TextEqual {}, Parsed::Text(t)) => one(plain(t, true, false) == plain(&item.key, true, false)),
             (Marker::TextSimilar { t }, Parsed::Text(text)) => one(best_line(text, &item.key) > *t),
             (Marker::Mra {}, Parsed::Number(n)) => item.key.trim().parse().map_or(0.0, |key| mra(*n, key)),

@@ -17,6 +17,7 @@ pub mod normalise;
 pub mod polygon;
 pub mod prompt;
 pub mod read_choice;
+pub mod read_choices;
 pub mod read_number;
 pub mod read_points;
 pub mod read_text;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::coords::Coords;
 use super::item::{Item, ItemKind};
 use super::read_choice::{choice, choice_backtick, choice_flagevalmm};
+use super::read_choices::choices;
 use super::read_number::{NumberForm, number, number_flagevalmm};
 use super::read_points::{Frame, Points, Shape, points, points_flagevalmm};
 use super::read_text::{text, text_flagevalmm};
@@ -16,6 +17,8 @@ use crate::base::OpError;
 pub enum Parsed {
     /// An option letter.
     Letter(char),
+    /// Several option letters, in order.
+    Letters(String),
     /// A number.
     Number(f64),
     /// Yes is `true`.
@@ -33,7 +36,7 @@ impl Parsed {
             Parsed::Letter(c) => c.to_string(),
             Parsed::Number(n) => format!("{n}"),
             Parsed::YesNo(b) => if *b { "yes" } else { "no" }.to_owned(),
-            Parsed::Text(t) => t.clone(),
+            Parsed::Text(t) | Parsed::Letters(t) => t.clone(),
             Parsed::Points(p) => {
                 let shapes = p.shapes.iter().take(8).map(|s| match s {
                     Shape::Point(x, y) => format!("({x}, {y})"),
@@ -56,6 +59,8 @@ pub enum Reader {
     ChoiceBacktick {},
     #[serde(rename = "read.choice_flagevalmm")]
     ChoiceFlagevalmm {},
+    #[serde(rename = "read.choices")]
+    Choices {},
     #[serde(rename = "read.number")]
     Number {
         #[serde(default)]
@@ -129,6 +134,7 @@ impl Reader {
     pub fn fits(&self, kind: ItemKind) -> bool {
         match self {
             Reader::Choice {} | Reader::ChoiceBacktick {} | Reader::ChoiceFlagevalmm {} => kind == ItemKind::Choice,
+            Reader::Choices {} => kind == ItemKind::Choices,
             Reader::Number { .. } | Reader::NumberFlagevalmm {} => kind == ItemKind::Number,
             Reader::YesNo { .. } => kind == ItemKind::YesNo,
             Reader::Text { .. } | Reader::TextFlagevalmm {} => matches!(kind, ItemKind::Text | ItemKind::Judge),
@@ -145,6 +151,7 @@ impl Reader {
             Reader::Choice {} => letter(choice(reply, &item.options)),
             Reader::ChoiceBacktick {} => letter(choice_backtick(reply, &item.options)),
             Reader::ChoiceFlagevalmm {} => letter(choice_flagevalmm(reply).map(|c| (c, "flagevalmm"))),
+            Reader::Choices {} => choices(reply, item.options.len()).map(|(l, rule)| (Parsed::Letters(l), rule)),
             Reader::Number { words, signed, thousands } => {
                 let form = NumberForm { words: *words, signed: *signed, thousands: *thousands };
                 number(reply, form).map(|(n, rule)| (Parsed::Number(n), rule))

@@ -133,6 +133,54 @@ fn a_gate_is_made_of_annotated_scenes() {
     assert_eq!(code, 0, "{text}");
 }
 
+const SEVERAL: &str = r#"
+recipe "several"
+import std.{data, bench, read, mark, total, eval}
+schema Reply { id: Str, reply: Str }
+let items = bench.json("items.jsonl")
+  |> bench.sample(id: .id, kind: "choices", question: .q, options: .o, key: .a)
+  |> bench.ask(choices: "{question}\n{options}\nAll letters.")
+  |> bench.read(choices: read.choices())
+let strict = items |> bench.mark(choices: mark.letters()) |> bench.total(headline: total.micro())
+let lenient = items |> bench.mark(choices: mark.letters(partial: true)) |> bench.total(headline: total.micro())
+let replies = data.jsonl("replies.jsonl", as: Reply)
+output strict = eval.score(replies, on: strict).items to "out/strict.jsonl"
+output lenient = eval.score(replies, on: lenient).items to "out/lenient.jsonl"
+"#;
+
+#[test]
+fn questions_with_several_right_options() {
+    let place = Place::new("");
+    let write = |name: &str, text: &str| fs::write(place.folder().join(name), text).unwrap();
+    let item = |(i, key): (usize, &str)| {
+        format!("{{\"id\": \"{i}\", \"q\": \"?\", \"o\": [\"a\", \"b\", \"c\", \"d\"], \"a\": \"{key}\"}}\n")
+    };
+    let items = |keys: [&str; 4]| keys.into_iter().enumerate().map(item).collect::<String>();
+    write("recipe.rb2", SEVERAL);
+    write("items.jsonl", &items(["AC", "B, D", "a", "ABCD"]));
+    let reply = |(i, text): (usize, &str)| format!("{{\"id\": \"{i}\", \"reply\": \"{text}\"}}\n");
+    write(
+        "replies.jsonl",
+        &["Answers: C, A", "B", "A, B", "I cannot say"].into_iter().enumerate().map(reply).collect::<String>(),
+    );
+    let (code, text) = place.rbpipe(&["run", "recipe.rb2"]);
+    assert_eq!(code, 0, "{text}");
+    for (name, want) in [("strict", [1.0, 0.0, 0.0, 0.0]), ("lenient", [1.0, 0.5, 0.0, 0.0])] {
+        let rows = fs::read_to_string(place.folder().join(format!("out/{name}.jsonl"))).unwrap();
+        let rows: Vec<serde_json::Value> = rows.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert_eq!(rows.iter().map(|r| r["score"].as_f64().unwrap()).collect::<Vec<_>>(), want, "{name}: {rows:?}");
+        assert_eq!(rows.iter().map(|r| r["key"].as_str().unwrap()).collect::<Vec<_>>(), ["AC", "BD", "A", "ABCD"]);
+        assert!(
+            (rows[0]["chance"].as_f64().unwrap() - 1.0 / 15.0).abs() < 1e-12,
+            "any set of letters but the empty one"
+        );
+    }
+    write("items.jsonl", &items(["AC", "E", "AX", ""]));
+    fs::remove_file(place.folder().join("recipe.rb2.lock")).unwrap();
+    let (code, text) = place.rbpipe(&["run", "recipe.rb2"]);
+    assert!(code != 0 && text.contains("3 of 4 keys are no legal answer"), "{text}");
+}
+
 #[test]
 fn what_a_score_does_not_have_is_named_before_anything_runs() {
     for (check, code, words) in [

@@ -14,8 +14,8 @@ use crate::data::table::Table;
 use crate::engine::context::{Fate, Output};
 use crate::engine::{Builtin, Context, Outputs, dataset};
 use crate::eval::marker::key_point;
-use crate::eval::polygon;
 use crate::eval::{Declaration, Item, ItemKind, Picture, item};
+use crate::eval::{polygon, read_choices};
 use crate::spec::{Columns, Effect, OpSpec, RowExpr};
 
 /// The operator.
@@ -127,7 +127,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let kind = ItemKind::parse(&kind).ok_or_else(|| {
             OpError::new(
                 "E0213",
-                format!("item `{id}`: `{kind}` is no kind; write choice, number, yes_no, text, point or judge"),
+                format!(
+                    "item `{id}`: `{kind}` is no kind; write choice, choices, number, yes_no, text, point or judge"
+                ),
             )
         })?;
         let lost = images[row].iter().chain(&masks[row]).find_map(|f| f.as_ref().err());
@@ -141,7 +143,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             continue;
         }
         let found = |f: &Found| f.iter().filter_map(|p| p.as_ref().ok().cloned()).collect::<Vec<Picture>>();
-        let options = if kind == ItemKind::Choice { texts(&options[row]) } else { Vec::new() };
+        let options = if kind.has_options() { texts(&options[row]) } else { Vec::new() };
         let polygon = polygons[row].clone().filter(|_| kind == ItemKind::Point);
         let mut item = Item {
             rotation: 0,
@@ -170,6 +172,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
         item.chance = match kind {
             ItemKind::Choice => 1.0 / item.options.len().max(1) as f64,
+            // Any set of letters but the empty one.
+            ItemKind::Choices => 1.0 / ((1u64 << item.options.len().clamp(1, 26)) - 1) as f64,
             ItemKind::YesNo => 0.5,
             _ => 0.0,
         };
@@ -239,6 +243,7 @@ fn legal(item: &Item, raw: &str) -> Option<String> {
             let c = c.to_ascii_uppercase();
             (c.is_ascii_uppercase() && ((c as usize) - ('A' as usize)) < item.options.len()).then(|| c.to_string())
         }
+        ItemKind::Choices => read_choices::list(text, item.options.len()),
         ItemKind::Number => {
             let number: f64 = text.replace(',', "").parse().ok()?;
             number.is_finite().then(|| format!("{number}"))
@@ -266,7 +271,7 @@ fn refuse(illegal: &[String], hidden: usize, n: usize) -> Result<(), OpError> {
     }
     let first = illegal.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     Err(OpError::new("E0802", format!("{} of {n} keys are no legal answer: {first}", illegal.len())).help(
-        "a choice needs a letter of its options (`.paren_letter()`, `.index0_letter()`), a number a finite number, \
+        "a choice needs a letter of its options (`.paren_letter()`, `.index0_letter()`), choices need one or more (`AC`), a number a finite number, \
              a point a key `[(x, y)]` in fractions, a mask or a polygon",
     ))
 }

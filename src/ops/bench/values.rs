@@ -8,10 +8,11 @@ const fn value(signature: &'static str) -> Builtin {
 }
 
 /// All of them, in documentation order.
-pub static VALUES: [&Builtin; 31] = [
+pub static VALUES: [&Builtin; 33] = [
     &CHOICE,
     &BACKTICK,
     &CHOICE_COMPAT,
+    &CHOICES,
     &NUMBER,
     &NUMBER_COMPAT,
     &YES_NO,
@@ -21,6 +22,7 @@ pub static VALUES: [&Builtin; 31] = [
     &POINTS_COMPAT,
     &POINTS_NORM1K,
     &LETTER,
+    &LETTERS,
     &EQUAL,
     &SIMILAR,
     &NEAR,
@@ -50,6 +52,10 @@ static BACKTICK: Builtin =
 static CHOICE_COMPAT: Builtin = value(
     "## The letter that FlagEvalMM's extractor finds, its faults included.\nop read.choice_flagevalmm() -> Reader",
 );
+static CHOICES: Builtin = value(
+    "## All option letters that a reply names, for questions with several right options: `ABD`, `A, B and D`, after `answers:`, in a box, or one \
+    a line; only letters that the item has.\nop read.choices() -> Reader",
+);
 static NUMBER: Builtin = value(
     "## The number on the labelled line, else the last one.\nop read.number(words: Bool = false, signed: Bool = false, thousands: Bool = true) -> Reader",
 );
@@ -76,6 +82,10 @@ static POINTS_NORM1K: Builtin =
     value("## The same with thousandths, clamped to the picture.\nop read.points_flagevalmm_norm1k() -> Reader");
 
 static LETTER: Builtin = value("## 1 for the key's letter.\nop mark.letter() -> Marker");
+static LETTERS: Builtin = value(
+    "## 1 for exactly the key's letters. With `partial`, the share of them that was named, as long as none is wrong.\nop mark.letters(partial: \
+    Bool = false) -> Marker",
+);
 static EQUAL: Builtin = value("## 1 for the key's text, case and number words aside.\nop mark.text_equal() -> Marker");
 static SIMILAR: Builtin = value(
     "## 1 when a line is more similar to the key than `t` (Ratcliff-Obershelp).\nop mark.text_similar(t: Float) -> Marker",

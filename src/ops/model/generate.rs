@@ -102,6 +102,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             top_k: args.top_k,
             seed: args.seed.wrapping_add(replies.len() as u64),
             stop: args.stop.clone(),
+            option_p: false,
         };
         replies.extend(asked::replies(cx, speaker.as_mut(), chunk, &decoding)?);
         cx.progress(replies.len() as u64, prompts.len() as u64, "replies");

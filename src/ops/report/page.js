@@ -225,7 +225,7 @@ function formats() {
 }
 
 /* ---- one benchmark ---- */
-const NAMES = { letter: "letters", option: "options by text", yes_no: "yes or no", number: "numbers", text: "texts" };
+const NAMES = { letter: "letters", letters: "sets of letters", option: "options by text", yes_no: "yes or no", number: "numbers", text: "texts" };
 function bench() {
   const b = $("bench").value, g = $("groups"), h = $("hist"), by = D.groups[b] || {};
   g.replaceChildren(); h.replaceChildren();
@@ -380,7 +380,7 @@ function pick(i) {
   box.replaceChildren();
   if (!s) { box.append(el("p", { class: "s" }, "Nothing fits.")); return }
   box.append(el("div", { class: "s" }, [$("sbench").value, s.i, ...Object.entries(s.g).map(([k, v]) => k + ": " + v)].join(" · ")), pictures(s));
-  const option = s.k && s.o.length ? s.o[LETTERS.indexOf(s.k)] : null;
+  const option = s.k && s.o.length ? [...s.k].map(c => s.o[LETTERS.indexOf(c)]).join("; ") : null;
   box.append(el("h3", {}, "Prompt"), el("pre", {}, s.t || s.q));
   box.append(el("h3", {}, "Right answer"), el("pre", {}, s.k ? s.k + (option && option !== s.k ? " – " + option : "") : "a point in the area"));
   const replies = el("div", { class: "grid narrow" });
@@ -388,7 +388,7 @@ function pick(i) {
   for (const [k, m] of D.models.entries()) {
     const r = s.r[m];
     if (!r) continue;
-    const more = [r.u && "rule " + r.u, r.c != null && r.c !== r.s && "compat " + r.c.toFixed(2), r.o !== "ok" && r.o, r.n].filter(Boolean).join(" · ");
+    const more = [r.u && "rule " + r.u, r.c != null && r.c !== r.s && "compat " + r.c.toFixed(2), r.o, r.n].filter(Boolean).join(" · ");
     const dot = el("span", { class: "dot", style: `background:hsl(${HUES[k % HUES.length]} 85% 55%)` });
     const sure = r.p ? el("div", { class: "s" }, "probabilities: " + r.p.map((p, i) => `${s.o.length ? LETTERS[i] : ["yes", "no"][i]} ${p.toFixed(2)}`).join(" · ")) : null;
     replies.append(el("div", {}, el("h3", {}, r.x ? dot : null, m + " ", el("span", { class: verdict(r) }, r.v == null ? "unreadable " : `${r.v} → ${r.s.toFixed(2)} `), el("span", { class: "s" }, more)), el("pre", {}, r.t ?? ""), sure));

@@ -185,10 +185,18 @@ impl Collected {
                 "t": prompt.map(|p| cut(&p)),
                 "r": {},
             });
-            (name, sample)
+            (name, bare(sample))
         });
-        entry.1["r"][model] = reply;
+        entry.1["r"][model] = bare(reply);
     }
+}
+
+/// Without fields that say nothing: a page of many rows opens sooner.
+fn bare(mut of: Json) -> Json {
+    if let Some(fields) = of.as_object_mut() {
+        fields.retain(|name, value| !value.is_null() && (name.as_str(), value.as_str()) != ("o", Some("ok")));
+    }
+    of
 }
 
 fn cut(text: &str) -> String {

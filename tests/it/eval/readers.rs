@@ -4,6 +4,7 @@ use rbpipe::eval::coords::{Coords, Space, smart_resize};
 use rbpipe::eval::marker::mra;
 use rbpipe::eval::polygon::{PolygonRule, inside, parse};
 use rbpipe::eval::read_choice::{choice, choice_backtick, choice_flagevalmm};
+use rbpipe::eval::read_choices::choices;
 use rbpipe::eval::read_number::{NumberForm, number, number_flagevalmm};
 use rbpipe::eval::read_points::{points, points_flagevalmm};
 use rbpipe::eval::read_text::{plain, text};
@@ -83,6 +84,30 @@ fn choice_robust() {
         assert_eq!(got, want, "{reply}");
     }
     assert_eq!(choice_backtick("I say ``C``, not `A`", &options(4)).map(|c| c.0), Some('C'));
+}
+
+#[test]
+fn several_letters() {
+    for (reply, want, rule) in [
+        ("ABD", "ABD", "letters"),
+        ("A, b and D", "ABD", "letters"),
+        ("(C)/(A)", "AC", "letters"),
+        ("<think>B?</think><answer>B</answer>", "B", "letters"),
+        ("Both A and C.", "AC", "letters"),
+        ("It holds water.\nAnswers: A, C", "AC", "labelled"),
+        ("The correct options are B and D.", "BD", "labelled"),
+        ("答案：AC", "AC", "labelled"),
+        ("So it is \\boxed{A, D} here", "AD", "boxed"),
+        ("I look at each of them.\nB D", "BD", "last_line"),
+        ("A. the cup\nC. the mug", "AC", "listed"),
+        ("A, E", "", ""),
+        ("bad", "", ""),
+        ("none of them", "", ""),
+        ("A is right but B is not", "", ""),
+        ("", "", ""),
+    ] {
+        assert_eq!(choices(reply, 4).unwrap_or_default(), (want.to_owned(), rule), "{reply}");
+    }
 }
 
 #[test]
