@@ -15,6 +15,9 @@ macro_rules! codes {
         $(#[doc = $title] pub const $name: Code = Code(stringify!($name));)*
         /// Every code with its title, in order.
         pub const ALL: &[(Code, &str)] = &[$(($name, $title)),*];
+
+        /// What `rbpipe explain` says of each code, in the same order. A code without a page does not compile.
+        const PAGES: &[&str] = &[$(include_str!(concat!("../../docs/diagnostics/", stringify!($name), ".md"))),*];
     };
 }
 
@@ -87,7 +90,6 @@ codes! {
     E0901 "drift"
     E0902 "not locked (`--frozen`)"
     E0903 "tool outside `requires`"
-    E0904 "operator version unknown"
     W0101 "`if … else … |>` without parentheses"
     W0102 "tab, CR or BOM in the source"
     W0201 "unused let, param, import"
@@ -103,6 +105,7 @@ codes! {
     W0401 "`expect` that cannot fail"
     W0402 "option never used in this branch"
     W0403 "field overridden by a later spread"
+    W0404 "`expect` that cannot hold"
     W0501 "warm-up above 20 % of the steps"
     W0502 "interval never fires"
     W0503 "rows not divisible by batch"
@@ -123,13 +126,26 @@ codes! {
     W0518 "question shows the answer"
     W0519 "training without a step"
     W0520 "cutoff beyond the model's positions"
+    W0521 "value that is refused when it runs"
+    W0522 "best model among one"
+    W0523 "dedup after a split"
+    W0524 "dedup after choosing the best"
+    W0525 "DPO as fast as SFT"
+    W0526 "average that is still the start model"
+    W0527 "few rows held out"
+    W0528 "warm-up and cooldown overlap"
+    W0529 "batch not divided by the ranks"
+    W0530 "tool not pinned"
+    W0531 "two versions of one interpreter"
     P0101 "more memory than there is"
-    P0102 "disk"
-    P0103 "inputs absent"
-    P0104 "time over `timeout`"
 }
 
 /// Returns the title of a code given as text, in any case.
 pub fn lookup(text: &str) -> Option<(Code, &'static str)> {
     ALL.iter().copied().find(|(code, _)| code.0.eq_ignore_ascii_case(text))
+}
+
+/// Returns the page of a code: what it means, why it matters, a failing and a fixed recipe.
+pub fn page(code: Code) -> &'static str {
+    ALL.iter().position(|(known, _)| *known == code).map_or("", |at| PAGES[at])
 }

@@ -25,6 +25,16 @@ impl OpError {
         Self::new("E0612", "stopped on request").class("preempted")
     }
 
+    /// Returns the failure that a file system's refusal is: E0504 with the ways to room when a disk is full, else E0612.
+    pub fn of_io(e: &std::io::Error, message: impl Into<String>) -> Self {
+        if e.kind() != std::io::ErrorKind::StorageFull {
+            return Self::new("E0612", message);
+        }
+        Self::new("E0504", message).help(
+            "make room on that disk and run again; `rbpipe cache stats` says what the store takes, `rbpipe cache gc` frees what no recent run used",
+        )
+    }
+
     /// Sets the class.
     #[must_use]
     pub fn class(mut self, class: &'static str) -> Self {
@@ -42,8 +52,7 @@ impl OpError {
 
 impl From<std::io::Error> for OpError {
     fn from(e: std::io::Error) -> Self {
-        let code = if e.kind() == std::io::ErrorKind::StorageFull { "E0504" } else { "E0612" };
-        Self::new(code, e.to_string())
+        Self::of_io(&e, e.to_string())
     }
 }
 
@@ -55,6 +64,9 @@ impl From<serde_json::Error> for OpError {
 
 impl From<arrow::error::ArrowError> for OpError {
     fn from(e: arrow::error::ArrowError) -> Self {
-        Self::new("E0612", e.to_string())
+        match &e {
+            arrow::error::ArrowError::IoError(_, cause) => Self::of_io(cause, e.to_string()),
+            _ => Self::new("E0612", e.to_string()),
+        }
     }
 }

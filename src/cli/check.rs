@@ -23,7 +23,7 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
         if sound {
             let options =
                 plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: Vec::new() };
-            let known = recipe::known_rows(path);
+            let known = recipe::Locked::of(path);
             problems.extend(plan::lints::of(&program, &catalogue, &mut sources, &OsWorld, &options, &known));
         }
     }

@@ -11,11 +11,12 @@ use super::run::{execute, keep_index};
 use super::{Exit, render, say};
 use crate::base::codes::{Code, E0901, E0902};
 use crate::base::{Diagnostic, SourceId, Span, phrase};
+use crate::engine::artifact::Artifact;
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
 use crate::engine::lock::{self as file, Difference, Lock, Observed};
 use crate::engine::scheduler::Summary;
-use crate::engine::{inputs, lock_merge, publish};
+use crate::engine::{inputs, lengths, lock_merge, publish};
 use crate::plan::select::Selection;
 
 /// Runs the command: reads every input once, checks its rows, and writes what it is.
@@ -68,7 +69,7 @@ fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
     let how = RunArgs { recipe: recipe.clone(), ..RunArgs::default() };
     let exit = execute(&compiled, &readers, &store, &files, BTreeMap::new(), &how, &mut |summary, listener| {
         if summary.failures.is_empty() && !summary.interrupted {
-            pinned.keep(summary, &wanted, listener);
+            pinned.keep(summary, &wanted, &|rows| lengths::words(&store, rows).unwrap_or_default(), listener);
         }
     })?;
     keep_index(&files, &store);
@@ -222,9 +223,15 @@ impl Pinned {
     }
 
     /// Writes what is new or accepted.
-    pub(super) fn keep(&mut self, summary: &Summary, wanted: &dyn Fn(&str) -> bool, listener: &dyn Listener) {
+    pub(super) fn keep(
+        &mut self,
+        summary: &Summary,
+        wanted: &dyn Fn(&str) -> bool,
+        lengths: &dyn Fn(&Artifact) -> BTreeMap<String, u64>,
+        listener: &dyn Listener,
+    ) {
         let mut new = self.old.clone().unwrap_or_default();
-        new.accept(&self.now, &summary.results, wanted);
+        new.accept(&self.now, &summary.results, wanted, lengths);
         if self.old.as_ref() == Some(&new) || (self.old.is_none() && new.inputs() == 0) {
             return;
         }

@@ -119,7 +119,7 @@ impl<'g> Plan<'g> {
             json!({
                 "name": node.name,
                 "op": node.op,
-                "state": state(l),
+                "state": l.forecast.word(),
                 "why": l.why,
                 "key": l.identity.as_ref().map(|i| i.key.hex()),
                 "seconds": l.seconds,
@@ -178,7 +178,7 @@ impl<'g> Plan<'g> {
         println!("{:width$}  state  {}why", "node", shown(&head));
         for (l, cells) in self.lines.iter().zip(&cells) {
             let like = l.like.as_ref().map(|name| format!("; time as of `{name}`")).unwrap_or_default();
-            println!("{:width$}  {:5}  {}{}{like}", name(l), state(l), shown(cells), l.why);
+            println!("{:width$}  {:5}  {}{}{like}", name(l), l.forecast.word(), shown(cells), l.why);
         }
         println!("{}", self.total());
         let mut told: Vec<(Vec<&str>, &Estimate)> = Vec::new();
@@ -221,11 +221,19 @@ fn print_memory(names: &[&str], m: &Estimate) {
         Precision::F32 => "f32",
         Precision::Half => "bf16",
     };
-    let per = if m.gpus > 0 { " on each GPU" } else { "" };
+    let per = match (m.gpus, m.ranks) {
+        (0, 1) => "",
+        (0, _) => " in each rank",
+        _ => " on each GPU",
+    };
+    let shared = match m.sharing.stage {
+        0 => String::new(),
+        stage => format!(" shared out by {} ranks (zero{stage})", m.ranks),
+    };
     let million = m.weights as f64 / 1e6;
     let by = if m.counted { "" } else { " (by config.json)" };
     println!(
-        "memory of {}: at most {}{per}, for {million:.1} M weights{by} in {of}, {} tokens a forward",
+        "memory of {}: at most {}{per}, for {million:.1} M weights{by} in {of}{shared}, {} tokens a forward",
         phrase::quoted(names),
         bytes(m.sum()),
         m.work.tokens
@@ -233,7 +241,8 @@ fn print_memory(names: &[&str], m: &Estimate) {
     let terms: Vec<String> = m.terms().iter().map(|(term, size)| format!("{term} {}", bytes(*size))).collect();
     println!("  {}", terms.join(" + "));
     if let (Some(limit), Some(usable)) = (m.limit, m.usable()) {
-        let there = if m.gpus > 0 { format!("{} of {}", bytes(usable), bytes(limit)) } else { bytes(limit) };
+        let whole = m.gpus == 0 && m.ranks == 1;
+        let there = if whole { bytes(limit) } else { format!("{} of {}", bytes(usable), bytes(limit)) };
         println!("  {}: tensors can have {there}", if m.too_much() { "does not fit" } else { "fits" });
     }
     // Without a limit nothing needs a remedy.
@@ -251,6 +260,8 @@ fn memory_json(m: &Estimate) -> Json {
         "terms": terms,
         "weights": m.weights,
         "gpus": m.gpus,
+        "ranks": m.ranks,
+        "shard": m.sharing.stage,
         "tokens": m.work.tokens,
         "patches": m.work.patches,
         "limit": m.limit,
@@ -268,14 +279,6 @@ fn gpu_hours(line: &Line, node: &Node) -> Option<f64> {
 
 fn gib(bytes: u64) -> f64 {
     (bytes as f64 / f64::from(1 << 30) * 100.0).round() / 100.0
-}
-
-fn state(line: &Line) -> &'static str {
-    match line.forecast {
-        Forecast::Hit => "hit",
-        Forecast::Run => "run",
-        Forecast::Maybe => "maybe",
-    }
 }
 
 /// Prints seconds as people say them.

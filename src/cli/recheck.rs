@@ -43,6 +43,7 @@ pub(super) fn run(store: &Store, files: &FileIndex, args: &RecheckArgs) -> Resul
         no_exec: false,
         remote: None,
         stop: &stop,
+        foresee: None,
     };
     let salt = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0);
     let (chosen, results) = recheck::sample(graph, &selection, &setup, args.sample, salt);

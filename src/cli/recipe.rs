@@ -12,7 +12,7 @@ use crate::base::{Problems, SourceMap, phrase};
 use crate::engine::files::FileIndex;
 use crate::engine::remote::Remote;
 use crate::engine::site::Site;
-use crate::engine::{Builtin, Store, journal, lock};
+use crate::engine::{Builtin, Store, ahead, journal, lock};
 use crate::ops;
 use crate::plan::select::{self, Selection};
 use crate::plan::{self, PathArg, Planned};
@@ -115,17 +115,34 @@ fn evaluate(
     let (planned, more) = plan::evaluate(&program, catalogue, sources, world, &options);
     problems.extend(more);
     if let Some(planned) = &planned {
-        let known = known_rows(&args.recipe);
+        let known = Locked::of(&args.recipe);
         // What a lint looks at, the config of a model for one, is no text of the recipe: who counts those must not see it.
         problems.extend(plan::lints::lint(&program, &planned.graph, sources, &world::OsWorld, &known));
     }
     (planned, problems)
 }
 
-/// Reads the lock of a recipe and returns what it knows of the rows of files; nothing where there is none, or one that cannot be read.
-pub(super) fn known_rows(recipe: &Path) -> impl Fn(&PathArg) -> Option<u64> {
-    let lock = lock::read(recipe).ok().flatten();
-    move |file| lock.as_ref()?.rows(file, recipe)
+/// What the lock of a recipe knows of its files; nothing where there is none, or one that cannot be read.
+pub(super) struct Locked<'a> {
+    lock: Option<lock::Lock>,
+    recipe: &'a Path,
+}
+
+impl<'a> Locked<'a> {
+    /// Reads the lock of a recipe.
+    pub(super) fn of(recipe: &'a Path) -> Self {
+        Self { lock: lock::read(recipe).ok().flatten(), recipe }
+    }
+}
+
+impl plan::lints::Known for Locked<'_> {
+    fn rows(&self, file: &PathArg) -> Option<u64> {
+        self.lock.as_ref()?.rows(file, self.recipe)
+    }
+
+    fn words(&self, file: &PathArg) -> BTreeMap<String, u64> {
+        self.lock.as_ref().map(|lock| lock.words(file, self.recipe)).unwrap_or_default()
+    }
 }
 
 impl Compiled {
@@ -184,6 +201,15 @@ pub(super) fn store() -> Result<(Store, FileIndex), Exit> {
             Err(Exit::Refused)
         }
     }
+}
+
+/// Opens the store, if there is one, and begins to read what the last run of a recipe used. To be called before the recipe is compiled.
+pub(super) fn store_ahead(recipe: &Path) -> Option<(Store, FileIndex)> {
+    let folder = cache_folder();
+    let store = folder.join("runs").is_dir().then(|| Store::open(folder).ok())??;
+    ahead::read_ahead(&store, recipe);
+    let files = FileIndex::open(&store);
+    Some((store, files))
 }
 
 /// Returns all operators by name.

@@ -106,6 +106,7 @@ fn act(compiled: &Compiled, selection: &Selection, store: &Store, notes: &Notes,
         no_exec: false,
         remote: None,
         stop: &stop,
+        foresee: None,
     };
     scheduler::run(&compiled.planned.graph, selection, &setup)
 }

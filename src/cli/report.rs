@@ -115,6 +115,11 @@ fn subtitle(run: &Chronicle) -> String {
         Some(seconds) => format!("took {}", duration(seconds)),
         None => "never ended".to_owned(),
     });
+    let worth = |(_, most): &(f64, f64)| *most > 0.0;
+    parts.extend(run.foreseen.filter(worth).map(|(sure, most)| {
+        let most = if most > sure { format!(" to {}", duration(most)) } else { String::new() };
+        format!("the plan said {}{most} of work", duration(sure))
+    }));
     parts.push(format!("{} executed, {} from the cache", count("done"), count("hit")));
     parts.extend((count("failed") > 0).then(|| format!("{} failed", count("failed"))));
     parts.extend((count("skipped") > 0).then(|| format!("{} skipped", count("skipped"))));
@@ -143,6 +148,7 @@ fn line(node: &Told) -> Json {
     json!({
         "name": node.name, "op": node.op, "state": node.state, "why": node.why, "counted": counted.join(", "),
         "seconds": node.seconds.map(duration).unwrap_or_default(),
+        "foreseen": node.foreseen.map(duration).unwrap_or_default(),
         "rows": node.rows.map(|n| n.to_string()).unwrap_or_default(),
     })
 }

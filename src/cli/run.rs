@@ -22,6 +22,7 @@ use crate::engine::publish::{self, Done};
 use crate::engine::scheduler::{self, Setup, Summary};
 use crate::engine::state::NodeState;
 use crate::engine::{Store, inputs, past, terms};
+use crate::plan::NodeId;
 use crate::plan::select::Selection;
 use crate::plan::val::{Artifact, Val};
 
@@ -31,6 +32,7 @@ pub(super) fn run(args: &RunArgs) -> Exit {
 }
 
 fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
+    let ahead = recipe::store_ahead(&args.recipe.recipe);
     let compiled = recipe::compile(&args.recipe)?;
     let selection = compiled.select(&args.to)?;
     let graph = &compiled.planned.graph;
@@ -41,7 +43,7 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
         render::print_human(&compiled.sources, &problems.sorted());
         return Err(Exit::Recipe);
     }
-    let (store, files) = recipe::store()?;
+    let (store, files) = ahead.map_or_else(recipe::store, Ok)?;
     let mut locked = lock::Pinned::open(&compiled, &selection, &files)?;
     let cost = || {
         let mut lines = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store)).0;
@@ -54,10 +56,13 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     locked.hold(&compiled, args, &cost)?;
     let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {
         if !args.frozen {
-            locked.keep(summary, &|_| true, listener);
+            // Reading every text once more is left to `rbpipe lock`.
+            locked.keep(summary, &|_| true, &|_| BTreeMap::new(), listener);
         }
     })?;
     keep_index(&files, &store);
+    // The process ends here: to give back ten thousand nodes one by one would take a tenth of its time.
+    std::mem::forget(compiled);
     Ok(exit)
 }
 
@@ -95,6 +100,12 @@ pub(super) fn execute(
     let find = || engine::find(&|message| listener.hear(&Event::new("notice").with("message", message)));
     let executors = placement::executors(compiled, args, &find);
     placement::check(compiled, selection, store, files, args, &executors)?;
+    let foresee = |there: &BTreeMap<NodeId, decide::Results>| {
+        let last = compiled.last_keys(store);
+        let mut lines = decide::forecast_rest(graph, selection, store, files, &last, there);
+        past::fill(graph, store, &mut lines);
+        lines
+    };
     let setup = Setup {
         store,
         files,
@@ -106,6 +117,7 @@ pub(super) fn execute(
         no_exec: args.no_exec,
         remote: remote.as_ref(),
         stop: &stop,
+        foresee: Some(&foresee),
     };
     listener.hear(
         &Event::new("run_started")
@@ -139,6 +151,7 @@ pub(super) fn execute(
             .with("skipped", summary.count(NodeState::Skipped)),
     );
     tell(compiled, &summary, &published, args.no_exec);
+    std::mem::forget(summary);
     Ok(exit)
 }
 

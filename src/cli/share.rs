@@ -207,6 +207,7 @@ fn pull_recipe(compiled: &Compiled, selection: &Selection, store: &Store, files:
             no_exec: true,
             remote: Some(remote),
             stop: &Stop::default(),
+            foresee: None,
         },
     );
     let fetched = listener.fetched.load(Ordering::Relaxed);

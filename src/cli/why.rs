@@ -26,11 +26,7 @@ fn why(args: &WhyArgs) -> Result<Exit, Exit> {
     let _ = files.save(&store);
     let Some(line) = lines.iter().find(|l| l.node == wanted.node) else { return Ok(Exit::Done) };
     let node = graph.node(wanted.node);
-    let state = match line.forecast {
-        Forecast::Hit => "hit",
-        Forecast::Run => "run",
-        Forecast::Maybe => "maybe",
-    };
+    let state = line.forecast.word();
     println!("{} ({}): {state}: {}", node.name, node.op, line.why);
     let previous = last.get(&node.name).and_then(|key| record::read(&store, *key));
     let Some(identity) = &line.identity else {

@@ -18,6 +18,8 @@ pub struct Chronicle {
     pub started: String,
     /// How long it took; none if it never ended.
     pub seconds: Option<f64>,
+    /// What the plan said before the first node was executed: seconds of what had to run, and with what perhaps had to.
+    pub foreseen: Option<(f64, f64)>,
     /// Its exit code; none if it never ended.
     pub exit: Option<u64>,
     /// Params of the recipe.
@@ -43,6 +45,8 @@ pub struct Told {
     pub from: Option<f64>,
     /// How long it took, now or when it was made.
     pub seconds: Option<f64>,
+    /// How long the plan said it would take, before the first node was executed.
+    pub foreseen: Option<f64>,
     /// Rows that it made.
     pub rows: Option<u64>,
     /// What it counted.
@@ -86,6 +90,10 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
             "run_started" => {
                 run.started.clone_from(&event.t);
                 run.params = event.fields.get("params").and_then(Json::as_object).cloned().unwrap_or_default();
+            }
+            "run_foreseen" => {
+                let sure = event.number("seconds").unwrap_or(0.0);
+                run.foreseen = Some((sure, sure + event.number("seconds_maybe").unwrap_or(0.0)));
             }
             "run_finished" => {
                 run.seconds = event.number("seconds");
@@ -132,6 +140,7 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
                 {
                     fill(node, &record, store);
                 }
+                node.foreseen = event.fields.get("foreseen").and_then(|f| f["seconds"].as_f64());
                 node.why = why(event);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, FileRef, Kind};
 use super::dataset;
@@ -89,6 +89,9 @@ pub struct Context<'a> {
     pub threads: usize,
     /// Where checkpoints of this node's key are kept between attempts; for trainings.
     pub checkpoints: Option<PathBuf>,
+    /// What the key holds besides the rows in slot `d`: for operators that remember what they said of each row. Nothing where each row must be asked
+    /// anew.
+    pub rowwise: Option<Map<String, Json>>,
     /// Receives progress: an event name and its fields.
     pub emit: &'a (dyn Fn(&str, Json) + Sync),
     /// Set when the run is being stopped.

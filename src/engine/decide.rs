@@ -89,6 +89,17 @@ pub enum Forecast {
     Maybe,
 }
 
+impl Forecast {
+    /// As people and scripts read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Forecast::Hit => "hit",
+            Forecast::Run => "run",
+            Forecast::Maybe => "maybe",
+        }
+    }
+}
+
 /// What would become of a node, and why.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -134,6 +145,18 @@ pub fn forecast(
     forecast_with(graph, selection, store, files, last, &|_| None)
 }
 
+/// Forecasts what is left of a run that has some results already.
+pub fn forecast_rest(
+    graph: &Graph,
+    selection: &Selection,
+    store: &Store,
+    files: &FileIndex,
+    last: &BTreeMap<String, Digest>,
+    there: &BTreeMap<NodeId, Results>,
+) -> Vec<Line> {
+    forecast_from(graph, selection, store, files, last, &|_| None, there.clone()).0
+}
+
 /// As [`forecast`]; what `elsewhere` has counts as there.
 pub fn forecast_with(
     graph: &Graph,
@@ -143,10 +166,23 @@ pub fn forecast_with(
     last: &BTreeMap<String, Digest>,
     elsewhere: Elsewhere,
 ) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
-    let mut results: BTreeMap<NodeId, Results> = BTreeMap::new();
+    forecast_from(graph, selection, store, files, last, elsewhere, BTreeMap::new())
+}
+
+fn forecast_from(
+    graph: &Graph,
+    selection: &Selection,
+    store: &Store,
+    files: &FileIndex,
+    last: &BTreeMap<String, Digest>,
+    elsewhere: Elsewhere,
+    mut results: BTreeMap<NodeId, Results>,
+) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
     let mut lines: Vec<Line> = Vec::new();
-    let mut states: BTreeMap<NodeId, Forecast> = BTreeMap::new();
-    for id in graph.order().into_iter().filter(|id| selection.nodes.contains(id)) {
+    let mut states: BTreeMap<NodeId, Forecast> = results.keys().map(|id| (*id, Forecast::Hit)).collect();
+    let left = |id: &NodeId| selection.nodes.contains(id) && !states.contains_key(id);
+    let order: Vec<NodeId> = graph.order().into_iter().filter(left).collect();
+    for id in order {
         let node = graph.node(id);
         let waits = node.inputs.iter().find(|i| states.get(&i.node) != Some(&Forecast::Hit)).map(|i| i.node);
         let previous = last.get(&node.name).and_then(|key| record::read(store, *key));

@@ -21,7 +21,7 @@ use crate::base::Digest;
 /// Files deleted while the gate is closed once.
 const BATCH: usize = 64;
 /// Clocks of file systems lag behind the clock of the machine by some milliseconds.
-const LEAST_GRACE: Duration = Duration::from_secs(2);
+pub(super) const LEAST_GRACE: Duration = Duration::from_secs(2);
 
 /// What is kept.
 #[derive(Clone, Copy, Debug)]
@@ -292,6 +292,7 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
     }
     for (folder, why) in [
         ("logs", "logs"),
+        ("rows", "what was said of rows"),
         ("jobs", "jobs of runs that are no more"),
         ("views", "copies made by `show --path`"),
         ("quarantine", "damaged bytes"),

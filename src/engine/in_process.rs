@@ -46,6 +46,7 @@ pub fn execute(
         stream: task.stream,
         threads: task.threads,
         checkpoints: task.checkpoints.clone(),
+        rowwise: task.rowwise.clone(),
         emit,
         cancelled,
         fates: Vec::new(),

@@ -82,6 +82,12 @@ pub fn read(path: &Path) -> Vec<Event> {
     out
 }
 
+/// Returns the keys of the results that a run used, in the order in which it did.
+pub fn used(path: &Path) -> Vec<Digest> {
+    let made = |event: &Event| matches!(event.event.as_str(), "node_finished" | "node_hit");
+    read(path).into_iter().filter(made).filter_map(|event| Digest::parse(&event.key?)).collect()
+}
+
 /// Returns the journals of a recipe, newest first.
 pub fn runs(store: &Store, recipe: &Path) -> Vec<PathBuf> {
     let mut out: Vec<PathBuf> = std::fs::read_dir(folder(store, recipe))

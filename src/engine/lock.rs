@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::artifact::Kind;
+use super::artifact::{Artifact, Kind};
 use super::decide::Results;
 use super::files::{FileIndex, is_there};
 use super::models;
@@ -79,6 +79,9 @@ struct Pin {
     /// Of the columns as they were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     schema: Option<Digest>,
+    /// The words that 99 of 100 rows do not exceed, for each column of text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    words: BTreeMap<String, u64>,
     /// BLAKE3 of each file of a model.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     parts: BTreeMap<String, Digest>,
@@ -315,6 +318,12 @@ impl Lock {
         self.sources.get(&name)?.rows
     }
 
+    /// Returns the words that 99 of 100 rows of a source do not exceed, for each column of text, where it was pinned by `rbpipe lock`.
+    pub fn words(&self, arg: &PathArg, recipe: &Path) -> BTreeMap<String, u64> {
+        let name = name_of(arg, recipe.parent().unwrap_or(Path::new(""))).ok();
+        name.and_then(|name| Some(self.sources.get(&name)?.words.clone())).unwrap_or_default()
+    }
+
     fn table(&self, table: Table) -> &BTreeMap<String, Pin> {
         match table {
             Table::Environments => &self.environments,
@@ -359,10 +368,16 @@ impl Lock {
         out
     }
 
-    /// Takes over what is now, only the entries that `wanted` names; `results` tells rows and columns.
+    /// Takes over what is now, only the entries that `wanted` names; `results` tells rows and columns, `lengths` the words of texts.
     ///
     /// An input that nobody has read successfully is not taken over.
-    pub fn accept(&mut self, now: &Observed, results: &BTreeMap<NodeId, Results>, wanted: &dyn Fn(&str) -> bool) {
+    pub fn accept(
+        &mut self,
+        now: &Observed,
+        results: &BTreeMap<NodeId, Results>,
+        wanted: &dyn Fn(&str) -> bool,
+        lengths: &dyn Fn(&Artifact) -> BTreeMap<String, u64>,
+    ) {
         for ((table, name), found) in now.pins.iter().filter(|((_, name), _)| wanted(name)) {
             let made = found.nodes.iter().find_map(|id| results.get(id));
             // Texts and environments are read as they are: nothing has to be made of them.
@@ -372,6 +387,8 @@ impl Lock {
                 if artifact.kind == Kind::Dataset && *table == Table::Sources {
                     pin.rows = artifact.rows();
                     pin.schema = artifact.meta.get("columns").map(Digest::of_json);
+                    let before = self.sources.get(name).filter(|old| old.digest == pin.digest && !old.words.is_empty());
+                    pin.words = before.map_or_else(|| lengths(artifact), |old| old.words.clone());
                 } else if artifact.kind == Kind::Model && pin.arguments.is_some() {
                     pin.parts = artifact.files.iter().map(|(name, file)| (name.clone(), file.digest)).collect();
                 }

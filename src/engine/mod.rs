@@ -1,5 +1,6 @@
 //! Runs graphs: store, keys, scheduler, and what an operator sees while it runs. No operator is known here by name but the one that runs a user's command.
 
+pub mod ahead;
 pub mod artifact;
 pub mod bundle;
 pub mod capacity;
@@ -24,6 +25,8 @@ pub mod in_process;
 pub mod inputs;
 pub mod journal;
 pub mod json_lines;
+mod lease;
+pub mod lengths;
 pub mod lock;
 pub mod lock_merge;
 pub mod machine;
@@ -38,6 +41,7 @@ pub mod reach;
 pub mod recheck;
 pub mod record;
 pub mod remote;
+pub mod row_memo;
 pub mod scheduler;
 mod seen;
 pub mod service;

@@ -107,7 +107,7 @@ pub fn publish(
     let staged = temporary.path().join("new");
     for (path, piece) in &pieces {
         let to = if path.starts_with("../") { continue } else { place(&staged, path) };
-        write(store, piece, &to).map_err(|e| at(&to, &e))?;
+        write(store, piece, &to).map_err(|e| at(&place(target, path), &e))?;
     }
     // Pictures go beside the file first: what the rows name is there before the rows are.
     for (path, piece) in pieces.iter().filter(|(p, _)| p.starts_with("../")) {
@@ -170,8 +170,7 @@ pub fn published(target: &Path) -> Option<Vec<(PathBuf, u64, Digest)>> {
 }
 
 fn at(path: &Path, e: &io::Error) -> OpError {
-    let code = if e.kind() == io::ErrorKind::StorageFull { "E0504" } else { "E0612" };
-    OpError::new(code, format!("cannot write `{}`: {e}", path.display()))
+    OpError::of_io(e, format!("cannot write `{}`: {e}", path.display()))
 }
 
 /// A path of a piece: the target itself, inside it, or (`../`) beside it.

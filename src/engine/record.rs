@@ -118,6 +118,14 @@ pub fn lookup(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Ar
 
 /// As [`lookup`], for whoever goes on to use what it finds: from now on the record counts as used, and no collection takes it.
 pub fn claim(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
+    if let Some(found) = store.ahead.take(key) {
+        return Some(found);
+    }
+    claim_now(store, key)
+}
+
+/// As [`claim`], whether or not somebody has read it ahead.
+pub(super) fn claim_now(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
     let gate = Gate::shared(store).ok();
     match gate::touch(&path(store, key)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,

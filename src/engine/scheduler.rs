@@ -1,8 +1,7 @@
 //! Runs a graph: looks each node up once what it reads is there, executes what is not recorded, several at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -11,10 +10,11 @@ use serde_json::{Map, Value as Json, json};
 
 use super::artifact::{Artifact, FileRef, Kind};
 use super::context::{Builtin, Fate, QUARANTINED};
-use super::decide::{self, Identity, Results};
+use super::decide::{self, Forecast, Identity, Line, Results};
 use super::event::{Event, Listener};
 use super::executors::{self, Executors, Work};
 use super::files::FileIndex;
+use super::lease::{Lease, lease};
 use super::process::Stop;
 use super::record::{self, Published, Record};
 use super::remote::Remote;
@@ -61,7 +61,12 @@ pub struct Setup<'a> {
     pub remote: Option<&'a Remote>,
     /// Set when the run is being stopped.
     pub stop: &'a Stop,
+    /// What a plan of those nodes says that have no result yet, asked once before the first is executed, so that it stands beside what comes of it.
+    pub foresee: Option<Foresee<'a>>,
 }
+
+/// Forecasts the rest of a run from the results that are there.
+pub type Foresee<'a> = &'a (dyn Fn(&BTreeMap<NodeId, Results>) -> Vec<Line> + Sync);
 
 /// What became of a run.
 #[derive(Debug, Default)]
@@ -111,6 +116,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
         identities: BTreeMap::new(),
         incomplete: BTreeSet::new(),
         mended: BTreeMap::new(),
+        foreseen: None,
     };
     let started = Instant::now();
     let (send, receive) = mpsc::channel();
@@ -120,6 +126,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
                 || (setup.fail_fast && !(run.summary.failures.is_empty() && run.summary.broken.is_empty()));
             if !stopping {
                 run.look_up();
+                run.foresee();
                 while let Some(job) = run.next_job() {
                     let send = send.clone();
                     let started = std::thread::Builder::new().name("node".into()).spawn_scoped(scope, move || {
@@ -163,6 +170,8 @@ struct Run<'a> {
     incomplete: BTreeSet<NodeId>,
     /// How often a node found damaged bytes in what it reads.
     mended: BTreeMap<NodeId, usize>,
+    /// What the plan said of nodes that had no result when the first was executed.
+    foreseen: Option<BTreeMap<NodeId, Json>>,
 }
 
 type Outcome = Result<(Finished, Made), OpError>;
@@ -221,6 +230,32 @@ impl<'a> Run<'a> {
                 }
             }
         }
+    }
+
+    /// Asks once, before anything is executed, what the plan says of what has no result yet.
+    fn foresee(&mut self) {
+        if self.foreseen.is_some() || self.slots.empty() || self.setup.no_exec {
+            return;
+        }
+        let lines = self.setup.foresee.map(|foresee| foresee(&self.summary.results)).unwrap_or_default();
+        let sum = |wanted| lines.iter().filter(|l| l.forecast == wanted).filter_map(|l| l.seconds).sum::<f64>();
+        let count = |wanted| lines.iter().filter(|l| l.forecast == wanted && self.is_work(l.node)).count();
+        let untimed = lines.iter().filter(|l| l.seconds.is_none() && self.is_work(l.node)).count();
+        let event = Event::new("run_foreseen")
+            .with("run", count(Forecast::Run))
+            .with("maybe", count(Forecast::Maybe))
+            .with("seconds", sum(Forecast::Run))
+            .with("seconds_maybe", sum(Forecast::Maybe))
+            .with("untimed", untimed);
+        if !lines.is_empty() {
+            self.setup.listener.hear(&event);
+        }
+        let told = |l: &Line| (l.node, json!({ "state": l.forecast.word(), "seconds": l.seconds }));
+        self.foreseen = Some(lines.iter().map(told).collect());
+    }
+
+    fn is_work(&self, id: NodeId) -> bool {
+        self.graph.node(id).gate.is_none()
     }
 
     fn hit(&mut self, id: NodeId, record: &Record, results: Results) {
@@ -292,7 +327,19 @@ impl<'a> Run<'a> {
         let absent = node.inputs.iter().filter(|i| !self.summary.results.contains_key(&i.node));
         let holes = absent.map(|i| (i.slot.clone(), json!(self.why_absent(i.node)))).collect();
         let (threads, gpus) = (self.slots.threads(&executor, node), self.slots.gpus(id));
-        Some(Job { id, node, inputs, holes, identity, complete, executor, threads, gpus, setup: self.setup })
+        Some(Job {
+            id,
+            node,
+            inputs,
+            holes,
+            identity,
+            complete,
+            afresh: false,
+            executor,
+            threads,
+            gpus,
+            setup: self.setup,
+        })
     }
 
     /// Says in a few words why a node has no result.
@@ -449,7 +496,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn tell(&self, id: NodeId, event: &str, fields: Map<String, Json>) {
+    fn tell(&self, id: NodeId, event: &str, mut fields: Map<String, Json>) {
+        if matches!(event, "node_hit" | "node_finished" | "node_failed" | "node_skipped")
+            && let Some(foreseen) = self.foreseen.as_ref().and_then(|all| all.get(&id))
+        {
+            fields.insert("foreseen".into(), foreseen.clone());
+        }
         let key = self.identities.get(&id).map(|i| i.key.hex());
         tell(self.setup.listener, self.graph.node(id), key, event, fields);
     }
@@ -504,7 +556,8 @@ pub(super) fn execute_again(
     verify::sound(setup.store, inputs.values().flat_map(|artifact| artifact.files.values()))?;
     let (executor, gpus) = (place::of(node, setup.executors).to_owned(), Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Job { id, node, inputs, holes: Map::new(), identity, complete: true, executor, threads, gpus, setup }.attempt(0)
+    Job { id, node, inputs, holes: Map::new(), identity, complete: true, afresh: true, executor, threads, gpus, setup }
+        .attempt(0)
 }
 
 /// One execution, on a thread of its own.
@@ -516,6 +569,8 @@ struct Job<'a> {
     holes: Map<String, Json>,
     identity: Identity,
     complete: bool,
+    /// It is executed for comparison: nothing that is remembered of rows counts.
+    afresh: bool,
     executor: String,
     threads: usize,
     gpus: Vec<String>,
@@ -596,6 +651,14 @@ impl Job<'_> {
         builtin.filter(|b| b.spec.effect == Effect::Train && b.spec.with.contains(&"micro_batch")).map_or(0, |_| RUNGS)
     }
 
+    /// Returns what the key holds besides the rows that the node reads. Draws may depend on more than a row, and who compares wants nothing remembered.
+    fn rowwise(&self) -> Option<Map<String, Json>> {
+        let remembers = !self.afresh && self.node.class != Class::Sampled && self.inputs.contains_key("d");
+        let mut fields = remembers.then(|| self.identity.preimage.clone())?;
+        fields.remove("input.d");
+        Some(fields)
+    }
+
     fn attempt(&self, squeeze: u64) -> Result<Made, OpError> {
         let (store, key) = (self.setup.store, self.identity.key);
         let Some(builtin) = self.setup.operators.get(&self.node.op) else {
@@ -637,6 +700,7 @@ impl Job<'_> {
             ranks: slots::ranks(self.node, builtin.spec.with),
             launched: false,
             checkpoints: checkpoints.clone(),
+            rowwise: self.rowwise(),
         };
         let named = self.setup.secrets.iter().filter(|(name, _)| self.node.secrets.contains(name));
         let emit = |event: &str, fields: Json| self.emit(event, fields);
@@ -692,56 +756,6 @@ fn service_of(node: &Node, inputs: &BTreeMap<String, crate::base::Digest>) -> Op
 fn attachments(results: &Results) -> BTreeMap<String, BTreeMap<String, FileRef>> {
     let all = results.iter().map(|(field, (_, artifact))| (field.clone(), artifact.attachments()));
     all.filter(|(_, files)| !files.is_empty()).collect()
-}
-
-/// Holds a key against other runs on this store: two of them make each result once. The lock ends with its process.
-pub(super) struct Lease {
-    file: File,
-    path: PathBuf,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-        let _ = self.file.unlock();
-    }
-}
-
-/// Waits for a key's lease; nothing when the run is stopped first.
-pub(super) fn lease(store: &Store, stop: &Stop, key: crate::base::Digest) -> Result<Option<Lease>, OpError> {
-    let path = store.root().join("leases").join(key.hex());
-    loop {
-        let file = match OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
-            // Another user's; a lock needs no more than to read it.
-            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => File::open(&path)?,
-            opened => opened?,
-        };
-        if file.try_lock().is_ok() {
-            // The one who held it removes the file: a lock on a removed file protects nothing.
-            if same_file(&file, &path) {
-                return Ok(Some(Lease { file, path }));
-            }
-            continue;
-        }
-        if stop.soon.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// Says whether a run that goes on holds a key.
-pub(super) fn is_leased(store: &Store, key: crate::base::Digest) -> bool {
-    let file = OpenOptions::new().write(true).open(store.root().join("leases").join(key.hex()));
-    file.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
-}
-
-fn same_file(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(a), Ok(b)) => a.ino() == b.ino() && a.dev() == b.dev(),
-        _ => false,
-    }
 }
 
 /// Keeps events for whoever asks later.

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::ahead::Ahead;
 use super::artifact::{Artifact, FileRef};
 use super::crash::step;
 use super::gate::{self, Gate};
@@ -29,6 +30,8 @@ pub struct Store {
     fresh: Arc<Mutex<Vec<PathBuf>>>,
     /// What was compared with its digest since the machine was started.
     seen: Arc<Seen>,
+    /// What a run is about to ask for.
+    pub(super) ahead: Arc<Ahead>,
 }
 
 /// What a look at a blob found.
@@ -50,7 +53,7 @@ impl Store {
             fs::create_dir_all(root.join(folder))?;
         }
         let seen = Arc::new(Seen::new(&root));
-        Ok(Self { root, fresh: Arc::default(), seen })
+        Ok(Self { root, fresh: Arc::default(), seen, ahead: Arc::default() })
     }
 
     /// Returns its folder.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::artifact::Artifact;
 use super::context::Fate;
@@ -47,6 +47,9 @@ pub struct Task {
     pub launched: bool,
     /// Where checkpoints of this key are kept.
     pub checkpoints: Option<PathBuf>,
+    /// What the key holds besides the rows in slot `d`; nothing where each row must be asked anew.
+    #[serde(default)]
+    pub rowwise: Option<Map<String, Json>>,
 }
 
 fn one() -> usize {

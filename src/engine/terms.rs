@@ -7,25 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::plan::{Graph, Node, NodeId};
+use crate::plan::{Graph, Node, NodeId, licences};
 use crate::spec::Effect;
-
-/// How identifiers of licences are written in the SPDX list where cards of the hub write them otherwise.
-const CARDS: &[(&str, &str)] = &[
-    ("apache-2.0", "Apache-2.0"),
-    ("mit", "MIT"),
-    ("bsd-2-clause", "BSD-2-Clause"),
-    ("bsd-3-clause", "BSD-3-Clause"),
-    ("gpl-2.0", "GPL-2.0-only"),
-    ("gpl-3.0", "GPL-3.0-only"),
-    ("agpl-3.0", "AGPL-3.0-only"),
-    ("lgpl-3.0", "LGPL-3.0-only"),
-    ("mpl-2.0", "MPL-2.0"),
-    ("unlicense", "Unlicense"),
-    ("odc-by", "ODC-By-1.0"),
-    ("odbl", "ODbL-1.0"),
-    ("pddl", "PDDL-1.0"),
-];
 
 /// What is known of the terms of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,12 +60,8 @@ impl From<&Terms> for Flowed {
 
 /// Returns the terms of a source: what `with { licence, consent }` says, else the licence of the card in the folder of a model or a repository.
 pub fn of(node: &Node) -> Terms {
-    let told = |name: &str| node.with.get(name).and_then(Json::as_str).map(str::to_owned);
-    let card = || {
-        let folders = node.paths.iter().filter(|p| p.model || p.repository.is_some());
-        folders.map(|p| p.path.as_path()).find_map(card)
-    };
-    Terms { licence: told("licence").or_else(card), consent: told("consent") }
+    let consent = node.with.get("consent").and_then(Json::as_str).map(str::to_owned);
+    Terms { licence: licences::of(node, &card), consent }
 }
 
 /// Returns the terms that flow into each node from the sources upstream. Random weights and what the recipe writes itself have none.
@@ -120,13 +99,8 @@ pub fn expression(licence: &str) -> String {
     format!("LicenseRef-{}", licence.chars().map(plain).collect::<String>().trim_matches('-'))
 }
 
-/// Reads `license:` from the head of `README.md` in a folder.
+/// Reads the card of a model or a repository.
 fn card(path: &Path) -> Option<String> {
     let folder = if path.is_dir() { path } else { path.parent()? };
-    let text = std::fs::read_to_string(folder.join("README.md")).ok()?;
-    let head = text.strip_prefix("---")?.split("\n---").next()?;
-    let value = head.lines().find_map(|line| line.strip_prefix("license:"))?.trim().trim_matches(['"', '\'']);
-    let known = CARDS.iter().find(|(card, _)| card.eq_ignore_ascii_case(value)).map(|(_, spdx)| (*spdx).to_owned());
-    let creative = || value.to_lowercase().starts_with("cc").then(|| value.to_uppercase());
-    (!value.is_empty()).then(|| known.or_else(creative).unwrap_or_else(|| value.to_owned()))
+    std::fs::read_to_string(folder.join("README.md")).ok()
 }

@@ -134,6 +134,7 @@ fn set_aside(store: &Store, bad: &BTreeSet<Digest>) {
         }
     }
     findings.damaged = bad.iter().map(|digest| (*digest, store.path(*digest))).collect();
+    store.ahead.forget();
     // Where the store cannot be written, whoever asked fails in any case.
     let _ = repair(store, &findings);
 }

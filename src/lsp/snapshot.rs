@@ -37,7 +37,7 @@ impl Snapshot {
         if !problems.has_errors() {
             // How many rows a source has stands in the lock, which is not an editor's to read.
             let options = plan::Options::default();
-            problems.extend(plan::lints::of(&program, catalogue, &mut sources, world, &options, &|_| None));
+            problems.extend(plan::lints::of(&program, catalogue, &mut sources, world, &options, &plan::lints::Nothing));
         }
         let uses = names::resolve(&program, catalogue);
         Self { sources, program, checked, facts, problems: problems.sorted(), uses }

@@ -12,6 +12,7 @@ mod groups;
 pub mod hub;
 pub mod inputs;
 pub mod key;
+pub mod licences;
 mod limits;
 pub mod lints;
 pub mod lower;

@@ -63,7 +63,11 @@ impl Media {
 }
 
 fn save(picture: &RgbImage, path: &Path) -> Result<(), OpError> {
-    picture.save(path).map_err(|e| OpError::new("E0504", format!("cannot write `{}`: {e}", path.display())))
+    let written = |e: image::ImageError| match e {
+        image::ImageError::IoError(e) => OpError::of_io(&e, format!("cannot write `{}`: {e}", path.display())),
+        e => OpError::new("E0612", format!("cannot write `{}`: {e}", path.display())),
+    };
+    picture.save(path).map_err(written)
 }
 
 /// Returns the name of a picture.

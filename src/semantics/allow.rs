@@ -41,7 +41,7 @@ pub fn apply(file: &File, problems: Problems, stage: Stage) -> Problems {
         } else if allow.reason.trim().is_empty() {
             (
                 format!("`# allow {}` gives no reason", allow.code),
-                format!("say why on the same line: `# allow {}: reason`", allow.code),
+                format!("say why on the same line, one code a line: `# allow {}: reason`", allow.code),
             )
         } else {
             (format!("{} no longer fires here", allow.code), "delete this comment".to_owned())
@@ -58,7 +58,7 @@ fn covers(outer: crate::base::Span, inner: crate::base::Span) -> bool {
 fn stage_of(code: &str) -> Stage {
     match code.to_ascii_uppercase().as_str() {
         "W0101" | "W0102" => Stage::Parse,
-        "W0403" => Stage::Check,
+        "W0301" | "W0403" => Stage::Check,
         c if c.starts_with("W03") || c.starts_with("W04") || c.starts_with("W05") || c.starts_with('P') => Stage::Plan,
         _ => Stage::Check,
     }

@@ -26,6 +26,13 @@ enum Operand {
 impl Checker<'_> {
     pub(super) fn binary(&mut self, op: BinaryOp, at: Span, left: &Expr, right: &Expr, cx: &Cx) -> Type {
         use BinaryOp as B;
+        for (one, other) in [(left, right), (right, left)] {
+            if let (ExprKind::Ident(name), ExprKind::Col(column)) = (&one.kind, &other.kind)
+                && *name == column.text
+            {
+                self.compared.insert(one.span);
+            }
+        }
         match op {
             B::And | B::Or => {
                 let (a, b) = (self.truth(left, cx), self.truth(right, cx));

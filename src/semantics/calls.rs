@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use super::check::{Checker, Cx, Progress, Site};
 use super::modules::ImportTarget;
+use super::options::UnknownOption;
 use super::withs::Accepted;
 use super::written::{Home, Position, Vars};
-use crate::base::codes::{E0201, E0202, E0204, E0208, E0210, E0211, E0212, E0218};
+use crate::base::codes::{E0201, E0202, E0204, E0208, E0211, E0212, E0218};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::catalogue::Operator;
-use crate::spec::{Class, Effect, Row, Type, foreign, prelude, user_op};
+use crate::spec::{Class, Effect, Row, Type, foreign, user_op};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, UserOp};
 
 /// What a call calls.
@@ -45,6 +46,13 @@ pub(super) enum Given<'e> {
     Expr(&'e Expr),
     /// A field of a spread record: its type, and the expression that it has there (or the spread itself, if that cannot be told).
     Spread(Type, Rc<Expr>),
+}
+
+impl Bound<'_> {
+    /// Says whether `where` was given.
+    pub(super) fn has_filter(&self) -> bool {
+        self.filter.is_some() || self.slots.iter().skip(1).any(Option::is_some)
+    }
 }
 
 /// The arguments of a call, sorted to its parameters.
@@ -346,6 +354,8 @@ impl<'a> Checker<'a> {
         // A first parameter with a default before `..rest` is an option: everything is named.
         let variadic = sig.params.iter().any(|p| p.rest);
         let first = sig.params.first().filter(|p| !p.rest && !(variadic && p.default.is_some()));
+        // What these mean depends on what is given beside them.
+        let mut unknown: Vec<(&'e Name, &'e Expr)> = Vec::new();
         if let Some(left) = piped {
             match first {
                 Some(_) => bound.slots[0] = Some(Given::Expr(left)),
@@ -361,7 +371,7 @@ impl<'a> Checker<'a> {
             match arg {
                 Arg::Positional(e) => {
                     if let Some(one) = positional {
-                        self.second_positional(sig, &mut bound, e, one, args, piped.is_some());
+                        self.second_positional(sig, &mut bound, e, one, args, piped.is_some(), cx);
                         self.infer(e, &cx.with_row(Some(Row::any())));
                         continue;
                     }
@@ -377,15 +387,20 @@ impl<'a> Checker<'a> {
                 }
                 Arg::Named(name, e) => {
                     if let Some(before) = taken.get(name.text.as_str()) {
+                        let help =
+                            if name.text == "where" { "join them: `where: a and b`" } else { "keep one of them" };
                         self.report(
                             Diagnostic::new(E0202, name.span, format!("`{}` is given twice", name.text), "again here")
                                 .also(*before, "first here")
-                                .help("keep one of them"),
+                                .help(help),
                         );
                         continue;
                     }
                     taken.insert(&name.text, name.span);
-                    self.bind_named(sig, &mut bound, name, Given::Expr(e), cx);
+                    match self.slot(sig, &name.text) {
+                        Slot::None => unknown.push((name, e)),
+                        slot => self.bind_named(slot, &mut bound, name, Given::Expr(e)),
+                    }
                 }
                 Arg::Spread(e, span) => {
                     let ty = self.infer(e, cx);
@@ -424,11 +439,16 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+        for (name, e) in unknown {
+            let ty = self.infer(e, &cx.with_row(Some(Row::any())));
+            let place = UnknownOption { name: &name.text, span: name.span, spread: None, ty: Some(ty) };
+            self.unknown_option(sig, &mut bound, place);
+        }
         bound
     }
 
-    fn bind_named<'e>(&mut self, sig: &Sig<'a>, bound: &mut Bound<'e>, name: &'e Name, given: Given<'e>, cx: &Cx) {
-        match self.slot(sig, &name.text) {
+    fn bind_named<'e>(&mut self, slot: Slot, bound: &mut Bound<'e>, name: &'e Name, given: Given<'e>) {
+        match slot {
             Slot::Param(i) => {
                 if i == 0
                     && let Some(Given::Expr(e)) = &bound.slots[0]
@@ -446,12 +466,7 @@ impl<'a> Checker<'a> {
             Slot::Seed => bound.seed = Some(given),
             Slot::Bad => bound.bad = Some(given),
             Slot::Rest => bound.rest.push((&name.text, name.span, given)),
-            Slot::None => {
-                self.unknown_option(sig, bound, &name.text, name.span, None);
-                if let Given::Expr(e) = given {
-                    self.infer(e, &cx.with_row(Some(Row::any())));
-                }
-            }
+            Slot::None => {}
         }
     }
 
@@ -470,7 +485,13 @@ impl<'a> Checker<'a> {
             Slot::Seed => bound.seed = Some(given),
             Slot::Bad => bound.bad = Some(given),
             // Names that are not written in the call are no names of its result.
-            Slot::Rest | Slot::None => self.unknown_option(sig, bound, field, at, Some(spread)),
+            Slot::Rest | Slot::None => {
+                self.unknown_option(
+                    sig,
+                    bound,
+                    UnknownOption { name: field, span: at, spread: Some(spread), ty: None },
+                );
+            }
         }
     }
 
@@ -486,72 +507,6 @@ impl<'a> Checker<'a> {
             _ => {}
         }
         if sig.params.iter().any(|p| p.rest) { Slot::Rest } else { Slot::None }
-    }
-
-    fn options_of<'s>(&self, sig: &'s Sig) -> Vec<&'s str> {
-        let mut names: Vec<&str> = sig.params.iter().filter(|p| !p.rest).map(|p| p.name.text.as_str()).collect();
-        match &sig.kind {
-            Kind::Operator(op) => {
-                names.extend(op.spec.takes_where.then_some("where"));
-                names.extend((op.spec.class == Class::Sampled).then_some("seed"));
-            }
-            Kind::UserOp(op) => {
-                names.extend(self.own_bad(op).then_some("bad"));
-                names.extend(self.own_seed(op).then_some("seed"));
-            }
-            Kind::Fn(..) | Kind::Prelude => {}
-        }
-        names
-    }
-
-    fn unknown_option(&mut self, sig: &Sig, bound: &mut Bound, name: &str, span: Span, spread: Option<Span>) {
-        let known = self.options_of(sig);
-        let what = if matches!(sig.kind, Kind::Fn(..)) { "parameter" } else { "option" };
-        let mut d = Diagnostic::new(
-            E0210,
-            span,
-            format!("unknown {what} `{name}` of `{}`", sig.name),
-            format!("no {what} of it"),
-        );
-        if let Some(at) = spread.filter(|s| *s != span) {
-            d = d.also(at, "spread into the call here");
-        }
-        let module = sig.name.split('.').next().unwrap_or_default();
-        let foreign = match (module, &sig.kind) {
-            ("train", Kind::Operator(_)) => foreign::ours(foreign::FOREIGN, name),
-            ("eval" | "model", Kind::Operator(_)) => foreign::ours(foreign::MEASURING, name),
-            (_, Kind::Fn(..)) => foreign::ours(foreign::FOREIGN, name)
-                .filter(|hint| foreign::argument(hint).is_some_and(|ours| known.contains(&ours))),
-            _ => None,
-        };
-        let with = prelude::WITH.iter().find(|(n, _)| *n == name);
-        let sibling = self.sibling_with(sig, name);
-        let near = phrase::nearest(name, known.iter().copied());
-        // What was most likely meant is no missing argument beside.
-        let meant = foreign.and_then(foreign::argument).or(near);
-        if let Some(i) = meant.and_then(|m| sig.params.iter().position(|p| p.name.text == m))
-            && bound.slots[i].is_none()
-        {
-            bound.slots[i] = Some(Given::lost(span));
-        }
-        d = if let Some(hint) = foreign {
-            d.help(hint)
-        } else if let Some(sibling) = sibling {
-            d.help(format!("it is an option of `{sibling}`; leave it out here"))
-        } else if with.is_some() {
-            d.help(format!("it says how to run, not what comes out: write it after the call, `with {{ {name}: … }}`"))
-        } else if let Some(near) = near {
-            let d = d.help(format!("did you mean `{near}`?"));
-            if spread.is_none() { d.fix(span, near) } else { d }
-        } else if known.is_empty() {
-            d.help(format!("`{}` takes no arguments", sig.name))
-        } else {
-            d.help(format!("`{}` takes {}", sig.name, phrase::quoted(&known)))
-        };
-        if let Some(decl) = sig.decl {
-            d = d.also(decl, "declared here");
-        }
-        self.report(d);
     }
 
     fn takes_no_positional(&mut self, sig: &Sig, span: Span) {

@@ -94,6 +94,7 @@ fn run(
         read_schemas: BTreeSet::new(),
         wanted: None,
         types: BTreeMap::new(),
+        compared: BTreeSet::new(),
         operators: BTreeMap::new(),
         facts,
     };
@@ -171,6 +172,8 @@ pub(super) struct Checker<'a> {
     pub(super) wanted: Option<Type>,
     /// Types of calls and names as they were inferred, for tracing where a column came from.
     pub(super) types: BTreeMap<Span, Type>,
+    /// Names that stand beside the column of their name, so that both are meant: `.stars >= stars`.
+    pub(super) compared: BTreeSet<Span>,
     pub(super) operators: BTreeMap<Span, String>,
     /// Kept for editors only.
     pub(super) facts: Option<Facts>,

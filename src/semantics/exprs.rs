@@ -443,7 +443,8 @@ impl Checker<'_> {
                 self.function_as_value(name, item, span);
                 return Type::Error;
             }
-            if cx.row.as_ref().is_some_and(|r| self.solver.row(r).get(name).is_some()) {
+            if !self.compared.contains(&span) && cx.row.as_ref().is_some_and(|r| self.solver.row(r).get(name).is_some())
+            {
                 self.hides_column(name, span, cx);
             }
             return self.global(cx.module, name, span);

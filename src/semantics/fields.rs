@@ -243,9 +243,19 @@ impl Checker<'_> {
                 d.help("texts are taken apart with `.before(…)`, `.after(…)` and `.split(…)`; there is no replacing")
             }
             Some(near) => d.help(format!("did you mean `.{near}`?")).fix(name.span, near),
+            None if self.element_has(&name.text, ty) => d.help(format!(
+                "it is read of each element: `.column.all(.{0} > …)`, or of one: `.column[0].{0}`",
+                name.text
+            )),
             None if known.is_empty() => d.help(format!("{shown} has no fields; use the value itself")),
             None => d.help(format!("{shown} has {}", phrase::quoted(&known))),
         });
+    }
+
+    fn element_has(&self, name: &str, ty: &Type) -> bool {
+        let Type::List(element) = ty else { return false };
+        let element = self.solver.resolve(element);
+        prelude::METHODS.iter().any(|m| m.name == name && stands_on(m.on, &element))
     }
 
     fn method_result(&mut self, method: &Method, on: &Type, name: &Name) -> Type {
@@ -314,7 +324,9 @@ impl Checker<'_> {
         let last = |n: &str| n.rsplit('.').next().map(str::to_owned).unwrap_or_default();
         let same = operators.iter().find(|op| last(&op.name) == name.text).map(|op| op.name.clone());
         let d = Diagnostic::new(E0201, name.span, format!("a dataset has no method `{}`", name.text), "not a method");
+        let counts = matches!(name.text.as_str(), "count" | "len" | "length" | "size" | "num_rows" | "nrows");
         self.report(match (same, foreign::ours(foreign::OPERATORS, &name.text)) {
+            _ if counts => d.help("the number of rows is `.rows`, without parentheses"),
             (Some(op), _) => d.help(format!("operators stand behind a pipe: `… |> {op}(…)`")),
             (None, Some(hint)) => d.help(hint),
             (None, None) => {

@@ -7,7 +7,7 @@ use super::withs::Accepted;
 use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0120, E0202, E0213, E0214, E0215, E0216, E0301, E0304, E0501, E0702};
 use crate::base::{Diagnostic, Span, phrase};
-use crate::spec::{Dim, Row, Type, units};
+use crate::spec::{Dim, Row, Type, prelude, units};
 use crate::syntax::BUILTIN_SOURCE;
 use crate::syntax::ast::{
     BinaryOp, Binding, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, RecordField, StrLit, TypeArg, TypeExpr,
@@ -413,6 +413,12 @@ impl<'a> Checker<'a> {
             .map(|(n, _)| *n)
             .collect();
         let d = Diagnostic::new(E0215, span, format!("there is no param `{name}`"), "unknown param");
+        if written && (name == "with" || prelude::WITH.iter().any(|(option, _)| *option == name)) {
+            let option = if name == "with" { "gpus" } else { name };
+            let form = format!("`profile name {{ }} with {{ {option}: … }}`");
+            self.report(d.help(format!("how to run stands behind the params of a profile: {form}")));
+            return;
+        }
         self.report(match phrase::nearest(name, params.iter().copied()) {
             Some(near) => {
                 let d = d.help(format!("did you mean `{near}`?"));

@@ -227,6 +227,10 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
     }
     let whole = |v: f64| v.fract() == 0.0 && v.abs() < 9e15;
     let fix = match (have, want, &e.kind) {
+        (Type::Dim(Dim::Ratio), Type::Float, ExprKind::Number(parts, _)) => match parts.as_slice() {
+            [(v, _)] => Some(format!("{:?}", v / 100.0)),
+            _ => None,
+        },
         (Type::Float, Type::Int, _) => literal(e).filter(|v| whole(*v)).map(|v| format!("{v}")),
         (Type::Int, Type::Bool, _) => match literal(e) {
             Some(0.0) => Some("false".to_owned()),
@@ -238,11 +242,23 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
             _ => None,
         },
         (_, Type::List(_), ExprKind::Col(name)) => Some(format!("[.{}]", name.text)),
-        (_, Type::List(_), ExprKind::Str(text)) => text.plain().map(|t| format!("[\"{t}\"]")),
+        (_, Type::List(element), ExprKind::Str(text)) if matches!(**element, Type::Str | Type::Enum(_)) => {
+            text.plain().map(|t| format!("[\"{t}\"]"))
+        }
         (_, Type::List(_), ExprKind::Ident(name)) => Some(format!("[{name}]")),
         (_, Type::List(_), ExprKind::Tuple(items)) => numbers(items).map(|all| format!("[{}]", all.join(", "))),
         (_, Type::Range(_), ExprKind::List(items) | ExprKind::Tuple(items)) if items.len() == 2 => {
-            numbers(items).map(|all| all.join(".."))
+            let unit = |dim: &Dim| units::spellings(*dim).first().copied().unwrap_or_default();
+            let unit = match want {
+                Type::Range(inner) => match &**inner {
+                    Type::Dim(dim) => unit(dim),
+                    _ => "",
+                },
+                _ => "",
+            };
+            let bare = |n: &String| n.ends_with(|c: char| c.is_ascii_digit());
+            let glued = |n: &String| if bare(n) { format!("{n}{unit}") } else { n.clone() };
+            numbers(items).map(|all| all.iter().map(glued).collect::<Vec<_>>().join(".."))
         }
         _ => None,
     };
@@ -283,11 +299,25 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
         (Type::Reader, Type::Marker) => "a marker is one of `mark.…`, such as `mark.letter()`".to_owned(),
         (Type::Marker, Type::Reader) => "a reader is one of `read.…`, such as `read.choice()`".to_owned(),
         (_, Type::Total) => "give one of `total.…`, such as `total.micro()`".to_owned(),
-        (Type::Int | Type::Float | Type::Dim(_), Type::Range(_)) => match literal(e) {
-            Some(_) => "a range has two ends, or one: `3..5`, `3..`, `..5`".to_owned(),
+        (Type::Int | Type::Float | Type::Dim(_), want) if takes_range(want) => match number_text(e) {
+            Some(n) => format!("a range has two ends, or one: `..{n}` is at most that, `{n}..` at least"),
             None => "give a range: `a..b`, `a..` or `..b`".to_owned(),
         },
+        (_, Type::Model(Some(family))) if family == "reward" => {
+            "load one with `model.reward(\"name\")`: a model with a value head".to_owned()
+        }
+        (Type::List(_) | Type::Tuple(_), Type::Str) if site.what.starts_with("`path`") => {
+            "a glob reads several files, `\"rows/*.jsonl\"`; or read each and join them with `data.concat(a: …, b: …)`"
+                .to_owned()
+        }
+        (_, Type::Benchmark) => {
+            "give a benchmark: one of `import std.eval.embodied17 as e17`, such as `e17.blink`, or one made with `bench.sample` and what follows it".to_owned()
+        }
         (_, Type::Field(_)) => "name one column, with a point: `.name`".to_owned(),
+        (_, Type::Grid(..)) => {
+            "a grid is what a sweep gives: `sweep m in { base, tuned }, b in suite { eval.run(m, on: b) }`".to_owned()
+        }
+        (_, Type::List(element)) if takes_range(element) => "list the ranges: `[-15deg..15deg]`".to_owned(),
         (_, Type::List(element)) if takes_rows(element) => "list the datasets: `[a, b]`".to_owned(),
         (_, Type::List(_)) => "put it in brackets: `[…]`".to_owned(),
         (_, Type::Bool) => "compare it: `… == …`, `… > …`, `… != \"\"`".to_owned(),
@@ -311,6 +341,20 @@ fn numbers(items: &[Expr]) -> Option<Vec<String>> {
             _ => None,
         })
         .collect()
+}
+
+fn takes_range(ty: &Type) -> bool {
+    match ty {
+        Type::Range(_) => true,
+        Type::Optional(t) => takes_range(t),
+        Type::Union(ts) => ts.iter().any(takes_range),
+        _ => false,
+    }
+}
+
+/// A literal number as it is written, without its sign.
+fn number_text(e: &Expr) -> Option<String> {
+    numbers(std::slice::from_ref(e)).map(|all| all.concat())
 }
 
 fn takes_rows(ty: &Type) -> bool {
@@ -347,8 +391,15 @@ fn text_instead(this: &Checker, e: &Expr, have: &Type, want: &Type, cx: &Cx) -> 
     if names.values.contains_key(t.as_str()) || cx.locals.iter().any(|(n, _)| *n == t) {
         return Some((format!("a value is named without quotes: `{t}`"), Some(t)));
     }
-    if let Type::Model(_) = want {
-        return Some((format!("load it: `model.hf(\"{t}\")`"), Some(format!("model.hf(\"{t}\")"))));
+    if let Type::Model(family) = want {
+        // A repository has an owner; a name alone is what a server calls a model.
+        if family.is_none() && !t.contains(['/', '.']) {
+            let help =
+                format!("load it: `model.hf(\"owner/{t}\")`, or `model.server(\"http://host:8000\", name: \"{t}\")`");
+            return Some((help, None));
+        }
+        let loader = if family.as_deref() == Some("reward") { "model.reward" } else { "model.hf" };
+        return Some((format!("load it: `{loader}(\"{t}\")`"), Some(format!("{loader}(\"{t}\")"))));
     }
     if takes_rows(want) {
         let reader = match t.rsplit_once('.').map(|(_, end)| end) {

@@ -13,6 +13,7 @@ mod misfits;
 pub mod modules;
 mod names;
 mod op_files;
+mod options;
 mod own_op;
 mod positional;
 mod requires;

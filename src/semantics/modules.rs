@@ -264,7 +264,9 @@ impl Loader<'_> {
             self.problems.push(d.help(help));
             return ImportTarget::Missing;
         }
-        self.problems.push(match phrase::nearest(&dotted, known.iter().map(String::as_str)) {
+        let below = known.iter().find(|name| name.rsplit_once('.').is_some_and(|(_, last)| last == dotted));
+        let near = below.map(String::as_str).or_else(|| phrase::nearest(&dotted, known.iter().map(String::as_str)));
+        self.problems.push(match near {
             Some(near) => {
                 let d = d.help(format!("did you mean `std.{near}`?"));
                 // The place is the last word of the path; the fix fits if the words before it are right.

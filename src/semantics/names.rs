@@ -175,6 +175,8 @@ impl<'a> Checker<'a> {
             d.help(format!("did you mean `{near}`?")).fix(span, near)
         } else if let Some(d) = self.elsewhere(name, span, cx.module) {
             d
+        } else if let Some(hint) = foreign::ours(foreign::MODULES, name) {
+            d.help(hint)
         } else if called {
             match (prelude::method_named(foreign::ours(foreign::METHODS, name).unwrap_or(name)), cx.row.is_some()) {
                 (Some(method), true) => {

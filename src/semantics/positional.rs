@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::calls::{Bound, Given, Kind, Sig};
-use super::check::Checker;
+use super::check::{Checker, Cx};
 use crate::base::codes::{E0101, E0212};
 use crate::base::{Diagnostic, Span};
 use crate::spec::Type;
@@ -54,6 +54,22 @@ impl<'a> Checker<'a> {
         self.catalogue.operators.iter().find(has).map(|o| o.name.as_str())
     }
 
+    /// The texts of two values given by place that would fit the other way round: `quiz |> eval.run(base)`.
+    fn swapped(&mut self, sig: &Sig, bound: &Bound, next: &ParamDecl, e: &Expr, cx: &Cx) -> Option<(String, String)> {
+        let Kind::Operator(_) = sig.kind else { return None };
+        let Some(Given::Expr(left)) = &bound.slots[0] else { return None };
+        let (ExprKind::Ident(a), ExprKind::Ident(b)) = (&left.kind, &e.kind) else { return None };
+        let (first, second) = (self.signature_type(&sig.params[0].ty), self.signature_type(&next.ty));
+        let have = |this: &mut Self, of: &Expr| {
+            let ty = this.infer(of, cx);
+            let ty = this.solver.resolve(&ty);
+            (!matches!(ty, Type::Error | Type::Var(_))).then_some(ty)
+        };
+        let (left, right) = (have(self, left)?, have(self, e)?);
+        let mut fits = |have: &Type, want: &Type| self.solver.fits(have, want).is_ok();
+        (!fits(&left, &first) && fits(&right, &first) && fits(&left, &second)).then(|| (a.clone(), b.clone()))
+    }
+
     pub(super) fn second_positional(
         &mut self,
         sig: &Sig,
@@ -62,6 +78,7 @@ impl<'a> Checker<'a> {
         first: Span,
         args: &[Arg],
         piped: bool,
+        cx: &Cx,
     ) {
         if let Some(glued) = thousands(e, args) {
             bound.open = true;
@@ -92,6 +109,28 @@ impl<'a> Checker<'a> {
             bound.slots[*i] = Some(Given::lost(e.span));
             *p
         });
+        if let Some(p) = next
+            && let Some((left, right)) = self.swapped(sig, bound, p, e, cx)
+        {
+            bound.slots[0] = Some(Given::lost(first));
+            let message = format!("`{}` takes the two the other way round", sig.name);
+            let help = if piped {
+                format!("write `{right} |> {}({}: {left})`", sig.name, p.name.text)
+            } else {
+                format!("write `{}({right}, {}: {left})`", sig.name, p.name.text)
+            };
+            self.report(
+                Diagnostic::new(E0212, e.span, message, "should stand first").also(first, "needs a name").help(help),
+            );
+            return;
+        }
+        let module = sig.name.split('.').next().unwrap_or_default();
+        if next.is_none() && bound.has_filter() && matches!(sig.kind, Kind::Operator(_)) && module == "filter" {
+            let message = format!("`{}` takes one condition", sig.name);
+            let d = Diagnostic::new(E0212, e.span, message, "a second condition");
+            self.report(d.help("join them: `where: a and b`"));
+            return;
+        }
         let label =
             if piped { "the piped value is the one positional argument" } else { "the one positional argument" };
         let d = Diagnostic::new(
@@ -106,6 +145,7 @@ impl<'a> Checker<'a> {
                 let at = Span { end: e.span.start, ..e.span };
                 d.help(format!("name it: `{}: …`", p.name.text)).fix(at, format!("{}: ", p.name.text))
             }
+            None if variadic => d.help(format!("give each value a name: `{}(name: …)`", sig.name)),
             None => d.help("leave it out; there is no parameter left for it"),
         });
     }

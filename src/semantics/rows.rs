@@ -2,18 +2,30 @@
 
 use super::calls::{Bound, Given};
 use super::check::{Checker, Cx};
-use crate::base::codes::{E0211, E0301, E0303};
+use crate::base::codes::{E0211, E0301, E0303, W0301};
 use crate::base::{Diagnostic, SourceId, Span, phrase};
 use crate::spec::catalogue::Operator;
 use crate::spec::{Columns, Row, Type};
 use crate::syntax::BUILTIN_SOURCE;
-use crate::syntax::ast::{Expr, ExprKind, ItemKind, Name, RecordField};
+use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name, RecordField};
 
 /// One step of the way that rows came: what made them, where, and the columns after it.
 pub(super) struct Step {
     pub(super) name: String,
     pub(super) span: Span,
     pub(super) after: Row,
+    /// The datasets that it took by name, with their columns.
+    named: Vec<(String, Row)>,
+}
+
+impl Step {
+    /// Says which of the datasets that it joined have a column and which have not, where there are both.
+    fn joined(&self, column: &str) -> Option<(&Self, Vec<String>, Vec<String>)> {
+        let closed = self.named.len() > 1 && self.named.iter().all(|(_, row)| row.tail.is_none());
+        let (with, without): (Vec<_>, Vec<_>) = self.named.iter().partition(|(_, row)| row.get(column).is_some());
+        let names = |of: Vec<&(String, Row)>| of.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        (closed && !with.is_empty() && !without.is_empty()).then(|| (self, names(with), names(without)))
+    }
 }
 
 impl Checker<'_> {
@@ -62,6 +74,10 @@ impl Checker<'_> {
                 for (new, span, _) in rest {
                     let given = bound.rest.iter().find(|(n, ..)| n == new).map(|(_, _, g)| g);
                     let Some(Given::Expr(Expr { kind: ExprKind::Col(old), .. })) = given else { continue };
+                    // An old name that is not there was reported where it stands.
+                    if before.get(&old.text).is_none() && !before.is_any() {
+                        continue;
+                    }
                     if before.get(new).is_some() && !rest.iter().any(|(n, ..)| n == &old.text) && *new != old.text {
                         self.column_exists(new, *span, "rename");
                     }
@@ -107,6 +123,8 @@ impl Checker<'_> {
                     );
                     return Type::Dataset(Row::any());
                 }
+                let shared = self.shared_row(&inputs.iter().map(|(_, t)| t.clone()).collect::<Vec<_>>());
+                self.pictures_lost(op, rest, &shared);
                 let labels: Vec<String> = inputs.iter().map(|(n, _)| n.clone()).collect();
                 let types: Vec<Type> = inputs.drain(..).map(|(_, t)| t).collect();
                 let mut row = self.shared_row(&types);
@@ -231,6 +249,18 @@ impl Checker<'_> {
                     dropper.name, cx.callee
                 ))
             }
+        } else if let Some((step, with, without)) = steps.last().and_then(|step| step.joined(column)) {
+            let why = format!("only columns that all have are kept: {} has no `.{column}`", phrase::quoted(&without));
+            d = d.also(step.span, why);
+            d.help(format!(
+                "`.{column}` of {} is lost there; add it to the other rows before, `data.derive({column}: …)`, or work on it before the `{}`",
+                phrase::quoted(&with), step.name
+            ))
+        } else if cx.callee == "data.rename" {
+            d.help(format!(
+                "the new name stands first, `data.rename(new: .old)`; the rows have {}",
+                phrase::quoted(&known)
+            ))
         } else if let Some(near) = phrase::nearest(column, known.iter().copied()) {
             d.help(format!("did you mean `.{near}`?")).fix(span, format!(".{near}"))
         } else if known.is_empty() {
@@ -242,6 +272,41 @@ impl Checker<'_> {
             ))
         };
         self.report(d);
+    }
+
+    /// The arguments of a call that are datasets, by name.
+    fn datasets_among(&self, args: &[Arg]) -> Vec<(String, Row)> {
+        let named = args.iter().filter_map(|arg| match arg {
+            Arg::Named(name, e) => match self.types.get(&e.span).map(|t| self.solver.resolve(t)) {
+                Some(Type::Dataset(row)) => Some((name.text.clone(), row)),
+                _ => None,
+            },
+            _ => None,
+        });
+        named.collect()
+    }
+
+    /// W0301: pictures that only some of the joined datasets have.
+    fn pictures_lost(&mut self, op: &Operator, inputs: &[(String, Span, Type)], kept: &Row) {
+        let rows: Vec<(&str, Span, Row)> = inputs
+            .iter()
+            .filter_map(|(name, span, ty)| match self.solver.resolve(ty) {
+                Type::Dataset(row) if row.tail.is_none() => Some((name.as_str(), *span, row)),
+                _ => None,
+            })
+            .collect();
+        for (name, span, row) in &rows {
+            let lost = row.fields.iter().find(|(column, ty)| shows(ty) && kept.get(column).is_none());
+            let Some((column, _)) = lost else { continue };
+            let Some((other, at, _)) = rows.iter().find(|(.., row)| row.get(column).is_none()) else { continue };
+            let message = format!("`.{column}` of `{name}` is lost: `{other}` has no such column");
+            let d = Diagnostic::new(W0301, *at, message, format!("no `.{column}`"));
+            self.report(d.also(*span, format!("has `.{column}`")).help(format!(
+                "`{}` keeps the columns that all have; give `{other}` one before, `data.derive({column}: [])`, or drop it from `{name}`, `data.drop(columns: [.{column}])`",
+                op.name
+            )));
+            return;
+        }
     }
 
     /// Returns the steps that rows came through, the latest first.
@@ -259,16 +324,17 @@ impl Checker<'_> {
             match &e.kind {
                 ExprKind::Pipe { left, call, .. } => {
                     if let (ExprKind::Call { callee, .. }, Some(after)) = (&call.kind, after) {
-                        steps.push(Step { name: dotted(callee), span: callee.span, after });
+                        steps.push(Step { name: dotted(callee), span: callee.span, after, named: Vec::new() });
                     }
                     next = Some(((**left).clone(), module));
                 }
                 ExprKind::Call { callee, args, .. } => {
                     if let Some(after) = after {
-                        steps.push(Step { name: dotted(callee), span: callee.span, after });
+                        let named = self.datasets_among(args);
+                        steps.push(Step { name: dotted(callee), span: callee.span, after, named });
                     }
                     next = args.iter().find_map(|a| match a {
-                        crate::syntax::ast::Arg::Positional(e) => Some((e.clone(), module)),
+                        Arg::Positional(e) => Some((e.clone(), module)),
                         _ => None,
                     });
                 }
@@ -281,7 +347,7 @@ impl Checker<'_> {
                 ExprKind::Field(base, _) => {
                     // A part of a result: its columns are those of the call, which gives a record.
                     if let Some(after) = after {
-                        steps.push(Step { name: "this part".to_owned(), span: e.span, after });
+                        steps.push(Step { name: "this part".to_owned(), span: e.span, after, named: Vec::new() });
                     }
                     next = Some(((**base).clone(), module));
                 }
@@ -352,5 +418,15 @@ fn column_names(given: &Given) -> Option<Vec<String>> {
             .collect(),
         ExprKind::Paren(inner) => column_names(&Given::Expr(inner)),
         _ => None,
+    }
+}
+
+/// Says whether a column holds pictures or videos.
+fn shows(ty: &Type) -> bool {
+    match ty {
+        Type::Image | Type::Video => true,
+        Type::List(t) => shows(t),
+        // What may be absent is no loss.
+        _ => false,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use rayon::prelude::*;
+
 use super::ast::{Expr, File, Item, UserOp};
 use super::grammar::{self, Rule};
 use super::lower::Lower;
@@ -13,6 +15,9 @@ use crate::base::{Problems, SourceId};
 /// Mistakes of one item that are read over.
 const MAX_MENDS: usize = 32;
 
+/// Items from which on a file is parsed by several threads.
+const MANY: usize = 400;
+
 /// The source that spans of built-in signatures name; it is in no source map.
 pub const BUILTIN_SOURCE: SourceId = SourceId(u32::MAX);
 
@@ -23,8 +28,19 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     let mut problems = Problems::default();
     let mut items = Vec::with_capacity(scan.slices.len());
     let mut missing = Vec::new();
-    for slice in &scan.slices {
+    let one = |slice: &Slice| {
+        let mut problems = Problems::default();
         let item = if slice.broken { None } else { item(source, text, &clean, slice, &scan, &mut problems) };
+        (item, problems)
+    };
+    // Threads are worth it for a long file only.
+    let parsed: Vec<_> = if scan.slices.len() < MANY {
+        scan.slices.iter().map(one).collect()
+    } else {
+        scan.slices.par_iter().with_min_len(MANY / 4).map(one).collect()
+    };
+    for (slice, (item, more)) in scan.slices.iter().zip(parsed) {
+        problems.extend(more);
         match item {
             Some(item) => items.push(item),
             None => missing.extend(names_of(text, slice, &scan.tokens)),

@@ -64,6 +64,14 @@ fn word(rest: &str) -> &str {
     &rest[..rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())]
 }
 
+/// Says whether an item above names a value so.
+fn declares(above: &str, name: &str) -> bool {
+    above.lines().any(|line| {
+        let mut words = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty());
+        matches!(words.next(), Some("let" | "stage" | "param")) && words.next() == Some(name)
+    })
+}
+
 /// Explains the stray text that starts at `start`.
 pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic {
     let rest = &text[start..];
@@ -134,8 +142,22 @@ pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic 
     }
     if !word.is_empty() && after.starts_with('=') && !after.starts_with("==") {
         let fits = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if declares(&text[..start], word) {
+            let help =
+                format!("`{word}` has one value for good; give the new one a name of its own: `let {word}2 = …`");
+            return problem.help(help);
+        }
         let problem = problem.help(format!("write `let {lower} = …`"));
         return if fits { problem.fix(span(0), "let ") } else { problem };
+    }
+    if matches!(word, "print" | "show" | "log" | "echo") && after.starts_with(['(', '"']) {
+        return problem.help("what a value holds is shown by `rbpipe show RECIPE NAME`; a number can be asked for: `expect rows.rows > 0rows`");
+    }
+    let called = after.starts_with("|>") || after.starts_with('.') && line.contains('(');
+    if called {
+        return problem.help(
+            "give it a name, `let x = …`, or publish it: `output x = … to \"out/x.jsonl\"`; nothing else is made",
+        );
     }
     let theirs = THEIRS.iter().find(|(theirs, _)| *theirs == lower).map(|(_, ours)| *ours);
     let near = theirs.or_else(|| phrase::nearest(&lower, ITEM_WORDS.iter().copied().filter(|w| w.len() > 2)));

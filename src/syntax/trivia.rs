@@ -60,7 +60,11 @@ pub(super) fn file_doc(text: &str, comments: &[Comment]) -> Option<String> {
 fn allow(text: &str, span: Span) -> Option<Allow> {
     let rest = text.strip_prefix('#')?.trim_start().strip_prefix("allow ")?;
     let (code, reason) = rest.split_once(':').unwrap_or((rest, ""));
-    let code = code.trim();
-    let looks_like_code = code.is_ascii() && code.len() == 5 && code.starts_with(|c: char| c.is_ascii_uppercase());
-    looks_like_code.then(|| Allow { code: code.to_owned(), reason: reason.trim().to_owned(), span })
+    // `# allow W0501, W0505: …` and `# allow W0501 because …` are meant as one, and are none.
+    let first = code.split([' ', ',']).find(|w| !w.is_empty())?;
+    let reason = if first == code.trim() { reason.trim() } else { "" };
+    let digits = first.get(1..).is_some_and(|d| d.len() == 4 && d.bytes().all(|b| b.is_ascii_digit()));
+    let looks_like_code = first.starts_with(|c: char| c.is_ascii_alphabetic()) && (digits || first.len() == 5);
+    let upper = first.starts_with(|c: char| c.is_ascii_uppercase()) || digits;
+    (looks_like_code && upper).then(|| Allow { code: first.to_owned(), reason: reason.to_owned(), span })
 }

@@ -111,7 +111,7 @@ def kills(a):
             p = subprocess.Popen([str(c) for c in command], cwd=folder, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 # Now short, now long: the start of a run is as likely as its middle.
-                p.wait(draw.uniform(0, cold["wall"] * draw.choice([0.1, 0.4, 1.1])))
+                p.wait(draw.uniform(0, min(cold["wall"], a.window) * draw.choice([0.1, 0.4, 1.1])))
                 if p.returncode != 0:
                     sys.exit(f"a run ended with {p.returncode} after {done} kills")
                 break
@@ -128,6 +128,7 @@ def kills(a):
                     time.sleep(0.05)
                 else:
                     sys.exit(f"orphans after {done} kills: {left}")
+                print(f"{done} kills, {whole} recipes completed", file=sys.stderr)
         said = run(command, folder, env)["said"]
         if outputs(folder) != good:
             sys.exit(f"other bytes after {done} kills: {said[-500:]}")
@@ -250,6 +251,7 @@ def main():
     a = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     a.add_argument("what", choices=["kills", "nodes", "eight", "artifact"])
     a.add_argument("--kills", type=int, default=1000)
+    a.add_argument("--window", type=float, default=3600, help="seconds after the start of a run within which it is killed, at most; else as long as a cold run takes")
     a.add_argument("--nodes", type=int, default=10_000)
     a.add_argument("--peers", type=int, default=1_000)
     a.add_argument("--gib", type=float, default=4)

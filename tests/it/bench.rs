@@ -120,6 +120,7 @@ impl Bench {
             seed: 7,
             threads: self.threads,
             checkpoints: None,
+            rowwise: None,
             emit: &|_, _| {},
             cancelled: &cancelled,
             secrets: BTreeMap::new(),

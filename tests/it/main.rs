@@ -24,6 +24,7 @@ mod embed;
 mod embodied17;
 mod engine;
 mod eval;
+mod explain;
 mod export;
 mod formats;
 mod fuzz;
@@ -32,10 +33,12 @@ mod gguf;
 mod judge;
 mod keys;
 mod knn;
+mod layout;
 mod lints;
 mod lock;
 mod lsp;
 mod memory;
+mod mission;
 mod mistakes;
 #[cfg(feature = "torch")]
 mod numerics;
@@ -43,6 +46,7 @@ mod pages;
 mod placement;
 mod promises;
 mod python;
+mod random;
 #[cfg(feature = "torch")]
 mod ranks;
 mod rehearse;

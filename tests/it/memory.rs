@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rbpipe::base::world::{MemoryWorld, OsWorld};
-use rbpipe::plan::memory::formula::{self, Precision, Work};
+use rbpipe::plan::memory::formula::{self, Precision, Sharing, Work};
 use rbpipe::plan::memory::shape::Shape;
 use serde_json::Value as Json;
 
@@ -72,9 +72,16 @@ fn sharded_files_are_read_by_their_index_and_odd_ones_are_no_model() {
 fn states_and_activations_are_those_of_the_published_arithmetic() {
     let n = seven().all();
     // bf16 with f32 master weights and sums: 2 + 4 + (2 + 4) + 8 bytes a weight; f32: 4 + 4 + 8.
-    assert_eq!(formula::states(n, Precision::Half, 0).sum(), 20 * n);
-    assert_eq!(formula::states(n, Precision::F32, 0).sum(), 16 * n);
-    assert_eq!(formula::states(n, Precision::F32, 2).sum(), 24 * n);
+    assert_eq!(formula::states(n, Precision::Half, 0, Sharing::NONE).sum(), 20 * n);
+    assert_eq!(formula::states(n, Precision::F32, 0, Sharing::NONE).sum(), 16 * n);
+    assert_eq!(formula::states(n, Precision::F32, 2, Sharing::NONE).sum(), 24 * n);
+    // The table of `docs/training.md`, for eight ranks.
+    for (shard, half, single) in [("zero1", 2 + 2 + 4 + 2, 4 + 4 + 2), ("zero2", 2 + 2, 4 + 2), ("none", 20, 16)] {
+        let of = |precision| formula::states(n, precision, 0, Sharing::of(Some(shard), 8)).sum();
+        assert_eq!((of(Precision::Half), of(Precision::F32)), (half * n, single * n), "{shard}");
+    }
+    let zero3 = |precision| formula::states(n, precision, 0, Sharing::of(Some("zero3"), 8)).sum();
+    assert_eq!((zero3(Precision::Half), zero3(Precision::F32)), (18 * n / 8, 2 * n));
     let work = Work { tokens: 8192, patches: 0, labels: 512, masked_row: 0, preference: false, gpu: true };
     let step = formula::step(&seven(), Precision::Half, &work);
     // 22 d + 6 kv + 8 i + 4 h bytes a token and block, worked by hand; the last norm and the labelled rows come on top.
@@ -91,6 +98,7 @@ fn plan_tells_each_term_and_what_helps() {
     std::fs::create_dir_all(place.path("m")).unwrap();
     place.write("m/config.json", SEVEN_B);
     place.write("rows.jsonl", "");
+    place.write("pairs.jsonl", "");
     place.write(
         "recipe.rb2",
         r#"recipe "big" requires ">=0.1"
@@ -99,7 +107,11 @@ param seed: Int = 1
 schema Sample { id: Str, instruction: Str, output: Str, images: [Image] }
 let rows = data.jsonl("rows.jsonl", as: Sample)
 stage align = model.hf("./m") |> train.sft(data: rows, batch: 256, cutoff: 4096tok) with { gpus: 1, gpu_mem: 288GB, micro_batch: 8 }
-output out = align to "out"
+schema Pair { id: Str, prompt: Str, chosen: Str, rejected: Str }
+let pairs = data.jsonl("pairs.jsonl", as: Pair)
+let how = { batch: 64, cutoff: 2048tok, lr: 5e-7 }
+stage taste = align |> train.dpo(pairs: pairs, ..how) with { gpus: 8, gpu_mem: 80GB, shard: "zero2", micro_batch: 2 }
+output out = taste to "out"
 profile laptop {} with { gpu_mem: 24GiB }
 "#,
     );

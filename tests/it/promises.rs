@@ -249,6 +249,45 @@ fn an_input_that_changes_while_it_is_read_poisons_nothing() {
     assert_eq!((again.code, again.said("node_finished").len()), (0, 2), "{}", again.stderr);
 }
 
+/// Needs a file system that is full: one in memory, in a name space of our own, where the machine lets us make one.
+#[test]
+fn a_full_disk_leaves_targets_and_store_as_they_were() {
+    let place = Place::new();
+    let many: Vec<String> = (0..3_000).map(|i| format!("a row of some length, the {i}th of its kind")).collect();
+    place.write("rows.jsonl", &rows(&many.iter().map(String::as_str).collect::<Vec<_>>()));
+    place.write(
+        "recipe.rb2",
+        "recipe \"full\"\nimport std.{data}\nschema Row { id: Str, text: Str, n: Int }\n\
+         output out = data.jsonl(\"rows.jsonl\", as: Row) to \"small/out.jsonl\"\n",
+    );
+    fs::create_dir(place.path("small")).unwrap();
+    let on_a_small_disk = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        let script = format!("mount -t tmpfs -o size=64k tmpfs small && {script}");
+        command.args(["-rm", "sh", "-c", &script]).current_dir(&place.folder);
+        command.env("RBPIPE_CACHE", place.cache()).env("NO_COLOR", "1").output()
+    };
+    if !on_a_small_disk("true").is_ok_and(|out| out.status.success()) {
+        eprintln!("left out: this machine lets nobody mount a file system in memory");
+        return;
+    }
+    let rbpipe = env!("CARGO_BIN_EXE_rbpipe");
+    // The target's disk is full: nothing stands there, and what was made is kept.
+    let out = on_a_small_disk(&format!("{rbpipe} run recipe.rb2; echo \"left $?\"; ls -A small")).unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert!(
+        said.contains("E0504") && said.contains("small/out.jsonl") && said.contains("make room on that disk"),
+        "{said}"
+    );
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), "left 3\n", "{said}");
+    // The store's disk is full: nothing is recorded, and with room the run completes.
+    let out = on_a_small_disk(&format!("RBPIPE_CACHE=small/cache {rbpipe} run recipe.rb2")).unwrap();
+    let said = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
+    assert!(said.contains("E0504") && said.contains("make room on that disk") && !out.status.success(), "{said}");
+    assert_eq!(place.run(&[]).code, 0);
+    assert_eq!(place.read("small/out.jsonl").lines().count(), 3_000);
+}
+
 #[test]
 fn one_request_to_stop_drains_and_a_second_ends_at_once_and_both_resume() {
     // It says that it runs, and goes on for ever however it is asked.
@@ -380,7 +419,16 @@ fn plans_keep_their_word_and_results_are_those_of_a_fresh_store() {
         let case = format!("RBPIPE_TEST_SEED={seed}, step {step}: {name} = {value}");
         let plan = place.command(&["plan", "recipe.rb2", "--json"]).output().unwrap();
         let plan: Json = serde_json::from_slice(&plan.stdout).unwrap();
-        let executed = place.done().executed();
+        let ran = place.done();
+        let executed = ran.executed();
+        // What the plan said stands in the journal beside what came of it.
+        let said = |name: &Json| {
+            plan["nodes"].as_array().unwrap().iter().find(|n| n["name"] == *name).unwrap()["state"].clone()
+        };
+        for event in ran.events.iter().filter(|e| e["event"] == "node_finished" || e["foreseen"].is_object()) {
+            assert_eq!(event["foreseen"]["state"], said(&event["node"]), "{case}: {event}");
+        }
+        assert_eq!(ran.said("run_foreseen").len(), usize::from(!executed.is_empty()), "{case}");
         for node in plan["nodes"].as_array().unwrap() {
             let ran = executed.iter().any(|n| node["name"] == n.as_str());
             match node["state"].as_str().unwrap() {
@@ -397,4 +445,45 @@ fn plans_keep_their_word_and_results_are_those_of_a_fresh_store() {
         }
         assert_eq!(place.run(&["--no-exec"]).code, 0, "{case}");
     }
+}
+
+/// What the last run used is read while a long recipe is compiled; that must not hide what has happened to the store since.
+#[test]
+fn what_is_read_ahead_is_what_is_there() {
+    let place = Place::new();
+    let nodes = 90;
+    let mut recipe = String::from(
+        "recipe \"long\"\nimport std.{data, filter}\nschema Row { id: Str, text: Str, n: Int }\nlet rows = data.jsonl(\"rows.jsonl\", as: Row)\n",
+    );
+    let names: Vec<String> = (0..nodes).map(|i| format!("s{i}: n{i}")).collect();
+    (0..nodes).for_each(|i| recipe += &format!("let n{i} = rows |> filter.rule(where: .n != {i})\n"));
+    recipe += &format!("output all = data.concat({}) to \"all.jsonl\"\n", names.join(", "));
+    place.write("recipe.rb2", &recipe);
+    place.write("rows.jsonl", &rows(&["a", "b c", "d e f"]));
+    assert_eq!(place.done().executed().len(), nodes + 2);
+    let good = place.read("all.jsonl");
+    let ran = place.done();
+    assert_eq!(ran.executed(), [""; 0]);
+    let key = |node: &str| ran.events.iter().find(|e| e["node"] == node).unwrap()["key"].as_str().unwrap().to_owned();
+    let record = |node: &str| {
+        let key = key(node);
+        place.cache().join("records").join(&key[..2]).join(format!("{}.json", &key[2..]))
+    };
+    fs::remove_file(record("n7")).unwrap();
+    let mut bytes = fs::read(record("n8")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(record("n8")).unwrap();
+    fs::write(record("n8"), bytes).unwrap();
+    assert_eq!(place.done().executed(), ["n7", "n8"], "a record that is gone, and one that is damaged");
+    // A blob that is gone takes the records that name it along.
+    let all: Json = ran.events.iter().find(|e| e["node"] == "all").unwrap()["output"].clone();
+    let digest = all.as_str().unwrap();
+    fs::remove_file(place.cache().join("blobs").join(&digest[..2]).join(&digest[2..])).unwrap();
+    fs::remove_file(place.path("all.jsonl")).unwrap();
+    assert_eq!(place.done().executed(), ["all"]);
+    assert_eq!(place.read("all.jsonl"), good);
+    // Another argument of one node: the others are found as they were read ahead.
+    place.write("recipe.rb2", &recipe.replace(".n != 1)", ".n != 300)"));
+    assert_eq!(place.done().executed(), ["all", "n1"]);
 }

@@ -109,6 +109,7 @@ impl Crew {
             ranks: run.ranks,
             launched: false,
             checkpoints: run.checkpoints.clone(),
+            rowwise: None,
         };
         let limits = Limits { timeout: Some(Duration::from_secs(120)), ..Limits::of(&task.with) };
         let heard = |event: &str, fields: Json| emit(event, &fields, scratch.path());

@@ -258,6 +258,7 @@ fn ranks_on_two_nodes_know_each_other(cluster: &Cluster) {
         ranks: 2,
         launched: false,
         checkpoints: None,
+        rowwise: None,
     };
     fs::create_dir_all(place.cache().join("logs")).unwrap();
     let (key, log) = (Digest::of(b"key"), place.cache().join("logs/a.log"));

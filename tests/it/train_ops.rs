@@ -72,6 +72,7 @@ impl Bench {
             stream: Digest::of(b"test"),
             threads: 2,
             checkpoints: None,
+            rowwise: None,
             emit,
             cancelled: &cancelled,
             fates: Vec::new(),
@@ -316,6 +317,9 @@ fn options_are_followed_refused_or_spoken_of() {
     }
     let error = train(json!({}), with(usual.clone(), json!({ "gpus": 2 }))).0.expect_err("refused");
     assert!(error.code == "E0712" && error.message.contains("gpus: 2") && error.help.is_some(), "{error:?}");
+    // No prompt with a picture is that short.
+    let error = train(json!({ "cutoff": 16 }), usual).0.expect_err("refused");
+    assert!(error.code == "E0711" && error.message.contains("trainable label") && error.help.is_some(), "{error:?}");
 }
 
 #[test]

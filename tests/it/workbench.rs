@@ -87,6 +87,7 @@ impl Workbench {
             stream: self.stream,
             threads: self.threads,
             checkpoints: None,
+            rowwise: None,
             emit: &|_, _| {},
             cancelled: &AtomicBool::new(false),
             fates: Vec::new(),

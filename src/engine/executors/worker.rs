@@ -11,9 +11,9 @@ use crate::base::{Digest, OpError};
 use crate::engine::artifact::FileRef;
 use crate::engine::capacity::Machine;
 use crate::engine::context::Builtin;
+use crate::engine::lease;
 use crate::engine::machine;
 use crate::engine::process::Stop;
-use crate::engine::scheduler;
 use crate::engine::store::Store;
 use crate::engine::task::{self, Made, Outcome, Said, Task};
 use crate::spec::user_op;
@@ -83,7 +83,7 @@ impl Hands<'_> {
         })?;
         let store = Store::open(&task.store)?;
         // Held against the collector of this store, which takes no blob that is younger than the oldest lease.
-        let _held = if order.alone { scheduler::lease(&store, self.stop, order.key)? } else { None };
+        let _held = if order.alone { lease::lease(&store, self.stop, order.key)? } else { None };
         let machine = Machine::this();
         task.threads = grant.cpus.unwrap_or(if task.threads == 0 { machine.cpus } else { task.threads });
         if grant.rank.is_some() {

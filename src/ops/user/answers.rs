@@ -1,7 +1,6 @@
 //! What a user's command answered: its rows brought back to their order, checked against the promise, and the rows that it gave up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,8 +25,8 @@ pub(super) type GivenUp = BTreeMap<usize, String>;
 pub(super) struct Answered<'a> {
     /// The rows that came in.
     pub table: &'a Table,
-    /// Those that this process got.
-    pub rows: Range<usize>,
+    /// Those that this process got, in order.
+    pub rows: &'a [usize],
     /// Where it ran.
     pub place: &'a Path,
     /// Its output.
@@ -66,12 +65,12 @@ pub(super) fn read(args: &Args, answered: &Answered<'_>, blobs: &dyn Blobs) -> R
 ///
 /// # Errors
 /// `E0611` for such a line that cannot be read or names no row of its own.
-pub(super) fn given_up(args: &Args, said: &str, rows: &Range<usize>) -> Result<GivenUp, OpError> {
+pub(super) fn given_up(args: &Args, said: &str, rows: &[usize]) -> Result<GivenUp, OpError> {
     let mut out = GivenUp::new();
     for line in said.lines().filter_map(|l| l.strip_prefix(user_op::BAD_ROW)) {
         let told: Option<Json> = serde_json::from_str(line.trim()).ok();
         let row = told.as_ref().and_then(|t| t[user_op::ROW].as_str()?.parse::<usize>().ok());
-        match (row.filter(|r| rows.contains(r) && args.effect != Effect::Reduce), told) {
+        match (row.filter(|r| rows.binary_search(r).is_ok() && args.effect != Effect::Reduce), told) {
             (Some(row), Some(told)) => {
                 out.insert(row, told["error"].as_str().unwrap_or("no reason given").to_owned());
             }
@@ -135,7 +134,10 @@ fn sorted(args: &Args, raw: Vec<RawRow>, answered: &Answered<'_>) -> Result<Vec<
                 return Err(broken(args, format!("{place}: `{}` is missing", user_op::ROW)).help(help));
             }
             (Ok(_), Some(told)) => {
-                let at = told.as_str().and_then(|t| t.parse::<usize>().ok()).filter(|r| answered.rows.contains(r));
+                let at = told
+                    .as_str()
+                    .and_then(|t| t.parse::<usize>().ok())
+                    .filter(|r| answered.rows.binary_search(r).is_ok());
                 at.ok_or_else(|| {
                     let help = "give each row back with the `__row` that it came with, a text";
                     broken(args, format!("{place}: no row has `__row` {}", short(&told))).help(help)
@@ -154,7 +156,7 @@ fn sorted(args: &Args, raw: Vec<RawRow>, answered: &Answered<'_>) -> Result<Vec<
         out.push((row, RawRow { place: format!("{}, {place}", name(row)), value }));
     }
     let missing = |row: &usize| !seen.contains(row) && !answered.given_up.contains_key(row);
-    let missing: Vec<usize> = answered.rows.clone().filter(missing).collect();
+    let missing: Vec<usize> = answered.rows.iter().copied().filter(missing).collect();
     if let (Effect::RowMap, Some(&first)) = (args.effect, missing.first()) {
         let more = if missing.len() > 1 { format!(" (and {} more)", missing.len() - 1) } else { String::new() };
         let help = "answer each row once; an operator that leaves rows out says `row_subset` after the command";
@@ -173,7 +175,7 @@ fn short(value: &Json) -> String {
 /// A picture that was given back as it came keeps what is known of where it was made from.
 fn with_origins(table: Table, types: &[(String, Type)], answered: &Answered<'_>) -> Result<Table, OpError> {
     let mut origins: BTreeMap<String, String> = BTreeMap::new();
-    let part = answered.table.take(&answered.rows.clone().map(|r| r as u32).collect::<Vec<_>>())?;
+    let part = answered.table.take(&answered.rows.iter().map(|&r| r as u32).collect::<Vec<_>>())?;
     for (name, array) in part.columns() {
         if schema::text(array.data_type()).contains("Image") {
             part.cells(&name)?.iter().for_each(|c| gather(c, &mut origins));

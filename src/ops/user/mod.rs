@@ -3,5 +3,6 @@
 mod answers;
 pub mod join;
 mod place;
+mod remembered;
 mod rows_out;
 pub mod run;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,13 +24,13 @@ pub(super) type Pictures = BTreeMap<String, String>;
 pub(super) fn jsonl(
     table: &Table,
     types: &[(String, Type)],
-    rows: Range<usize>,
+    rows: &[usize],
     numbered: bool,
     to: &Path,
 ) -> Result<Pictures, OpError> {
     let mut pictures = Pictures::new();
     let mut out = BufWriter::new(File::create(to)?);
-    for row in rows {
+    for &row in rows {
         let mut object = Map::new();
         if numbered {
             object.insert(user_op::ROW.into(), Json::from(row.to_string()));
@@ -51,18 +50,18 @@ pub(super) fn jsonl(
 pub(super) fn arrow(
     table: &Table,
     types: &[(String, Type)],
-    rows: Range<usize>,
+    rows: &[usize],
     numbered: bool,
     to: &Path,
 ) -> Result<Pictures, OpError> {
     let mut pictures = Pictures::new();
     let mut columns: Vec<(String, arrow::array::ArrayRef)> = Vec::new();
     if numbered {
-        let names = StringArray::from_iter_values(rows.clone().map(|r| r.to_string()));
+        let names = StringArray::from_iter_values(rows.iter().map(ToString::to_string));
         columns.push((user_op::ROW.into(), Arc::new(names)));
     }
     for (name, ty) in types {
-        let cells = rows.clone().map(|row| Ok(outward(table.cell(name, row)?, ty, &mut pictures)));
+        let cells = rows.iter().map(|&row| Ok(outward(table.cell(name, row)?, ty, &mut pictures)));
         let cells = cells.collect::<Result<Vec<_>, OpError>>()?;
         let array = cell::column(&cells, &with_paths(&schema::arrow(ty)))
             .map_err(|m| OpError::new("E0612", format!("column `{name}`: {}", m.message)))?;

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::answers::{self, Answered, GivenUp};
+use super::remembered::Remembered;
 use super::{place, rows_out};
 use crate::base::{OpError, phrase};
 use crate::data::load::Bad;
@@ -50,7 +51,7 @@ pub(super) struct Args {
     pub files: Vec<String>,
     /// The lock of its environment.
     pub env: Option<String>,
-    reads: Columns,
+    pub reads: Columns,
     /// The columns that it promises.
     pub gives: Columns,
     /// What it does to rows.
@@ -116,15 +117,17 @@ impl Args {
 }
 
 /// What one process made.
-struct Made {
-    table: Table,
-    given_up: GivenUp,
+pub(super) struct Made {
+    pub table: Table,
+    pub given_up: GivenUp,
 }
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let d = cx.table("d")?;
-    let shards = shards(cx, &args, d.rows());
+    let mine = mine(&args, d.rows());
+    let remembered = Remembered::open(cx, &args, &d, &mine)?;
+    let shards = shards(cx, &args, &remembered.asked);
     let abort = AtomicBool::new(false);
     let ended: Vec<Result<Made, OpError>> = std::thread::scope(|scope| {
         let shared: &Context = cx;
@@ -139,21 +142,29 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             })
         };
         let running: Vec<_> = (0..shards.len()).map(work).collect();
-        tell_progress(shared, shards.len(), d.rows() as u64, &|| running.iter().all(|t| t.is_finished()));
+        tell_progress(shared, shards.len(), remembered.asked.len() as u64, &|| running.iter().all(|t| t.is_finished()));
         let died = || Err(OpError::new("E0612", "a thread of this operator died"));
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
     });
     keep_log(cx, &args, shards.len())?;
     // What was stopped because another process failed says nothing of its own.
     if let Some(e) = ended.iter().filter_map(|r| r.as_ref().err()).min_by_key(|e| e.class == "preempted") {
+        for (made, rows) in ended.iter().zip(&shards).filter_map(|(made, rows)| Some((made.as_ref().ok()?, rows))) {
+            remembered.keep(rows, made)?;
+        }
         return Err(OpError { code: e.code, class: e.class, message: e.message.clone(), help: e.help.clone() });
     }
     let made: Vec<Made> = ended.into_iter().collect::<Result<_, _>>()?;
     let given_up: GivenUp = made.iter().flat_map(|m| m.given_up.clone()).collect();
-    judge(cx, &args, &d, &given_up)?;
     let tables: Vec<Table> = made.into_iter().map(|m| m.table).collect();
-    let mut out = Table::concat(&tables)?;
-    cx.counts.insert("read".into(), shards.iter().map(|rows| rows.len() as u64).sum());
+    let whole = Made { table: remembered.with(Table::concat(&tables)?)?, given_up };
+    remembered.keep(&mine.clone().collect::<Vec<_>>(), &whole)?;
+    let Made { table: mut out, given_up } = whole;
+    judge(cx, &args, &d, &given_up)?;
+    cx.counts.insert("read".into(), mine.len() as u64);
+    if remembered.count() > 0 {
+        cx.counts.insert("remembered".into(), remembered.count());
+    }
     cx.counts.insert("kept".into(), out.rows() as u64);
     if !args.joined && !args.whole() {
         let names: Vec<String> = args.gives.columns.iter().map(|c| c.name.clone()).collect();
@@ -186,14 +197,21 @@ fn tell_progress(cx: &Context, processes: usize, rows: u64, finished: &dyn Fn() 
     }
 }
 
-/// Cuts the rows into runs of nearly equal length, one for each process. The cut never shows in the result: rows keep their numbers, and answers their order.
-fn shards(cx: &Context, args: &Args, rows: usize) -> Vec<Range<usize>> {
-    if let Some(Part { at, of }) = args.part {
-        return std::iter::once(rows * at / of..rows * (at + 1) / of).collect();
+/// Returns the rows that this node answers: all, or the part that is left to it.
+fn mine(args: &Args, rows: usize) -> Range<usize> {
+    match args.part {
+        Some(Part { at, of }) => rows * at / of..rows * (at + 1) / of,
+        None => 0..rows,
     }
+}
+
+/// Cuts the rows that are asked into runs of nearly equal length, one for each process. The cut never shows in the result: rows keep their numbers, and
+/// answers their order.
+fn shards(cx: &Context, args: &Args, asked: &[usize]) -> Vec<Vec<usize>> {
     let most = cx.with["at_most"].as_u64().map_or(cx.threads, |n| n as usize);
-    let count = if args.whole() { 1 } else { cx.threads.min(most).clamp(1, rows.max(1)) };
-    (0..count).map(|i| rows * i / count..rows * (i + 1) / count).collect()
+    let one = args.whole() || args.part.is_some();
+    let count = if one { 1 } else { cx.threads.min(most).clamp(1, asked.len().max(1)) };
+    (0..count).map(|i| asked[asked.len() * i / count..asked.len() * (i + 1) / count].to_vec()).collect()
 }
 
 fn process(
@@ -201,10 +219,10 @@ fn process(
     args: &Args,
     d: &Table,
     at: usize,
-    shards: &[Range<usize>],
+    shards: &[Vec<usize>],
     abort: &AtomicBool,
 ) -> Result<Made, OpError> {
-    let rows = shards[at].clone();
+    let rows = shards[at].as_slice();
     let file = |name: &str| cx.scratch.join(format!("{name}-{at}"));
     let (input, output, errors) = (file("in"), file("out"), file("err"));
     let types = args.reads.types()?;
@@ -212,7 +230,7 @@ fn process(
         Format::Jsonl => rows_out::jsonl,
         Format::Arrow => rows_out::arrow,
     };
-    let pictures = write(d, &types, rows.clone(), !args.whole(), &input)?;
+    let pictures = write(d, &types, rows, !args.whole(), &input)?;
     let place = place::folder(cx, args, &format!("op-{at}"), &pictures)?;
     fs::write(&errors, "")?;
     if rows.is_empty() && !args.whole() {
@@ -247,7 +265,7 @@ fn process(
         }
         Err(e) => return Err(not_started(args, &e)),
     }
-    let given_up = answers::given_up(args, &said, &rows)?;
+    let given_up = answers::given_up(args, &said, rows)?;
     let answered = Answered { table: d, rows, place: &place, output: &output, given_up: &given_up };
     Ok(Made { table: answers::read(args, &answered, cx.store)?, given_up })
 }

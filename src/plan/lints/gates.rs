@@ -2,14 +2,21 @@
 
 use serde_json::Value as Json;
 
-use crate::base::codes::W0401;
+use super::{Facts, rows};
+use crate::base::codes::{W0401, W0404};
 use crate::base::{Diagnostic, Problems};
-use crate::plan::graph::Node;
+use crate::plan::graph::{Input, Node};
 use crate::plan::metric::Metric;
 
 /// Looks at an `expect` or `warn`.
-pub(super) fn lint(node: &Node, found: &mut Problems) {
+pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     let Some(gate) = &node.gate else { return };
+    if let Some((name, most)) = never(facts, &gate.cond) {
+        let message = format!("`{} {}` cannot hold: `{name}.rows` is {most} at most", node.op, gate.text);
+        let d = Diagnostic::new(W0404, node.span, message, "asks for more rows than there are");
+        found.push(d.help("the lock knows the rows of each file: ask for what is there, or find the rest"));
+        return;
+    }
     let why = match &gate.cond {
         Metric::Const(Json::Bool(true)) if has_no_name(&gate.text) => "it asks nothing of the run".to_owned(),
         cond => match always(cond) {
@@ -20,6 +27,24 @@ pub(super) fn lint(node: &Node, found: &mut Problems) {
     let message = format!("`{} {}` cannot fail: {why}", node.op, gate.text);
     let d = Diagnostic::new(W0401, node.span, message, "always holds");
     found.push(d.help("ask for a number that a failed run would miss"));
+}
+
+/// A number of rows that is asked for and that the files do not have: whose, and how many there are at most.
+fn never(facts: &Facts, cond: &Metric) -> Option<(String, u64)> {
+    let Metric::Binary(op, a, b) = cond else { return None };
+    let (Metric::Meta { of, path }, Metric::Const(least)) = (&**a, &**b) else { return None };
+    if path != "rows" || of.kind != "Dataset" {
+        return None;
+    }
+    let input = Input { slot: String::new(), node: of.node, field: of.field.clone() };
+    let most = rows::of(facts, &input)?.most;
+    let least = least.as_f64()?;
+    let more = match op.as_str() {
+        ">=" | "==" => least > most as f64,
+        ">" => least >= most as f64,
+        _ => false,
+    };
+    more.then(|| (facts.graph.node(of.node).name.clone(), most))
 }
 
 /// Why a question has one answer.

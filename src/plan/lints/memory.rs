@@ -19,10 +19,12 @@ pub(super) fn lint(models: &mut Models, node: &Node, found: &mut Problems) {
 
 fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
     let (place, usable) = match (e.gpus, e.usable()) {
+        (0, usable) if e.ranks > 1 => (" in each rank", usable.unwrap_or(0)),
         (0, usable) => ("", usable.unwrap_or(0)),
         (_, usable) => (" on each GPU", usable.unwrap_or(0)),
     };
     let (needs, there) = (phrase::bytes(e.sum()), phrase::bytes(e.limit.unwrap_or(0)));
+    let there = if e.gpus == 0 && e.ranks > 1 { format!("{there} for {} ranks", e.ranks) } else { there };
     let message = format!("`{}` needs up to {needs}{place}, and there are {there}", node.name);
     let terms: Vec<String> =
         e.terms().iter().map(|(name, bytes)| format!("{name} {}", phrase::bytes(*bytes))).collect();
@@ -35,7 +37,7 @@ fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
         })
         .collect();
     let mut help = remedies.join("; ");
-    if e.states.sum() > usable {
+    if e.states.sum() > usable && !e.remedies.iter().any(|(_, saves)| e.sum() - saves <= usable) {
         let alone = phrase::bytes(e.states.sum());
         help = format!(
             "weights, gradients and states alone are {alone}, whatever a forward holds: a smaller model, or more memory"

@@ -1,14 +1,22 @@
 //! Lints: what a graph says before anything runs, and what its author most likely did not mean. One file a topic.
 
+mod chain;
 mod data;
 mod evaluation;
 mod gates;
 mod leaks;
+mod lengths;
+mod licences;
 mod memory;
+mod pins;
+mod refused;
 mod rows;
+mod schedule;
 mod training;
 mod unused;
 mod unusual;
+
+use std::collections::BTreeMap;
 
 use super::Options;
 use super::graph::{Graph, Node, PathArg};
@@ -19,14 +27,31 @@ use crate::semantics::modules::Program;
 use crate::spec::Catalogue;
 use crate::syntax::ast::ItemKind;
 
-/// How many rows a file has that a source reads, where somebody knows: the lock does, once it is written.
-pub type KnownRows<'a> = &'a dyn Fn(&PathArg) -> Option<u64>;
+/// What somebody knows of the files that sources read: the lock does, once it is written.
+pub trait Known {
+    /// How many rows a file has.
+    fn rows(&self, file: &PathArg) -> Option<u64>;
+
+    /// The words that 99 of 100 rows do not exceed, for each column of text.
+    fn words(&self, _: &PathArg) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+}
+
+/// Knows of no file.
+pub struct Nothing;
+
+impl Known for Nothing {
+    fn rows(&self, _: &PathArg) -> Option<u64> {
+        None
+    }
+}
 
 /// What all lints look at.
 struct Facts<'a> {
     graph: &'a Graph,
     sources: &'a SourceMap,
-    known: KnownRows<'a>,
+    known: &'a dyn Known,
 }
 
 /// Evaluates a program that has no errors and returns the errors that only its values show, else the warnings about its graph. A param
@@ -37,7 +62,7 @@ pub fn of(
     sources: &mut SourceMap,
     world: &dyn World,
     options: &Options,
-    known: KnownRows,
+    known: &dyn Known,
 ) -> Problems {
     match super::evaluate(program, catalogue, sources, world, options) {
         (Some(planned), _) => lint(program, &planned.graph, sources, world, known),
@@ -50,7 +75,7 @@ pub fn of(
 }
 
 /// Returns the warnings about a graph, those that an `# allow` accepts left out.
-pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn World, known: KnownRows) -> Problems {
+pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn World, known: &dyn Known) -> Problems {
     let facts = Facts { graph, sources, known };
     let mut models = Models::new(graph, world);
     let mut found = Problems::default();
@@ -66,8 +91,13 @@ pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn W
         unused::lint(node, &mut found);
         evaluation::lint(node, &mut found);
         data::lint(&facts, node, &mut found);
-        gates::lint(node, &mut found);
+        gates::lint(&facts, node, &mut found);
+        refused::lint(node, &mut found);
+        chain::lint(&facts, node, &mut found);
+        lengths::lint(&facts, node, &mut found);
+        licences::lint(&facts, world, node, &mut found);
     }
+    pins::lint(program, &facts, &mut found);
     leaks::lint(&facts, &mut found);
     // A branch that this profile does not take may be what a comment is about.
     let several = program.modules[0].file.items.iter().any(|i| matches!(i.kind, ItemKind::Profile { .. }));

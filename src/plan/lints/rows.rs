@@ -54,7 +54,7 @@ pub(super) fn of(facts: &Facts, input: &Input) -> Option<Rows> {
         _ => match node.effect {
             Effect::Source => {
                 let file = node.paths.iter().find(|p| !p.media)?;
-                (facts.known)(file).map(|most| Rows { most, exact: true })
+                facts.known.rows(file).map(|most| Rows { most, exact: true })
             }
             Effect::RowMap => first(),
             Effect::RowSubset => {

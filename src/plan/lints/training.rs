@@ -1,13 +1,15 @@
 //! The arithmetic of a training: steps, warm-up, intervals, batches, rows held out, tokens of a picture.
 
 use super::rows::{self, Amount};
-use super::{Facts, at, percent, steps};
+use super::{Facts, at, percent, schedule, steps};
 use crate::base::codes::{W0501, W0502, W0503, W0509, W0512, W0513, W0514, W0515, W0519};
 use crate::base::{Diagnostic, Problems, phrase};
 use crate::plan::graph::Node;
 
 /// Warm-up beyond this part of a training is most likely a mistake.
 const MOST_WARMUP: f64 = 0.2;
+/// Ranks say what they do every few seconds.
+const LONGEST_STALL: f64 = 24.0 * 3600.0;
 /// Pixels behind one token: patches of 14 × 14, merged two by two.
 const PIXELS_OF_A_TOKEN: u64 = 28 * 28;
 
@@ -58,6 +60,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
         (a, b) => a.or(b),
     };
     warmup(node, total, found);
+    schedule::lint(node, total, rows, found);
     if let Some(total) = total {
         intervals(node, total, found);
     }
@@ -110,9 +113,14 @@ fn intervals(node: &Node, total: u64, found: &mut Problems) {
     found.push(d.help(format!("use {}steps or less", (total / 5).max(1))));
 }
 
-/// Intervals of time that the node's own limit cuts off.
+/// Intervals of time that the node's own limit cuts off, or that never come.
 fn clocks(node: &Node, found: &mut Problems) {
     let seconds = |name: &str| node.with.get(name).and_then(|v| v["duration"].as_f64().or_else(|| v.as_f64()));
+    if let Some(stall) = seconds("stall").filter(|s| *s > LONGEST_STALL && node.trains()) {
+        let message = format!("`stall` of {:.0} hours never ends a rank that hangs", stall / 3600.0);
+        let d = Diagnostic::new(W0502, node.span, message, "the others wait for it as long");
+        found.push(d.help("`stall: 10m` is enough: it is the time without a word, not the time of the training"));
+    }
     // One word for all nodes of a binding: the one that is called after it.
     let Some(limit) = seconds("timeout").filter(|s| *s > 0.0 && !node.name.contains('/')) else { return };
     let long = ["checkpoint", "stall"].into_iter().filter(|name| {
@@ -161,6 +169,14 @@ fn held_out(node: &Node, rows: Option<u64>, found: &mut Problems) {
 }
 
 fn split(facts: &Facts, node: &Node, found: &mut Problems) {
+    let shares = ["validation", "test"].map(|name| node.args[name]["ratio"].as_f64().unwrap_or(0.0));
+    if shares.iter().sum::<f64>() >= 1.0 {
+        let message = format!("`validation` and `test` take {} of the rows", percent(shares.iter().sum()));
+        let last = if shares[1] > 0.0 { "test" } else { "validation" };
+        let d = Diagnostic::new(W0512, at(node, last), message, "leaves no row to train on");
+        found.push(d.help("they are parts of all rows, and `.train` is what is left: `validation: 5%, test: 5%`"));
+        return;
+    }
     let Some(rows) = node.inputs.first().and_then(|i| rows::of(facts, i)) else { return };
     for name in ["validation", "test"] {
         let n = match rows::amount(&node.args[name]) {

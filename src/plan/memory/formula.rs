@@ -63,16 +63,69 @@ impl States {
     }
 }
 
-/// Returns what a full fine-tuning of `n` weights keeps; `kept` counts further copies in f32.
-pub fn states(n: u64, precision: Precision, kept: u64) -> States {
-    let half = precision == Precision::Half;
-    States {
-        weights: precision.bytes() * n,
-        master: if half { 4 * n } else { 0 },
-        gradients: if half { 6 * n } else { 4 * n },
-        optimizer: 8 * n,
-        kept: 4 * n * kept,
+/// What the ranks of a training share out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    /// 0 for nothing; 1 master weights, moments and summed gradients; 2 gradients too; 3 weights too.
+    pub stage: u8,
+    /// How many ranks there are.
+    pub ranks: u64,
+}
+
+impl Sharing {
+    /// One rank, or several that have everything.
+    pub const NONE: Self = Self { stage: 0, ranks: 1 };
+
+    /// Reads `shard`; one rank alone shares nothing.
+    pub fn of(shard: Option<&str>, ranks: u64) -> Self {
+        let stage = match shard {
+            Some("zero1") => 1,
+            Some("zero2") => 2,
+            Some("zero3") => 3,
+            _ => 0,
+        };
+        if ranks > 1 { Self { stage, ranks } } else { Self::NONE }
     }
+}
+
+/// Returns what each rank of a full fine-tuning of `n` weights keeps; `kept` counts further copies in f32.
+///
+/// # Source
+/// The table "What is shared out" of `docs/training.md`.
+pub fn states(n: u64, precision: Precision, kept: u64, sharing: Sharing) -> States {
+    let (e, half) = (precision.bytes() * n, precision == Precision::Half);
+    let part = |bytes: u64| if sharing.stage > 0 { bytes.div_ceil(sharing.ranks) } else { bytes };
+    let (optimizer, kept) = (part(8 * n), part(4 * n * kept));
+    let own = if half { e + 4 * n } else { e };
+    let (weights, master, gradients) = match sharing.stage {
+        0 => (e, if half { 4 * n } else { 0 }, own),
+        1 => (e, part(4 * n), own + part(4 * n)),
+        2 => (e, part(4 * n), part(4 * n)),
+        _ => (part(e), if half { part(4 * n) } else { 0 }, part(4 * n)),
+    };
+    States { weights, master, gradients, optimizer, kept }
+}
+
+/// Returns what a step with shared-out states takes: as [`step`], with gradients of one unit at a time from stage 2 on, and in stage 3 with weights
+/// of two, and inputs of blocks instead of all that they keep, since each is computed again.
+pub fn shared_step(shape: &Shape, precision: Precision, work: &Work, sharing: Sharing) -> Step {
+    let mut out = step(shape, precision, work);
+    let (e, t) = (precision.bytes(), &shape.text);
+    let language = shape.weights.get("language").copied().unwrap_or(0);
+    let unit = e * (shape.vocab * t.width).max(language / t.blocks.max(1));
+    match sharing.stage {
+        0 | 1 => {}
+        2 => out.under_way += unit,
+        _ => {
+            let again = |kept: u64, blocks: u64, inputs: u64| kept.min(kept / blocks.max(1) + inputs * blocks);
+            out.text = again(out.text, t.blocks, work.tokens * t.width * e);
+            if let Some(v) = &shape.vision {
+                out.vision = again(out.vision, v.tower.blocks, work.patches * v.tower.width * e);
+            }
+            out.under_way += 3 * unit;
+        }
+    }
+    out
 }
 
 /// What a step takes beside the states, at its peak.

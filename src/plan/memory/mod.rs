@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::graph::{Graph, Input, Node, NodeId};
 use crate::base::World;
-use formula::{Precision, States, Step, Work};
+use formula::{Precision, Sharing, States, Step, Work};
 use shape::Shape;
 
 /// The part of a GPU's memory that tensors can have; contexts, workspaces of kernels and gaps take the rest.
@@ -21,6 +21,8 @@ const MOST_TOKENS: u64 = 8192;
 const PATCHES_OF_A_TOKEN: u64 = 4;
 /// Weights of an amplifier's gate: 64 hidden units over `d` features, and one output.
 const GATE: u64 = 64;
+/// GPUs of the machine that a training on one GPU is compared with.
+const EIGHT: u64 = 8;
 /// The operator that makes a model from a configuration alone.
 const RANDOM: &str = "model.random";
 
@@ -35,6 +37,10 @@ pub struct Estimate {
     pub precision: Precision,
     /// GPUs that the node takes; 0 for the CPU.
     pub gpus: u64,
+    /// Processes that share the training, each on its own GPU if there are GPUs.
+    pub ranks: u64,
+    /// What they share out.
+    pub sharing: Sharing,
     /// Memory that there is: of each GPU, or of the machine for a node on the CPU; where somebody said.
     pub limit: Option<u64>,
     /// The largest forward: rows that all reach `cutoff`.
@@ -48,14 +54,14 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Returns all of it.
+    /// Returns all of it, for each rank.
     pub fn sum(&self) -> u64 {
         self.states.sum() + self.step.sum()
     }
 
-    /// Returns the bytes that tensors can have of what there is.
+    /// Returns the bytes that tensors of a rank can have of what there is.
     pub fn usable(&self) -> Option<u64> {
-        self.limit.map(|limit| usable(limit, self.gpus))
+        self.limit.map(|limit| usable(limit, self.gpus, self.ranks))
     }
 
     /// Says whether it is more than there is, where somebody said how much that is.
@@ -77,7 +83,9 @@ impl Estimate {
             ("logits", step.logits),
             ("gradients under way", step.under_way),
         ];
-        all.into_iter().filter(|(_, bytes)| *bytes > 0).collect()
+        // That a preference loss needs no second model is worth a word.
+        let reference = self.work.preference.then_some(("reference model", 0));
+        all.into_iter().filter(|(_, bytes)| *bytes > 0).chain(reference).collect()
     }
 }
 
@@ -165,7 +173,9 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let kept = u64::from(!node.args["ema"].is_null()) * 2 + u64::from(node.args["best"] == true);
     let gate = if node.args["amplify"].is_null() { 0 } else { GATE * shape.text.width + 2 * GATE + 1 };
     let weights = shape.all() + gate;
-    let states = formula::states(weights, precision, kept);
+    let ranks = option(node, "ranks").filter(|n| *n > 0).unwrap_or(gpus.max(1));
+    let sharing = Sharing::of(node.with.get("shard").and_then(Json::as_str), ranks);
+    let states = formula::states(weights, precision, kept, sharing);
     let preference = node.op == "train.dpo";
     let pictures = shape.vision.is_some() && rows_of(node).is_none_or(|rows| has_pictures(graph, rows));
     let at = |cutoff: u64, micro: Option<u64>| {
@@ -182,14 +192,14 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
             preference,
             gpu: gpus > 0,
         };
-        let step = node.args["batch"].as_u64().unwrap_or(1).max(1) * row;
+        let step = node.args["batch"].as_u64().unwrap_or(1).max(1).div_ceil(ranks) * row;
         let tokens = match micro {
             Some(rows) => (rows.max(1) * cutoff).max(row),
             None => MOST_TOKENS.max(row),
         };
         let work = work(tokens.min(step));
-        let mut step = formula::step(shape, precision, &work);
-        if precision == Precision::Half && gpus == 0 {
+        let mut step = formula::shared_step(shape, precision, &work, sharing);
+        if precision == Precision::Half && gpus == 0 && sharing.stage < 2 {
             // A CPU casts the gradients of a micro-batch as a whole before they are added up.
             step.under_way += (4 * weights).saturating_sub(step.sum());
         }
@@ -204,27 +214,42 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     // Half as many rows until they fit.
     let smaller = std::iter::successors(Some(micro.unwrap_or(2 * fewest) / 2), |rows| Some(rows / 2));
     let smaller: Vec<u64> = smaller.take_while(|rows| *rows >= fewest).collect();
-    let room = |rows: &&u64| limit.is_none_or(|l| states.sum() + at(cutoff, Some(**rows)).1.sum() <= usable(l, gpus));
+    let room =
+        |rows: &&u64| limit.is_none_or(|l| states.sum() + at(cutoff, Some(**rows)).1.sum() <= usable(l, gpus, ranks));
     if let Some(&rows) = smaller.iter().find(room).or(smaller.last()) {
         remedies.push((format!("`with {{ micro_batch: {rows} }}`, same result"), saved(at(cutoff, Some(rows)))));
     }
     remedies.push((format!("`cutoff: {}tok`, another result", cutoff / 2), saved(at(cutoff / 2, micro))));
+    for stage in (sharing.stage + 1..=3).filter(|_| ranks > 1) {
+        let other = Sharing { stage, ranks };
+        let less = formula::states(weights, precision, kept, other).sum()
+            + formula::shared_step(shape, precision, &work, other).sum();
+        let what = format!("`with {{ shard: \"zero{stage}\" }}`, same result");
+        remedies.push((what, (states.sum() + step.sum()).saturating_sub(less)));
+    }
     if precision == Precision::F32 {
-        let half =
-            formula::states(weights, Precision::Half, kept).sum() + formula::step(shape, Precision::Half, &work).sum();
+        let half = formula::states(weights, Precision::Half, kept, sharing).sum()
+            + formula::shared_step(shape, Precision::Half, &work, sharing).sum();
         remedies
             .push(("`dtype: \"bf16\"`, another result".to_owned(), (states.sum() + step.sum()).saturating_sub(half)));
+    }
+    if ranks == 1 && gpus == 1 {
+        let eight = Sharing { stage: 2, ranks: EIGHT };
+        let less = formula::states(weights, precision, kept, eight).sum()
+            + formula::shared_step(shape, precision, &work, eight).sum();
+        let what = format!("`with {{ gpus: {EIGHT}, shard: \"zero2\" }}`, same result");
+        remedies.push((what, (states.sum() + step.sum()).saturating_sub(less)));
     }
     if kept > 0 {
         remedies.push(("no `ema` and no `best`, another result".to_owned(), states.kept));
     }
     remedies.retain(|(_, bytes)| *bytes > 0);
     remedies.sort_by(|a, b| b.1.cmp(&a.1));
-    Estimate { weights, counted: shape.counted, precision, gpus, limit, work, states, step, remedies }
+    Estimate { weights, counted: shape.counted, precision, gpus, ranks, sharing, limit, work, states, step, remedies }
 }
 
-fn usable(limit: u64, gpus: u64) -> u64 {
-    if gpus > 0 { (limit as f64 * USABLE) as u64 } else { limit }
+fn usable(limit: u64, gpus: u64, ranks: u64) -> u64 {
+    if gpus > 0 { (limit as f64 * USABLE) as u64 } else { limit / ranks.max(1) }
 }
 
 fn rows_of(node: &Node) -> Option<&Input> {

@@ -156,6 +156,17 @@ impl Case<'_> {
             return Some(problem.help(format!("write `{number}{found}`")).fix(gap, ""));
         }
         let whole = Span { end: self.here().end, ..gap };
+        if let Some(unit) = spelled_out(found) {
+            let number = self.span_of(before);
+            let written = format!("{}{unit}", self.word(before));
+            let problem = Diagnostic::new(
+                codes::E0101,
+                number.to(self.here()),
+                "a unit is glued to its number",
+                "a blank between them",
+            );
+            return Some(problem.help(format!("write `{written}`")).fix(number.to(self.here()), written));
+        }
         word.then(|| {
             Diagnostic::new(codes::E0101, self.here(), format!("`{found}` is no unit"), "behind a number")
                 .help(format!(
@@ -164,6 +175,24 @@ impl Case<'_> {
                 .fix(whole, "")
         })
     }
+}
+
+/// Returns the unit that a word behind a number means.
+fn spelled_out(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "token" | "tokens" | "toks" => "tok",
+        "row" | "samples" | "examples" => "rows",
+        "step" => "steps",
+        "pixel" | "pixels" => "px",
+        "degree" | "degrees" => "deg",
+        "percent" | "pct" => "%",
+        "points" | "pp" => "pt",
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "min" | "mins" | "minute" | "minutes" => "m",
+        "hr" | "hrs" | "hour" | "hours" => "h",
+        "day" | "days" => "d",
+        _ => return None,
+    })
 }
 
 /// Returns the bracket that closes another one.

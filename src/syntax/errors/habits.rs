@@ -147,6 +147,32 @@ impl Case<'_> {
     pub(super) fn foreign_words(&self, found: &str, before: &str, open: Option<usize>) -> Option<Diagnostic> {
         let before_span = self.found.checked_sub(1).map_or(self.here(), |i| self.span_of(i));
         match (before, found) {
+            (_, "is") if self.found > 0 && self.ends_value(self.found - 1) => {
+                let not = self.word(self.found + 1) == "not";
+                let whole = if not { self.here().to(self.span_of(self.found + 1)) } else { self.here() };
+                let ours = if not { "!=" } else { "==" };
+                let problem = self.says(whole, "values are compared with `==` and `!=`", "not an operator");
+                Some(problem.help(format!("write `{ours}`")).fix(whole, ours))
+            }
+            (_, ":")
+                if open.is_some_and(|o| self.word(o) == "[") && self.tokens[self.found - 1].kind == Kind::Number
+                    || before == "[" && found == ":" =>
+            {
+                let problem = self.says(self.here(), "there are no slices", "a slice");
+                Some(
+                    problem.help(
+                        "a text is taken apart with `.before(…)`, `.after(…)` and `.split(…)`; one element is `[0]`",
+                    ),
+                )
+            }
+            ("for", _) if self.expects_value() || self.found >= 2 && self.word(self.found - 2) == "=" => {
+                let problem = self.says(before_span, "there are no loops", "a loop");
+                Some(
+                    problem
+                        .help("a node for each of some values is `sweep x in [1, 2] { … }`")
+                        .fix(before_span, "sweep"),
+                )
+            }
             ("return", _) => {
                 let gap = Span { end: self.here().start, ..before_span };
                 let problem = self.says(before_span, "there is no `return`", "not needed");

@@ -35,7 +35,12 @@ impl Case<'_> {
             "secret" => self.bound_name(found, before).or_else(|| self.secret(found, before)),
             "import" => self.import(found, before),
             "schema" => self.schema(found, before),
-            "profile" => self.bound_name(found, before),
+            "profile" => self.bound_name(found, before).or_else(|| {
+                (self.found == 2 && matches!(found, ":" | "=")).then(|| {
+                    let problem = self.says(self.here(), "the params of a profile follow its name", "not needed");
+                    problem.help("write `profile name { param: value } with { gpus: 8 }`").fix(self.here(), "")
+                })
+            }),
             "expect" | "warn" if found == "," && open.is_none() => {
                 let problem = self.says(self.here(), "the message stands after `else`", "a comma");
                 Some(problem.help("write `expect condition else \"message\"`").fix(self.here(), " else"))
@@ -71,6 +76,16 @@ impl Case<'_> {
 
     fn bound_value(&self, found: &str, before: &str) -> Option<Diagnostic> {
         let token = self.tokens.get(self.found)?;
+        if self.found == 1 && matches!(found, "(" | "{" | "[") {
+            let problem = self.says(self.here(), "a `let` names one value", "expected a name");
+            let help = "name the whole and read its parts: `let parts = …`, then `parts.train` and `parts.validation`";
+            return Some(problem.help(help));
+        }
+        if self.found == 2 && matches!(before, "mut" | "const" | "var" | "static") {
+            let (word, at) = (self.span_of(1), self.gap_before(1).to(self.span_of(1)));
+            let problem = self.says(word, "a name has one value for good", "not needed");
+            return Some(problem.help(format!("write `let {found} = …`")).fix(at, ""));
+        }
         if self.found == 3 && before == ":" && matches!(token.kind, Kind::Number | Kind::Str) {
             let colon = self.span_of(2);
             let problem = self.says(colon, format!("`{}` is named with `=`", self.word(1)), "expected `=`");
@@ -141,6 +156,31 @@ impl Case<'_> {
             let problem = problem.help("write `fn f(a: Int) -> Int = a + 1`; a block is `= { let x = … => x }`");
             return Some(if block { problem.fix(gap, " =") } else { problem });
         }
+        let runs = self.word(0) == "op" && open.is_none();
+        if runs
+            && self.expects(&[Rule::kw_runs])
+            && matches!(found, "=" | "run" | "cmd" | "exec" | "{" | "{:" | ":" | "with")
+        {
+            let problem = self.says(self.here(), "the command of an operator stands after `runs`", "expected `runs`");
+            let help = "write `op name(d: Dataset[Row]) -> Dataset[Row] runs \"python3 file.py\"`";
+            let text = self.tokens.get(self.found + 1).is_some_and(|t| t.kind == Kind::Str);
+            let problem = problem.help(help);
+            return Some(if text { problem.fix(self.here(), "runs") } else { problem });
+        }
+        if runs && matches!(before, "files" | "env") && self.expects(&[Rule::lbrack]) {
+            let problem = self.says(self.here(), "the files of an operator are a list", "expected `[`");
+            return Some(problem.help(format!("write `files [{}]`", short(found))));
+        }
+        if runs && before == "files" && self.tokens.get(self.found).is_some_and(|t| t.kind == Kind::Str) {
+            let problem = self.says(self.here(), "the files of an operator are a list", "expected `[`");
+            return Some(
+                problem.help(format!("write `files [{}]`", short(found))).fix(self.here(), format!("[{found}]")),
+            );
+        }
+        if self.expects(&[Rule::arrow]) && self.word(0) == "op" {
+            let problem = self.says(self.here(), "an operator says what it gives", "expected `->` and a type");
+            return Some(problem.help(format!("write `op {}(…) -> Dataset[Row] runs \"command\"`", self.word(1))));
+        }
         if self.expects(&[Rule::arrow]) {
             let problem = Diagnostic::new(
                 codes::E0101,
@@ -176,6 +216,18 @@ impl Case<'_> {
     fn output(&self, found: &str) -> Option<Diagnostic> {
         let token = self.tokens.get(self.found)?;
         let start = self.span_of(1);
+        let before = self.found.checked_sub(1).map_or("", |i| self.word(i));
+        if before == "to" && !matches!(token.kind, Kind::Str | Kind::Close) {
+            let line = self.line_of(self.found);
+            let last = (self.found..self.tokens.len()).take_while(|&i| self.line_of(i) == line).last()?;
+            let whole = self.here().to(self.span_of(last));
+            let path = &self.text[whole.start as usize..whole.end as usize];
+            let problem = self.says(whole, "a path stands between quotes", "expected a string");
+            let plain = !path.contains(['"', ' ', '{', '\'']);
+            let problem =
+                problem.help(if plain { format!("write `to \"{path}\"`") } else { "write `to \"path\"`".to_owned() });
+            return Some(if plain { problem.fix(whole, format!("\"{path}\"")) } else { problem });
+        }
         if self.found == 2 && matches!(found, "to" | "|>" | "." | "(") {
             let at = Span { end: start.start, ..start };
             let problem = self.says(start, "an output has a name of its own", "expected a name and `=`");
@@ -233,6 +285,10 @@ impl Case<'_> {
             let problem = self.says(self.here(), "a file is imported as a whole", "expected `as`");
             return Some(problem.help(format!("write `import {} as tools`, then `tools.name`", self.word(1))));
         }
+        if before == "." && matches!(found, "(" | "[") {
+            let problem = self.says(self.here(), "several modules stand in braces", "expected `{`");
+            return Some(problem.help("write `import std.{data, filter}`"));
+        }
         if before == "." && found == "*" {
             let problem = self.says(self.here(), "an import names what it brings in", "expected a name");
             return Some(problem.help("write `import std.{data, filter, train}`"));
@@ -258,6 +314,16 @@ impl Case<'_> {
         if self.found == 2 && matches!(found, "=" | ":") {
             let problem = self.says(self.here(), "the columns of a schema follow its name", "not needed");
             return Some(problem.help("write `schema Name { field: Type }`").fix(self.here(), ""));
+        }
+        if found == "=" && self.open_bracket().is_some() && !self.expects(&[Rule::colon]) {
+            let problem = self.says(self.here(), "a column has no default", "expected `,` or the next column");
+            return Some(problem.help(
+                "let it be absent, `name: Type?`, and say what stands for it where it is read: `(.name ?? \"\")`",
+            ));
+        }
+        if before == "enum" && matches!(found, "(" | "[") {
+            let problem = self.says(self.here(), "the values of an enum stand in braces", "expected `{`");
+            return Some(problem.help("write `enum { safe, low, high }`"));
         }
         if !self.expects(&[Rule::colon]) || self.open_bracket().is_none() {
             return None;
@@ -285,7 +351,29 @@ impl Case<'_> {
             && !self.expects(&[Rule::primary, Rule::expr])
         {
             let known = TYPES.iter().find(|(theirs, _)| *theirs == found).map(|(_, ours)| (*ours).to_owned());
+            let next = self.word(self.found + 1);
+            if matches!(found, "required" | "optional" | "nullable")
+                && self.tokens.get(self.found + 1).is_some_and(|t| t.kind == Kind::TypeName)
+            {
+                let written = if found == "required" { next.to_owned() } else { format!("{next}?") };
+                let whole = self.here().to(self.span_of(self.found + 1));
+                let problem = self.says(self.here(), "a value that may be absent has a `?` behind its type", "no type");
+                return Some(problem.help(format!("write `{written}`")).fix(whole, written));
+            }
             let problem = self.says(self.here(), "the name of a type starts with a capital", "expected a type");
+            let holds = match found {
+                "list" | "array" | "vec" | "sequence" | "tuple" => Some("a list of texts is `[Str]`"),
+                "dict" | "map" | "object" | "any" => {
+                    Some("a record is `{ a: Str, b: Int }`, anything at all is `Json`")
+                }
+                "enum" if next == "(" || next == "[" => {
+                    Some("the values of an enum stand in braces: `enum { safe, low }`")
+                }
+                _ => None,
+            };
+            if let Some(help) = holds {
+                return Some(problem.help(help));
+            }
             return Some(match known {
                 Some(name) => problem.help(format!("write `{name}`")).fix(self.here(), name),
                 None => problem.help("types are `Int`, `Float`, `Str`, `Bool`, `Rows`, `Dataset[Row]` and others, and the schemas of the file"),
@@ -323,11 +411,16 @@ impl Case<'_> {
             let problem = self.says(span, "names of arguments and fields are written small", "starts with a capital");
             return Some(problem.help(format!("write `{name}: …`")).fix(span, name));
         }
-        if before == "with" && found == "(" {
+        if before == "with" && matches!(found, "(" | "[") {
             let problem = self.says(self.here(), "the options of `with` stand in braces", "expected `{`");
             return Some(problem.help("write `with { gpus: 1 }`"));
         }
         let sweeps = (0..self.found).rev().find(|&i| self.word(i) == "sweep")?;
+        if found == "in" && self.word(sweeps + 1) == "(" && self.found == sweeps + 3 {
+            let at = self.span_of(sweeps + 1);
+            let problem = self.says(at, "the axes of a sweep stand without parentheses", "not needed");
+            return Some(problem.help("write `sweep x in [1, 2], y in suite { … }`"));
+        }
         let axes = (sweeps..self.found).any(|i| self.word(i) == "in")
             && !(sweeps..self.found).any(|i| self.word(i) == "{" && self.closes_at(i).is_none());
         if axes

@@ -56,6 +56,7 @@ impl Case<'_> {
             .or_else(|| self.odd_number(found, before))
             .or_else(|| self.commas(found, before))
             .or_else(|| self.clauses(found, before, open))
+            .or_else(|| self.quoted_name(found, before))
             .or_else(|| self.incomplete_if(found))
             .or_else(|| self.foreign_words(found, before, open))
             .or_else(|| self.item_form(found, before, open))
@@ -69,6 +70,22 @@ impl Case<'_> {
             .or_else(|| self.unclosed(found, open))
             .or_else(|| self.missing_comma(found, open))
             .or_else(|| self.missing_value(found, before))
+    }
+
+    /// `f("name": value)`.
+    fn quoted_name(&self, found: &str, before: &str) -> Option<Diagnostic> {
+        let at = self.found.checked_sub(1)?;
+        let opener = at.checked_sub(1).map_or("", |i| self.word(i));
+        let in_call = self.open_bracket().is_some_and(|o| self.word(o) == "(");
+        if found != ":" || self.tokens[at].kind != Kind::Str || !matches!(opener, "(" | ",") || !in_call {
+            return None;
+        }
+        let bare = before.trim_matches('"');
+        let plain = bare.starts_with(|c: char| c.is_ascii_lowercase())
+            && bare.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let problem = self.says(self.span_of(at), "the name of an argument stands without quotes", "in quotes");
+        let problem = problem.help(format!("write `{bare}: …`"));
+        Some(if plain { problem.fix(self.span_of(at), bare) } else { problem })
     }
 
     /// `d |> f` without parentheses, or a step that is no call at all.

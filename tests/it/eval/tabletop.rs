@@ -40,6 +40,7 @@ impl Room {
             stream: Digest::of(b"test"),
             threads: 2,
             checkpoints: None,
+            rowwise: None,
             emit: &|_, _| {},
             cancelled: &cancelled,
             fates: Vec::new(),

@@ -402,7 +402,7 @@ impl Executor for Slurm<'_> {
         for folder in Folder::all(store) {
             let Some(ticket) = folder.ticket() else { continue };
             let ours = ticket.recipe == self.recipe && ticket.executor == self.name;
-            if !ours || crate::engine::scheduler::is_leased(store, ticket.key) {
+            if !ours || crate::engine::lease::is_leased(store, ticket.key) {
                 continue;
             }
             queue::cancel(&ticket.job, None);

@@ -1,0 +1,70 @@
+//! Reads what the last run of a recipe used while the recipe is still being compiled, so that a run with nothing to do does not wait for the disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::artifact::Artifact;
+use super::record::{self, Record};
+use super::store::Store;
+use super::{gc, journal};
+use crate::base::Digest;
+
+/// How long a record that was claimed may wait to be used: half of the time for which no collection takes it.
+const FRESH: Duration = Duration::from_secs(gc::LEAST_GRACE.as_secs() / 2);
+/// Fewer are read as fast when they are asked for.
+const WORTH: usize = 64;
+
+type Found = BTreeMap<Digest, (Instant, Record, BTreeMap<String, Artifact>)>;
+
+/// Records that were claimed ahead of time.
+#[derive(Debug, Default)]
+pub(super) struct Ahead(Mutex<State>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Nothing,
+    Reading(JoinHandle<Found>),
+    Read(Found),
+}
+
+impl Ahead {
+    /// Takes a record that was claimed moments ago.
+    pub(super) fn take(&self, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Reading(_) = &*state {
+            let State::Reading(reading) = std::mem::take(&mut *state) else { return None };
+            *state = State::Read(reading.join().unwrap_or_default());
+        }
+        let State::Read(found) = &mut *state else { return None };
+        let (claimed, record, artifacts) = found.remove(&key)?;
+        (claimed.elapsed() < FRESH).then_some((record, artifacts))
+    }
+
+    /// Forgets everything: records were taken away.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Nothing;
+    }
+}
+
+/// Begins to claim the records that the last run of a recipe used.
+pub fn read_ahead(store: &Store, recipe: &Path) {
+    let Some(last) = journal::runs(store, recipe).into_iter().next() else { return };
+    let mine = store.clone();
+    let reading = std::thread::Builder::new().name("ahead".into()).spawn(move || {
+        let keys = journal::used(&last);
+        if keys.len() < WORTH {
+            return Found::new();
+        }
+        let claim =
+            |key| record::claim_now(&mine, key).map(|(record, artifacts)| (key, (Instant::now(), record, artifacts)));
+        keys.into_iter().filter_map(claim).collect()
+    });
+    // Without a thread they are read when they are asked for.
+    if let Ok(reading) = reading {
+        *store.ahead.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Reading(reading);
+    }
+}

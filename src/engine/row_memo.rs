@@ -1,0 +1,152 @@
+//! What an operator said of each row, so that a run over mostly the same rows asks for the new ones only.
+//!
+//! `rows/IDENTITY/TIME-DIGEST`: a file for each execution, with the key of each row, how many answers it had, and the dataset that holds the answers.
+//! The answers are the columns of the result itself, so they take no room of their own, and go when the result goes: then the file is worth nothing.
+//! Losing it costs time and nothing else.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::artifact::Artifact;
+use super::context::Context;
+use super::dataset;
+use super::store::Store;
+use crate::base::{Digest, OpError};
+use crate::data::draw;
+use crate::data::table::Table;
+
+/// Executions that are remembered for one operator with its arguments.
+const KEPT: usize = 8;
+/// Bytes of a key and a count.
+const ENTRY: usize = 36;
+const CHECKSUM: usize = 32;
+
+/// The memory of one operator with its arguments.
+pub struct RowMemo<'s> {
+    store: &'s Store,
+    folder: PathBuf,
+}
+
+/// What is remembered of some rows.
+pub struct Recalled {
+    /// Where the answers of each row stand in `answers`; nothing for a row that is not remembered.
+    pub rows: Vec<Option<Range<usize>>>,
+    /// Answers; nothing if no row is remembered.
+    pub answers: Option<Table>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    answers: Artifact,
+    rows: usize,
+}
+
+/// Returns the key of each row: its digest over `columns`, and how many equal rows came before it.
+///
+/// # Errors
+/// `E0301` when a column is not there.
+pub fn keys(table: &Table, columns: &[&str]) -> Result<Vec<Digest>, OpError> {
+    let keys = draw::row_keys(table, columns)?;
+    Ok(keys.iter().map(|key| Digest::of(&[&key.digest.0[..], &key.occurrence.to_le_bytes()].concat())).collect())
+}
+
+impl<'s> RowMemo<'s> {
+    /// Opens the memory of an operator: of those executions whose keys differ in the rows alone, and in the fields `free`, on which the answer to a
+    /// row does not depend. Nothing where rows must be asked anew.
+    pub fn open(cx: &Context<'s>, free: &[&str]) -> Option<Self> {
+        let mut identity = cx.rowwise.clone()?;
+        free.iter().for_each(|field| drop(identity.remove(*field)));
+        let name = Digest::of_json(&Json::Object(identity)).hex();
+        Some(Self { store: cx.store, folder: cx.store.root().join("rows").join(name) })
+    }
+
+    /// Recalls what was said of rows, the newest first.
+    pub fn recall(&self, keys: &[Digest]) -> Result<Recalled, OpError> {
+        let mut rows: Vec<Option<Range<usize>>> = vec![None; keys.len()];
+        let mut tables: Vec<Table> = Vec::new();
+        let mut before = 0;
+        for path in self.files() {
+            if rows.iter().all(Option::is_some) {
+                break;
+            }
+            let Some((head, places)) = fs::read(&path).ok().and_then(|bytes| read(&bytes)) else { continue };
+            let wanted: Vec<(usize, Range<usize>)> = (0..keys.len())
+                .filter(|at| rows[*at].is_none())
+                .filter_map(|at| Some((at, places.get(&keys[at])?.clone())))
+                .collect();
+            let there = head.answers.files.values().all(|file| self.store.reuse(*file));
+            if wanted.is_empty() || !there {
+                continue;
+            }
+            // Damaged bytes are as good as none; whoever needs the result itself will say so.
+            let Ok(answers) = dataset::load(self.store, &head.answers) else { continue };
+            let same = tables.first().is_none_or(|first: &Table| first.batch.schema() == answers.batch.schema());
+            if !same || wanted.iter().any(|(_, range)| range.end > answers.rows()) {
+                continue;
+            }
+            let ordinals: Vec<u32> = wanted.iter().flat_map(|(_, range)| range.clone()).map(|n| n as u32).collect();
+            for (at, range) in wanted {
+                rows[at] = Some(before..before + range.len());
+                before += range.len();
+            }
+            tables.push(answers.take(&ordinals)?);
+        }
+        let answers = if tables.is_empty() { None } else { Some(Table::concat(&tables)?) };
+        Ok(Recalled { rows, answers })
+    }
+
+    /// Remembers rows: the key of each and how many answers it has, one after the other in `answers`.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn remember(&self, rows: &[(Digest, usize)], answers: &Table) -> Result<(), OpError> {
+        let answers = dataset::save(self.store, answers)?;
+        let mut bytes = serde_json::to_vec(&Head { answers, rows: rows.len() })?;
+        bytes.push(b'\n');
+        for (key, count) in rows {
+            bytes.extend(key.0);
+            bytes.extend(u32::try_from(*count).map_err(io::Error::other)?.to_le_bytes());
+        }
+        let checksum = Digest::of(&bytes);
+        bytes.extend(checksum.0);
+        self.store.commit()?;
+        let stamp: String = super::event::now().chars().filter(char::is_ascii_alphanumeric).collect();
+        self.store.write_whole(&self.folder.join(format!("{stamp}-{}", checksum.short())), &bytes)?;
+        self.files().skip(KEPT).for_each(|old| drop(fs::remove_file(old)));
+        Ok(())
+    }
+
+    /// The newest first.
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let mut found: Vec<PathBuf> =
+            fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.into_iter()
+    }
+}
+
+/// Reads a file; nothing if it is damaged.
+fn read(bytes: &[u8]) -> Option<(Head, HashMap<Digest, Range<usize>>)> {
+    let (bytes, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
+    if Digest::of(bytes).0[..] != *checksum {
+        return None;
+    }
+    let end = bytes.iter().position(|b| *b == b'\n')?;
+    let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
+    let (mut at, mut places) = (0, HashMap::with_capacity(head.rows));
+    for entry in bytes[end + 1..].chunks_exact(ENTRY) {
+        let (mut key, mut count) = ([0; 32], [0; 4]);
+        key.copy_from_slice(&entry[..32]);
+        count.copy_from_slice(&entry[32..]);
+        let next = at + u32::from_le_bytes(count) as usize;
+        places.insert(Digest(key), at..next);
+        at = next;
+    }
+    (places.len() == head.rows).then_some((head, places))
+}

@@ -1,0 +1,75 @@
+//! Values that the signature of an operator has a place for and that this version refuses when it runs.
+
+use serde_json::Value as Json;
+
+use super::at;
+use crate::base::codes::W0521;
+use crate::base::{Diagnostic, Problems};
+use crate::plan::graph::Node;
+
+/// When a value is refused.
+type When = fn(&Json) -> bool;
+
+/// Operator (a prefix), argument, when it is refused, what is refused, what to write.
+const REFUSED: &[(&str, &str, When, &str, &str)] = &[
+    ("train.", "method", |a| a["method"] == "lora", "adapters are not there yet", "write `method: \"full\"`"),
+    ("train.", "optimizer", |a| given(&a["optimizer"], "adamw"), "only AdamW is there", "write `optimizer: \"adamw\"`"),
+    ("train.", "dtype", |a| a["dtype"] == "f16", "f16 is not there yet", "write `dtype: \"bf16\"`, or \"f32\""),
+    (
+        "train.",
+        "master",
+        |a| a["master"] == "same" && a["dtype"] != "f32",
+        "master weights are always f32",
+        "write `master: \"f32\"`",
+    ),
+    ("train.", "template", |a| given(&a["template"], "qwen2_vl"), "this template is not there yet", "leave it out"),
+    (
+        "train.",
+        "cutoff",
+        |a| a["cutoff"].as_u64().is_some_and(|n| n < 16),
+        "no room for a reply",
+        "give 16tok at least",
+    ),
+    (
+        "train.",
+        "betas",
+        |a| a["betas"].as_array().is_some_and(|b| b.len() != 2),
+        "there are two of them",
+        "write `betas: [0.9, 0.999]`",
+    ),
+    (
+        "train.sft",
+        "loss",
+        |a| a["loss"] == "micro_mean" && a["per_device"].is_null(),
+        "`micro_mean` needs the rows of a micro-batch",
+        "add `per_device: 4`, or write `loss: \"token_mean\"`",
+    ),
+    (
+        "filter.consistent",
+        "backend",
+        |a| a["backend"] == "clip" || a["backend"] == "labels",
+        "only a model can be asked so far",
+        "write `backend: \"model\"`, with `by: model`",
+    ),
+];
+
+/// Looks at the values that a call gives.
+pub(super) fn lint(node: &Node, found: &mut Problems) {
+    for (op, argument, when, why, help) in REFUSED {
+        if node.op.starts_with(op) && when(&node.args) {
+            let message = format!("`{argument}` of `{}` will be refused when it runs: {why}", node.op);
+            found.push(Diagnostic::new(W0521, at(node, argument), message, "refused").help(*help));
+        }
+    }
+    let offload = node.with.get("offload").and_then(Json::as_bool) == Some(true);
+    if node.trains() && offload && node.with.get("gpus").and_then(Json::as_u64).is_some_and(|n| n > 0) {
+        let message = "`offload: true` on a GPU will be refused when it runs: states cannot be moved off it yet";
+        let d = Diagnostic::new(W0521, node.span, message, "refused");
+        found.push(d.help("share the states out instead: `with { gpus: 8, shard: \"zero3\" }`"));
+    }
+}
+
+/// A text other than the one that there is.
+fn given(value: &Json, there: &str) -> bool {
+    value.as_str().is_some_and(|v| v != there)
+}

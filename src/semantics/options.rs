@@ -1,0 +1,159 @@
+//! Names in a call that are no options of what is called: what they are elsewhere, and how the same is written here.
+
+use super::calls::{Bound, Given, Kind, Sig};
+use super::check::Checker;
+use crate::base::codes::E0210;
+use crate::base::{Diagnostic, Span, phrase};
+use crate::spec::{Class, Dim, Type, foreign, prelude};
+use crate::syntax::ast::ParamDecl;
+
+/// Beyond so many options a list of all helps nobody.
+const MANY: usize = 16;
+
+/// A name in a call that is no option of what is called.
+pub(super) struct UnknownOption<'n> {
+    pub(super) name: &'n str,
+    pub(super) span: Span,
+    /// The record that brought it.
+    pub(super) spread: Option<Span>,
+    /// Of its value, where it was written in the call.
+    pub(super) ty: Option<Type>,
+}
+
+impl Checker<'_> {
+    pub(super) fn options_of<'s>(&self, sig: &'s Sig) -> Vec<&'s str> {
+        let mut names: Vec<&str> = sig.params.iter().filter(|p| !p.rest).map(|p| p.name.text.as_str()).collect();
+        match &sig.kind {
+            Kind::Operator(op) => {
+                names.extend(op.spec.takes_where.then_some("where"));
+                names.extend((op.spec.class == Class::Sampled).then_some("seed"));
+            }
+            Kind::UserOp(op) => {
+                names.extend(self.own_bad(op).then_some("bad"));
+                names.extend(self.own_seed(op).then_some("seed"));
+            }
+            Kind::Fn(..) | Kind::Prelude => {}
+        }
+        names
+    }
+
+    /// Reports a name that is no option of what is called, with what was most likely meant.
+    pub(super) fn unknown_option(&mut self, sig: &Sig, bound: &mut Bound, unknown: UnknownOption) {
+        let UnknownOption { name, span, spread, ty } = unknown;
+        let known = self.options_of(sig);
+        let what = if matches!(sig.kind, Kind::Fn(..)) { "parameter" } else { "option" };
+        let mut d = Diagnostic::new(
+            E0210,
+            span,
+            format!("unknown {what} `{name}` of `{}`", sig.name),
+            format!("no {what} of it"),
+        );
+        if let Some(at) = spread.filter(|s| *s != span) {
+            d = d.also(at, "spread into the call here");
+        }
+        let module = sig.name.split('.').next().unwrap_or_default();
+        let foreign = match (module, &sig.kind) {
+            ("train", Kind::Operator(_)) => foreign::ours(foreign::FOREIGN, name),
+            ("eval" | "model", Kind::Operator(_)) => foreign::ours(foreign::MEASURING, name),
+            (_, Kind::Fn(..)) => foreign::ours(foreign::FOREIGN, name)
+                .filter(|hint| foreign::argument(hint).is_some_and(|ours| known.contains(&ours))),
+            _ => None,
+        };
+        let alias = foreign::row_option(name, &known).filter(|_| matches!(sig.kind, Kind::Operator(_)));
+        let with = prelude::WITH.iter().find(|(n, _)| *n == name);
+        let sibling = self.sibling_with(sig, name);
+        let near = phrase::nearest(name, known.iter().copied());
+        let only = self.only_missing(sig, bound, ty.as_ref()).filter(|_| foreign.is_none() && near.is_none());
+        // What was most likely meant is no missing argument beside.
+        let meant = foreign.and_then(foreign::argument).or(near).or(only).or(alias);
+        if let Some(i) = meant.and_then(|m| sig.params.iter().position(|p| p.name.text == m))
+            && bound.slots[i].is_none()
+        {
+            bound.slots[i] = Some(Given::lost(span));
+        }
+        d = if let Some(hint) = foreign {
+            d.help(hint)
+        } else if let Some(only) = only {
+            d.help(format!("it is called `{only}` here: write `{only}: …`")).fix(span, only)
+        } else if let Some(alias) = alias.filter(|a| near.is_none_or(|n| n == *a)) {
+            d.help(self.alias_help(sig, alias, name))
+        } else if let Some(sibling) = sibling {
+            d.help(format!("it is an option of `{sibling}`; leave it out here"))
+        } else if with.is_some() {
+            d.help(format!("it says how to run, not what comes out: write it after the call, `with {{ {name}: … }}`"))
+        } else if let Some(near) = near {
+            let d = d.help(format!("did you mean `{near}`?"));
+            if spread.is_none() { d.fix(span, near) } else { d }
+        } else if let Some(hint) = foreign::ours(foreign::ROW_HINTS, name).filter(|_| sig.decl.is_none()) {
+            d.help(hint)
+        } else if name == "train" && known.contains(&"validation") {
+            d.help("what `validation` and `test` leave is the part `.train`; leave it out")
+        } else if known.is_empty() {
+            d.help(format!("`{}` takes no arguments", sig.name))
+        } else if known.len() > MANY && matches!(sig.kind, Kind::Operator(_)) {
+            let few = phrase::quoted(&known[..MANY / 2]);
+            d.help(format!(
+                "`{}` has no such option; `rbpipe doc {}` lists all {}: {few} …",
+                sig.name,
+                sig.name,
+                known.len()
+            ))
+        } else {
+            d.help(format!("`{}` takes {}", sig.name, phrase::quoted(&known)))
+        };
+        if let Some(decl) = sig.decl {
+            d = d.also(decl, "declared here");
+        }
+        self.report(d);
+    }
+
+    /// The only required argument that is not given, where a value of this type could be it.
+    fn only_missing<'s>(&mut self, sig: &'s Sig, bound: &Bound, have: Option<&Type>) -> Option<&'s str> {
+        let have = self.solver.resolve(have?);
+        let Kind::Operator(_) = sig.kind else { return None };
+        let open = |(i, p): &(usize, &ParamDecl)| *i > 0 && !p.rest && p.default.is_none() && bound.slots[*i].is_none();
+        let missing: Vec<&ParamDecl> = sig.params.iter().enumerate().filter(open).map(|(_, p)| p).collect();
+        let [param] = missing[..] else { return None };
+        let want = self.signature_type(&param.ty);
+        let artifact = matches!(have, Type::Dataset(_) | Type::Model(_) | Type::Benchmark | Type::Suite);
+        (artifact && self.solver.fits(&have, &want).is_ok()).then_some(param.name.text.as_str())
+    }
+
+    /// How an option is written that other tools call otherwise.
+    fn alias_help(&mut self, sig: &Sig, option: &str, name: &str) -> String {
+        let param = sig.params.iter().find(|p| p.name.text == option);
+        let Some(param) = param else { return format!("write `{option}: …`") };
+        let ty = self.signature_type(&param.ty);
+        match example(&ty).filter(|_| !(option == "keep" && name.starts_with("top"))) {
+            None if option == "keep" => "write `keep:`, as in `keep: top(100rows)`".to_owned(),
+            Some(example) => format!("write `{option}:`, as in `{option}: {example}`"),
+            None => format!("write `{option}: …`; it is {}", self.show(&ty)),
+        }
+    }
+}
+
+/// A value of a type as it may be written.
+fn example(ty: &Type) -> Option<&'static str> {
+    Some(match ty {
+        Type::Optional(inner) => return example(inner),
+        Type::Union(ts) => return ts.iter().find_map(example),
+        Type::Dim(Dim::Ratio) => "80%",
+        Type::Dim(Dim::Rows) => "1_000rows",
+        Type::Dim(Dim::Tokens) => "512tok",
+        Type::Range(inner) => match &**inner {
+            Type::Dim(Dim::Ratio) => "10%..90%",
+            Type::Dim(Dim::Tokens) => "10tok..512tok",
+            Type::Dim(Dim::Angle) => "-30deg..30deg",
+            Type::Dim(_) => return None,
+            _ => "10..200",
+        },
+        Type::List(inner) if matches!(**inner, Type::Field(_)) => "[.output]",
+        Type::Field(_) => ".output",
+        Type::Schema(_) => "Row",
+        Type::Int => "5",
+        Type::Str => "\"…\"",
+        Type::Secret => "key",
+        Type::RowFn(inner) if matches!(**inner, Type::Bool) => ".output != \"\"",
+        _ => return None,
+    })
+}
