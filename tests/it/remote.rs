@@ -433,6 +433,10 @@ fn an_address_that_is_none_is_a_wrong_call() {
     }
     let out = place.command(&["run", "recipe.rb2"]).env("RBPIPE_REMOTE", "ftp://x").output().unwrap();
     assert_eq!(out.status.code(), Some(2));
+    let mut unnamed = place.command(&["cache", "push", "az://container/prefix", "--all"]);
+    let out = unnamed.env_remove("AZURE_STORAGE_ACCOUNT_NAME").output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(2) && text.contains("`AZURE_STORAGE_ACCOUNT_NAME`"), "{text}");
 }
 
 /// Packs, checks that packing again gives the same bytes, and returns the bundle.

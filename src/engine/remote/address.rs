@@ -68,13 +68,25 @@ impl Remote {
             }
             _ => return Err(format!("`{address}` is no address of a remote; write {FORMS}")),
         };
-        let objects = objects.map_err(|e| format!("`{address}`: {}", super::shorten(&e)))?;
+        let objects = objects.map_err(|e| format!("`{address}`: {}{}", super::shorten(&e), needs(scheme)))?;
         let prefix = Path::parse(below).map_err(|e| format!("`{address}`: {e}"))?;
         let read_only = scheme.starts_with("http");
         let (runtime, failures) = Default::default();
         let signer = Signer::open().map_err(|e| e.to_string())?;
         let trust = Trust::open().map_err(|e| e.to_string())?;
         Ok(Self { address: address.to_owned(), objects, prefix, read_only, runtime, failures, signer, trust })
+    }
+}
+
+/// Says which variables the service of an address reads.
+fn needs(scheme: &str) -> &'static str {
+    match scheme {
+        "s3" | "s3a" => {
+            "; it is told by `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`"
+        }
+        "gs" => "; it is told by `GOOGLE_APPLICATION_CREDENTIALS`, the file of a key",
+        "az" | "azure" | "abfs" => "; it is told by `AZURE_STORAGE_ACCOUNT_NAME` and `AZURE_STORAGE_ACCOUNT_KEY`",
+        _ => "",
     }
 }
 
