@@ -44,13 +44,6 @@ const REFUSED: &[(&str, &str, When, &str, &str)] = &[
         "`micro_mean` needs the rows of a micro-batch",
         "add `per_device: 4`, or write `loss: \"token_mean\"`",
     ),
-    (
-        "filter.consistent",
-        "backend",
-        |a| a["backend"] == "clip" || a["backend"] == "labels",
-        "only a model can be asked so far",
-        "write `backend: \"model\"`, with `by: model`",
-    ),
 ];
 
 /// Looks at the values that a call gives.
