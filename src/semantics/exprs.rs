@@ -253,7 +253,9 @@ impl Checker<'_> {
             _ => {}
         }
         let want = Type::Union(members.to_vec());
+        self.wanted = matches!(e.kind, ExprKind::Ident(_)).then(|| want.clone());
         let have = self.infer(e, cx);
+        self.wanted = None;
         if let Err(misfit) = self.solver.fits(&have, &want) {
             self.misfit(e, &have, &want, misfit, site, cx);
             return Type::Error;

@@ -171,6 +171,8 @@ const CASES: &[Case] = &[
     ("let a = raw |> filter.minhash(on: [.output])", &[("E0204:7:16", &["did you mean `dedup.minhash`?"])]),
     ("let a = base |> train.sftt(data: raw)", &[("E0204:7:17", &["`train.sft`"])]),
     ("fn f(a: Int) -> Int = a\nlet b = f", &[("E0207:8:9", &["`f(a: .a)`", "declared here"])]),
+    // No model where rows are asked for, however near its name is.
+    ("let a = base |> train.sft(data: bas, seed: 1)", &[("E0201:7:33", &["`let bas"])]),
     ("let a = raw |> data.sample(n: 10rows)", &[("E0208:7:16", &["`param seed: Int = 1`"])]),
     ("let a = raw |> data.sample(n: 10rows, seed: 3)", &[]),
     ("let a = raw |> data.top(by: .id, n: 5rows, ordr: \"asc\")", &[("E0210:7:44", &["did you mean `order`?"])]),
