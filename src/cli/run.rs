@@ -12,7 +12,7 @@ use serde_json::json;
 use super::args::RunArgs;
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, lock, placement, progress, render, say};
-use crate::base::phrase;
+use crate::base::{OpError, phrase};
 use crate::engine::decide::{self, Forecast};
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::files::FileIndex;
@@ -267,9 +267,12 @@ fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: 
         let names: Vec<&str> = summary.misses.iter().take(5).map(|id| graph.node(*id).name.as_str()).collect();
         say(&format!("not in the cache: {}", phrase::quoted(&names)));
     }
-    for (id, failure) in &summary.failures {
-        say(&format!("failed: {} [{}] {}", graph.node(*id).name, failure.code, failure.message));
-    }
+    let failed = summary.failures.iter().map(|(id, failure)| {
+        let node = graph.node(*id);
+        let e = OpError { help: failure.help.clone(), ..OpError::new(failure.code, failure.message.clone()) };
+        render::problem(&e, node.span, &format!("`{}` failed here", node.name))
+    });
+    render::print_human(&compiled.sources, &failed.collect::<Vec<_>>());
     let run = summary.count(NodeState::Done) - asked(compiled, summary);
     let mut parts = vec![format!("{run} run"), format!("{} hit", summary.count(NodeState::Hit))];
     for (count, word) in [
