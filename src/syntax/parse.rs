@@ -15,8 +15,11 @@ use crate::base::{Problems, SourceId};
 /// Mistakes of one item that are read over.
 const MAX_MENDS: usize = 32;
 
-/// Items from which on a file is parsed by several threads.
+/// Items from which on a file is parsed by several threads: they are worth it for a long file only.
 const MANY: usize = 400;
+
+/// Bytes of stack of such a thread. The deepest nesting that is allowed takes up to 2 MiB.
+const STACK: usize = 8 << 20;
 
 /// The source that spans of built-in signatures name; it is in no source map.
 pub const BUILTIN_SOURCE: SourceId = SourceId(u32::MAX);
@@ -33,11 +36,14 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
         let item = if slice.broken { None } else { item(source, text, &clean, slice, &scan, &mut problems) };
         (item, problems)
     };
-    // Threads are worth it for a long file only.
-    let parsed: Vec<_> = if scan.slices.len() < MANY {
-        scan.slices.iter().map(one).collect()
+    let alone = || scan.slices.iter().map(one).collect::<Vec<_>>();
+    let parsed = if scan.slices.len() < MANY {
+        alone()
     } else {
-        scan.slices.par_iter().with_min_len(MANY / 4).map(one).collect()
+        match rayon::ThreadPoolBuilder::new().stack_size(STACK).build() {
+            Ok(threads) => threads.install(|| scan.slices.par_iter().with_min_len(MANY / 4).map(one).collect()),
+            Err(_) => alone(),
+        }
     };
     for (slice, (item, more)) in scan.slices.iter().zip(parsed) {
         problems.extend(more);

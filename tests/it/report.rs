@@ -10,7 +10,7 @@ import std.{data, filter}
 schema Row { id: Str, text: Str, n: Int }
 let rows = data.jsonl("rows.jsonl", as: Row, bad: "skip")
 let kept = rows |> filter.rule(where: .n > 1)
-warn kept.rows > 5rows else "few <rows> are left"
+warn kept.rows > 1rows else "few <rows> are left"
 output good = kept to "out/kept.jsonl"
 output n = data.count(kept) to "out/n.json"
 "#;
@@ -35,7 +35,7 @@ fn a_run_is_told_on_one_page() {
     for part in [
         "exit code 0",
         "few &lt;rows&gt; are left",
-        "1 &gt; 5",
+        "1 &gt; 1",
         "kept 1, read 2",
         "fill=\"#dff1e4\"",
         "n.json",

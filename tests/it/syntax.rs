@@ -105,6 +105,10 @@ fn deep_and_broken_texts_end_soon() {
             assert!(start.elapsed().as_millis() < 500, "{text} × {depth}: {:?}", start.elapsed());
         }
     }
+    // A long file is parsed by several threads, whose stacks must do too.
+    let nest = format!("let x = {}1{}", "(".repeat(99), ")".repeat(99));
+    let many: String = (0..1_000).map(|i| format!("let y{i} = {i}\n")).collect();
+    assert_eq!(problems(&format!("{many}{nest}\n{many}")), [""; 0]);
     for text in ["- ", "not ", "a + ", "a |> f() |> ", "\"", "{", "#", "\u{0}", "é"] {
         problems(&format!("let x = {}1", text.repeat(20_000)));
     }
