@@ -110,7 +110,7 @@ impl Pinned {
         &self,
         compiled: &Compiled,
         args: &RunArgs,
-        cost: &dyn Fn() -> (usize, usize, f64),
+        cost: &dyn Fn() -> (usize, usize, Option<f64>),
     ) -> Result<(), Exit> {
         let accepted = self.resolve(compiled, &args.update)?;
         let choice = &args.recipe.choice;
@@ -140,10 +140,8 @@ impl Pinned {
         if !drift.is_empty() {
             let (run, maybe, seconds) = cost();
             let run = phrase::count(run, "node");
-            say(&format!(
-                "accepting it runs {run} and perhaps {maybe} more, ≤ {} by what was measured before",
-                time(seconds)
-            ));
+            let measured = seconds.map(|s| format!(", ≤ {} by what was measured before", time(s))).unwrap_or_default();
+            say(&format!("accepting it runs {run} and perhaps {maybe} more{measured}"));
         }
         Err(Exit::Refused)
     }

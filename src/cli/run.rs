@@ -51,7 +51,8 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
         let lines: Vec<_> = lines.iter().filter(|l| graph.node(l.node).gate.is_none()).collect();
         let of = |wanted| lines.iter().filter(|l| l.forecast == wanted).count();
         let again = lines.iter().filter(|l| l.forecast != Forecast::Hit);
-        (of(Forecast::Run), of(Forecast::Maybe), again.filter_map(|l| l.seconds).sum())
+        // The sum of none is -0.
+        (of(Forecast::Run), of(Forecast::Maybe), again.map(|l| l.seconds).sum::<Option<f64>>().map(|s| s + 0.0))
     };
     locked.hold(&compiled, args, &cost)?;
     let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {

@@ -16,6 +16,15 @@ fn change(place: &Place) {
 }
 
 #[test]
+fn the_lock_of_the_shipped_recipe_knows_its_operators() {
+    let place = Place::new();
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/final.rb2");
+    let out = place.command(&["run", recipe, "--frozen", "--no-exec"]).output().unwrap();
+    let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    assert!(said.contains("not in the cache") && !said.contains("error["), "{said}");
+}
+
+#[test]
 fn the_first_run_pins_what_it_reads_and_nothing_of_the_machine() {
     let mut place = Place::new();
     place.done();
