@@ -436,12 +436,22 @@ fn models_answer() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/dev/model");
     let model = room.run("model.hf", json!({ "name": folder, "revision": null, "coord_space": "unit" }), &[]).unwrap();
     let args = json!({ "temperature": 0.0, "top_p": 1.0, "max_tokens": 6, "max_images": 32, "pixels": { "from": 1024, "to": 50_176 },
-        "rows": 4, "seed": 0, "epochs": 1 });
+        "rows": 4, "seed": 0, "epochs": 1, "confidence": false });
     let alone = room.run("eval.run", args.clone(), &[("m", &model), ("on", &bench)]).unwrap();
     assert_eq!(alone.meta["n"], json!(4));
     assert_eq!(alone.meta["failed"], json!(0.0));
     let again = room.run("eval.run", args.clone(), &[("m", &model), ("on", &bench)]).unwrap();
     assert_eq!(alone.digest(), again.digest());
+    let mut sure = args.clone();
+    sure["confidence"] = json!(true);
+    let sure = room.run("eval.run", sure, &[("m", &model), ("on", &bench)]).unwrap();
+    assert_eq!(sure.meta["value"], alone.meta["value"], "how sure a model is changes no mark");
+    assert!(sure.meta["calibration"].is_object(), "{}", sure.meta);
+    let rows = rbpipe::engine::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&sure)).unwrap();
+    for said in rows.strings("option_p").unwrap() {
+        let sum: f64 = serde_json::from_str::<Vec<f64>>(said.unwrap()).unwrap().iter().sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{said:?}");
+    }
     let tiers = room
         .run(
             "model.classifier",
