@@ -38,7 +38,7 @@ pub struct Step {
 /// Returns the steps that lead to the artifact in a slot of a node, in the order in which rows pass them. What an operator
 /// only looks things up in (a model, scenes) is left out. `key` gives the action key of a node, where it is known.
 pub fn of(graph: &Graph, at: NodeId, slot: &str, key: &dyn Fn(NodeId) -> Option<Digest>, store: &Store) -> Vec<Step> {
-    let Some(input) = graph.node(at).inputs.iter().find(|i| i.slot == slot) else { return Vec::new() };
+    let Some(input) = graph.node(at).input(slot) else { return Vec::new() };
     let mut wanted = BTreeSet::new();
     let mut open = vec![input.node];
     while let Some(id) = open.pop() {

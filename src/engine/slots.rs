@@ -209,14 +209,5 @@ impl Drop for Slots<'_> {
 /// Returns in how many processes a node runs: `with { ranks }`, else one for each of its `gpus`, if its operator (which accepts the options `with`) can share
 /// its work out; else one.
 pub fn ranks(node: &Node, with: &[&str]) -> usize {
-    if with.contains(&"ranks") { asked_ranks(node) } else { 1 }
-}
-
-/// As [`ranks`], of a node whose operator can share its work out.
-pub fn asked_ranks(node: &Node) -> usize {
-    let asked = |name: &str| node.with.get(name).and_then(Json::as_u64).map_or(0, |n| n as usize);
-    match asked("ranks") {
-        0 => asked("gpus").max(1),
-        ranks => ranks,
-    }
+    if with.contains(&"ranks") { node.asked_ranks() as usize } else { 1 }
 }

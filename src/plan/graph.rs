@@ -72,6 +72,22 @@ impl Node {
     pub fn trains(&self) -> bool {
         matches!(self.op.as_str(), "train.sft" | "train.dpo")
     }
+
+    /// Returns what is given in a slot.
+    pub fn input(&self, slot: &str) -> Option<&Input> {
+        self.inputs.iter().find(|i| i.slot == slot)
+    }
+
+    /// Returns the rows that a training learns from.
+    pub fn training_rows(&self) -> Option<&Input> {
+        self.input("data").or_else(|| self.input("pairs"))
+    }
+
+    /// Returns in how many processes `with` asks for it: `ranks`, else one for each of its `gpus`, else one.
+    pub fn asked_ranks(&self) -> u64 {
+        let asked = |name: &str| self.with.get(name).and_then(Json::as_u64).filter(|n| *n > 0);
+        asked("ranks").or_else(|| asked("gpus")).unwrap_or(1)
+    }
 }
 
 /// One input of a node.

@@ -41,7 +41,7 @@ fn declared(graph: &Graph, score: NodeId) -> Option<Vec<String>> {
     let mut at = graph.node(score);
     let mut slot = "on";
     loop {
-        at = graph.node(at.inputs.iter().find(|i| i.slot == slot)?.node);
+        at = graph.node(at.input(slot)?.node);
         if at.op == "bench.sample" {
             break;
         }

@@ -40,7 +40,7 @@ pub(super) fn decide(graph: &Graph, node: &mut Node) -> Result<(), Box<Diagnosti
             None => Ok(()),
         };
     }
-    let model = node.inputs.iter().find(|i| i.slot == "m").map(|i| graph.node(i.node));
+    let model = node.input("m").map(|i| graph.node(i.node));
     let asked = node.with.get("serve").and_then(|s| s.as_str()).unwrap_or(IN_PROCESS);
     if asked != IN_PROCESS && !STARTED.contains(&asked) {
         let known: Vec<&str> = std::iter::once(IN_PROCESS).chain(STARTED).collect();

@@ -58,7 +58,7 @@ fn late_dedup(facts: &Facts, node: &Node, found: &mut Problems) {
 
 /// The rate of DPO beside that of the SFT before it.
 fn rate(facts: &Facts, node: &Node, found: &mut Problems) {
-    let Some(start) = node.inputs.iter().find(|i| i.slot == "m").map(|i| facts.graph.node(i.node)) else { return };
+    let Some(start) = node.input("m").map(|i| facts.graph.node(i.node)) else { return };
     // Two rates that nobody chose are no mistake of theirs.
     if start.op != "train.sft" || node.place("lr").or(start.place("lr")).is_none() {
         return;

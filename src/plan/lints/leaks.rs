@@ -24,7 +24,7 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
             "eval.loss" => "data",
             _ => continue,
         };
-        let (Some(model), Some(items)) = (input(node, "m"), input(node, slot)) else { continue };
+        let (Some(model), Some(items)) = (node.input("m"), node.input(slot)) else { continue };
         let trainings: Vec<&Node> =
             graph.ancestors([model.node]).into_iter().map(|id| graph.node(id)).filter(|n| n.trains()).collect();
         if trainings.is_empty() {
@@ -32,7 +32,7 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
         }
         let asked = reached(facts, items);
         for training in &trainings {
-            let Some(rows) = input(training, "data").or_else(|| input(training, "pairs")) else { continue };
+            let Some(rows) = training.training_rows() else { continue };
             if let Some(same) = same(facts, &reached(facts, rows), &asked) {
                 let message = format!("`{}` measures with rows that `{}` trains on: {same}", node.op, training.name);
                 let d = Diagnostic::new(W0511, node.span, message, "measures what was learned by heart")
@@ -53,10 +53,6 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
             d.help("add `expect data.disjoint(rows, from: suite.items, on: [\"phash\", \"13gram\"], match: \"all\")`"),
         );
     }
-}
-
-fn input<'g>(node: &'g Node, slot: &str) -> Option<&'g Input> {
-    node.inputs.iter().find(|i| i.slot == slot)
 }
 
 /// The results that rows come through, back to where they are read or chosen: what lies behind a split or a filter may have gone either way.

@@ -13,20 +13,20 @@ const KEEPS: &[&str] =
 /// Looks at a training. A word is one token at least, so what is said holds for any tokenizer.
 pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     let Some(cutoff) = node.args["cutoff"].as_u64().filter(|_| node.trains()) else { return };
-    let (columns, slot): (&[&str], _) = match node.op.as_str() {
-        "train.dpo" => (&["prompt", "chosen", "rejected"], "pairs"),
-        _ => (&["instruction", "input", "output"], "data"),
+    let columns = match node.op.as_str() {
+        "train.dpo" => ["prompt", "chosen", "rejected"],
+        _ => ["instruction", "input", "output"],
     };
-    let Some(rows) = node.inputs.iter().find(|i| i.slot == slot) else { return };
+    let Some(rows) = node.training_rows() else { return };
     let mut worst: Option<(u64, String, &Node)> = None;
     for source in sources(facts, rows) {
         for file in source.paths.iter().filter(|p| !p.media && !p.model) {
             let words = facts.known.words(file);
             for column in columns {
-                if let Some(&n) = words.get(*column).filter(|n| **n > cutoff)
+                if let Some(&n) = words.get(column).filter(|n| **n > cutoff)
                     && worst.as_ref().is_none_or(|(most, ..)| n > *most)
                 {
-                    worst = Some((n, (*column).to_owned(), source));
+                    worst = Some((n, column.to_owned(), source));
                 }
             }
         }

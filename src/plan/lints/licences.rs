@@ -1,20 +1,24 @@
 //! Licences of sources that cannot meet in one model.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Facts;
 use crate::base::codes::W0508;
 use crate::base::{Diagnostic, Problems, World};
-use crate::plan::graph::{Graph, Node};
+use crate::plan::graph::{Graph, Node, NodeId};
 use crate::plan::licences;
 use crate::spec::Effect;
 
+/// The licence of each source that was asked for, so that a card is read once.
+pub(super) type Licences = BTreeMap<NodeId, Option<String>>;
+
 /// Looks at what flows into a training.
-pub(super) fn lint(facts: &Facts, world: &dyn World, node: &Node, found: &mut Problems) {
+pub(super) fn lint(facts: &Facts, known: &mut Licences, world: &dyn World, node: &Node, found: &mut Problems) {
     if !node.trains() {
         return;
     }
-    let sources = licensed(facts.graph, world, node);
+    let sources = licensed(facts.graph, known, world, node);
     for (i, (licence, source)) in sources.iter().enumerate() {
         if no_derivatives(licence) {
             let message =
@@ -37,14 +41,18 @@ pub(super) fn lint(facts: &Facts, world: &dyn World, node: &Node, found: &mut Pr
 }
 
 /// Sources before a training with the licence that is known of them.
-fn licensed<'g>(graph: &'g Graph, world: &dyn World, node: &Node) -> Vec<(String, &'g Node)> {
-    let nodes = graph.ancestors(node.inputs.iter().map(|i| i.node)).into_iter().map(|id| graph.node(id));
-    let sources = nodes.filter(|n| n.effect == Effect::Source && !n.paths.is_empty());
+fn licensed<'g>(graph: &'g Graph, known: &mut Licences, world: &dyn World, node: &Node) -> Vec<(String, &'g Node)> {
+    let nodes = graph.ancestors(node.inputs.iter().map(|i| i.node)).into_iter().map(|id| (id, graph.node(id)));
+    let sources = nodes.filter(|(_, n)| n.effect == Effect::Source && !n.paths.is_empty());
     let card = |path: &Path| {
         let folder = if world.list(path).is_empty() { path.parent()? } else { path };
         world.read(&folder.join("README.md")).ok()
     };
-    sources.filter_map(|n| Some((licences::of(n, &card)?, n))).collect()
+    let licence = |(id, n): (NodeId, &'g Node)| {
+        let found = known.entry(id).or_insert_with(|| licences::of(n, &card)).clone();
+        Some((found?, n))
+    };
+    sources.filter_map(licence).collect()
 }
 
 fn no_derivatives(licence: &str) -> bool {

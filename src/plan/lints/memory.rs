@@ -53,7 +53,7 @@ fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
 /// Rows longer than any that the model has seen.
 fn positions(models: &mut Models, node: &Node, found: &mut Problems) {
     let Some(cutoff) = node.args["cutoff"].as_u64().filter(|_| node.trains()) else { return };
-    let Some(input) = node.inputs.iter().find(|i| i.slot == "m") else { return };
+    let Some(input) = node.input("m") else { return };
     let Some(most) = models.positions(input) else { return };
     if cutoff > most {
         let message = format!("`cutoff` is {cutoff} tokens, and the model was made for {most}");

@@ -78,6 +78,7 @@ pub fn of(
 pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn World, known: &dyn Known) -> Problems {
     let facts = Facts { graph, sources, known };
     let mut models = Models::new(graph, world);
+    let mut licences = licences::Licences::new();
     let mut found = Problems::default();
     for id in graph.dag.node_indices() {
         let node = graph.node(id);
@@ -95,7 +96,7 @@ pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn W
         refused::lint(node, &mut found);
         chain::lint(&facts, node, &mut found);
         lengths::lint(&facts, node, &mut found);
-        licences::lint(&facts, world, node, &mut found);
+        licences::lint(&facts, &mut licences, world, node, &mut found);
     }
     pins::lint(program, &facts, &mut found);
     leaks::lint(&facts, &mut found);

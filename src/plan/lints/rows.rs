@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::Facts;
-use crate::plan::graph::Input;
+use crate::plan::graph::{Input, Node};
 use crate::spec::Effect;
 
 /// A bound on a number of rows.
@@ -80,4 +80,21 @@ pub(super) enum Amount {
 pub(super) fn amount(value: &Json) -> Option<Amount> {
     let rows = value["rows"].as_u64().map(Amount::Rows);
     rows.or_else(|| value["ratio"].as_f64().map(Amount::Share))
+}
+
+/// Says whether a training holds rows out to evaluate.
+pub(super) fn holds_out(node: &Node) -> bool {
+    amount(&node.args["validation"]).is_some_and(|a| match a {
+        Amount::Rows(n) => n > 0,
+        Amount::Share(share) => share > 0.0,
+    })
+}
+
+/// Returns how many of `rows` rows a training holds out.
+pub(super) fn kept_out(node: &Node, rows: u64) -> u64 {
+    match amount(&node.args["validation"]) {
+        Some(Amount::Rows(n)) => n,
+        Some(Amount::Share(share)) => (rows as f64 * share).ceil() as u64,
+        None => 0,
+    }
 }

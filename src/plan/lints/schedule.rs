@@ -38,11 +38,7 @@ fn average(node: &Node, total: Option<u64>, found: &mut Problems) {
 
 /// `best` with one evaluation, the one at the end.
 fn best(node: &Node, found: &mut Problems) {
-    let held_out = rows::amount(&node.args["validation"]).is_some_and(|a| match a {
-        Amount::Rows(n) => n > 0,
-        Amount::Share(share) => share > 0.0,
-    });
-    if node.args["best"] == true && held_out && node.args["evaluate"].is_null() {
+    if node.args["best"] == true && rows::holds_out(node) && node.args["evaluate"].is_null() {
         let message = "`best: true` chooses among one: the model is evaluated at the end only";
         let d = Diagnostic::new(W0522, at(node, "best"), message, "keeps the last model anyway");
         found.push(d.help("evaluate on the way, `evaluate: 20steps`, or leave `best` out"));
@@ -52,7 +48,7 @@ fn best(node: &Node, found: &mut Problems) {
 fn held_out(node: &Node, rows: Option<u64>, found: &mut Problems) {
     let n = match (rows::amount(&node.args["validation"]), rows) {
         (Some(Amount::Rows(n)), _) => n,
-        (Some(Amount::Share(share)), Some(rows)) => (rows as f64 * share).ceil() as u64,
+        (Some(_), Some(all)) => rows::kept_out(node, all),
         _ => return,
     };
     if n > 0 && n < FEW && rows.is_none_or(|rows| n < rows) {
@@ -81,8 +77,7 @@ fn ends(node: &Node, total: Option<u64>, found: &mut Problems) {
 
 /// Ranks that have no row in a step, or fewer than others.
 fn ranks(node: &Node, found: &mut Problems) {
-    let asked = |name: &str| node.with.get(name).and_then(serde_json::Value::as_u64).filter(|n| *n > 0);
-    let ranks = asked("ranks").or_else(|| asked("gpus")).unwrap_or(1);
+    let ranks = node.asked_ranks();
     let Some(batch) = node.args["batch"].as_u64().filter(|b| *b > 0 && ranks > 1 && b % ranks != 0) else { return };
     let (message, label) = if batch < ranks {
         (format!("{} of {ranks} ranks have no row in a step of {batch}", ranks - batch), "fewer rows than ranks")

@@ -22,8 +22,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     if !node.trains() {
         return;
     }
-    let input = node.inputs.iter().find(|i| i.slot == "data" || i.slot == "pairs");
-    let rows = input.and_then(|i| rows::of(facts, i)).map(|r| r.most);
+    let rows = node.training_rows().and_then(|i| rows::of(facts, i)).map(|r| r.most);
     let rows = match (rows, node.args["max_rows"].as_u64()) {
         (Some(rows), Some(most)) => Some(rows.min(most)),
         (rows, most) => rows.or(most),
@@ -38,7 +37,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
         return;
     }
     let batch = node.args["batch"].as_u64().filter(|b| *b > 0);
-    let left = rows.map(|n| n - kept_out(node, n).min(n));
+    let left = rows.map(|n| n - rows::kept_out(node, n).min(n));
     if let (Some(n), Some(batch)) = (left, batch)
         && n < batch
         && n > 0
@@ -93,12 +92,12 @@ fn warmup(node: &Node, total: Option<u64>, found: &mut Problems) {
 }
 
 fn intervals(node: &Node, total: u64, found: &mut Problems) {
-    let held_out = rows::amount(&node.args["validation"]).is_some_and(|a| match a {
-        Amount::Rows(n) => n > 0,
-        Amount::Share(share) => share > 0.0,
-    });
     let all = [
-        ("evaluate", steps(&node.args["evaluate"]).filter(|_| held_out), "there is no evaluation before the end"),
+        (
+            "evaluate",
+            steps(&node.args["evaluate"]).filter(|_| rows::holds_out(node)),
+            "there is no evaluation before the end",
+        ),
         ("checkpoint", node.with.get("checkpoint").and_then(steps), "a crash at the last step begins anew"),
         ("log", node.with.get("log").and_then(steps), "the log has one line"),
     ];
@@ -137,22 +136,9 @@ fn clocks(node: &Node, found: &mut Problems) {
     }
 }
 
-fn kept_out(node: &Node, rows: u64) -> u64 {
-    match rows::amount(&node.args["validation"]) {
-        Some(Amount::Rows(n)) => n,
-        Some(Amount::Share(share)) => (rows as f64 * share).ceil() as u64,
-        None => 0,
-    }
-}
-
 fn held_out(node: &Node, rows: Option<u64>, found: &mut Problems) {
-    let validation = rows::amount(&node.args["validation"]);
-    let none = match validation {
-        Some(Amount::Rows(n)) => n == 0,
-        Some(Amount::Share(share)) => share <= 0.0,
-        None => true,
-    };
-    if let Some(n) = rows.filter(|n| *n > 0 && kept_out(node, *n) >= *n) {
+    let none = !rows::holds_out(node);
+    if let Some(n) = rows.filter(|n| *n > 0 && rows::kept_out(node, *n) >= *n) {
         let message = format!("`validation` holds out all of the {n} rows at most");
         let d = Diagnostic::new(W0512, at(node, "validation"), message, "leaves no row to train on");
         found.push(d.help("hold out a smaller part, such as `validation: 5%`"));

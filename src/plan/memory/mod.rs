@@ -125,7 +125,7 @@ impl<'a> Models<'a> {
         if !node.trains() || node.args["method"] == "lora" {
             return None;
         }
-        let shape = self.shape(node.inputs.iter().find(|i| i.slot == "m")?)?;
+        let shape = self.shape(node.input("m")?)?;
         Some(estimate(self.graph, node, &shape))
     }
 }
@@ -161,7 +161,7 @@ fn config(world: &dyn World, node: &Node) -> Option<Json> {
 /// Returns the source of a model: where the trainings before it started.
 fn start(graph: &Graph, input: &Input) -> NodeId {
     let mut at = input.node;
-    while let Some(before) = graph.node(at).inputs.iter().find(|i| i.slot == "m") {
+    while let Some(before) = graph.node(at).input("m") {
         at = before.node;
     }
     at
@@ -173,11 +173,11 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let kept = u64::from(!node.args["ema"].is_null()) * 2 + u64::from(node.args["best"] == true);
     let gate = if node.args["amplify"].is_null() { 0 } else { GATE * shape.text.width + 2 * GATE + 1 };
     let weights = shape.all() + gate;
-    let ranks = option(node, "ranks").filter(|n| *n > 0).unwrap_or(gpus.max(1));
+    let ranks = node.asked_ranks();
     let sharing = Sharing::of(node.with.get("shard").and_then(Json::as_str), ranks);
     let states = formula::states(weights, precision, kept, sharing);
     let preference = node.op == "train.dpo";
-    let pictures = shape.vision.is_some() && rows_of(node).is_none_or(|rows| has_pictures(graph, rows));
+    let pictures = shape.vision.is_some() && node.training_rows().is_none_or(|rows| has_pictures(graph, rows));
     let at = |cutoff: u64, micro: Option<u64>| {
         let row = if preference { 2 * cutoff } else { cutoff };
         let work = |tokens: u64| Work {
@@ -210,6 +210,11 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let (work, step) = at(cutoff, micro);
     let mut remedies = Vec::new();
     let saved = |(_, less): (Work, Step)| step.sum().saturating_sub(less.sum());
+    let without = |precision: Precision, sharing: Sharing| {
+        let less = formula::states(weights, precision, kept, sharing).sum()
+            + formula::shared_step(shape, precision, &work, sharing).sum();
+        (states.sum() + step.sum()).saturating_sub(less)
+    };
     let fewest = if preference { 2 } else { 1 };
     // Half as many rows until they fit.
     let smaller = std::iter::successors(Some(micro.unwrap_or(2 * fewest) / 2), |rows| Some(rows / 2));
@@ -221,24 +226,15 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     }
     remedies.push((format!("`cutoff: {}tok`, another result", cutoff / 2), saved(at(cutoff / 2, micro))));
     for stage in (sharing.stage + 1..=3).filter(|_| ranks > 1) {
-        let other = Sharing { stage, ranks };
-        let less = formula::states(weights, precision, kept, other).sum()
-            + formula::shared_step(shape, precision, &work, other).sum();
         let what = format!("`with {{ shard: \"zero{stage}\" }}`, same result");
-        remedies.push((what, (states.sum() + step.sum()).saturating_sub(less)));
+        remedies.push((what, without(precision, Sharing { stage, ranks })));
     }
     if precision == Precision::F32 {
-        let half = formula::states(weights, Precision::Half, kept, sharing).sum()
-            + formula::shared_step(shape, Precision::Half, &work, sharing).sum();
-        remedies
-            .push(("`dtype: \"bf16\"`, another result".to_owned(), (states.sum() + step.sum()).saturating_sub(half)));
+        remedies.push(("`dtype: \"bf16\"`, another result".to_owned(), without(Precision::Half, sharing)));
     }
     if ranks == 1 && gpus == 1 {
-        let eight = Sharing { stage: 2, ranks: EIGHT };
-        let less = formula::states(weights, precision, kept, eight).sum()
-            + formula::shared_step(shape, precision, &work, eight).sum();
         let what = format!("`with {{ gpus: {EIGHT}, shard: \"zero2\" }}`, same result");
-        remedies.push((what, (states.sum() + step.sum()).saturating_sub(less)));
+        remedies.push((what, without(precision, Sharing { stage: 2, ranks: EIGHT })));
     }
     if kept > 0 {
         remedies.push(("no `ema` and no `best`, another result".to_owned(), states.kept));
@@ -250,10 +246,6 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
 
 fn usable(limit: u64, gpus: u64, ranks: u64) -> u64 {
     if gpus > 0 { (limit as f64 * USABLE) as u64 } else { limit / ranks.max(1) }
-}
-
-fn rows_of(node: &Node) -> Option<&Input> {
-    node.inputs.iter().find(|i| i.slot == "data" || i.slot == "pairs")
 }
 
 /// Says whether rows may have pictures: a source says so, or says nothing.

@@ -19,7 +19,7 @@ use crate::base::{OpError, phrase};
 use crate::data::table::Table;
 use crate::engine::capacity::Needs;
 use crate::engine::dataset;
-use crate::engine::slots::{self, Capacity};
+use crate::engine::slots::Capacity;
 use crate::engine::store::Store;
 use crate::engine::task::{Made, Outcome};
 use crate::spec::{Effect, Pool, user_op};
@@ -359,7 +359,7 @@ impl Executor for Slurm<'_> {
     }
 
     fn refuses(&self, node: &crate::plan::Node) -> Option<OpError> {
-        let ranks = if node.effect == Effect::Train { slots::asked_ranks(node) } else { 1 };
+        let ranks = if node.effect == Effect::Train { node.asked_ranks() as usize } else { 1 };
         let shape = self.shape(ranks, &node.op, &node.args, &node.with);
         let script = "#!/bin/bash\nexit 0\n";
         // One that does not answer now may answer later.
