@@ -116,7 +116,7 @@ impl Checker<'_> {
         let [param] = missing[..] else { return None };
         let want = self.signature_type(&param.ty);
         let artifact = matches!(have, Type::Dataset(_) | Type::Model(_) | Type::Benchmark | Type::Suite);
-        (artifact && self.solver.fits(&have, &want).is_ok()).then_some(param.name.text.as_str())
+        (artifact && self.solver.could(&have, &want).is_ok()).then_some(param.name.text.as_str())
     }
 
     /// How an option is written that other tools call otherwise.

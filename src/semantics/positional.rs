@@ -66,7 +66,7 @@ impl<'a> Checker<'a> {
             (!matches!(ty, Type::Error | Type::Var(_))).then_some(ty)
         };
         let (left, right) = (have(self, left)?, have(self, e)?);
-        let mut fits = |have: &Type, want: &Type| self.solver.fits(have, want).is_ok();
+        let mut fits = |have: &Type, want: &Type| self.solver.could(have, want).is_ok();
         (!fits(&left, &first) && fits(&right, &first) && fits(&left, &second)).then(|| (a.clone(), b.clone()))
     }
 

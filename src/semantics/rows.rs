@@ -104,7 +104,7 @@ impl Checker<'_> {
                 Type::Dataset(row)
             }
             Columns::Concat => {
-                let mut inputs: Vec<(String, Type)> = rest.iter().map(|(n, _, t)| (n.clone(), t.clone())).collect();
+                let inputs: Vec<(String, Type)> = rest.iter().map(|(n, _, t)| (n.clone(), t.clone())).collect();
                 if inputs.is_empty() && bound.open {
                     return Type::Dataset(Row::any());
                 }
@@ -123,11 +123,9 @@ impl Checker<'_> {
                     );
                     return Type::Dataset(Row::any());
                 }
-                let shared = self.shared_row(&inputs.iter().map(|(_, t)| t.clone()).collect::<Vec<_>>());
-                self.pictures_lost(op, rest, &shared);
-                let labels: Vec<String> = inputs.iter().map(|(n, _)| n.clone()).collect();
-                let types: Vec<Type> = inputs.drain(..).map(|(_, t)| t).collect();
+                let (labels, types): (Vec<String>, Vec<Type>) = inputs.into_iter().unzip();
                 let mut row = self.shared_row(&types);
+                self.pictures_lost(op, rest, &row);
                 let column = self.text_of(op, value("label"), "label").unwrap_or_else(|| "source".to_owned());
                 row.fields.retain(|(n, _)| *n != column);
                 row.fields.push((column, Type::Enum(labels)));

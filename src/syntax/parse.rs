@@ -1,6 +1,7 @@
 //! Text to tree: split into items, parse each by itself, so that one mistake never hides the rest of the file.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -17,6 +18,9 @@ const MAX_MENDS: usize = 32;
 
 /// Items from which on a file is parsed by several threads: they are worth it for a long file only.
 const MANY: usize = 400;
+
+/// Those threads.
+static THREADS: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
 
 /// Bytes of stack of such a thread. The deepest nesting that is allowed takes up to 2 MiB.
 const STACK: usize = 8 << 20;
@@ -40,9 +44,9 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     let parsed = if scan.slices.len() < MANY {
         alone()
     } else {
-        match rayon::ThreadPoolBuilder::new().stack_size(STACK).build() {
-            Ok(threads) => threads.install(|| scan.slices.par_iter().with_min_len(MANY / 4).map(one).collect()),
-            Err(_) => alone(),
+        match THREADS.get_or_init(|| rayon::ThreadPoolBuilder::new().stack_size(STACK).build().ok()) {
+            Some(threads) => threads.install(|| scan.slices.par_iter().with_min_len(MANY / 4).map(one).collect()),
+            None => alone(),
         }
     };
     for (slice, (item, more)) in scan.slices.iter().zip(parsed) {
