@@ -108,7 +108,7 @@ fn one(bytes: &[u8]) {
     let (program, mut problems) = load(&world, catalogue(), &mut sources, Path::new("recipe.rb2"));
     problems.extend(check(&program, catalogue(), &Settings::default()).1);
     if !problems.has_errors() {
-        problems.extend(plan::lints::of(&program, catalogue(), &mut sources, &world, &Default::default(), &|_| None));
+        problems.extend(plan::lints::of(&program, catalogue(), &mut sources, &world, &Default::default(), &plan::lints::Nothing));
     }
     for d in problems.sorted() {
         assert!(d.help.is_some_and(|h| !h.is_empty()), "{}: {} gives no next step", d.code, d.message);
