@@ -12,6 +12,7 @@ use super::{Exit, render, say};
 use crate::base::codes::{Code, E0901, E0902};
 use crate::base::{Diagnostic, SourceId, Span, phrase};
 use crate::engine::artifact::Artifact;
+use crate::engine::decide::Tally;
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
 use crate::engine::lock::{self as file, Difference, Lock, Observed};
@@ -106,12 +107,7 @@ impl Pinned {
     }
 
     /// Refuses inputs that are not as the lock says; with `--frozen` also those of which it says nothing.
-    pub(super) fn hold(
-        &self,
-        compiled: &Compiled,
-        args: &RunArgs,
-        cost: &dyn Fn() -> (usize, usize, Option<f64>),
-    ) -> Result<(), Exit> {
+    pub(super) fn hold(&self, compiled: &Compiled, args: &RunArgs, cost: &dyn Fn() -> Tally) -> Result<(), Exit> {
         let accepted = self.resolve(compiled, &args.update)?;
         let choice = &args.recipe.choice;
         let Some(old) = &self.old else {
@@ -138,9 +134,12 @@ impl Pinned {
         problems.sort_by_key(|d| (d.primary.span, d.code));
         render::print_human(&compiled.sources, &problems);
         if !drift.is_empty() {
-            let (run, maybe, seconds) = cost();
-            let run = phrase::count(run, "node");
-            let measured = seconds.map(|s| format!(", ≤ {} by what was measured before", time(s))).unwrap_or_default();
+            let cost = cost();
+            let (run, maybe) = (phrase::count(cost.run, "node"), cost.maybe);
+            let measured = match cost.untimed {
+                0 => format!(", ≤ {} by what was measured before", time(cost.seconds + cost.seconds_maybe)),
+                _ => String::new(),
+            };
             say(&format!("accepting it runs {run} and perhaps {maybe} more{measured}"));
         }
         Err(Exit::Refused)

@@ -9,7 +9,7 @@ use super::{Exit, lock, recipe, share};
 use crate::base::phrase::bytes;
 use crate::base::world::OsWorld;
 use crate::base::{Span, phrase};
-use crate::engine::decide::{self, Forecast, Line};
+use crate::engine::decide::{self, Forecast, Line, Tally};
 use crate::engine::{inputs, past};
 use crate::plan::memory::formula::Precision;
 use crate::plan::memory::{Estimate, Models};
@@ -78,6 +78,7 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
 struct Plan<'g> {
     graph: &'g Graph,
     lines: Vec<Line>,
+    tally: Tally,
     memory: BTreeMap<NodeId, Estimate>,
 }
 
@@ -85,31 +86,17 @@ impl<'g> Plan<'g> {
     fn new(graph: &'g Graph, lines: Vec<Line>) -> Self {
         let mut models = Models::new(graph, &OsWorld);
         let memory = lines.iter().filter_map(|l| Some((l.node, models.estimate(graph.node(l.node))?))).collect();
-        Self { graph, lines, memory }
+        let tally = Tally::of(graph, &lines);
+        Self { graph, lines, tally, memory }
     }
 
     fn count(&self, f: Forecast) -> usize {
         self.lines.iter().filter(|l| l.forecast == f).count()
     }
 
-    /// Sums seconds, or seconds of GPUs, over the lines of one forecast.
-    fn sum(&self, f: Forecast, of: impl Fn(&Line, &Node) -> Option<f64>) -> f64 {
-        let lines = self.lines.iter().filter(|l| l.forecast == f);
-        lines.filter_map(|l| of(l, self.graph.node(l.node))).sum::<f64>() + 0.0 // an empty sum is -0
-    }
-
-    fn seconds(&self, f: Forecast) -> f64 {
-        self.sum(f, |l, _| l.seconds)
-    }
-
     fn gpu_hours(&self, f: Forecast) -> f64 {
-        self.sum(f, gpu_hours)
-    }
-
-    /// How many nodes would or may run of which nobody knows how long they take.
-    fn untimed(&self) -> usize {
-        let timed = |l: &&Line| l.seconds.is_none() && self.graph.node(l.node).gate.is_none();
-        self.lines.iter().filter(|l| l.forecast != Forecast::Hit).filter(timed).count()
+        let lines = self.lines.iter().filter(|l| l.forecast == f);
+        lines.filter_map(|l| gpu_hours(l, self.graph.node(l.node))).sum::<f64>() + 0.0 // an empty sum is -0
     }
 
     fn nodes(&self) -> Vec<Json> {
@@ -140,9 +127,9 @@ impl<'g> Plan<'g> {
             "hit": self.count(Forecast::Hit),
             "run": self.count(Forecast::Run),
             "maybe": self.count(Forecast::Maybe),
-            "seconds": self.seconds(certain) + self.seconds(maybe),
+            "seconds": self.tally.seconds + self.tally.seconds_maybe,
             "gpu_hours": self.gpu_hours(certain) + self.gpu_hours(maybe),
-            "untimed": self.untimed(),
+            "untimed": self.tally.untimed,
         })
     }
 
@@ -201,7 +188,7 @@ impl Plan<'_> {
         let [certain, maybe] = [Forecast::Run, Forecast::Maybe];
         let counts = [certain, maybe, Forecast::Hit].map(|f| self.count(f));
         let mut total = format!("total: {} run, {} maybe, {} hit", counts[0], counts[1], counts[2]);
-        let (least, most) = (self.seconds(certain), self.seconds(certain) + self.seconds(maybe));
+        let (least, most) = (self.tally.seconds, self.tally.seconds + self.tally.seconds_maybe);
         if most > 0.0 {
             total.push_str(&format!(" · {} certain, ≤ {} by what was measured before", time(least), time(most)));
         }
@@ -209,8 +196,8 @@ impl Plan<'_> {
         if hours > 0.0 {
             total.push_str(&format!(" · ≤ {hours:.1} GPU-h"));
         }
-        if self.untimed() > 0 {
-            total.push_str(&format!(" · {} never measured", phrase::count(self.untimed(), "node")));
+        if self.tally.untimed > 0 {
+            total.push_str(&format!(" · {} never measured", phrase::count(self.tally.untimed, "node")));
         }
         total
     }

@@ -160,7 +160,8 @@ impl Compiled {
 
     /// Returns the last key of each node.
     pub(super) fn last_keys(&self, store: &Store) -> BTreeMap<String, crate::base::Digest> {
-        journal::last_keys(store, &self.path)
+        let nodes = self.planned.graph.dag.node_weights().filter(|node| node.gate.is_none());
+        journal::last_keys(store, &self.path, &nodes.map(|node| node.name.as_str()).collect())
     }
 }
 

@@ -231,8 +231,7 @@ impl Told<'_> {
     fn failures(&self) -> Vec<Diagnostic> {
         let graph = &self.compiled.planned.graph;
         let said = |(id, f): &(NodeId, scheduler::Failure)| {
-            let mut e = OpError::new(f.code, format!("`{}`: {}", graph.node(*id).name, f.message));
-            e.help.clone_from(&f.help);
+            let e = OpError { message: format!("`{}`: {}", graph.node(*id).name, f.message), ..f.error() };
             render::problem(&e, graph.node(*id).span, "fails on made-up rows")
         };
         self.summary.failures.iter().filter(|(id, _)| !self.stage.guessed(graph, *id)).map(said).collect()

@@ -12,8 +12,8 @@ use serde_json::json;
 use super::args::RunArgs;
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, lock, placement, progress, render, say};
-use crate::base::{OpError, phrase};
-use crate::engine::decide::{self, Forecast};
+use crate::base::phrase;
+use crate::engine::decide::{self, Tally};
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::files::FileIndex;
 use crate::engine::journal::Journal;
@@ -48,11 +48,7 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     let cost = || {
         let mut lines = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store)).0;
         past::fill(graph, &store, &mut lines);
-        let lines: Vec<_> = lines.iter().filter(|l| graph.node(l.node).gate.is_none()).collect();
-        let of = |wanted| lines.iter().filter(|l| l.forecast == wanted).count();
-        let again = lines.iter().filter(|l| l.forecast != Forecast::Hit);
-        // The sum of none is -0.
-        (of(Forecast::Run), of(Forecast::Maybe), again.map(|l| l.seconds).sum::<Option<f64>>().map(|s| s + 0.0))
+        Tally::of(graph, &lines)
     };
     locked.hold(&compiled, args, &cost)?;
     let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {
@@ -270,8 +266,7 @@ fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: 
     }
     let failed = summary.failures.iter().map(|(id, failure)| {
         let node = graph.node(*id);
-        let e = OpError { help: failure.help.clone(), ..OpError::new(failure.code, failure.message.clone()) };
-        render::problem(&e, node.span, &format!("`{}` failed here", node.name))
+        render::problem(&failure.error(), node.span, &format!("`{}` failed here", node.name))
     });
     render::print_human(&compiled.sources, &failed.collect::<Vec<_>>());
     let run = summary.count(NodeState::Done) - asked(compiled, summary);

@@ -23,30 +23,35 @@ type Found = BTreeMap<Digest, (Instant, Record, BTreeMap<String, Artifact>)>;
 #[derive(Debug, Default)]
 pub(super) struct Ahead(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum State {
-    #[default]
-    Nothing,
     Reading(JoinHandle<Found>),
     Read(Found),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Read(Found::new())
+    }
 }
 
 impl Ahead {
     /// Takes a record that was claimed moments ago.
     pub(super) fn take(&self, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::Reading(_) = &*state {
-            let State::Reading(reading) = std::mem::take(&mut *state) else { return None };
-            *state = State::Read(reading.join().unwrap_or_default());
-        }
-        let State::Read(found) = &mut *state else { return None };
-        let (claimed, record, artifacts) = found.remove(&key)?;
+        let mut found = match std::mem::take(&mut *state) {
+            State::Reading(reading) => reading.join().unwrap_or_default(),
+            State::Read(found) => found,
+        };
+        let taken = found.remove(&key);
+        *state = State::Read(found);
+        let (claimed, record, artifacts) = taken?;
         (claimed.elapsed() < FRESH).then_some((record, artifacts))
     }
 
     /// Forgets everything: records were taken away.
     pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Nothing;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
 }
 

@@ -183,7 +183,7 @@ impl Context<'_> {
     /// # Errors
     /// Class `preempted` then.
     pub fn go_on(&self) -> Result<(), OpError> {
-        if self.is_cancelled() { Err(OpError::new("E0612", "stopped").class("preempted")) } else { Ok(()) }
+        if self.is_cancelled() { Err(OpError::stopped()) } else { Ok(()) }
     }
 
     /// Wraps rows as the only output.

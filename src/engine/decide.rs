@@ -121,6 +121,40 @@ pub struct Line {
     pub fetch: Option<u64>,
 }
 
+/// What would be executed by a forecast, gates aside.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Nodes that run.
+    pub run: usize,
+    /// Nodes that perhaps run.
+    pub maybe: usize,
+    /// Those among both of which nobody knows how long they take.
+    pub untimed: usize,
+    /// Seconds of what runs, as far as they are known.
+    pub seconds: f64,
+    /// Seconds of what perhaps runs, as far as they are known.
+    pub seconds_maybe: f64,
+}
+
+impl Tally {
+    /// Adds the lines of a forecast up.
+    pub fn of(graph: &Graph, lines: &[Line]) -> Self {
+        let mut all = Self::default();
+        for line in lines.iter().filter(|l| l.forecast != Forecast::Hit && graph.node(l.node).gate.is_none()) {
+            let (nodes, seconds) = match line.forecast {
+                Forecast::Run => (&mut all.run, &mut all.seconds),
+                _ => (&mut all.maybe, &mut all.seconds_maybe),
+            };
+            *nodes += 1;
+            match line.seconds {
+                Some(known) => *seconds += known,
+                None => all.untimed += 1,
+            }
+        }
+        all
+    }
+}
+
 fn offered(key: &Digest, offer: &Offer) -> String {
     let by = match (&offer.signed_by, &offer.entry.host) {
         (Some(name), Some(host)) => format!(" from {name}@{host}"),
@@ -154,7 +188,7 @@ pub fn forecast_rest(
     last: &BTreeMap<String, Digest>,
     there: &BTreeMap<NodeId, Results>,
 ) -> Vec<Line> {
-    forecast_from(graph, selection, store, files, last, &|_| None, there.clone()).0
+    forecast_from(graph, selection, store, files, last, &|_| None, there).0
 }
 
 /// As [`forecast`]; what `elsewhere` has counts as there.
@@ -166,7 +200,7 @@ pub fn forecast_with(
     last: &BTreeMap<String, Digest>,
     elsewhere: Elsewhere,
 ) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
-    forecast_from(graph, selection, store, files, last, elsewhere, BTreeMap::new())
+    forecast_from(graph, selection, store, files, last, elsewhere, &BTreeMap::new())
 }
 
 fn forecast_from(
@@ -176,12 +210,15 @@ fn forecast_from(
     files: &FileIndex,
     last: &BTreeMap<String, Digest>,
     elsewhere: Elsewhere,
-    mut results: BTreeMap<NodeId, Results>,
+    there: &BTreeMap<NodeId, Results>,
 ) -> (Vec<Line>, BTreeMap<NodeId, Results>) {
     let mut lines: Vec<Line> = Vec::new();
-    let mut states: BTreeMap<NodeId, Forecast> = results.keys().map(|id| (*id, Forecast::Hit)).collect();
+    let mut states: BTreeMap<NodeId, Forecast> = there.keys().map(|id| (*id, Forecast::Hit)).collect();
     let left = |id: &NodeId| selection.nodes.contains(id) && !states.contains_key(id);
     let order: Vec<NodeId> = graph.order().into_iter().filter(left).collect();
+    let read = order.iter().flat_map(|id| &graph.node(*id).inputs);
+    let mut results: BTreeMap<NodeId, Results> =
+        read.filter_map(|i| Some((i.node, there.get(&i.node)?.clone()))).collect();
     for id in order {
         let node = graph.node(id);
         let waits = node.inputs.iter().find(|i| states.get(&i.node) != Some(&Forecast::Hit)).map(|i| i.node);

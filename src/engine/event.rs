@@ -69,3 +69,8 @@ pub fn now() -> String {
     let now = jiff::Timestamp::now();
     now.round(jiff::Unit::Millisecond).unwrap_or(now).to_string()
 }
+
+/// The same as the beginning of a file's name, so that names sort by age.
+pub fn stamp() -> String {
+    now().chars().filter(char::is_ascii_alphanumeric).collect()
+}

@@ -1,7 +1,7 @@
 //! The journal of a run: one JSON line per event with a checksum, appended as it happens. A line that a crash cut off, or
 //! that is damaged, ends what is read; nothing before it is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,7 @@ impl Journal {
     pub fn create(store: &Store, recipe: &Path) -> io::Result<Self> {
         let folder = folder(store, recipe);
         std::fs::create_dir_all(&folder)?;
-        let stamp: String = super::event::now().chars().filter(char::is_ascii_alphanumeric).collect();
-        let path = folder.join(format!("{stamp}-{}.jsonl", std::process::id()));
+        let path = folder.join(format!("{}-{}.jsonl", super::event::stamp(), std::process::id()));
         let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
         // Held as long as this process lives: what a run that goes on has used is no garbage, see `is_open`.
         let _ = file.lock();
@@ -84,8 +83,7 @@ pub fn read(path: &Path) -> Vec<Event> {
 
 /// Returns the keys of the results that a run used, in the order in which it did.
 pub fn used(path: &Path) -> Vec<Digest> {
-    let made = |event: &Event| matches!(event.event.as_str(), "node_finished" | "node_hit");
-    read(path).into_iter().filter(made).filter_map(|event| Digest::parse(&event.key?)).collect()
+    made(path).map(|(_, key)| key).collect()
 }
 
 /// Returns the journals of a recipe, newest first.
@@ -101,16 +99,24 @@ pub fn runs(store: &Store, recipe: &Path) -> Vec<PathBuf> {
     out
 }
 
-/// Returns the last key that each node of a recipe had, by name.
-pub fn last_keys(store: &Store, recipe: &Path) -> BTreeMap<String, Digest> {
+/// Returns the last key that each node of a recipe had, by name; reads no further back than the nodes called `names` ask for.
+pub fn last_keys(store: &Store, recipe: &Path, names: &BTreeSet<&str>) -> BTreeMap<String, Digest> {
     let mut out = BTreeMap::new();
     for path in runs(store, recipe).into_iter().take(8) {
-        for event in read(&path) {
-            let made = matches!(event.event.as_str(), "node_finished" | "node_hit");
-            if let (true, Some(node), Some(key)) = (made, event.node, event.key.as_deref().and_then(Digest::parse)) {
+        for (node, key) in made(&path) {
+            if let Some(node) = node {
                 out.entry(node).or_insert(key);
             }
         }
+        if names.iter().all(|name| out.contains_key(*name)) {
+            break;
+        }
     }
     out
+}
+
+/// Nodes whose results a run made or found, with their keys.
+fn made(path: &Path) -> impl Iterator<Item = (Option<String>, Digest)> {
+    let made = |event: &Event| matches!(event.event.as_str(), "node_finished" | "node_hit");
+    read(path).into_iter().filter(made).filter_map(|event| Some((event.node, Digest::parse(&event.key?)?)))
 }

@@ -116,8 +116,8 @@ impl<'s> RowMemo<'s> {
         let checksum = Digest::of(&bytes);
         bytes.extend(checksum.0);
         self.store.commit()?;
-        let stamp: String = super::event::now().chars().filter(char::is_ascii_alphanumeric).collect();
-        self.store.write_whole(&self.folder.join(format!("{stamp}-{}", checksum.short())), &bytes)?;
+        let name = format!("{}-{}", super::event::stamp(), checksum.short());
+        self.store.write_whole(&self.folder.join(name), &bytes)?;
         self.files().skip(KEPT).for_each(|old| drop(fs::remove_file(old)));
         Ok(())
     }

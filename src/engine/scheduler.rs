@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::artifact::{Artifact, FileRef, Kind};
 use super::context::{Builtin, Fate, QUARANTINED};
-use super::decide::{self, Forecast, Identity, Line, Results};
+use super::decide::{self, Identity, Line, Results, Tally};
 use super::event::{Event, Listener};
 use super::executors::{self, Executors, Work};
 use super::files::FileIndex;
@@ -96,6 +96,13 @@ pub struct Failure {
     pub message: String,
     /// The next step.
     pub help: Option<String>,
+}
+
+impl Failure {
+    /// Returns it as the error of an operator.
+    pub fn error(&self) -> OpError {
+        OpError { help: self.help.clone(), ..OpError::new(self.code, self.message.clone()) }
+    }
 }
 
 impl Summary {
@@ -238,24 +245,18 @@ impl<'a> Run<'a> {
             return;
         }
         let lines = self.setup.foresee.map(|foresee| foresee(&self.summary.results)).unwrap_or_default();
-        let sum = |wanted| lines.iter().filter(|l| l.forecast == wanted).filter_map(|l| l.seconds).sum::<f64>();
-        let count = |wanted| lines.iter().filter(|l| l.forecast == wanted && self.is_work(l.node)).count();
-        let untimed = lines.iter().filter(|l| l.seconds.is_none() && self.is_work(l.node)).count();
+        let tally = Tally::of(self.graph, &lines);
         let event = Event::new("run_foreseen")
-            .with("run", count(Forecast::Run))
-            .with("maybe", count(Forecast::Maybe))
-            .with("seconds", sum(Forecast::Run))
-            .with("seconds_maybe", sum(Forecast::Maybe))
-            .with("untimed", untimed);
+            .with("run", tally.run)
+            .with("maybe", tally.maybe)
+            .with("seconds", tally.seconds)
+            .with("seconds_maybe", tally.seconds_maybe)
+            .with("untimed", tally.untimed);
         if !lines.is_empty() {
             self.setup.listener.hear(&event);
         }
         let told = |l: &Line| (l.node, json!({ "state": l.forecast.word(), "seconds": l.seconds }));
         self.foreseen = Some(lines.iter().map(told).collect());
-    }
-
-    fn is_work(&self, id: NodeId) -> bool {
-        self.graph.node(id).gate.is_none()
     }
 
     fn hit(&mut self, id: NodeId, record: &Record, results: Results) {

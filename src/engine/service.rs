@@ -144,7 +144,7 @@ fn start(name: &str, launch: Launch, cancelled: &AtomicBool) -> Result<Running, 
             }
             Ready::Stopped => {
                 group.signal(libc::SIGKILL);
-                return Err(OpError::new("E0612", "stopped").class("preempted"));
+                return Err(OpError::stopped());
             }
             Ready::Ended if tries < PORTS && tail(log).contains("ddress already in use") => {}
             Ready::Ended => {

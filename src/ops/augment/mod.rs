@@ -73,7 +73,7 @@ fn apply<'t>(
             .into_par_iter()
             .map(|row| {
                 if cancelled.load(std::sync::atomic::Ordering::Relaxed) {
-                    return Err(OpError::new("E0612", "stopped").class("preempted"));
+                    return Err(OpError::stopped());
                 }
                 let mut draw = Draw::new(stream, keys[row]);
                 let pictures = Picture::all(&images[row]);

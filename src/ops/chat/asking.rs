@@ -144,7 +144,7 @@ pub fn ask_all<T: Send + Clone>(
         return Err(halt);
     }
     let outcomes: Option<Vec<_>> = done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
-    let outcomes = outcomes.ok_or_else(|| OpError::new("E0612", "stopped").class("preempted"))?;
+    let outcomes = outcomes.ok_or_else(|| OpError::stopped())?;
     if let (true, Some(Outcome::Failed { why, .. })) =
         (outcomes.iter().all(|o| matches!(o, Outcome::Failed { .. })), outcomes.last())
     {
