@@ -13,6 +13,7 @@ use rbpipe::engine::{Store, journal, record, verify};
 use serde_json::Value as Json;
 
 use crate::engine::{Place, Ran, files_below, rows, signal, until};
+use crate::workbench::Draw;
 
 /// Replaces a blob by other bytes, as a disk does that decays: the file is another one, its size the same.
 fn flip(blob: &Path) {
@@ -391,11 +392,8 @@ output late = b |> filter.rule(where: .n >= -2) to "late.jsonl"
 #[test]
 fn plans_keep_their_word_and_results_are_those_of_a_fresh_store() {
     let seed = std::env::var("RBPIPE_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_127_u64);
-    let mut state = seed;
-    let mut draw = |most: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % most
-    };
+    let mut random = Draw(seed);
+    let mut draw = |most: usize| random.below(most) as u64;
     let place = Place::new();
     let mut facts = BTreeMap::from([("least", 2_u64), ("most", 9), ("words", 1), ("third", 4)]);
     for step in 0..14 {
