@@ -41,6 +41,21 @@ impl lints::Known for Thousand {
     }
 }
 
+/// All that is said of `recipe.rb2`, which must come to a graph.
+pub fn told_of(world: &MemoryWorld, known: &dyn lints::Known) -> (Vec<Diagnostic>, SourceMap) {
+    let catalogue = rbpipe::ops::catalogue();
+    let mut sources = SourceMap::default();
+    let (program, mut all) = load(world, &catalogue, &mut sources, Path::new("recipe.rb2"));
+    all.extend(check(&program, &catalogue, &Settings::default()).1);
+    let (planned, more) = plan::evaluate(&program, &catalogue, &mut sources, world, &plan::Options::default());
+    all.extend(more);
+    match planned {
+        Some(planned) => all.extend(lints::lint(&program, &planned.graph, &sources, world, known)),
+        None => panic!("{}: {:#?}", world.files[Path::new("recipe.rb2")], all.sorted()),
+    }
+    (all.sorted(), sources)
+}
+
 fn problems(text: &str) -> Vec<Diagnostic> {
     let mut world = MemoryWorld::default();
     // A case about the head brings its own.
@@ -49,22 +64,13 @@ fn problems(text: &str) -> Vec<Diagnostic> {
     let whole = if first.is_empty() { format!("{head}{rest}\n") } else { format!("{first}\n{head}{rest}\n") };
     world.files.insert("recipe.rb2".into(), whole);
     world.files.insert("tiny/config.json".into(), crate::memory::SEVEN_B.to_owned());
-    let catalogue = rbpipe::ops::catalogue();
-    let mut sources = SourceMap::default();
-    let (program, mut all) = load(&world, &catalogue, &mut sources, Path::new("recipe.rb2"));
-    all.extend(check(&program, &catalogue, &Settings::default()).1);
-    let (planned, more) = plan::evaluate(&program, &catalogue, &mut sources, &world, &plan::Options::default());
-    all.extend(more);
-    match planned {
-        Some(planned) => all.extend(lints::lint(&program, &planned.graph, &sources, &world, &Thousand)),
-        None => panic!("{text}: {:#?}", all.sorted()),
-    }
+    let all = told_of(&world, &Thousand).0;
     let (own, below) = match first {
         "" => (0, HEAD.len()),
         first => (first.len(), first.len() + 1 + head.len()),
     };
     let told = |d: &Diagnostic| (d.primary.span.start as usize) < own || d.primary.span.start as usize >= below;
-    all.sorted().into_iter().filter(told).collect()
+    all.into_iter().filter(told).collect()
 }
 
 fn told(d: &Diagnostic) -> String {

@@ -1,13 +1,12 @@
 //! The stories of the training that the project began with: each is told from the files alone, before a GPU is touched.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use rbpipe::base::SourceMap;
 use rbpipe::base::world::MemoryWorld;
+use rbpipe::plan::PathArg;
 use rbpipe::plan::lints::Known;
-use rbpipe::plan::{self, PathArg, lints};
-use rbpipe::semantics::{Settings, check, load};
+
+use crate::lints::told_of;
 
 /// What that team ran, option by option, as a recipe: the rows and words are those that its log and its data show.
 const ORIGINAL: &str = include_str!("../corpus/original.rb2");
@@ -55,14 +54,7 @@ fn every_story_of_the_original_training_is_told_from_the_files_alone() {
     let mut world = MemoryWorld::default();
     world.files.insert("recipe.rb2".into(), ORIGINAL.to_owned());
     world.files.insert("base/config.json".into(), crate::memory::SEVEN_B.to_owned());
-    let catalogue = rbpipe::ops::catalogue();
-    let mut sources = SourceMap::default();
-    let (program, mut all) = load(&world, &catalogue, &mut sources, Path::new("recipe.rb2"));
-    all.extend(check(&program, &catalogue, &Settings::default()).1);
-    let (planned, more) = plan::evaluate(&program, &catalogue, &mut sources, &world, &plan::Options::default());
-    all.extend(more);
-    let planned = planned.unwrap_or_else(|| panic!("{:#?}", all.sorted()));
-    let found = lints::lint(&program, &planned.graph, &sources, &world, &Locked).sorted();
+    let (found, sources) = told_of(&world, &Locked);
     let told: Vec<(String, String, String)> = found
         .iter()
         .map(|d| {
