@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::draw::{Draw, RowKey};
-use super::knn::{Job, Nearest, Vectors, all_pairs, first_pairs};
+use super::knn::{Found, Job, Vectors, all_pairs, first_pairs};
 use crate::base::Digest;
 
 /// Most cells that a row joins.
@@ -135,7 +135,7 @@ struct Pairs {
 /// Compares sampled members with all others, a stretch of them at a time.
 fn neighbours(vectors: &Vectors, members: &[u32], sample: &[u32], job: &Job<'_>) -> Pairs {
     let rows: Vec<u32> = sample.iter().map(|&i| members[i as usize]).collect();
-    let found: Vec<std::sync::Mutex<Nearest>> = rows.iter().map(|_| std::sync::Mutex::default()).collect();
+    let found = Found::new(rows.len(), job.neighbors);
     let mut list = rows.clone();
     for stretch in members.chunks(STRETCH) {
         list.truncate(rows.len());
@@ -146,17 +146,13 @@ fn neighbours(vectors: &Vectors, members: &[u32], sample: &[u32], job: &Job<'_>)
             if b < rows.len() || row == other {
                 return;
             }
-            let (x, y) = (row.min(other) as usize, row.max(other) as usize);
-            let cosine = vectors.cosine(x, y);
-            if cosine >= job.similar && !(job.apart)(x, y) {
-                let mut found = found[a].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                found.push(cosine, other, job.neighbors);
+            if let Some(cosine) = job.near(vectors, row, other) {
+                found.push(a, cosine, other);
             }
         });
     }
     let mut pairs = Pairs { choosing: Vec::new(), measuring: Vec::new() };
-    for (i, (&place, found)) in sample.iter().zip(found).enumerate() {
-        let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).best(job.neighbors);
+    for (i, (&place, found)) in sample.iter().zip(found.best()).enumerate() {
         let half = if i % 2 == 0 { &mut pairs.choosing } else { &mut pairs.measuring };
         half.extend(found.filter_map(|row| Some((place, members.binary_search(&row).ok()? as u32))));
     }

@@ -46,7 +46,7 @@ impl Vectors {
 
     /// Returns the cosine of two.
     pub fn cosine(&self, a: usize, b: usize) -> f32 {
-        dot(self.get(a), self.get(b))
+        self.cosine_to(a, self, b)
     }
 
     /// Returns the cosine of one and one of `others`.
@@ -89,19 +89,26 @@ pub struct Job<'j> {
     pub apart: &'j (dyn Fn(usize, usize) -> bool + Sync),
 }
 
+impl Job<'_> {
+    /// Returns the cosine of two rows that are neighbours.
+    pub fn near(&self, vectors: &Vectors, a: u32, b: u32) -> Option<f32> {
+        let (first, second) = (a.min(b) as usize, a.max(b) as usize);
+        let cosine = vectors.cosine(first, second);
+        (cosine >= self.similar && !(self.apart)(first, second)).then_some(cosine)
+    }
+}
+
 /// Links rows of the same group that are neighbours. Tells what was done by cells.
 ///
 /// Sums run in one fixed order and the nearest are the same in whatever order they are found, so the result depends neither on the number of threads
 /// nor on the processor's instructions beyond fused multiply-add.
 pub fn links(vectors: &Vectors, group: &[u32], job: &Job<'_>) -> (Links, Measured) {
     let rows = vectors.count();
-    let nearest: Vec<Mutex<Nearest>> = (0..rows).map(|_| Mutex::default()).collect();
+    let nearest = Found::new(rows, job.neighbors);
     let compare = |a: u32, b: u32| {
-        let cosine = vectors.cosine(a as usize, b as usize);
-        if cosine >= job.similar && !(job.apart)(a as usize, b as usize) {
-            for (row, other) in [(a, b), (b, a)] {
-                nearest[row as usize].lock().unwrap_or_else(PoisonError::into_inner).push(cosine, other, job.neighbors);
-            }
+        if let Some(cosine) = job.near(vectors, a, b) {
+            nearest.push(a as usize, cosine, b);
+            nearest.push(b as usize, cosine, a);
         }
     };
     let by_cells = |rows: usize| match job.search {
@@ -118,8 +125,7 @@ pub fn links(vectors: &Vectors, group: &[u32], job: &Job<'_>) -> (Links, Measure
     };
     let measured = groups(group, 0..rows as u32).par_iter().map(each).reduce(Measured::default, Measured::and);
     let mut links = Links { class: (0..rows as u32).collect(), edges: Vec::new() };
-    for (a, found) in (0_u32..).zip(nearest) {
-        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner).best(job.neighbors);
+    for (a, found) in (0_u32..).zip(nearest.best()) {
         links.edges.extend(found.map(|b| (a.min(b), a.max(b))));
     }
     links.edges.par_sort_unstable();
@@ -155,21 +161,44 @@ pub fn first_pairs(
     });
 }
 
+/// The nearest of each of some rows so far; several threads add to it.
+pub struct Found {
+    rows: Vec<Mutex<Nearest>>,
+    neighbors: usize,
+}
+
+impl Found {
+    /// Starts with nothing found of `count` rows, of which each wants so many neighbours.
+    pub fn new(count: usize, neighbors: usize) -> Self {
+        Self { rows: (0..count).map(|_| Mutex::default()).collect(), neighbors }
+    }
+
+    /// Adds one that was found for the row at a place, perhaps once more.
+    pub fn push(&self, at: usize, cosine: f32, other: u32) {
+        self.rows[at].lock().unwrap_or_else(PoisonError::into_inner).push(cosine, other, self.neighbors);
+    }
+
+    /// Returns the nearest of each row, each once.
+    pub fn best(self) -> impl Iterator<Item = impl Iterator<Item = u32>> {
+        let neighbors = self.neighbors;
+        let best = move |row: Mutex<Nearest>| row.into_inner().unwrap_or_else(PoisonError::into_inner).best(neighbors);
+        self.rows.into_iter().map(best)
+    }
+}
+
 /// The nearest of a row so far, and some more.
 #[derive(Default)]
-pub struct Nearest(Vec<(f32, u32)>);
+struct Nearest(Vec<(f32, u32)>);
 
 impl Nearest {
-    /// Adds one that was found, perhaps once more.
-    pub fn push(&mut self, cosine: f32, other: u32, neighbors: usize) {
+    fn push(&mut self, cosine: f32, other: u32, neighbors: usize) {
         self.0.push((cosine, other));
         if self.0.len() > 4 * neighbors.max(16) {
             self.cut(neighbors);
         }
     }
 
-    /// Returns the nearest, each once.
-    pub fn best(mut self, neighbors: usize) -> impl Iterator<Item = u32> {
+    fn best(mut self, neighbors: usize) -> impl Iterator<Item = u32> {
         self.cut(neighbors);
         self.0.into_iter().map(|(_, other)| other)
     }
