@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::item::{Item, ItemKind};
-use super::stats::{mean, wilson};
+use super::stats::{largest, mean, softmax, wilson};
 use crate::base::Digest;
+
+/// The column of a score's items that holds the probabilities of options.
+pub const OPTION_P: &str = "option_p";
 
 /// Bins of equal width between 0 and 1.
 const BINS: usize = 10;
@@ -85,15 +88,14 @@ pub fn calibration(guesses: &[Guess]) -> Option<Calibration> {
         return None;
     }
     let clusters: BTreeSet<&str> = guesses.iter().map(|g| g.cluster.as_str()).collect();
-    let part = |guess: &Guess| Digest::of(guess.cluster.as_bytes()).0[0] % FOLDS;
-    let parts: BTreeSet<u8> = guesses.iter().map(part).collect();
-    let held_out = (clusters.len() >= usize::from(FOLDS) && parts.len() > 1).then(|| {
+    let parts: Vec<u8> = guesses.iter().map(|g| Digest::of(g.cluster.as_bytes()).0[0] % FOLDS).collect();
+    let folds: BTreeSet<u8> = parts.iter().copied().collect();
+    let held_out = (clusters.len() >= usize::from(FOLDS) && folds.len() > 1).then(|| {
         let mut out: Vec<Guess> = Vec::with_capacity(guesses.len());
-        for own in parts {
-            let others: Vec<Guess> = guesses.iter().filter(|g| part(g) != own).cloned().collect();
-            let t = temperature(&others);
-            let scaled = |g: &Guess| Guess { p: scaled(&g.p, t), ..g.clone() };
-            out.extend(guesses.iter().filter(|g| part(g) == own).map(scaled));
+        for own in folds {
+            let of = |mine: bool| guesses.iter().zip(&parts).filter(move |(_, p)| (**p == own) == mine).map(|(g, _)| g);
+            let t = temperature(of(false));
+            out.extend(of(true).map(|g| Guess { p: scaled(&g.p, t), ..g.clone() }));
         }
         reliability(&out)
     });
@@ -109,22 +111,22 @@ pub fn calibration(guesses: &[Guess]) -> Option<Calibration> {
 
 /// Returns probabilities at another temperature: `p^(1/t)`, scaled to the sum 1.
 pub fn scaled(p: &[f64], t: f64) -> Vec<f64> {
-    let logs: Vec<f64> = p.iter().map(|p| p.max(LEAST).ln() / t).collect();
-    let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = logs.iter().map(|l| (l - most).exp()).collect();
-    let sum: f64 = weights.iter().sum();
-    weights.into_iter().map(|w| w / sum).collect()
+    softmax(&p.iter().map(|p| p.max(LEAST).ln() / t).collect::<Vec<_>>())
 }
 
 /// Returns the temperature with the highest likelihood of the right options.
-pub fn temperature(guesses: &[Guess]) -> f64 {
+pub fn temperature<'g>(guesses: impl IntoIterator<Item = &'g Guess>) -> f64 {
+    let logs = |g: &Guess| (g.p.iter().map(|p| p.max(LEAST).ln()).collect(), g.right);
+    let logs: Vec<(Vec<f64>, usize)> = guesses.into_iter().map(logs).collect();
     // The likelihood is concave in 1/t; its slope is what the right option's logarithm exceeds the expected one by.
     let slope = |inverse: f64| -> f64 {
-        let of = |g: &Guess| {
-            let expected: f64 = scaled(&g.p, 1.0 / inverse).iter().zip(&g.p).map(|(q, p)| q * p.max(LEAST).ln()).sum();
-            g.p[g.right].max(LEAST).ln() - expected
+        let t = 1.0 / inverse;
+        let of = |(logs, right): &(Vec<f64>, usize)| {
+            let shares = softmax(&logs.iter().map(|l| l / t).collect::<Vec<_>>());
+            let expected: f64 = shares.iter().zip(logs).map(|(q, l)| q * l).sum();
+            logs[*right] - expected
         };
-        guesses.iter().map(of).sum()
+        logs.iter().map(of).sum()
     };
     let (mut low, mut high) = (1.0 / RANGE.1, 1.0 / RANGE.0);
     for _ in 0..60 {
@@ -163,9 +165,8 @@ fn reliability(guesses: &[Guess]) -> Reliability {
     Reliability { ece, nll: nll / n, brier: brier / n, confidence, bins }
 }
 
-/// The place of the largest probability; the first of equals.
 fn likeliest(p: &[f64]) -> usize {
-    (0..p.len()).max_by(|a, b| p[*a].total_cmp(&p[*b]).then(b.cmp(a))).unwrap_or(0)
+    largest(p).unwrap_or(0)
 }
 
 /// Returns the guess at an item; `None` where it has no options, or as many probabilities as options are not there.
@@ -183,5 +184,10 @@ pub fn guess(item: &Item, p: &[f64]) -> Option<Guess> {
 
 /// Reads the probabilities of options as a score's items hold them, a JSON list.
 pub fn parse(text: &str) -> Option<Vec<f64>> {
-    serde_json::from_str::<Json>(text).ok()?.as_array()?.iter().map(Json::as_f64).collect()
+    numbers(&serde_json::from_str(text).ok()?)
+}
+
+/// As [`parse`], of the list itself.
+pub fn numbers(list: &Json) -> Option<Vec<f64>> {
+    list.as_array()?.iter().map(Json::as_f64).collect()
 }

@@ -133,7 +133,8 @@ fn first_group(found: &regex::Captures) -> Option<char> {
     found.iter().skip(1).flatten().next().and_then(|g| g.as_str().chars().next())
 }
 
-fn legal_letter(c: char, options: usize) -> Option<char> {
+/// Returns a letter in capitals if it names one of so many options.
+pub fn legal_letter(c: char, options: usize) -> Option<char> {
     let c = c.to_ascii_uppercase();
     (c.is_ascii_uppercase() && (c as usize - 'A' as usize) < options).then_some(c)
 }

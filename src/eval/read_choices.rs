@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::read_choice::legal_letter;
 use super::strip::{pattern, strip};
 
 static LABELLED: LazyLock<Regex> = LazyLock::new(|| {
@@ -56,11 +57,7 @@ pub fn list(text: &str, options: usize) -> Option<String> {
             return None;
         }
         for c in word.chars() {
-            let c = c.to_ascii_uppercase();
-            if !c.is_ascii_uppercase() || (c as usize) - ('A' as usize) >= options {
-                return None;
-            }
-            found.insert(c);
+            found.insert(legal_letter(c, options)?);
         }
     }
     (!found.is_empty()).then(|| found.into_iter().collect())

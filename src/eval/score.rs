@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::answers::histograms;
 use super::benchmark::{Benchmark, Rule, items_dataset, put_items};
-use super::calibration::{Guess, calibration, guess};
+use super::calibration::{Guess, OPTION_P, calibration, guess};
 use super::coords::{Coords, Space, decide};
 use super::generate::Reply;
 use super::item::{self, Columns, Item, ItemKind};
@@ -250,7 +250,7 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
         table = table.with_column("sent", text(&|r| Some(json!(r.answer.sent).to_string())))?;
     }
     if scores.rows.iter().any(|r| option_p(r).is_some()) {
-        table = table.with_column("option_p", text(&|r| option_p(r).map(|p| json!(p).to_string())))?;
+        table = table.with_column(OPTION_P, text(&|r| option_p(r).map(|p| json!(p).to_string())))?;
     }
     let mut files = BTreeMap::new();
     let items = put_items(&dataset::save(store, &table)?, &mut files);

@@ -14,6 +14,7 @@ use crate::data::rowexpr::Program;
 use crate::data::table::Table;
 use crate::engine::{Artifact, Context, Store};
 use crate::eval::calibration::scaled;
+use crate::eval::stats::{largest, softmax};
 use crate::eval::{Decoding, Generate, Picture, Prompt, Reply};
 use crate::model::collate::{IGNORE, Sample};
 use crate::model::{Likelihood, QwenVl, Tokenizer, generate, guard, score_prompts, set_threads};
@@ -69,6 +70,13 @@ impl Local {
         Ok(Self { encoder, tokenizer: Tokenizer::load(folder)?, model, store, temperature: 1.0 })
     }
 
+    /// Encodes prompts as [`Self::encode`] does their messages.
+    fn prompts(&self, prompts: &[Prompt]) -> Result<Vec<Result<Sample, String>>, OpError> {
+        let texts: Vec<String> = prompts.iter().map(Prompt::show).collect();
+        let messages = prompts.iter().zip(&texts).map(|(p, text)| (p.system.as_deref(), text.as_str(), p.pictures()));
+        self.encode(&messages.collect::<Vec<_>>())
+    }
+
     /// Returns the ids of each message up to where the reply begins, as training encodes them, or why there are none.
     fn encode(&self, messages: &[(Option<&str>, &str, Vec<&Picture>)]) -> Result<Vec<Result<Sample, String>>, OpError> {
         let row = |(i, (system, text, pictures)): (usize, &(Option<&str>, &str, Vec<&Picture>))| TextRow {
@@ -103,11 +111,18 @@ impl Local {
     /// Returns the probability of each option of a prompt at the model's temperature; nothing for a prompt without options, or one that
     /// was lost.
     fn opinions(&self, prompts: &[Prompt]) -> Result<Vec<Option<Vec<f64>>>, OpError> {
+        self.weighed(prompts, &self.prompts(prompts)?)
+    }
+
+    /// As [`Self::opinions`], of prompts that are encoded already.
+    fn weighed(
+        &self,
+        prompts: &[Prompt],
+        samples: &[Result<Sample, String>],
+    ) -> Result<Vec<Option<Vec<f64>>>, OpError> {
         let asked: Vec<usize> = (0..prompts.len()).filter(|i| prompts[*i].options.len() > 1).collect();
-        let chosen: Vec<Prompt> = asked.iter().map(|i| prompts[*i].clone()).collect();
-        let texts: Vec<String> = chosen.iter().map(Prompt::show).collect();
-        let options: Vec<&[String]> = chosen.iter().map(|p| p.options.as_slice()).collect();
-        let found = self.likelihoods(&messages(&chosen, &texts), &options)?;
+        let options: Vec<&[String]> = asked.iter().map(|i| prompts[*i].options.as_slice()).collect();
+        let found = self.likelihoods(asked.iter().map(|i| samples[*i].clone()).collect(), &options)?;
         let mut out = vec![None; prompts.len()];
         for (place, p) in asked.into_iter().zip(found) {
             out[place] = p.map(|p| if self.temperature == 1.0 { p } else { scaled(&p, self.temperature) });
@@ -118,7 +133,7 @@ impl Local {
     /// Returns the probability of each option among the options as the whole reply; `None` where the message was lost.
     fn likelihoods(
         &self,
-        messages: &[(Option<&str>, &str, Vec<&Picture>)],
+        samples: Vec<Result<Sample, String>>,
         options: &[&[String]],
     ) -> Result<Vec<Option<Vec<f64>>>, OpError> {
         let end = self.tokenizer.closing()?;
@@ -126,7 +141,8 @@ impl Local {
             Ok(self.tokenizer.ids(option)?.into_iter().chain(end).collect())
         };
         let (mut places, mut ready, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, sample) in self.encode(messages)?.into_iter().enumerate() {
+        let count = samples.len();
+        for (place, sample) in samples.into_iter().enumerate() {
             if let Ok(sample) = sample {
                 places.push(place);
                 ready.push(sample);
@@ -135,7 +151,7 @@ impl Local {
         }
         let pad = self.tokenizer.pad_id;
         let scored = guard("option likelihoods", || score_prompts(&self.model, &ready, &wanted, pad))??;
-        let mut out = vec![None; messages.len()];
+        let mut out = vec![None; count];
         for (place, scored) in places.into_iter().zip(scored) {
             out[place] = Some(softmax(&scored.iter().map(Likelihood::sum).collect::<Vec<_>>()));
         }
@@ -145,8 +161,8 @@ impl Local {
 
 impl Generate for Local {
     fn generate(&mut self, prompts: &[Prompt], decoding: &Decoding) -> Result<Vec<Result<Reply, String>>, OpError> {
-        let texts: Vec<String> = prompts.iter().map(Prompt::show).collect();
-        let samples = self.encode(&messages(prompts, &texts))?;
+        let samples = self.prompts(prompts)?;
+        let opinions = if decoding.option_p { self.weighed(prompts, &samples)? } else { Vec::new() };
         let (places, ready): (Vec<usize>, Vec<Sample>) =
             samples.iter().enumerate().filter_map(|(i, s)| s.as_ref().ok().map(|s| (i, s.clone()))).unzip();
         let options = crate::model::Decoding {
@@ -171,11 +187,9 @@ impl Generate for Local {
             let logp = reply.logps.iter().sum::<f64>() / reply.logps.len().max(1) as f64;
             out[place] = Ok(Reply { text, truncated, tokens: reply.ids.len() as u32, logp, ..Reply::default() });
         }
-        if decoding.option_p {
-            for (reply, p) in out.iter_mut().zip(self.opinions(prompts)?) {
-                if let (Ok(reply), Some(p)) = (reply, p) {
-                    reply.option_p = p;
-                }
+        for (reply, p) in out.iter_mut().zip(opinions) {
+            if let (Ok(reply), Some(p)) = (reply, p) {
+                reply.option_p = p;
             }
         }
         Ok(out)
@@ -202,7 +216,12 @@ impl Generate for Fused {
             return Ok(replies);
         }
         let asked: Vec<Prompt> = chosen.iter().map(|i| prompts[*i].clone()).collect();
-        let base = self.base.opinions(&asked)?;
+        let base = if decoding.option_p {
+            let known = |i: &usize| replies[*i].as_ref().ok().map(|r| r.option_p.clone()).filter(|p| !p.is_empty());
+            chosen.iter().map(known).collect()
+        } else {
+            self.base.opinions(&asked)?
+        };
         let expert = self.expert.opinions(&asked)?;
         let tiers: BTreeMap<usize, String> = heard.into_iter().collect();
         for ((i, prompt), (base, expert)) in chosen.iter().zip(&asked).zip(base.iter().zip(&expert)) {
@@ -239,7 +258,7 @@ impl Fused {
         let text = self.fusion.prompt.trim();
         let messages: Vec<_> = fresh.values().map(|i| (None, text, prompts[*i].pictures())).collect();
         let options: Vec<&[String]> = vec![self.fusion.into.as_slice(); messages.len()];
-        let probabilities = router.likelihoods(&messages, &options)?;
+        let probabilities = router.likelihoods(router.encode(&messages)?, &options)?;
         for (key, probabilities) in fresh.into_keys().zip(probabilities) {
             let best = probabilities.and_then(|p| {
                 let at = largest(&p)?;
@@ -291,20 +310,4 @@ fn opinion(options: &[String], probabilities: &[f64], said: &str) -> Result<Arra
         Arc::new(probabilities.iter().map(|p| Some(p / most)).collect::<Float64Array>()),
     ];
     Ok(Arc::new(StructArray::try_new(fields, columns, None)?))
-}
-
-fn messages<'a>(prompts: &'a [Prompt], texts: &'a [String]) -> Vec<(Option<&'a str>, &'a str, Vec<&'a Picture>)> {
-    prompts.iter().zip(texts).map(|(p, text)| (p.system.as_deref(), text.as_str(), p.pictures())).collect()
-}
-
-fn softmax(logps: &[f64]) -> Vec<f64> {
-    let most = logps.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = logps.iter().map(|l| (l - most).exp()).collect();
-    let sum: f64 = weights.iter().sum();
-    weights.into_iter().map(|w| w / sum).collect()
-}
-
-/// The place of the largest number; the first of equals.
-fn largest(values: &[f64]) -> Option<usize> {
-    (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b]).then(b.cmp(a)))
 }

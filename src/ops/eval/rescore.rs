@@ -9,7 +9,7 @@ use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::eval::calibration::{guess, parse};
+use crate::eval::calibration::{OPTION_P, guess, numbers, parse};
 use crate::eval::coords::{Coords, Space};
 use crate::eval::score::{Answer, score};
 use crate::eval::{Benchmark, Reply};
@@ -83,19 +83,16 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     save(cx, &bench, &scores, &json!({}))
 }
 
-/// The column of the options' probabilities.
-const OPTION_P: &str = "option_p";
-
 /// Reads that column: lists, or texts of lists as `score.items` has them; nothing where there is no such column.
 fn probabilities(table: &Table) -> Result<Vec<Vec<f64>>, OpError> {
-    if !table.columns().iter().any(|(name, _)| name == OPTION_P) {
+    if table.column(OPTION_P).is_err() {
         return Ok(Vec::new());
     }
     let read = |cell: &Cell| -> Option<Vec<f64>> {
         match cell.to_json() {
             Json::Null => Some(Vec::new()),
             Json::String(text) => parse(&text),
-            list => parse(&list.to_string()),
+            list => numbers(&list),
         }
     };
     let cells = table.cells(OPTION_P)?;

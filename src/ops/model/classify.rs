@@ -91,7 +91,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
 /// Returns the largest of some log-likelihoods, the first of equals, and its share under softmax.
 #[cfg(feature = "torch")]
 pub fn likeliest(logs: &[f64]) -> Option<(usize, f64)> {
-    let best = logs.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1))?;
-    let sum: f64 = logs.iter().map(|l| (l - best.1).exp()).sum();
-    Some((best.0, 1.0 / sum))
+    use crate::eval::stats::{largest, softmax};
+
+    let best = largest(logs)?;
+    Some((best, softmax(logs)[best]))
 }

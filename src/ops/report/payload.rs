@@ -12,7 +12,7 @@ use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::history::Step;
 use crate::engine::{Context, dataset};
 use crate::eval::benchmark::items_dataset;
-use crate::eval::calibration::{Guess, calibration, guess, parse};
+use crate::eval::calibration::{Guess, OPTION_P, calibration, guess, parse};
 use crate::eval::compare::{Layout, table};
 use crate::eval::item::{self, Columns, Item, ItemKind, Picture};
 use crate::eval::marker::key_point;
@@ -127,12 +127,12 @@ impl Collected {
         let rows = dataset::load(cx.store, &items_dataset(artifact))?;
         let items = item::from_table(&rows)?;
         let columns = Columns { table: &rows };
-        let sure = rows.columns().iter().any(|(name, _)| name == "option_p");
+        let sure = rows.column(OPTION_P).is_ok();
         for (row, item) in items.iter().enumerate() {
             let parsed = columns.text("parsed", row)?;
             let score = columns.number("score", row)?.unwrap_or(0.0);
             if columns.integer("epoch", row)?.unwrap_or(0) == 0 {
-                let p = if sure { columns.text("option_p", row)?.and_then(|p| parse(&p)) } else { None };
+                let p = if sure { columns.text(OPTION_P, row)?.and_then(|p| parse(&p)) } else { None };
                 if let Some(guess) = p.as_deref().and_then(|p| guess(item, p)) {
                     self.guesses.entry(model.to_owned()).or_default().push(guess);
                 }
