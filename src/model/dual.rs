@@ -15,7 +15,7 @@ use super::{Picture, guard};
 use crate::base::OpError;
 
 /// Texts or pictures that pass through the model together.
-const BATCH: usize = 16;
+pub const BATCH: usize = 16;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

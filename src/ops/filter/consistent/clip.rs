@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use tch::Tensor;
 
 use super::{Args, Scores};
@@ -9,9 +10,11 @@ use crate::base::OpError;
 use crate::data::picture::Picture;
 use crate::data::table::Table;
 use crate::engine::Context;
+use crate::model::dual::BATCH;
 use crate::model::{self, DualEncoder, guard, set_threads};
+use crate::ops::rows::pooled;
 
-/// Pictures or texts encoded between two looks at whether the run is being stopped.
+/// Texts encoded between two looks at whether the run is being stopped.
 const STEP: usize = 256;
 
 /// Scores the chosen rows.
@@ -54,20 +57,22 @@ fn seen(
     pictures: &[&Picture],
 ) -> Result<BTreeMap<String, Result<Vec<f32>, String>>, OpError> {
     let mut seen = BTreeMap::new();
-    for some in pictures.chunks(STEP) {
+    for some in pictures.chunks(BATCH) {
         cx.go_on()?;
+        let decode = |&picture: &&Picture| Ok((picture.clone(), model::Picture::decode(&picture.bytes(cx.store)?)));
+        let all: Vec<_> = pooled(cx.threads, || some.par_iter().map(decode).collect::<Result<_, OpError>>())??;
         let mut decoded = Vec::new();
-        for &picture in some {
-            match model::Picture::decode(&picture.bytes(cx.store)?) {
+        for (picture, pixels) in all {
+            match pixels {
                 Ok(pixels) => decoded.push((picture, pixels)),
                 Err(error) => {
-                    seen.insert(picture.digest.clone(), Err(error.message));
+                    seen.insert(picture.digest, Err(error.message));
                 }
             }
         }
-        let (names, pixels): (Vec<&Picture>, Vec<model::Picture>) = decoded.into_iter().unzip();
+        let (names, pixels): (Vec<Picture>, Vec<model::Picture>) = decoded.into_iter().unzip();
         for (picture, vector) in names.into_iter().zip(rows_of(&encoder.pictures(&pixels)?)?) {
-            seen.insert(picture.digest.clone(), Ok(vector));
+            seen.insert(picture.digest, Ok(vector));
         }
         cx.progress(seen.len() as u64, pictures.len() as u64, "pictures");
     }
