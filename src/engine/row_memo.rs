@@ -101,13 +101,13 @@ impl<'s> RowMemo<'s> {
         Ok(Recalled { rows, answers })
     }
 
-    /// Remembers rows: the key of each and how many answers it has, one after the other in `answers`.
+    /// Remembers rows: the key of each and how many answers it has, one after the other in `answers`. Returns the answers as they are stored.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub fn remember(&self, rows: &[(Digest, usize)], answers: &Table) -> Result<(), OpError> {
+    pub fn remember(&self, rows: &[(Digest, usize)], answers: &Table) -> Result<Artifact, OpError> {
         let answers = dataset::save(self.store, answers)?;
-        let mut bytes = serde_json::to_vec(&Head { answers, rows: rows.len() })?;
+        let mut bytes = serde_json::to_vec(&Head { answers: answers.clone(), rows: rows.len() })?;
         bytes.push(b'\n');
         for (key, count) in rows {
             bytes.extend(key.0);
@@ -119,7 +119,7 @@ impl<'s> RowMemo<'s> {
         let name = format!("{}-{}", super::event::stamp(), checksum.short());
         self.store.write_whole(&self.folder.join(name), &bytes)?;
         self.files().skip(KEPT).for_each(|old| drop(fs::remove_file(old)));
-        Ok(())
+        Ok(answers)
     }
 
     /// The newest first.

@@ -8,8 +8,8 @@ use arrow::array::{Array as _, Int64Array};
 use super::run::{Args, Made};
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
-use crate::engine::Context;
 use crate::engine::row_memo::{self, Recalled, RowMemo};
+use crate::engine::{Artifact, Context};
 use crate::spec::user_op;
 
 /// What is known of the rows of one execution.
@@ -61,9 +61,10 @@ impl<'s> Remembered<'s> {
         all.take(&order)
     }
 
-    /// Remembers what was made of some rows; those that the command gave up are asked again.
-    pub(super) fn keep(&self, rows: &[usize], made: &Made) -> Result<(), OpError> {
-        let Some(memo) = self.memo.as_ref().filter(|_| !rows.is_empty()) else { return Ok(()) };
+    /// Remembers the columns of `answers` of what was made of some rows; those that the command gave up are asked again. Returns them as they are
+    /// stored, if they are.
+    pub(super) fn keep(&self, rows: &[usize], made: &Made, answers: &[String]) -> Result<Option<Artifact>, OpError> {
+        let Some(memo) = self.memo.as_ref().filter(|_| !rows.is_empty()) else { return Ok(None) };
         let numbers = numbers(&made.table)?;
         let answered = |row: usize| {
             let row = row as i64;
@@ -71,9 +72,7 @@ impl<'s> Remembered<'s> {
         };
         let rows = rows.iter().filter(|row| !made.given_up.contains_key(row));
         let rows: Vec<(Digest, usize)> = rows.map(|&row| (self.keys[row], answered(row))).collect();
-        let columns: Vec<String> =
-            made.table.columns().into_iter().map(|(name, _)| name).filter(|name| name != user_op::ROW).collect();
-        memo.remember(&rows, &made.table.select(&columns)?)
+        memo.remember(&rows, &made.table.select(answers)?).map(Some)
     }
 }
 

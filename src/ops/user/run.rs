@@ -22,7 +22,7 @@ use crate::data::table::Table;
 use crate::engine::child::{self, End};
 use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::process::Limits;
-use crate::engine::{Builtin, Context, Outputs};
+use crate::engine::{Builtin, Context, Output, Outputs};
 use crate::spec::{Class, OpSpec, user_op};
 
 /// The operator.
@@ -147,10 +147,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
     });
     keep_log(cx, &args, shards.len())?;
+    let answers: Vec<String> = args.gives.columns.iter().map(|c| c.name.clone()).collect();
     // What was stopped because another process failed says nothing of its own.
     if let Some(e) = ended.iter().filter_map(|r| r.as_ref().err()).min_by_key(|e| e.class == "preempted") {
         for (made, rows) in ended.iter().zip(&shards).filter_map(|(made, rows)| Some((made.as_ref().ok()?, rows))) {
-            remembered.keep(rows, made)?;
+            remembered.keep(rows, made, &answers)?;
         }
         return Err(OpError { code: e.code, class: e.class, message: e.message.clone(), help: e.help.clone() });
     }
@@ -158,19 +159,21 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let given_up: GivenUp = made.iter().flat_map(|m| m.given_up.clone()).collect();
     let tables: Vec<Table> = made.into_iter().map(|m| m.table).collect();
     let whole = Made { table: remembered.with(Table::concat(&tables)?)?, given_up };
-    remembered.keep(&mine.clone().collect::<Vec<_>>(), &whole)?;
-    let Made { table: mut out, given_up } = whole;
+    let stored = remembered.keep(&mine.clone().collect::<Vec<_>>(), &whole, &answers)?;
+    let Made { table: out, given_up } = whole;
     judge(cx, &args, &d, &given_up)?;
     cx.counts.insert("read".into(), mine.len() as u64);
     if remembered.count() > 0 {
         cx.counts.insert("remembered".into(), remembered.count());
     }
     cx.counts.insert("kept".into(), out.rows() as u64);
-    if !args.joined && !args.whole() {
-        let names: Vec<String> = args.gives.columns.iter().map(|c| c.name.clone()).collect();
-        out = out.select(&names)?;
+    if args.joined || args.whole() {
+        return Ok(Context::rows(out));
     }
-    Ok(Context::rows(out))
+    Ok(match stored {
+        Some(artifact) => vec![(String::new(), Output::Artifact(artifact))],
+        None => Context::rows(out.select(&answers)?),
+    })
 }
 
 /// Counts answers while processes run; JSON lines alone can be counted from outside.
