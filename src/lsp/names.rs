@@ -307,6 +307,18 @@ impl<'a> Walker<'a> {
     }
 
     fn schema(&mut self, name: &Name) {
+        if let Some((file, schema)) = name.text.split_once('.') {
+            // Two names in one word.
+            let border = name.span.start + file.len() as u32;
+            self.name(file, Span { end: border, ..name.span }, false);
+            let there = match self.scopes[self.module].imports.get(file) {
+                Some((_, ImportTarget::Module(id))) => self.scopes[*id].schemas.get(schema),
+                _ => None,
+            };
+            let target = there.cloned().unwrap_or_else(|| Target::Type(name.text.clone()));
+            self.push(Span { start: border + 1, ..name.span }, target);
+            return;
+        }
         let target = match self.scopes[self.module].schemas.get(name.text.as_str()) {
             Some(target) => target.clone(),
             None => Target::Type(name.text.clone()),
@@ -329,7 +341,7 @@ impl<'a> Walker<'a> {
                 RowPart::Field { name, .. } => {
                     self.declare(name, Kind::Field);
                 }
-                RowPart::Tail(name) if name.text.starts_with(|c: char| c.is_uppercase()) => self.schema(name),
+                RowPart::Tail(name) if name.is_schema() => self.schema(name),
                 RowPart::Tail(_) => {}
             }
         }

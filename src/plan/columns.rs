@@ -56,7 +56,7 @@ fn shape(ev: &Evaluator, module: usize, ty: &TypeExpr) -> Option<RowShape> {
                 for part in &row.parts {
                     match part {
                         RowPart::Field { name, .. } => out.fields.push(name.text.clone()),
-                        RowPart::Tail(n) if n.text.starts_with(char::is_uppercase) => {
+                        RowPart::Tail(n) if n.is_schema() => {
                             let columns = ev.schema_columns(module, &n.text, 0)?;
                             out.fields.extend(columns.into_iter().map(|(n, _)| n));
                         }

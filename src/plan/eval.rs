@@ -603,6 +603,11 @@ impl<'a> Evaluator<'a> {
 
     /// Finds what a module's name refers to, locals aside.
     pub(super) fn target(&self, module: usize, name: &str) -> Option<Target<'a>> {
+        if let Some((file, name)) = name.split_once('.') {
+            // `file.Schema`, the only name with a dot.
+            let Target::Module(id) = super::call::imported(self.program, module, file)? else { return None };
+            return self.items.get(id)?.get(name).map(|item| Target::Item(id, item));
+        }
         match self.items.get(module).and_then(|items| items.get(name)) {
             Some(item) => Some(Target::Item(module, item)),
             None => super::call::imported(self.program, module, name),

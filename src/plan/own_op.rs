@@ -269,7 +269,7 @@ impl<'a> Evaluator<'a> {
                 for part in &row.parts {
                     match part {
                         RowPart::Field { name, ty, .. } => put(&mut out.columns, &name.text, type_text(ty)),
-                        RowPart::Tail(n) if n.text.starts_with(char::is_uppercase) => {
+                        RowPart::Tail(n) if n.is_schema() => {
                             for (n, t) in self.schema_columns(module, &n.text, 0)? {
                                 put(&mut out.columns, &n, t);
                             }

@@ -3,8 +3,8 @@
 use super::check::{Checker, Cx, Progress, Site};
 use super::infer::Misfit;
 use super::modules::ImportTarget;
-use super::names::their_literal;
-use super::written::{Home, Position, Vars};
+use super::names::{self, their_literal};
+use super::written::{Home, Position, TYPE_NAMES, Vars};
 use crate::base::codes::{
     E0107, E0120, E0201, E0202, E0204, E0207, E0211, E0304, E0306, E0307, E0601, E0602, W0202, W0403,
 };
@@ -94,29 +94,26 @@ impl Checker<'_> {
 
     fn unknown_schema(&mut self, name: &str, span: Span, cx: &Cx) {
         let names = &self.names[cx.module];
-        if names.missing.contains(name) {
+        if names.missing.contains(name) || self.unknown_of_file(name, span, cx.module) {
             return;
         }
+        let names = &self.names[cx.module];
         if let Some(literal) = their_literal(name) {
             let d = Diagnostic::new(E0201, span, format!("there is no `{name}` here"), "unknown name");
             self.report(d.help(format!("write `{literal}`")).fix(span, literal));
             return;
         }
+        if TYPE_NAMES.contains(&name) {
+            let d = Diagnostic::new(E0201, span, format!("`{name}` is a type, no value"), "a type");
+            self.report(d.help("types stand after a `:` of a declaration; columns have theirs in a schema: `schema Row { id: Str, … }`"));
+            return;
+        }
         let d = Diagnostic::new(E0201, span, format!("there is no schema `{name}`"), "unknown schema");
         let near = phrase::nearest(name, names.schemas.keys().copied()).map(str::to_owned);
         let value = names.values.keys().find(|v| v.eq_ignore_ascii_case(name)).map(|v| (*v).to_owned());
-        let file = names.imports.values().find_map(|target| match target {
-            ImportTarget::Module(id) => self.names[*id].schemas.get(name).map(|_| *id),
-            _ => None,
-        });
-        let d = if let Some(id) = file {
-            let place = self.names[id].places.get(name).copied();
-            let d =
-                d.help("a schema is known in its own file only; declare it here too, or let that file read the rows");
-            match place {
-                Some(place) => d.also(place, "declared in the imported file"),
-                None => d,
-            }
+        let d = if let Some((theirs, place)) = names::schema_elsewhere(&self.names, cx.module, name) {
+            let d = d.help(format!("write `{theirs}`: it belongs to the file that declares it")).fix(span, theirs);
+            d.also(place, "declared in the imported file")
         } else if let Some(near) = near {
             self.read_schemas.insert((cx.module, near.clone()));
             d.help(format!("did you mean `{near}`?")).fix(span, near)

@@ -92,6 +92,15 @@ pub(super) fn collect<'a>(module: &'a Module, problems: &mut Problems) -> Names<
     names
 }
 
+/// Finds a schema in the files that a file imports; returns how it is written there, and where it is declared.
+pub(super) fn schema_elsewhere(names: &[Names], module: usize, name: &str) -> Option<(String, Span)> {
+    names[module].imports.iter().find_map(|(file, target)| {
+        let ImportTarget::Module(id) = target else { return None };
+        names[*id].schemas.get(name)?;
+        Some((format!("{file}.{name}"), names[*id].places.get(name).copied()?))
+    })
+}
+
 fn duplicate(name: &Name, first: Span, help: &str) -> Diagnostic {
     Diagnostic::new(E0202, name.span, format!("`{}` is declared twice", name.text), "declared again here")
         .also(first, "first declared here")
@@ -320,6 +329,47 @@ impl<'a> Checker<'a> {
                 self.never_read(name, what, help);
             }
         }
+    }
+
+    /// Says what is wrong with `file.Schema` where there is none; returns false for a name without a file.
+    pub(super) fn unknown_of_file(&mut self, name: &str, span: Span, module: usize) -> bool {
+        let Some((file, schema)) = name.split_once('.') else { return false };
+        self.mark(module, file);
+        let names = &self.names[module];
+        if names.missing.contains(file) {
+            return true;
+        }
+        let d = match names.imports.get(file) {
+            Some(ImportTarget::Missing) => return true,
+            Some(ImportTarget::Module(id)) if self.names[*id].missing.contains(schema) => return true,
+            Some(ImportTarget::Module(id)) => {
+                let known: Vec<&str> = self.names[*id].schemas.keys().copied().collect();
+                let d = Diagnostic::new(E0201, span, format!("`{file}` has no schema `{schema}`"), "unknown schema");
+                match phrase::nearest(schema, known.iter().copied()) {
+                    Some(near) => d.help(format!("did you mean `{file}.{near}`?")).fix(span, format!("{file}.{near}")),
+                    None if known.is_empty() => {
+                        d.help("that file declares none; declare it here: `schema Row { id: Str, … }`")
+                    }
+                    None => d.help(format!("it has {}", phrase::quoted(&known))),
+                }
+            }
+            Some(ImportTarget::Operators(operators)) => {
+                Diagnostic::new(E0201, span, format!("`{operators}` has operators, no schemas"), "unknown schema")
+                    .help(format!("declare it here: `schema {schema} {{ id: Str, … }}`, and write `{schema}`"))
+            }
+            None => {
+                let files = names.imports.iter().filter(|(_, target)| matches!(target, ImportTarget::Module(_)));
+                let d = Diagnostic::new(E0201, span, format!("no file is imported as `{file}`"), "unknown file");
+                match phrase::nearest(file, files.map(|(name, _)| *name)) {
+                    Some(near) => {
+                        d.help(format!("did you mean `{near}.{schema}`?")).fix(span, format!("{near}.{schema}"))
+                    }
+                    None => d.help(format!("import it: `import \"./{file}.rb2\" as {file}`")),
+                }
+            }
+        };
+        self.report(d);
+        true
     }
 
     fn is_used(&self, module: usize, name: &Name) -> bool {

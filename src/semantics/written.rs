@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::Checker;
+use super::modules::ImportTarget;
 use crate::base::codes::{E0201, E0202, E0305, E0602};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Dim, GridAxis, Row, Type, foreign};
@@ -252,19 +253,17 @@ impl Checker<'_> {
                         None => out.fields.push((name.text.clone(), ty)),
                     }
                 }
-                RowPart::Tail(name) if name.text.starts_with(|c: char| c.is_uppercase()) => {
-                    match self.schema(&name.text, vars.home) {
-                        Some(more) => {
-                            for (field, ty) in more.fields {
-                                if out.get(&field).is_none() {
-                                    out.fields.push((field, ty));
-                                }
+                RowPart::Tail(name) if name.is_schema() => match self.schema(&name.text, vars.home) {
+                    Some(more) => {
+                        for (field, ty) in more.fields {
+                            if out.get(&field).is_none() {
+                                out.fields.push((field, ty));
                             }
-                            out.tail = out.tail.or(more.tail);
                         }
-                        None => self.unknown_type(&name.text, name.span, vars.home),
+                        out.tail = out.tail.or(more.tail);
                     }
-                }
+                    None => self.unknown_type(&name.text, name.span, vars.home),
+                },
                 RowPart::Tail(name) if name.text == "any" => out.tail = Some(Row::ANY),
                 RowPart::Tail(name) => {
                     let var = match vars.rows.get(&name.text) {
@@ -287,8 +286,15 @@ impl Checker<'_> {
         self.written(ty, &mut Vars::new(Home::Builtin, false), Position::Param)
     }
 
-    /// Returns the row of a schema: the file's own before the built-in ones.
+    /// Returns the row of a schema: the file's own before the built-in ones, or that of an imported file, `file.Schema`.
     pub(super) fn schema(&mut self, name: &str, home: Home) -> Option<Row> {
+        if let (Home::Module(module), Some((file, name))) = (home, name.split_once('.')) {
+            self.mark(module, file);
+            let &&ImportTarget::Module(id) = self.names[module].imports.get(file)? else { return None };
+            let ItemKind::Schema { row, .. } = self.names[id].schemas.get(name).copied()? else { return None };
+            self.read_schemas.insert((id, name.to_owned()));
+            return Some(self.schema_row(row, id));
+        }
         if let Home::Module(module) = home
             && let Some(ItemKind::Schema { row, .. }) = self.names[module].schemas.get(name).copied()
         {
@@ -329,7 +335,7 @@ impl Checker<'_> {
             return;
         }
         if let Home::Module(module) = home
-            && self.names[module].missing.contains(name)
+            && (self.names[module].missing.contains(name) || self.unknown_of_file(name, span, module))
         {
             return;
         }

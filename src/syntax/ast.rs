@@ -11,6 +11,13 @@ pub struct Name {
     pub span: Span,
 }
 
+impl Name {
+    /// Says whether it is a schema's: `Row`, or `file.Row` of an imported file.
+    pub fn is_schema(&self) -> bool {
+        self.text.rsplit('.').next().is_some_and(|last| last.starts_with(char::is_uppercase))
+    }
+}
+
 /// A comment, kept for docs, lint suppression, the formatter and the language server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {

@@ -54,7 +54,7 @@ fn each_recipe_of_the_cookbook_writes_what_stands_under_it() {
         let title = section.lines().next().unwrap();
         let place = Place::new();
         let all = blocks(section);
-        let at = all.iter().position(|b| b.language == "rb2").expect(title);
+        let at = all.iter().position(|b| b.language == "rb2" && b.file.is_none()).expect(title);
         for input in &all[..at] {
             place.write(input.file.expect(title), &input.text);
         }

@@ -72,7 +72,7 @@ pub(super) fn in_words(rule: Rule) -> Option<String> {
                 | Rule::path
                 | Rule::rfield => Some("a name".to_owned()),
                 Rule::string => Some("a string".to_owned()),
-                Rule::tname => Some("a type name".to_owned()),
+                Rule::tname | Rule::sname => Some("a type name".to_owned()),
                 Rule::type_
                 | Rule::tprim
                 | Rule::named_t
