@@ -43,7 +43,7 @@ codes! {
     E0206 "cyclic import"
     E0207 "function used as a value"
     E0208 "sampled operator without a seed"
-    E0209 "hub version"
+    E0209 "package: version, revision or pin"
     E0210 "unknown option"
     E0211 "argument missing"
     E0212 "second positional argument"

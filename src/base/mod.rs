@@ -4,6 +4,7 @@ pub mod codes;
 pub mod diag;
 pub mod digest;
 pub mod failure;
+pub mod package;
 pub mod phrase;
 pub mod source;
 pub mod world;

@@ -75,6 +75,11 @@ impl SourceMap {
         self.sources.iter()
     }
 
+    /// Forgets all but the first `count`, for a program that is read again.
+    pub fn truncate(&mut self, count: usize) {
+        self.sources.truncate(count);
+    }
+
     /// Returns a source by name.
     pub fn get(&self, id: SourceId) -> &Source {
         &self.sources[id.0 as usize]

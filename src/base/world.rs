@@ -61,6 +61,13 @@ pub fn settings(named: &dyn Fn(&str) -> Option<PathBuf>) -> PathBuf {
     named("XDG_CONFIG_HOME").unwrap_or_else(home).join("rbpipe")
 }
 
+/// Returns the folder of the store and of what else is kept for later: `RBPIPE_CACHE`, else `rbpipe` in `XDG_CACHE_HOME`, else in `.cache` of `HOME`. `named` reads
+/// an environment variable that is not empty.
+pub fn cache(named: &dyn Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    let home = || named("HOME").unwrap_or_else(|| PathBuf::from(".")).join(".cache");
+    named("RBPIPE_CACHE").unwrap_or_else(|| named("XDG_CACHE_HOME").unwrap_or_else(home).join("rbpipe"))
+}
+
 /// The texts of an editor over the files of the disk.
 #[derive(Clone, Debug, Default)]
 pub struct OverlayWorld {

@@ -29,6 +29,9 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     if args.with_bytes {
         for arg in selection.nodes.iter().flat_map(|&id| graph.node(id).paths.iter().map(move |arg| (id, arg))) {
             let (id, arg) = arg;
+            if graph.packages.values().any(|package| arg.path.starts_with(&package.folder)) {
+                continue;
+            }
             let text = graph.node(id).args.get(&arg.arg).and_then(|v| v.as_str()).unwrap_or_default();
             if Path::new(text).is_absolute() {
                 outside.push(arg.path.display().to_string());
@@ -57,7 +60,8 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     };
     let signer = Signer::open().map_err(refused)?;
     let from = args.with_bytes.then_some(&store);
-    bundle::write(&args.out, &head, &files, &entries, from, signer.as_ref()).map_err(|e| {
+    let imported = graph.packages.values().map(|package| package.folder.clone()).collect();
+    bundle::write(&args.out, &head, &files, &imported, &entries, from, signer.as_ref()).map_err(|e| {
         eprintln!("error: cannot write `{}`: {e}", args.out.display());
         Exit::Refused
     })?;

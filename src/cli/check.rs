@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::args::{CheckArgs, Format};
+use super::packages::{self, Pinning};
 use super::{recipe, render};
 use crate::base::world::OsWorld;
 use crate::base::{Problems, Severity, SourceMap};
@@ -15,7 +16,7 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
     let choice = &args.choice;
     let settings = semantics::Settings { profile: choice.profile.clone(), params: choice.params.clone() };
     for path in &args.recipes {
-        let (program, loaded) = semantics::load(&OsWorld, &catalogue, &mut sources, path);
+        let (program, loaded) = packages::load(&OsWorld, &catalogue, &mut sources, path, Pinning::Held);
         let checked = semantics::check(&program, &catalogue, &settings).1;
         let sound = !loaded.has_errors() && !checked.has_errors();
         problems.extend(loaded);

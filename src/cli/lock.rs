@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::args::{Choice, LockArgs, RecipeArgs, RunArgs};
+use super::packages::Pinning;
 use super::plan::time;
 use super::recipe::{self, Compiled};
 use super::run::{execute, keep_index};
@@ -50,7 +51,7 @@ fn merge(files: &[PathBuf]) -> Result<Exit, Exit> {
 }
 
 fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
-    let compiled = recipe::compile(recipe)?;
+    let compiled = recipe::compile_pinning(recipe, Pinning::New(&args.update))?;
     let graph = &compiled.planned.graph;
     let selection = compiled.select(&[])?;
     let (store, files) = recipe::store()?;

@@ -17,6 +17,7 @@ mod lock;
 mod lsp;
 mod new;
 mod node;
+mod packages;
 mod placement;
 mod plan;
 mod progress;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::args::RecipeArgs;
+use super::packages::{self, Pinning};
 use super::{Exit, render};
 use crate::base::world::{self, World};
 use crate::base::{Problems, SourceMap, phrase};
@@ -31,17 +32,25 @@ pub(super) struct Compiled {
     pub site: Site,
 }
 
-/// Compiles a recipe; prints what is wrong with it.
+/// Compiles a recipe; prints what is wrong with it. Packages come as the lock pins them.
 pub(super) fn compile(args: &RecipeArgs) -> Result<Compiled, Exit> {
-    compile_in(&world::OsWorld, args)
+    compile_pinning(args, Pinning::Held)
 }
 
-/// As [`compile`], also tells which files were read for it.
+/// As [`compile`], with packages that the lock does not pin.
+pub(super) fn compile_pinning(args: &RecipeArgs, pinning: Pinning<'_>) -> Result<Compiled, Exit> {
+    compile_in(&world::OsWorld, args, pinning)
+}
+
+/// As [`compile`], also tells which files were read for it, those of packages left out.
 pub(super) fn compile_seeing(args: &RecipeArgs) -> Result<(Compiled, Vec<PathBuf>), Exit> {
     let seeing = Seeing::default();
-    let compiled = compile_in(&seeing, args)?;
+    let compiled = compile_in(&seeing, args, Pinning::Held)?;
     let read = seeing.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok((compiled, read.into_iter().collect()))
+    let packages = &compiled.planned.graph.packages;
+    let own = |path: &PathBuf| !packages.values().any(|package| path.starts_with(&package.folder));
+    let own = read.into_iter().filter(own).collect();
+    Ok((compiled, own))
 }
 
 /// The outside world, with a memory of what was read.
@@ -72,10 +81,10 @@ impl World for Seeing {
     }
 }
 
-fn compile_in(world: &dyn World, args: &RecipeArgs) -> Result<Compiled, Exit> {
+fn compile_in(world: &dyn World, args: &RecipeArgs, pinning: Pinning<'_>) -> Result<Compiled, Exit> {
     let mut sources = SourceMap::default();
     let catalogue = ops::catalogue();
-    let (planned, mut problems) = evaluate(world, args, &catalogue, &mut sources);
+    let (planned, mut problems) = evaluate(world, args, &catalogue, &mut sources, pinning);
     let (site, more) = Site::read(&world::OsWorld, &mut sources);
     problems.extend(more);
     let bad = problems.has_errors();
@@ -99,8 +108,9 @@ fn evaluate(
     args: &RecipeArgs,
     catalogue: &Catalogue,
     sources: &mut SourceMap,
+    pinning: Pinning<'_>,
 ) -> (Option<Planned>, Problems) {
-    let (program, mut problems) = semantics::load(world, catalogue, sources, &args.recipe);
+    let (program, mut problems) = packages::load(world, catalogue, sources, &args.recipe, pinning);
     if problems.has_errors() {
         return (None, problems);
     }
@@ -181,12 +191,7 @@ pub(super) fn remote_of_environment() -> Option<String> {
 
 /// Returns the folder of the store: `RBPIPE_CACHE`, else `~/.cache/rbpipe`.
 pub(super) fn cache_folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os("RBPIPE_CACHE").filter(|v| !v.is_empty()) {
-        return folder.into();
-    }
-    let base = std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".cache");
-    base.unwrap_or_else(home).join("rbpipe")
+    world::cache(&|name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from))
 }
 
 /// Opens the store; says why it cannot.

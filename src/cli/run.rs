@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use super::args::RunArgs;
+use super::packages::Pinning;
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, lock, placement, progress, render, say};
 use crate::base::phrase;
@@ -33,7 +34,8 @@ pub(super) fn run(args: &RunArgs) -> Exit {
 
 fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     let ahead = recipe::store_ahead(&args.recipe.recipe);
-    let compiled = recipe::compile(&args.recipe)?;
+    let pinning = if args.frozen { Pinning::Held } else { Pinning::New(&args.update) };
+    let compiled = recipe::compile_pinning(&args.recipe, pinning)?;
     let selection = compiled.select(&args.to)?;
     let graph = &compiled.planned.graph;
     let mut problems = inputs::missing(graph, &selection);

@@ -1,6 +1,6 @@
 //! A recipe and its results in one file: a compressed archive whose bytes depend on what is in it alone.
 //!
-//! `bundle.json`, then `files/…` as they lie below a common folder, then `blobs/ab/cd…` and `records/ab/cd….json` as in a remote.
+//! `bundle.json`, then `files/…` as they lie below a common folder, `packages/DIGEST/…` of other repositories, then `blobs/ab/cd…` and `records/ab/cd….json` as in a remote.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::artifact::FileRef;
+use super::packages;
 use super::publish::write_whole;
 use super::record::{self, Published};
 use super::remote::Entry;
@@ -42,12 +43,13 @@ impl Head {
     }
 }
 
-/// Writes a bundle, whole or not at all. `files`: name in the bundle to file. `bytes`: where the blobs of the records come from, if they are to
+/// Writes a bundle, whole or not at all. `files`: name in the bundle to file. `imported`: folders of packages, which are called by their digests. `bytes`: where the blobs of the records come from, if they are to
 /// be in it. `signer` vouches for the records.
 pub fn write(
     out: &Path,
     head: &Head,
     files: &BTreeMap<String, PathBuf>,
+    imported: &BTreeSet<PathBuf>,
     entries: &BTreeMap<Digest, Entry>,
     bytes: Option<&Store>,
     signer: Option<&Signer>,
@@ -58,9 +60,14 @@ pub fn write(
         let mut archive = tar::Builder::new(packer);
         append(&mut archive, "bundle.json", &serde_json::to_vec_pretty(head)?)?;
         for (name, path) in files {
-            let source = File::open(path)?;
-            let size = source.metadata()?.len();
-            append_from(&mut archive, &format!("files/{name}"), size, source)?;
+            append_file(&mut archive, &format!("files/{name}"), path)?;
+        }
+        for folder in imported {
+            let digest = folder.file_name().unwrap_or_default().to_string_lossy();
+            for file in packages::files(folder)? {
+                let name = format!("packages/{digest}/{}", file.display());
+                append_file(&mut archive, &name, &folder.join(file))?;
+            }
         }
         let blobs: BTreeSet<(Digest, u64)> =
             entries.values().flat_map(|e| e.blobs.iter().map(|b| (b.digest, b.bytes))).collect();
@@ -81,6 +88,12 @@ pub fn write(
 
 fn append(archive: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8]) -> io::Result<()> {
     append_from(archive, name, bytes.len() as u64, bytes)
+}
+
+fn append_file(archive: &mut tar::Builder<impl Write>, name: &str, path: &Path) -> io::Result<()> {
+    let source = File::open(path)?;
+    let size = source.metadata()?.len();
+    append_from(archive, name, size, source)
 }
 
 /// Appends a file without owner, time or mode of its own.
@@ -144,6 +157,9 @@ pub fn unpack(path: &Path, store: &Store, into: Option<&Path>, trust: Option<&Tr
     let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut archive = tar::Archive::new(zstd::Decoder::new(BufReader::new(File::open(path)?))?);
     let mut out = Unpacked::default();
+    std::fs::create_dir_all(store.root().join("tmp"))?;
+    let fetched = tempfile::Builder::new().prefix("packages-").tempdir_in(store.root().join("tmp"))?;
+    let mut digests = BTreeSet::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
@@ -173,6 +189,12 @@ pub fn unpack(path: &Path, store: &Store, into: Option<&Path>, trust: Option<&Tr
                     out.files += 1;
                 }
             }
+            ["packages", digest, inner @ ..] if !inner.is_empty() && Digest::parse(digest).is_some() => {
+                let folder = fetched.path().join(digest);
+                let target = inner.iter().fold(folder, |at, part| at.join(part));
+                write_whole(&target, &mut |file| io::copy(&mut entry, file).map(drop))?;
+                digests.insert((*digest).to_owned());
+            }
             ["blobs", start, rest] => {
                 let digest = Digest::parse(&format!("{start}{rest}"));
                 let digest = digest.ok_or_else(|| bad(format!("`{name}` is no digest")))?;
@@ -192,6 +214,9 @@ pub fn unpack(path: &Path, store: &Store, into: Option<&Path>, trust: Option<&Tr
     }
     if out.head.is_none() {
         return Err(bad("this is no bundle of rbpipe".into()));
+    }
+    for digest in digests {
+        packages::take(store.root(), &fetched.path().join(&digest), &digest)?;
     }
     // The end has a checksum over everything; a file that was cut off there is told.
     io::copy(&mut archive.into_inner(), &mut io::sink())?;

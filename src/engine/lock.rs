@@ -12,9 +12,10 @@ use super::decide::Results;
 use super::files::{FileIndex, is_there};
 use super::models;
 use super::terms::{self, Terms};
-use crate::base::{Digest, Span, phrase};
+use crate::base::{Digest, Span, package, phrase};
 use crate::plan::select::Selection;
-use crate::plan::{Graph, Node, NodeId, PathArg};
+use crate::plan::{Graph, Node, NodeId, PathArg, Repository};
+use crate::semantics::Package;
 use crate::spec::{Class, Effect, user_op};
 
 /// The layout of the file.
@@ -36,6 +37,9 @@ pub struct Lock {
     media: BTreeMap<String, Pin>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     models: BTreeMap<String, Pin>,
+    /// Recipes of other repositories, as they were imported.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    packages: BTreeMap<String, Pin>,
     /// Files of rows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     sources: BTreeMap<String, Pin>,
@@ -47,8 +51,8 @@ pub struct Lock {
 impl Default for Lock {
     fn default() -> Self {
         let operators = BTreeMap::new();
-        let (environments, media, models, sources, texts) = Default::default();
-        Self { version: VERSION, operators, environments, media, models, sources, texts }
+        let (environments, media, models, packages, sources, texts) = Default::default();
+        Self { version: VERSION, operators, environments, media, models, packages, sources, texts }
     }
 }
 
@@ -74,6 +78,9 @@ struct Pin {
     /// The commit of a repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
+    /// Of a package of the hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
     /// Of the columns as they were read.
@@ -87,12 +94,20 @@ struct Pin {
     parts: BTreeMap<String, Digest>,
 }
 
+impl Pin {
+    fn of_package(pin: &package::Pin) -> Self {
+        let version = pin.version.as_ref().map(ToString::to_string);
+        Self { digest: Digest::parse(&pin.digest), revision: Some(pin.revision.clone()), version, ..Self::default() }
+    }
+}
+
 /// The tables of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Table {
     Environments,
     Media,
     Models,
+    Packages,
     Sources,
     Texts,
 }
@@ -189,10 +204,23 @@ pub fn readers(graph: &Graph, selection: &Selection) -> Selection {
 pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: &Path) -> io::Result<Observed> {
     let home = recipe.parent().unwrap_or(Path::new(""));
     let mut out = Observed::default();
+    let below = |path: &Path| {
+        // What lies in a package has the package's name: where packages lie is a matter of this machine.
+        let inside = |package: &Package| path.strip_prefix(&package.folder).ok();
+        match graph.packages.iter().find_map(|(name, package)| Some((name, inside(package)?))) {
+            Some((name, rest)) => Ok(format!("{name}/{}", rest.display())),
+            None => below(path, home),
+        }
+    };
+    for (name, package) in &graph.packages {
+        let span = package.span;
+        let pin = Some(Pin::of_package(&package.pin));
+        out.pins.insert((Table::Packages, name.clone()), Found { pin, span, nodes: Vec::new() });
+    }
     for (path, text) in &graph.texts {
         let pin = Pin { digest: Some(text.digest), files: Some(1), bytes: Some(text.bytes), ..Pin::default() };
         let found = Found { pin: Some(pin), span: text.span, nodes: Vec::new() };
-        out.pins.insert((Table::Texts, below(path, home)?), found);
+        out.pins.insert((Table::Texts, below(path)?), found);
     }
     for &id in &selection.nodes {
         let node = graph.node(id);
@@ -201,7 +229,7 @@ pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: 
         }
         if let Some(arg) = environment(node) {
             let pin = is_there(arg).then(|| look(arg, files)).transpose()?;
-            let found = out.pins.entry((Table::Environments, below(&arg.path, home)?));
+            let found = out.pins.entry((Table::Environments, below(&arg.path)?));
             found.or_insert(Found { pin, span: arg.span, nodes: Vec::new() }).nodes.push(id);
         }
         if !is_input(node) {
@@ -226,7 +254,7 @@ pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: 
                 PathArg { model: true, .. } => Table::Models,
                 _ => Table::Sources,
             };
-            let name = name_of(arg, home)?;
+            let name = arg.repository.as_ref().map_or_else(|| below(&arg.path), |found| Ok(named(found)))?;
             let own = |pin: Pin| match table {
                 Table::Media => pin,
                 _ => Pin { licence: licence.clone(), consent: consent.clone(), ..pin },
@@ -267,13 +295,14 @@ fn look(arg: &PathArg, files: &FileIndex) -> io::Result<Pin> {
 
 /// Names an argument as the recipe could: a repository, or a path that starts from the recipe's folder.
 fn name_of(arg: &PathArg, home: &Path) -> io::Result<String> {
-    if let Some(repository) = &arg.repository {
-        return Ok(match repository.revision.as_deref() {
-            None | Some("main") => repository.name.clone(),
-            Some(revision) => format!("{}@{revision}", repository.name),
-        });
+    arg.repository.as_ref().map_or_else(|| below(&arg.path, home), |found| Ok(named(found)))
+}
+
+fn named(repository: &Repository) -> String {
+    match repository.revision.as_deref() {
+        None | Some("main") => repository.name.clone(),
+        Some(revision) => format!("{}@{revision}", repository.name),
     }
-    below(&arg.path, home)
 }
 
 /// Names a file by the way that leads to it from the recipe's folder.
@@ -307,9 +336,15 @@ fn parts(path: &Path) -> Vec<String> {
 }
 
 impl Lock {
+    /// Pins a package as it was fetched.
+    pub fn pin_package(&mut self, name: &str, pin: &package::Pin) {
+        self.packages.insert(name.to_owned(), Pin::of_package(pin));
+    }
+
     /// Says how many inputs are pinned.
     pub fn inputs(&self) -> usize {
-        [&self.environments, &self.media, &self.models, &self.sources, &self.texts].iter().map(|t| t.len()).sum()
+        let tables = [&self.environments, &self.media, &self.models, &self.packages, &self.sources, &self.texts];
+        tables.iter().map(|t| t.len()).sum()
     }
 
     /// Returns how many rows a source had when it was pinned; nothing for one that is not pinned.
@@ -329,6 +364,7 @@ impl Lock {
             Table::Environments => &self.environments,
             Table::Media => &self.media,
             Table::Models => &self.models,
+            Table::Packages => &self.packages,
             Table::Sources => &self.sources,
             Table::Texts => &self.texts,
         }
@@ -339,6 +375,7 @@ impl Lock {
             Table::Environments => &mut self.environments,
             Table::Media => &mut self.media,
             Table::Models => &mut self.models,
+            Table::Packages => &mut self.packages,
             Table::Sources => &mut self.sources,
             Table::Texts => &mut self.texts,
         }
@@ -380,8 +417,8 @@ impl Lock {
     ) {
         for ((table, name), found) in now.pins.iter().filter(|((_, name), _)| wanted(name)) {
             let made = found.nodes.iter().find_map(|id| results.get(id));
-            // Texts and environments are read as they are: nothing has to be made of them.
-            let read = made.is_some() || matches!(table, Table::Texts | Table::Environments);
+            // These are read as they are: nothing has to be made of them.
+            let read = made.is_some() || matches!(table, Table::Texts | Table::Environments | Table::Packages);
             let Some(mut pin) = found.pin.clone().filter(|_| read) else { continue };
             for (_, artifact) in made.into_iter().flat_map(|made| made.values()) {
                 if artifact.kind == Kind::Dataset && *table == Table::Sources {

@@ -31,6 +31,7 @@ pub mod lock;
 pub mod lock_merge;
 pub mod machine;
 pub mod models;
+pub mod packages;
 pub mod past;
 pub mod place;
 pub mod process;

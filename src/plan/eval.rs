@@ -81,6 +81,7 @@ pub fn evaluate(
     let secrets = ev.secrets();
     let params = ev.param_values();
     let mut graph = ev.graph;
+    graph.packages.clone_from(&program.packages);
     let problems = ev.problems;
     if problems.has_errors() {
         return (None, problems);
@@ -621,13 +622,12 @@ impl<'a> Evaluator<'a> {
 
     /// Resolves a path of a module to where it lies.
     pub(super) fn resolve(&self, module: usize, path: &str) -> PathBuf {
-        let folder = self.folder(module);
         match path.strip_prefix("@root/") {
             Some(rest) => {
-                let root = folder.ancestors().find(|f| self.world.exists(&f.join(".git"))).unwrap_or(&folder);
-                root.join(rest)
+                let root = self.program.modules.get(module).map(|m| m.root.clone()).unwrap_or_default();
+                if root.as_os_str().is_empty() { PathBuf::from(".").join(rest) } else { root.join(rest) }
             }
-            None => clean(&folder.join(path)),
+            None => clean(&self.folder(module).join(path)),
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use super::metric::Metric;
 use super::val::{Artifact, Val};
 use crate::base::{Digest, Span};
+use crate::semantics::Package;
 use crate::spec::{Class, Effect, Pool};
 
 /// Names a node of a [`Graph`].
@@ -184,6 +185,8 @@ pub struct Graph {
     pub outputs: Vec<Output>,
     /// `expect` and `warn` items.
     pub gates: Vec<NodeId>,
+    /// Packages that the recipe or what it imports imports, by name.
+    pub packages: BTreeMap<String, Package>,
     /// Texts that `from_file` read.
     pub texts: BTreeMap<PathBuf, Text>,
     /// `stage` items, in order.

@@ -26,5 +26,5 @@ mod written;
 pub use check::{Checked, Settings, check, inspect};
 pub use facts::Facts;
 pub use fields::{Member, members};
-pub use modules::{ImportTarget, ImportedName, Module, ParseCache, Program, load, load_again};
+pub use modules::{ImportTarget, ImportedName, Module, Package, ParseCache, Program, Wanted, load, load_again};
 pub use written::TYPE_NAMES;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{allow, op_files};
 use crate::base::codes::{E0205, E0206, E0209, E0501};
+use crate::base::package::{self, Address, Pin};
 use crate::base::{Diagnostic, Problems, SourceId, SourceMap, Span, World, phrase};
 use crate::spec::Catalogue;
 use crate::syntax::ast::{File, Import, ImportFrom, ItemKind, Name, StrLit};
@@ -18,6 +19,32 @@ const STD_FILES: &[(&str, &str)] = &[("eval/embodied17", include_str!("../../std
 pub struct Program {
     /// The recipe first, then its imports in the order in which they were met; each file once.
     pub modules: Vec<Module>,
+    /// Packages that were imported, by name.
+    pub packages: BTreeMap<String, Package>,
+    /// Packages that the lock does not pin as they are wanted, or that are not on this machine: they have to be fetched first.
+    pub wanted: Vec<Wanted>,
+}
+
+/// A package that was imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// What the lock says of it.
+    pub pin: Pin,
+    /// The first import of it.
+    pub span: Span,
+}
+
+/// A package that has to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which.
+    pub address: Address,
+    /// What the lock says of it, if that is what the import asks for.
+    pub pin: Option<Pin>,
+    /// The import.
+    pub span: Span,
 }
 
 /// One file of a program.
@@ -31,6 +58,8 @@ pub struct Module {
     pub file: Arc<File>,
     /// The folder that paths in it start from; `None` for the standard library.
     pub folder: Option<PathBuf>,
+    /// The folder that `@root/` stands for: the repository's, or the package's that it belongs to.
+    pub root: PathBuf,
     /// What its imports bring in.
     pub imports: Vec<ImportedName>,
 }
@@ -100,23 +129,27 @@ pub fn load_again(
 ) -> (Program, Problems) {
     let path = normal(path);
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    let root = repository(world, &folder);
     let mut loader = Loader {
         world,
         catalogue,
         sources,
         cache,
-        repository: repository(world, &folder),
+        lock: None,
+        recipe: path.clone(),
         modules: Vec::new(),
         by_path: BTreeMap::new(),
         open: Vec::new(),
+        packages: BTreeMap::new(),
+        wanted: Vec::new(),
         problems: Problems::default(),
     };
     match world.read(&path) {
         Ok(text) => {
-            loader.file(path.display().to_string(), path, Some(folder), &text);
+            loader.file(path.display().to_string(), path, Some(folder), root, &text);
         }
         Err(e) => {
-            let id = loader.file(path.display().to_string(), path.clone(), Some(folder), "");
+            let id = loader.file(path.display().to_string(), path.clone(), Some(folder), root, "");
             let source = loader.modules[id].file.source;
             let (why, help) = match e.kind() {
                 std::io::ErrorKind::NotFound => {
@@ -146,7 +179,8 @@ pub fn load_again(
                 .push(Diagnostic::new(E0501, Span::new(source, 0, 0), message, "the recipe itself").help(help));
         }
     }
-    (Program { modules: loader.modules }, loader.problems)
+    let Loader { modules, packages, wanted, problems, .. } = loader;
+    (Program { modules, packages, wanted }, problems)
 }
 
 struct Loader<'a> {
@@ -154,17 +188,21 @@ struct Loader<'a> {
     catalogue: &'a Catalogue,
     sources: &'a mut SourceMap,
     cache: &'a mut ParseCache,
-    repository: PathBuf,
+    recipe: PathBuf,
+    /// What the recipe's lock pins, read when the first package is imported.
+    lock: Option<BTreeMap<String, Pin>>,
     modules: Vec<Module>,
     by_path: BTreeMap<PathBuf, usize>,
     /// The files being read, outermost first, each with the import in it that is being followed.
     open: Vec<(usize, Span)>,
+    packages: BTreeMap<String, Package>,
+    wanted: Vec<Wanted>,
     problems: Problems,
 }
 
 impl Loader<'_> {
     /// Parses one file and follows its imports.
-    fn file(&mut self, name: String, path: PathBuf, folder: Option<PathBuf>, text: &str) -> usize {
+    fn file(&mut self, name: String, path: PathBuf, folder: Option<PathBuf>, root: PathBuf, text: &str) -> usize {
         let source = self.sources.add(name, folder.as_deref(), text);
         let (file, problems) = self.cache.parse(source, text);
         self.problems.extend(allow::apply(&file, problems, allow::Stage::Parse));
@@ -181,7 +219,7 @@ impl Loader<'_> {
                 _ => None,
             })
             .collect();
-        self.modules.push(Module { id, path: path.clone(), file, folder, imports: Vec::new() });
+        self.modules.push(Module { id, path: path.clone(), file, folder, root, imports: Vec::new() });
         self.by_path.insert(path, id);
         for (item, import, span) in imports {
             self.open.push((id, span));
@@ -250,7 +288,7 @@ impl Loader<'_> {
             let key = PathBuf::from(&name);
             return match self.by_path.get(&key) {
                 Some(&id) => ImportTarget::Module(id),
-                None => ImportTarget::Module(self.file(name, key, None, text)),
+                None => ImportTarget::Module(self.file(name, key, None, PathBuf::new(), text)),
             };
         }
         let dotted = path.join(".");
@@ -296,19 +334,14 @@ impl Loader<'_> {
             );
             return ImportTarget::Missing;
         };
-        if let Some(package) = written.strip_prefix("hub:") {
-            let stem = package.split('@').next().unwrap_or(package).rsplit('/').next().unwrap_or(package);
-            self.problems.push(
-                Diagnostic::new(E0209, text.span, "imports from the hub are not there yet", "a hub package").help(format!(
-                    "copy the package into this repository and import it as a file: `import \"./lib/{stem}.rb2\" as {stem}`"
-                )),
-            );
-            return ImportTarget::Missing;
+        if package::is_package(&written) {
+            return self.package_target(&written, text.span, span);
         }
         if written.contains("://") {
             let d = Diagnostic::new(E0205, text.span, "a recipe is not imported from the web", "an address");
             self.problems.push(d.help(
-                "copy the file into this repository and import it by its path: `import \"./lib/tools.rb2\" as tools`",
+                "copy the file into this repository and import it by its path, or import a Git repository at a revision: \
+                 `import \"git:https://example.com/team/tools.git@v1.0.0#tools.rb2\" as tools`",
             ));
             return ImportTarget::Missing;
         }
@@ -326,40 +359,94 @@ impl Loader<'_> {
             }));
             return ImportTarget::Missing;
         }
+        let importer = &self.modules[from];
+        let (root, packaged) = (importer.root.clone(), self.packages.values().any(|p| p.folder == importer.root));
         let base = match written.strip_prefix("@root/") {
-            Some(_) => self.repository.clone(),
-            None => self.modules[from].folder.clone().unwrap_or_default(),
+            Some(_) => root.clone(),
+            None => importer.folder.clone().unwrap_or_default(),
         };
         let path = normal(&base.join(written.strip_prefix("@root/").unwrap_or(&written)));
-        if let Some(&id) = self.by_path.get(&path) {
-            if let Some(at) = self.open.iter().position(|&(open, _)| open == id) {
-                self.cycle(at, span);
+        if packaged && !path.starts_with(&root) {
+            let d = Diagnostic::new(E0205, text.span, "this path leads out of the package", "imported here");
+            self.problems.push(d.help("a package sees its own files, `std` and other packages"));
+            return ImportTarget::Missing;
+        }
+        self.read(&path, root, span).unwrap_or_else(|e| {
+            let (help, near) = self.near_file(from, &path, &written);
+            let message = format!("cannot read `{}`: {}", path.display(), unreadable(&e));
+            let d = Diagnostic::new(E0205, text.span, message, "imported here").help(help);
+            self.problems.push(match near {
+                Some(near) => d.fix(text.span, format!("\"{near}\"")),
+                None => d,
+            });
+            ImportTarget::Missing
+        })
+    }
+
+    /// Finds the file of a package that the lock pins.
+    fn package_target(&mut self, written: &str, text: Span, span: Span) -> ImportTarget {
+        let address = match Address::parse(written) {
+            Ok(address) => address,
+            Err(e) => {
+                self.problems.push(Diagnostic::new(E0209, text, e.message, "a package").help(e.help));
                 return ImportTarget::Missing;
             }
-            return ImportTarget::Module(id);
+        };
+        if self.lock.is_none() {
+            let mut path = self.recipe.clone().into_os_string();
+            path.push(".lock");
+            self.lock = Some(self.world.read(Path::new(&path)).map(|lock| package::pins(&lock)).unwrap_or_default());
         }
-        match self.world.read(&path) {
-            Ok(content) => {
-                let folder = path.parent().map(Path::to_path_buf);
-                ImportTarget::Module(self.file(path.display().to_string(), path, folder, &content))
-            }
-            Err(e) => {
-                let (help, near) = self.near_file(from, &path, &written);
-                let why = match e.kind() {
-                    std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-                    std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-                    std::io::ErrorKind::InvalidData => "it is no text in UTF-8".to_owned(),
-                    _ => e.to_string(),
-                };
-                let message = format!("cannot read `{}`: {why}", path.display());
-                let d = Diagnostic::new(E0205, text.span, message, "imported here").help(help);
-                self.problems.push(match near {
-                    Some(near) => d.fix(text.span, format!("\"{near}\"")),
-                    None => d,
-                });
-                ImportTarget::Missing
-            }
+        let name = address.name.clone();
+        let pinned = self.lock.as_ref().and_then(|lock| lock.get(&name)).cloned();
+        let pin = pinned.clone().filter(|pin| address.takes(pin));
+        let here = pin.as_ref().map(|pin| package::folder(self.world, &pin.digest)).filter(|f| self.world.exists(f));
+        let (Some(pin), Some(folder)) = (&pin, here) else {
+            let message = match (&pin, &pinned) {
+                (Some(pin), _) => format!("`{name}` is not on this machine: the lock pins commit {}", pin.revision),
+                (None, Some(Pin { version: Some(version), .. })) => {
+                    format!("`{name}` does not take version {version}, which the lock pins")
+                }
+                _ => format!("the lock does not pin `{name}` yet"),
+            };
+            let help = format!("`rbpipe lock {}` fetches it and pins what was fetched", self.recipe.display());
+            self.problems.push(Diagnostic::new(E0209, text, message, "this package").help(help));
+            self.wanted.push(Wanted { address, pin, span: text });
+            return ImportTarget::Missing;
+        };
+        let path = normal(&folder.join(&address.file));
+        let package = Package { folder: folder.clone(), pin: pin.clone(), span: text };
+        self.packages.entry(name.clone()).or_insert(package);
+        if !path.starts_with(&folder) {
+            let d = Diagnostic::new(E0205, text, "this path leads out of the package", "imported here");
+            self.problems.push(d.help("after `#` stands the path of a file in the package"));
+            return ImportTarget::Missing;
         }
+        self.read(&path, folder.clone(), span).unwrap_or_else(|e| {
+            let message = format!("`{name}` has no readable `{}`: {}", address.file, unreadable(&e));
+            let files = self.world.list(path.parent().unwrap_or(&folder));
+            let recipes: Vec<&String> = files.iter().filter(|f| f.ends_with(".rb2")).collect();
+            let help = match recipes.is_empty() {
+                true => "after `#` stands the path of a file in the package".to_owned(),
+                false => format!("after `#` stands the path of a file; that folder has {}", phrase::quoted(&recipes)),
+            };
+            self.problems.push(Diagnostic::new(E0205, text, message, "imported here").help(help));
+            ImportTarget::Missing
+        })
+    }
+
+    /// Returns the module of a file, which is read unless it was before; `span` is the import that asks for it.
+    fn read(&mut self, path: &Path, root: PathBuf, span: Span) -> std::io::Result<ImportTarget> {
+        if let Some(&id) = self.by_path.get(path) {
+            if let Some(at) = self.open.iter().position(|&(open, _)| open == id) {
+                self.cycle(at, span);
+                return Ok(ImportTarget::Missing);
+            }
+            return Ok(ImportTarget::Module(id));
+        }
+        let content = self.world.read(path)?;
+        let folder = path.parent().map(Path::to_path_buf);
+        Ok(ImportTarget::Module(self.file(path.display().to_string(), path.to_path_buf(), folder, root, &content)))
     }
 
     /// Suggests a file that is there: with the extension, in a folder nearby, or of a similar name; and how it is written.
@@ -418,6 +505,16 @@ impl Loader<'_> {
             None => import.alias.iter().chain(last.filter(|_| import.alias.is_none())).cloned().collect(),
         };
         names.into_iter().map(|name| (name, ImportTarget::Missing)).collect()
+    }
+}
+
+/// Why a file of recipes cannot be read.
+fn unreadable(e: &std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        std::io::ErrorKind::InvalidData => "it is no text in UTF-8".to_owned(),
+        _ => e.to_string(),
     }
 }
 

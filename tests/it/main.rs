@@ -42,6 +42,7 @@ mod mission;
 mod mistakes;
 #[cfg(feature = "torch")]
 mod numerics;
+mod packages;
 mod pages;
 mod placement;
 mod promises;

@@ -125,6 +125,21 @@ fn damage_is_found_on_first_use_moved_aside_and_made_anew_within_the_run() {
 }
 
 #[test]
+fn the_newest_run_of_a_recipe_is_the_one_that_began_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let recipe = folder.path().join("recipe.rb2");
+    // In a hundred of them some begin at a time whose last digit is nought.
+    let begun = (0..100).map(|_| {
+        std::thread::sleep(Duration::from_millis(2));
+        journal::Journal::create(&store, &recipe).unwrap().path().to_owned()
+    });
+    let mut begun: Vec<PathBuf> = begun.collect();
+    begun.reverse();
+    assert_eq!(journal::runs(&store, &recipe), begun);
+}
+
+#[test]
 fn a_blob_is_compared_once_for_each_start_of_the_machine() {
     let folder = tempfile::tempdir().unwrap();
     let blob = Store::open(folder.path()).unwrap().put(b"some bytes").unwrap();

@@ -330,7 +330,7 @@ const FILES: &[FileCase] = &[
     (&[("r.rb2", "import std.eval.embodied18 as e\n")], &[("E0205:1:17", "did you mean `std.eval.embodied17`?")]),
     (&[("r.rb2", "import \"./lib/x.rb2\" as x\n")], &[("E0205:1:8", "@root")]),
     (&[("r.rb2", "import \"./y.rb2\" as x\n"), ("lib/y.rb2", "let a = 1\n")], &[("E0205:1:8", "lib/y.rb2")]),
-    (&[("r.rb2", "import \"hub:team/tools@^1.2\" as t\n")], &[("E0209:1:8", "import it as a file")]),
+    (&[("r.rb2", "import \"hub:team/tools@^1.2\" as t\n")], &[("E0209:1:8", "fetches it and pins")]),
     (
         &[
             ("r.rb2", "import \"./a.rb2\" as a\nlet x = a.one\noutput o = x\n"),
@@ -344,7 +344,33 @@ const FILES: &[FileCase] = &[
         &[("E0201:2:17", "it has `n`")],
     ),
     (&[("r.rb2", "import \"./lib/a.rb2\" as a\nexpect a.n == 1\n"), ("lib/a.rb2", "let n = 1\n")], &[]),
+    // Schemas of an imported file: for rows, in types, in the tail of another schema, and their columns are known.
+    (
+        &[
+            ("r.rb2", OTHERS_ROWS),
+            ("lib/rows.rb2", "schema Row { id: Str, text: Str }\nschema Long { ..Row, n: Int }\n"),
+        ],
+        &[],
+    ),
+    (
+        &[
+            (
+                "r.rb2",
+                "import std.{data, filter}\nimport \"./lib/rows.rb2\" as rows\nlet a = data.jsonl(\"a.jsonl\", as: rows.Row)\noutput b = a |> filter.rule(where: .txet != \"\")\n",
+            ),
+            ("lib/rows.rb2", "schema Row { id: Str, text: Str }\n"),
+        ],
+        &[("E0301:4:36", "`.text`")],
+    ),
 ];
+
+const OTHERS_ROWS: &str = r#"import std.{data, filter}
+import "./lib/rows.rb2" as rows
+schema Mine { ..rows.Long, mark: Float }
+fn short(d: Dataset[rows.Row]) -> Dataset[rows.Row] = d |> filter.rule(where: .text.len < 9)
+output a = data.jsonl("a.jsonl", as: rows.Long) |> short()
+output b = data.jsonl("b.jsonl", as: Mine) |> filter.rule(where: .n > 3 and .mark > 0.5) |> short()
+"#;
 
 #[test]
 fn imports_are_found_or_explained() {

@@ -1,0 +1,162 @@
+//! Packages: folders of recipes in a Git repository of their own, imported at a revision or by a range of versions.
+//!
+//! `git:URL@REVISION` names a repository by its address, `hub:OWNER/NAME@RANGE` one of the hub, whose tags are versions ([Semantic
+//! Versioning](https://semver.org) 2.0, with or without a leading `v`). `#PATH` chooses a file of it; without, it is `lib.rb2`. What
+//! was chosen stands in the lock; the bytes lie below [`folder`], by their digest.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use semver::{Version, VersionReq};
+use serde::Deserialize;
+
+use super::world::{self, World};
+
+/// The file of a package that is imported where none is named.
+const ENTRY: &str = "lib.rb2";
+
+/// What an import says of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The package and what is wanted of it, as the lock names it: the text of the import without its `#PATH`.
+    pub name: String,
+    /// Where it comes from.
+    pub place: Place,
+    /// The file that is imported, below the folder of the package.
+    pub file: String,
+}
+
+/// Where a package comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A repository by its address, at a tag, a branch or a commit.
+    Git {
+        /// As `git` takes it.
+        url: String,
+        /// As `git` takes it.
+        revision: String,
+    },
+    /// A repository of the hub, at the newest version of a range.
+    Hub {
+        /// `OWNER/NAME`.
+        repository: String,
+        /// The versions that will do.
+        range: VersionReq,
+    },
+}
+
+/// What is wrong with the text of an import, and what to write instead.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// What.
+    pub message: String,
+    /// The next step.
+    pub help: String,
+}
+
+/// A package as a lock pins it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Pin {
+    /// Of its files: their paths and bytes.
+    pub digest: String,
+    /// The commit.
+    pub revision: String,
+    /// The version, of a package of the hub.
+    pub version: Option<Version>,
+}
+
+/// Says whether the text of an import names a package.
+pub fn is_package(text: &str) -> bool {
+    text.starts_with("git:") || text.starts_with("hub:")
+}
+
+impl Address {
+    /// Reads the text of an import that [`is_package`].
+    ///
+    /// # Errors
+    /// It names no version, or one that cannot be understood.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let (name, file) = text.split_once('#').unwrap_or((text, ENTRY));
+        let malformed = |message: String, help: String| Err(Malformed { message, help });
+        if file.is_empty() || file.starts_with('/') || !file.ends_with(".rb2") {
+            let help =
+                format!("after `#` stands the path of a `.rb2` file in the package; without `#` it is `{ENTRY}`");
+            return malformed(format!("`{file}` names no recipe of the package"), help);
+        }
+        let (kind, rest) = name.split_once(':').unwrap_or(("", name));
+        // An address may hold an `@` of its own, before the host.
+        let (place, wanted) = match rest.rsplit_once('@').filter(|(_, wanted)| !wanted.contains(['/', ':'])) {
+            Some((place, wanted)) if !wanted.is_empty() => (place, wanted),
+            found => {
+                let place = found.map_or(rest, |(place, _)| place);
+                let (what, next) = match kind {
+                    "hub" => ("version", format!("add a range of versions: `\"hub:{place}@^1.0\"`")),
+                    _ => ("revision", format!("add a tag or a commit: `\"git:{place}@v1.0.0\"`")),
+                };
+                return malformed(format!("the package has no {what}"), next);
+            }
+        };
+        let place = match kind {
+            "hub" => {
+                let parts: Vec<&str> = place.split('/').collect();
+                let plain = |part: &&str| {
+                    let usual = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+                    !part.is_empty() && !part.starts_with(['-', '.']) && part.chars().all(usual)
+                };
+                if parts.len() != 2 || !parts.iter().all(plain) {
+                    let help = "a package of the hub is written `hub:OWNER/NAME@RANGE`; an address is written `git:URL@REVISION`";
+                    return malformed(format!("`{place}` names no package of the hub"), help.to_owned());
+                }
+                let range = match VersionReq::parse(wanted) {
+                    Ok(range) => range,
+                    Err(e) => {
+                        let help = "ranges are written as Cargo does: `^1.2` (up to the next major version), `~1.2`, `=1.2.3`, `>=1.2, <3`";
+                        return malformed(format!("`{wanted}` is no range of versions: {e}"), help.to_owned());
+                    }
+                };
+                Place::Hub { repository: place.to_owned(), range }
+            }
+            _ => {
+                if !is_address(place) {
+                    let help = "write `https://HOST/PATH`, `ssh://HOST/PATH`, `file:///PATH` or `USER@HOST:PATH`; a folder of this repository is imported by its path";
+                    return malformed(format!("`{place}` is no address of a repository"), help.to_owned());
+                }
+                Place::Git { url: place.to_owned(), revision: wanted.to_owned() }
+            }
+        };
+        Ok(Self { name: name.to_owned(), place, file: file.to_owned() })
+    }
+
+    /// Says whether a pin is what the import asks for: a range of versions has to hold the pinned one.
+    pub fn takes(&self, pin: &Pin) -> bool {
+        match &self.place {
+            Place::Git { .. } => true,
+            Place::Hub { range, .. } => pin.version.as_ref().is_some_and(|version| range.matches(version)),
+        }
+    }
+}
+
+/// The addresses that are handed to `git`: nothing that it could take for an option, a helper program or a folder of this machine alone.
+fn is_address(text: &str) -> bool {
+    let schemes = ["https://", "http://", "ssh://", "git://", "file://"];
+    let scp = || text.split_once(':').is_some_and(|(host, path)| host.contains('@') && !path.starts_with(':'));
+    !text.starts_with('-')
+        && !text.contains(char::is_whitespace)
+        && (schemes.iter().any(|s| text.starts_with(s)) || scp())
+}
+
+/// Returns the packages that the text of a lock pins, by name; none where it cannot be read, which those say that read all of it.
+pub fn pins(lock: &str) -> BTreeMap<String, Pin> {
+    #[derive(Deserialize)]
+    struct Packages {
+        #[serde(default)]
+        packages: BTreeMap<String, Pin>,
+    }
+    toml::from_str::<Packages>(lock).map(|lock| lock.packages).unwrap_or_default()
+}
+
+/// Returns the folder that a package with this digest lies in, on this machine.
+pub fn folder(world: &dyn World, digest: &str) -> PathBuf {
+    let named = |name: &str| world.env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    world::cache(&named).join("packages").join(digest)
+}
