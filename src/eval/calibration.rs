@@ -169,6 +169,27 @@ fn likeliest(p: &[f64]) -> usize {
     largest(p).unwrap_or(0)
 }
 
+/// Returns the probability of each option among the options, from the tokens that a server listed for the first word of a reply with their
+/// log-probabilities. Marks and spaces around a token do not count, nor the case of a word. An option that is not listed is given the least
+/// probability that is, which bounds its own; `None` where no option is listed.
+pub fn among(options: &[String], tokens: &[(String, f64)]) -> Option<Vec<f64>> {
+    let bare = |token: &str| {
+        let word = token.trim_matches(|c: char| !c.is_alphanumeric());
+        // A letter is an option, its small form a word.
+        if word.chars().count() > 1 { word.to_lowercase() } else { word.to_owned() }
+    };
+    let listed: Vec<(String, f64)> = tokens.iter().map(|(token, logp)| (bare(token), logp.exp())).collect();
+    let of = |option: &String| {
+        let own: Vec<f64> = listed.iter().filter(|(word, _)| *word == bare(option)).map(|(_, p)| *p).collect();
+        (!own.is_empty()).then(|| own.iter().sum::<f64>())
+    };
+    let found: Vec<Option<f64>> = options.iter().map(of).collect();
+    let least = listed.iter().map(|(_, p)| *p).fold(f64::INFINITY, f64::min);
+    let p: Vec<f64> = found.iter().map(|p| p.unwrap_or(least)).collect();
+    let sum: f64 = p.iter().sum();
+    (found.iter().any(Option::is_some) && sum > 0.0).then(|| p.iter().map(|p| p / sum).collect())
+}
+
 /// Returns the guess at an item; `None` where it has no options, or as many probabilities as options are not there.
 pub fn guess(item: &Item, p: &[f64]) -> Option<Guess> {
     let right = match item.kind {

@@ -61,14 +61,6 @@ pub(super) fn decide(graph: &Graph, node: &mut Node) -> Result<(), Box<Diagnosti
         _ if asked == IN_PROCESS => return Ok(()),
         _ => (asked, None),
     };
-    if node.args["confidence"] == json!(true) {
-        let at = node.place("confidence").unwrap_or(node.span);
-        let message = "the probabilities of options need the model in process, and this one is asked at a server";
-        return Err(Box::new(
-            Diagnostic::new(codes::E0304, at, message, "only in process")
-                .help("leave out `confidence`, or `with { serve: \"inproc\" }` on a model with weights"),
-        ));
-    }
     node.args["backend"] = json!(backend);
     if let Some((key, secrets)) = key {
         node.args["key"] = key;

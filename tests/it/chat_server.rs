@@ -13,6 +13,8 @@ pub enum Act {
     Say(Json),
     /// 200 with this text as the answer.
     Text(String),
+    /// 200 with this text as the answer, and as its `logprobs` these of its first word.
+    Likely(String, Json),
     /// This status, headers and body.
     Fail(u16, &'static str, &'static str),
     /// 200 with a refusal instead of an answer.
@@ -75,6 +77,13 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, Json)>>, act: &dyn Fn(u
     let (status, headers, body, sent) = match act(number, &body) {
         Act::Say(answer) => (200, "", reply(&answer.to_string()), usize::MAX),
         Act::Text(text) => (200, "", reply(&text), usize::MAX),
+        Act::Likely(text, tokens) => {
+            let mut answer: Json = serde_json::from_str(&reply(&text)).expect("an answer");
+            let mark = json!({ "token": " ", "logprob": -0.1, "top_logprobs": [{ "token": " ", "logprob": -0.1 }] });
+            let word = json!({ "token": text, "logprob": -0.1, "top_logprobs": tokens });
+            answer["choices"][0]["logprobs"] = json!({ "content": [mark, word] });
+            (200, "", answer.to_string(), usize::MAX)
+        }
         Act::Refuse => {
             let message = json!({ "role": "assistant", "content": null, "refusal": "I will not say." });
             (200, "", json!({ "choices": [{ "message": message, "finish_reason": "stop" }] }).to_string(), usize::MAX)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,11 +59,16 @@ fn write(folder: &Path, url: &str, n: usize) {
     fs::write(folder.join("recipe.rb2"), RECIPE.replace("URL", url)).unwrap();
 }
 
+/// The number of a question.
+fn number_of(text: &str) -> usize {
+    text.split(|c: char| !c.is_ascii_digit()).find_map(|w| w.parse().ok()).unwrap()
+}
+
 /// What the scripted model says: right seven times of ten, in one of the forms that models use.
 fn says(body: &Json) -> Act {
     let text = text_of(body);
     let luck = Digest::of(format!("{} {text}", body["model"]).as_bytes()).0;
-    let number: usize = text.split(|c: char| !c.is_ascii_digit()).find_map(|w| w.parse().ok()).unwrap();
+    let number = number_of(&text);
     let right = luck[0] < 180;
     let value = if number % 3 == 0 {
         (if right { number % 7 + 1 } else { number % 7 + 2 }).to_string()
@@ -259,6 +265,91 @@ fn servers_that_cannot_be_asked_are_named() {
         let text = String::from_utf8_lossy(&out.stderr);
         assert!(out.status.code() == Some(1) && text.contains(code) && text.contains(words), "{text}");
     }
+}
+
+/// What a server lists for the first word of its answer to a question: half of what is left for each further option, and one that it leaves out.
+fn listed(right: usize) -> Json {
+    let tokens = ["A", "B", "C", "D"];
+    let token = |(rank, turn): (usize, usize)| {
+        let letter = tokens[(right + turn) % 4];
+        let word = if rank == 0 { format!(" {letter}") } else { letter.to_owned() };
+        json!({ "token": word, "logprob": 0.5f64.powi(rank as i32 + 1).ln() })
+    };
+    let mut list: Vec<Json> = [0, 1, 2].map(|turn| token((turn, turn))).into();
+    list.push(json!({ "token": "The", "logprob": 0.0625f64.ln() }));
+    Json::Array(list)
+}
+
+#[test]
+fn a_server_says_how_sure_it_is() {
+    let n = 60;
+    let (said, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(15)));
+    let (count, bound) = (Arc::clone(&said), Arc::clone(&most));
+    let server = Server::new(move |_, body| {
+        let number = number_of(&text_of(body));
+        if number % 3 == 0 {
+            return Act::Text((number % 7 + 1).to_string());
+        }
+        if count.fetch_add(1, Ordering::SeqCst) >= bound.load(Ordering::SeqCst) {
+            count.fetch_sub(1, Ordering::SeqCst);
+            return Act::Fail(401, "", r#"{"error": {"message": "come back tomorrow"}}"#);
+        }
+        let at = number % 4;
+        Act::Likely("ABCD"[at..=at].into(), listed(at))
+    });
+    let place = tempfile::tempdir().unwrap();
+    write_sure(place.path(), &server.url, n);
+    let out = rbpipe(place.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(3) && text.contains("come back tomorrow"), "{text}");
+    for (_, body) in server.requests() {
+        let choice = body["messages"].to_string().contains("Answer with the letter");
+        assert_eq!(body["logprobs"] == true && body["top_logprobs"] == 20, choice, "{body}");
+    }
+
+    // What was said before it stopped is remembered, with its probabilities.
+    most.store(usize::MAX, Ordering::SeqCst);
+    run(place.path());
+    assert_eq!(said.load(Ordering::SeqCst), 40, "each choice was answered once");
+    let items = fs::read_to_string(place.path().join("out/items.jsonl")).unwrap();
+    let items: Vec<Json> = items.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(items.len(), n);
+    for (i, item) in items.iter().enumerate() {
+        let p: Vec<f64> = item["option_p"].as_str().map_or(Vec::new(), |p| serde_json::from_str(p).unwrap());
+        if i % 3 == 0 {
+            assert_eq!(p, Vec::<f64>::new(), "a number has no options: {item}");
+            continue;
+        }
+        // A half, a quarter, an eighth, and the least that is listed for the one that is not, over their sum.
+        for (turn, share) in [8.0, 4.0, 2.0, 1.0].into_iter().enumerate() {
+            assert!((p[(i % 4 + turn) % 4] - share / 15.0).abs() < 1e-9, "{item}");
+        }
+    }
+    let score: Json = serde_json::from_str(&fs::read_to_string(place.path().join("out/score.json")).unwrap()).unwrap();
+    assert_eq!(score["calibration"]["n"], 40, "{score}");
+    assert!((score["calibration"]["raw"]["confidence"].as_f64().unwrap() - 8.0 / 15.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_server_that_does_not_say_how_sure_it_is_is_left() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::new(|_, body| Act::Text(if number_of(&text_of(body)) % 3 == 0 { "3" } else { "A" }.into()));
+    write_sure(place.path(), &server.url, 60);
+    let out = rbpipe(place.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(3) && text.contains("gives no log-probabilities"), "{text}");
+    assert!(text.contains("top_logprobs") && server.requests().len() <= 6, "{}: {text}", server.requests().len());
+}
+
+fn write_sure(folder: &Path, url: &str, n: usize) {
+    write(folder, url, n);
+    let sure = r#"
+let score = eval.run(model.server("URL", name: "m"), on: asked, confidence: true) with { at_most: 2 }
+output score = score to "out/score.json"
+output items = score.items to "out/items.jsonl"
+"#;
+    let declared = RECIPE[..RECIPE.find("let zoo").unwrap()].replace("secret token from env \"SERVED_TOKEN\"\n", "");
+    fs::write(folder.join("recipe.rb2"), format!("{declared}{}", sure.replace("URL", url))).unwrap();
 }
 
 /// A program that takes vLLM's arguments and writes them down, serves the protocol, and fails as `MOOD` says.

@@ -75,8 +75,8 @@ const RETRY_FOR: Duration = Duration::from_secs(900);
 /// [`Manner::again`] says how, then counts as failed.
 ///
 /// # Errors
-/// Class `budget` when the next question does not fit into `spend` (answers so far are kept); `bug` when the server refuses the key, knows no such model
-/// or finds every request malformed; `flaky` when too many questions fail, or all of them, or the server is gone.
+/// Class `budget` when the next question does not fit into `spend` (answers so far are kept); `bug` when the server refuses the key, knows no such model,
+/// finds every request malformed or gives no log-probabilities that were asked for; `flaky` when too many questions fail, or all of them, or the server is gone.
 pub fn ask_all<T: Send + Clone>(
     endpoint: &Endpoint,
     questions: &[Question],
@@ -213,6 +213,13 @@ impl Desk<'_> {
                 }
                 Err(failure) => return Some(failed(failure)),
             };
+            if question.likely.is_some() && reply.likely.is_none() && class.is_none() {
+                self.stop(
+                    OpError::new("E0612", format!("{} gives no log-probabilities with its answers", self.endpoint.url))
+                        .help("leave out `confidence`, or ask a server that knows `logprobs` and `top_logprobs`, as vLLM, SGLang and llama.cpp do"),
+                );
+                return None;
+            }
             match read(&reply) {
                 Ok(said) => {
                     if let Err(e) = remember(&self.manner.memo, key, question, self.endpoint, &reply) {

@@ -19,6 +19,7 @@ pub fn recall(memo: &Path, key: Digest) -> Option<Reply> {
         completion_tokens: count("completion_tokens"),
         truncated: record["truncated"].as_bool().unwrap_or(false),
         refused: record["refused"].as_bool().unwrap_or(false),
+        likely: serde_json::from_value(record["likely"].clone()).ok().flatten(),
     })
 }
 
@@ -31,7 +32,7 @@ pub fn remember(memo: &Path, key: Digest, question: &Question, endpoint: &Endpoi
         Part::Text(text) => text.clone(),
         Part::Picture(picture) => format!("<{}>", picture.digest),
     };
-    let record = json!({
+    let mut record = json!({
         "model": endpoint.model,
         "question": question.parts.iter().map(text).collect::<String>(),
         "reply": reply.text,
@@ -41,6 +42,9 @@ pub fn remember(memo: &Path, key: Digest, question: &Question, endpoint: &Endpoi
         "truncated": reply.truncated,
         "refused": reply.refused,
     });
+    if let Some(likely) = &reply.likely {
+        record["likely"] = json!(likely);
+    }
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(record.to_string().as_bytes())?;
     file.persist(target).map_err(|e| e.error)?;

@@ -89,6 +89,8 @@ pub struct Question {
     pub max_tokens: u64,
     /// How the answer is drawn.
     pub sampling: Sampling,
+    /// How many of the likeliest tokens the server is asked for, with their log-probabilities; an answer without them stops the run.
+    pub likely: Option<u32>,
 }
 
 impl Question {
@@ -141,6 +143,10 @@ impl Question {
         if !stop.is_empty() {
             body["stop"] = json!(stop);
         }
+        if let Some(likely) = self.likely {
+            body["logprobs"] = json!(true);
+            body["top_logprobs"] = json!(likely);
+        }
         Ok(body)
     }
 }
@@ -151,7 +157,7 @@ fn number(value: f64) -> Json {
 }
 
 /// An answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
     /// What the model said.
     pub text: String,
@@ -165,6 +171,8 @@ pub struct Reply {
     pub truncated: bool,
     /// The server or the model would not answer; `text` is what it said instead.
     pub refused: bool,
+    /// The tokens that stood to choose for the first word of the answer, each with its log-probability; none where the server gives none.
+    pub likely: Option<Vec<(String, f64)>>,
 }
 
 /// Why there is no answer.
@@ -319,17 +327,29 @@ fn answer(text: &str) -> Result<Reply, (Class, String, u64)> {
         return Err((Class::Empty, "the reply has no content".to_owned(), tokens));
     }
     let truncated = choice["finish_reason"] == "length";
-    Ok(Reply { text: content.to_owned(), tokens, prompt_tokens, completion_tokens, truncated, refused: false })
+    let (text, likely) = (content.to_owned(), likely(&choice["logprobs"]["content"]));
+    Ok(Reply { text, tokens, prompt_tokens, completion_tokens, truncated, refused: false, likely })
+}
+
+/// Reads the likeliest tokens of the first place of an answer where a word begins: spaces, brackets and marks before it are passed over.
+fn likely(places: &Json) -> Option<Vec<(String, f64)>> {
+    let word = |place: &&Json| place["token"].as_str().is_some_and(|t| t.contains(char::is_alphanumeric));
+    let place = places.as_array()?.iter().find(word)?;
+    let token = |of: &Json| Some((of["token"].as_str()?.to_owned(), of["logprob"].as_f64()?));
+    let listed: Vec<_> = place["top_logprobs"].as_array()?.iter().filter_map(token).collect();
+    (!listed.is_empty()).then_some(listed)
 }
 
 /// Puts the events together that some servers send although nobody asked for a stream.
 fn streamed(text: &str) -> Result<Json, String> {
     let (mut content, mut refusal, mut finish, mut usage) = (String::new(), String::new(), Json::Null, Json::Null);
+    let mut places: Vec<Json> = Vec::new();
     for line in text.lines().filter_map(|l| l.strip_prefix("data:")).map(str::trim).filter(|l| *l != "[DONE]") {
         let event: Json = serde_json::from_str(line).map_err(|e| format!("an event of the reply is no JSON: {e}"))?;
         let choice = &event["choices"][0];
         content.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
         refusal.push_str(choice["delta"]["refusal"].as_str().unwrap_or_default());
+        places.extend(choice["logprobs"]["content"].as_array().into_iter().flatten().cloned());
         for (kept, new) in [(&mut finish, &choice["finish_reason"]), (&mut usage, &event["usage"])] {
             if !new.is_null() {
                 kept.clone_from(new);
@@ -340,7 +360,8 @@ fn streamed(text: &str) -> Result<Json, String> {
         return Err("the reply ends before its last event".to_owned());
     }
     let message = json!({ "content": content, "refusal": refusal });
-    Ok(json!({ "choices": [{ "message": message, "finish_reason": finish }], "usage": usage }))
+    let choice = json!({ "message": message, "finish_reason": finish, "logprobs": { "content": places } });
+    Ok(json!({ "choices": [choice], "usage": usage }))
 }
 
 fn transport(error: &ureq::Error) -> Class {

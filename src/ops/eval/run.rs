@@ -36,8 +36,8 @@ op eval.run(
   seed: Int = 0,
   ## How often each question is asked.
   epochs: Int in 1.. = 1,
-  ## Also asks for the probability of each option where a question has options: what calibration is measured by. One more pass of
-  ## the model over each question, in process only.
+  ## Also asks for the probability of each option where a question has options: what calibration is measured by. In process one more
+  ## pass of the model over each question; of a server the log-probabilities of the first word of its reply.
   confidence: Bool = false,
 ) -> Score"#,
         version: 3,

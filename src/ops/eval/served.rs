@@ -12,6 +12,7 @@ use crate::base::{Digest, OpError};
 use crate::data::picture::Picture;
 use crate::engine::service::{self, Launch};
 use crate::engine::{Artifact, Context, Outputs, executors};
+use crate::eval::calibration::{among, scaled};
 use crate::eval::prompt::prompt;
 use crate::eval::score::{Answer, score};
 use crate::eval::{Decoding, Part, Prompt, Reply};
@@ -22,6 +23,8 @@ use crate::plan::serving;
 const LOADING: Duration = Duration::from_secs(1200);
 /// How long a reply may take, unless `with { stall }` says less.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Tokens whose log-probabilities are asked for: more are refused by most servers.
+const LIKELY: u32 = 20;
 /// Media types that every server decodes.
 const KNOWN: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
 
@@ -31,11 +34,12 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
     let wanted = wanted(&bench, args.rows.unwrap_or(usize::MAX), args.epochs, args.max_images)?;
     let mut pictures = Pictures { bounds: (args.pixels.from, args.pixels.to), fitted: BTreeMap::new() };
     let (mut prompts, mut questions, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+    let temperature = model.meta["temperature"].as_f64().unwrap_or(1.0);
     for (item, epoch) in &wanted {
         let prompt = prompt(&bench.items[*item], &bench.declare, &coords)?;
         let seed = seed(&decoding, &bench.items[*item].id, *epoch);
         let (question, sizes) = question(cx, &prompt, &decoding, seed, &mut pictures)?;
-        prompts.push(prompt.show());
+        prompts.push((prompt.show(), prompt.options));
         questions.push(question);
         sent.push(sizes);
     }
@@ -49,9 +53,11 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
     };
     let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
     let mut answers = Vec::with_capacity(wanted.len());
-    for ((((item, epoch), prompt), sent), outcome) in wanted.into_iter().zip(prompts).zip(sent).zip(asked.outcomes) {
+    for ((((item, epoch), (prompt, options)), sent), outcome) in
+        wanted.into_iter().zip(prompts).zip(sent).zip(asked.outcomes)
+    {
         let reply = match outcome {
-            Outcome::Said(said) => Ok(heard(said)),
+            Outcome::Said(said) => Ok(heard(said, &options, temperature)),
             Outcome::Failed { class, why } => {
                 *errors.entry(class.map_or("unfit", |c| c.name())).or_default() += 1;
                 Err(why)
@@ -74,8 +80,10 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
     save(cx, &bench, &scores, &facts)
 }
 
-fn heard(said: chat::Reply) -> Reply {
+fn heard(said: chat::Reply, options: &[String], temperature: f64) -> Reply {
+    let option_p = said.likely.and_then(|tokens| among(options, &tokens)).unwrap_or_default();
     Reply {
+        option_p: if temperature == 1.0 { option_p } else { scaled(&option_p, temperature) },
         text: said.text,
         truncated: said.truncated,
         refused: said.refused,
@@ -126,7 +134,8 @@ fn question(
     let sampling =
         Sampling { temperature: decoding.temperature, top_p: decoding.top_p, seed, stop: decoding.stop.clone() };
     let max_tokens = u64::from(decoding.max_tokens);
-    Ok((Question { system: prompt.system.clone(), parts, schema: None, max_tokens, sampling }, sizes))
+    let likely = (decoding.option_p && prompt.options.len() > 1).then_some(LIKELY);
+    Ok((Question { system: prompt.system.clone(), parts, schema: None, max_tokens, sampling, likely }, sizes))
 }
 
 /// Pictures as they are sent: the stored file where it fits, else made to fit.

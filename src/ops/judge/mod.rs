@@ -145,7 +145,14 @@ fn question(system: &str, pictures: Vec<Picture>, text: String, schema: Json) ->
     let mut parts: Vec<Part> = pictures.into_iter().map(Part::Picture).collect();
     parts.push(Part::Text(text));
     let system = Some(system.to_owned());
-    Question { system, parts, schema: Some(schema), max_tokens: MAX_TOKENS, sampling: Sampling::default() }
+    Question {
+        system,
+        parts,
+        schema: Some(schema),
+        max_tokens: MAX_TOKENS,
+        sampling: Sampling::default(),
+        likely: None,
+    }
 }
 
 /// Reads the JSON object in an answer; models like to put it into a code fence.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use rbpipe::eval::calibration::{Guess, calibration, scaled, temperature};
+use rbpipe::eval::calibration::{Guess, among, calibration, scaled, temperature};
 use serde_json::{Value as Json, json};
 
 use crate::browser::Browser;
@@ -52,6 +52,22 @@ fn temperatures_are_those_of_the_odds() {
     let single = calibration(&guesses(1, 0.8, 10)).unwrap().raw;
     close(single.brier, 0.08, 1e-12);
     close(single.nll, -(0.8f64.ln()), 1e-12);
+}
+
+#[test]
+fn tokens_of_a_server_weigh_the_options() {
+    let options = |of: &[&str]| of.iter().map(|o| (*o).to_owned()).collect::<Vec<String>>();
+    let tokens = |of: &[(&str, f64)]| of.iter().map(|(t, p)| ((*t).to_owned(), p.ln())).collect::<Vec<_>>();
+    let letters = options(&["A", "B", "C"]);
+    // Forms of one option add up; a small letter is a word, not an option; what is not listed is no likelier than what is.
+    let p = among(&letters, &tokens(&[("A", 0.4), (" A", 0.1), ("(B", 0.2), ("a", 0.25), ("The", 0.05)])).unwrap();
+    for (found, want) in p.iter().zip([0.5 / 0.75, 0.2 / 0.75, 0.05 / 0.75]) {
+        close(*found, want, 1e-12);
+    }
+    let p = among(&options(&["yes", "no"]), &tokens(&[("Yes", 0.6), ("NO.", 0.2), (" yes", 0.2)])).unwrap();
+    close(p[0], 0.8, 1e-12);
+    assert_eq!(among(&letters, &tokens(&[("The", 0.9), ("Let", 0.1)])), None, "it answers in other words");
+    assert_eq!(among(&letters, &[("A".to_owned(), -9999.0)]), None, "nothing is left of it");
 }
 
 const RECIPE: &str = r#"
@@ -196,14 +212,24 @@ fn what_cannot_be_calibrated_says_why() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/models/tiny-base");
     let hf = format!("let tiny = model.hf(\"{model}\")\n");
     for (more, weak, code, words) in [
-        (format!("{hf}output w = model.calibrated(tiny, by: eval.published(source: \"x\", a: 50%)) to \"out/w\""), None, 3, "no probabilities of options"),
+        (
+            format!("{hf}output w = model.calibrated(tiny, by: eval.published(source: \"x\", a: 50%)) to \"out/w\""),
+            None,
+            3,
+            "no probabilities of options",
+        ),
         (String::new(), Some(r#""option_p":[0.9,0.1]"#), 3, "no probability for each of its options"),
-        ("output late = eval.run(model.server(\"http://127.0.0.1:9\", name: \"x\"), on: asked, confidence: true) to \"out/x.json\"".into(), None, 1, "only in process"),
-        ("output bad = gained.table(rows: \"b\", cols: \"m\", gain: \"storng\") to \"out/x.md\"".into(), None, 1, "did you mean \"strong\"?"),
+        (
+            "output bad = gained.table(rows: \"b\", cols: \"m\", gain: \"storng\") to \"out/x.md\"".into(),
+            None,
+            1,
+            "did you mean \"strong\"?",
+        ),
     ] {
         let place = Place::new(&more);
         if let Some(p) = weak {
-            let text = replies(6).replacen(r#""option_p":[0.9,0.1,0.0]"#, p, 1).replacen(r#""option_p":[0.1,0.9,0.0]"#, p, 1);
+            let text =
+                replies(6).replacen(r#""option_p":[0.9,0.1,0.0]"#, p, 1).replacen(r#""option_p":[0.1,0.9,0.0]"#, p, 1);
             place.write("weak.jsonl", &text);
         }
         let (found, text) = place.run();
