@@ -7,6 +7,9 @@ use serde_json::Value as Json;
 
 use crate::base::Digest;
 
+/// Where in a report the files lie that its page needs beside it.
+pub const BESIDE: &str = "report.media/";
+
 /// The kinds of artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -23,7 +26,7 @@ pub enum Kind {
     Score,
     /// `meta`: rows, columns and cells with intervals.
     Table,
-    /// `report.html` and what it needs.
+    /// `report.html` and what it needs, below [`BESIDE`].
     Report,
     /// One file.
     File,

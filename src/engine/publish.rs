@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::artifact::{Artifact, Kind};
+use super::artifact::{Artifact, BESIDE, Kind};
 use super::crash::step;
 use super::hub_rows::{self, Form};
 use super::machine;
@@ -271,7 +271,13 @@ fn pieces(store: &Store, artifact: &Artifact, target: &Path) -> Result<BTreeMap<
                 .find(|p| artifact.files.contains_key(p))
                 .or_else(|| artifact.files.keys().filter(of_form).min().cloned());
             match found {
-                Some(path) => out.insert(String::new(), Piece::Blob(artifact.files[&path].digest)),
+                Some(path) => {
+                    // A page names what it needs by a relative path; the names hold digests, so that pages may share the folder.
+                    let beside =
+                        artifact.files.iter().filter(|(p, _)| path.ends_with(".html") && p.starts_with(BESIDE));
+                    out.extend(beside.map(|(p, f)| (format!("../{p}"), Piece::Blob(f.digest))));
+                    out.insert(String::new(), Piece::Blob(artifact.files[&path].digest))
+                }
                 None if wanted == "json" => {
                     out.insert(String::new(), Piece::Bytes(serde_json::to_vec_pretty(&artifact.meta)?))
                 }

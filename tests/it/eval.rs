@@ -3,6 +3,7 @@
 mod calibration;
 mod overlap;
 mod page;
+mod pictures;
 mod readers;
 mod statistics;
 mod tabletop;

@@ -1,6 +1,6 @@
 //! `eval.score`: scores replies that are there already; no model is needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
@@ -53,7 +53,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             return Err(OpError::new("E0302", format!("there are two replies to `{id}`")));
         }
     }
-    if let Some(stray) = replies.keys().find(|id| !bench.items.iter().any(|i| i.id == **id)) {
+    let known: BTreeSet<&str> = bench.items.iter().map(|i| i.id.as_str()).collect();
+    if let Some(stray) = replies.keys().find(|id| !known.contains(id.as_str())) {
         return Err(OpError::new(
             "E0302",
             format!("there is a reply to `{stray}`, which is no item of this benchmark"),

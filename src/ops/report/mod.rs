@@ -3,6 +3,8 @@
 pub mod card;
 pub mod page;
 mod payload;
+mod pictures;
+mod samples;
 
 use minijinja::{Environment, Value};
 

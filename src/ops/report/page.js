@@ -321,18 +321,32 @@ function curves() {
 
 /* ---- samples ---- */
 const HEIGHT = 48, on = new Set();
-let shown = [], chosen = -1;
+let shown = [], chosen = -1; // places of the samples that the filters leave
+/** The samples lie in blocks of their own, which are parsed when one of them is wanted. */
+const blocks = new Map(), texts = new Map();
+function block(b, at) {
+  const id = `${b.id}-${at}`;
+  if (!blocks.has(id)) blocks.set(id, JSON.parse($(id).textContent));
+  return blocks.get(id);
+}
+const sample = place => { const b = D.samples[$("sbench").value]; return b && place != null ? block(b, Math.floor(place / b.block))[place % b.block] : null };
+/** What a search looks through, in lower case; it is kept for the next letter that is typed. */
+function text(b, m, place) {
+  const key = b.id + "|" + m;
+  if (!texts.has(key)) texts.set(key, Array.from({ length: b.n }, (_, i) => { const s = sample(i), r = s.r[m]; return r ? (s.q + " " + r.t).toLowerCase() : "" }));
+  return texts.get(key)[place];
+}
 const verdict = r => r.v == null ? "warn" : r.s >= .5 ? "up" : "down";
 const tone = r => r.v == null ? "var(--warn)" : r.s >= .5 ? "var(--good)" : "var(--bad)";
 function samples() {
-  const items = D.samples[$("sbench").value] || [], m = $("smodel").value, q = $("find").value.toLowerCase();
-  shown = items.filter(s => {
-    const r = s.r[m];
-    if (!r || (on.has("wrong") && r.s >= 1) || (on.has("unparsed") && r.v != null)) return false;
-    if (on.has("differ") && new Set(Object.values(s.r).map(x => x.s)).size < 2) return false;
-    return !q || (s.q + " " + r.t).toLowerCase().includes(q);
-  });
-  $("count").textContent = `${count(shown.length)} of ${count(items.length)}`;
+  const b = D.samples[$("sbench").value], m = $("smodel").value, q = $("find").value.toLowerCase(), n = b ? b.n : 0;
+  const wanted = (on.has("wrong") ? 1 : 0) | (on.has("unparsed") ? 2 : 0), differ = on.has("differ");
+  shown = [];
+  for (let i = 0; i < n; i++) {
+    const mark = b.marks[m][i];
+    if (mark !== "-" && (mark & wanted) === wanted && (!differ || b.differ[i] === "1") && (!q || text(b, m, i).includes(q))) shown.push(i);
+  }
+  $("count").textContent = `${count(shown.length)} of ${count(n)}`;
   $("list").scrollTop = 0;
   pick(0);
 }
@@ -341,7 +355,7 @@ function paint() {
   const end = Math.min(shown.length, top + Math.ceil(list.clientHeight / HEIGHT) + 8);
   list.replaceChildren(el("div", { style: `height:${HEIGHT * shown.length}px` }));
   for (let i = top; i < end; i++) {
-    const s = shown[i], r = s.r[m], line = el("div", { class: "row" + (i === chosen ? " on" : ""), role: "option", "aria-selected": i === chosen, style: `top:${HEIGHT * i}px` });
+    const s = sample(shown[i]), r = s.r[m], line = el("div", { class: "row" + (i === chosen ? " on" : ""), role: "option", "aria-selected": i === chosen, style: `top:${HEIGHT * i}px` });
     for (const name of D.models) if (s.r[name]) line.append(el("span", { class: "dot", title: name, style: `background:${tone(s.r[name])}` }));
     line.append(" " + s.q.slice(0, 80), el("br"), el("span", { class: "s" }, `${s.i} · ${r.v ?? "unreadable"} / ${s.k || "area"}`));
     line.onclick = () => pick(i);
@@ -364,19 +378,23 @@ function overlay(s) {
   });
   return out;
 }
+/** Where a picture lies: in the page, or beside it. */
+const source = p => $("p" + p)?.textContent ?? D.pictures.beside[p];
 function pictures(s) {
   const box = el("div", { class: "pics" });
   s.p.forEach((p, n) => {
-    if (!D.pictures[p]) { box.append(el("span", { class: "s" }, `Picture ${n + 1} is not in this page.`)); return }
-    const pic = el("div", { class: "pic" }, el("img", { src: D.pictures[p], alt: "picture " + (n + 1), loading: "lazy" }));
-    if (n === 0) { if (s.m && D.pictures[s.m]) pic.append(el("img", { class: "over", src: D.pictures[s.m], alt: "target area" })); pic.append(overlay(s)) }
+    const src = source(p), gone = why => el("span", { class: "s" }, `Picture ${n + 1} ${why}.`);
+    if (!src) { box.append(gone(D.pictures.absent[p] ?? "is not in this page")); return }
+    const img = el("img", { src, alt: "picture " + (n + 1), loading: "lazy" }), pic = el("div", { class: "pic" }, img);
+    img.onerror = () => pic.replaceWith(gone(`is not there: this page looks for it in ${src}, beside itself`));
+    if (n === 0) { const mask = s.m && source(s.m); if (mask) pic.append(el("img", { class: "over", src: mask, alt: "target area" })); pic.append(overlay(s)) }
     box.append(pic);
   });
   return box;
 }
 function pick(i) {
   chosen = i; paint();
-  const box = $("one"), s = shown[i];
+  const box = $("one"), s = sample(shown[i]);
   box.replaceChildren();
   if (!s) { box.append(el("p", { class: "s" }, "Nothing fits.")); return }
   box.append(el("div", { class: "s" }, [$("sbench").value, s.i, ...Object.entries(s.g).map(([k, v]) => k + ": " + v)].join(" · ")), pictures(s));
@@ -416,8 +434,11 @@ function fill(id, values, then) {
 }
 themes(); ranking(); table(); slopes(); gains(); formats();
 fill("bench", D.benches, bench); bench(); calibration(); funnel(); curves();
-fill("sbench", Object.keys(D.samples), samples); fill("smodel", D.models, samples);
-if (D.models.length) $("smodel").value = D.models[D.models.length - 1];
-for (const b of document.querySelectorAll("[data-f]")) b.onclick = () => { const f = b.dataset.f; if (!on.delete(f)) on.add(f); b.setAttribute("aria-pressed", b.classList.toggle("on")); samples() };
-$("find").oninput = samples; $("list").onscroll = paint; $("list").onkeydown = keys; document.addEventListener("keydown", shortcuts); samples();
-document.documentElement.dataset.ready = "yes";
+/** The samples come after this script, so that all above stands there before they are read. */
+function browse() {
+  fill("sbench", Object.keys(D.samples), samples); fill("smodel", D.models, samples);
+  if (D.models.length) $("smodel").value = D.models[D.models.length - 1];
+  for (const b of document.querySelectorAll("[data-f]")) b.onclick = () => { const f = b.dataset.f; if (!on.delete(f)) on.add(f); b.setAttribute("aria-pressed", b.classList.toggle("on")); samples() };
+  $("find").oninput = samples; $("list").onscroll = paint; $("list").onkeydown = keys; document.addEventListener("keydown", shortcuts); samples();
+  document.documentElement.dataset.ready = "yes";
+}

@@ -6,7 +6,7 @@ use minijinja::context;
 use serde_json::{Value as Json, json};
 
 use super::STYLE;
-use super::payload::payload;
+use super::payload::{Payload, payload};
 use crate::base::{OpError, phrase};
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
@@ -18,8 +18,8 @@ pub static PAGE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## One HTML file about a sweep: the table, what a model gains over each other one, a chart from model to model, groups, answers,
-## calibration, training curves and every sample with its pictures. It needs no network and works from the disk. Written to `.json` it
-## is the table and the calibration alone.
+## calibration, training curves and every sample with its pictures. It needs no network and works from the disk. It holds 900 pictures;
+## further ones lie beside it in `report.media`. Written to `.json` it is the table and the calibration alone.
 op report.page(
   scores: Grid,
   ## The rows that were trained on.
@@ -33,7 +33,7 @@ op report.page(
   title: Str = "Evaluation",
   theme: enum { auto, light, dark } = "auto",
 ) -> Report"#,
-        version: 4,
+        version: 5,
         history: &["data"],
         effect: Effect::Reduce,
         ..OpSpec::BASE
@@ -54,39 +54,50 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let payload = payload(cx, args.baseline.as_deref(), args.gain.as_deref(), &args.theme)?;
     let html = render(&args.title, &payload)?;
     // The table's own fields, and the calibration beside them.
-    let mut facts = payload["table"].clone();
-    facts["calibration"] = payload["calibration"].clone();
+    let mut facts = payload.facts["table"].clone();
+    facts["calibration"] = payload.facts["calibration"].clone();
     let mut files = BTreeMap::new();
     files.insert("report.html".to_owned(), cx.put(html.as_bytes())?);
     files.insert("report.json".to_owned(), cx.put(serde_json::to_string(&facts)?.as_bytes())?);
-    let samples: usize =
-        payload["samples"].as_object().map_or(0, |s| s.values().filter_map(Json::as_array).map(Vec::len).sum());
+    files.extend(payload.pictures.beside.into_values());
+    let samples = payload.samples.len();
     cx.counts.insert("samples".into(), samples as u64);
-    let meta = json!({ "title": args.title, "models": payload["models"], "benchmarks": payload["benches"], "samples": samples });
+    let (models, benches) = (&payload.facts["models"], &payload.facts["benches"]);
+    let meta = json!({ "title": args.title, "models": models, "benchmarks": benches, "samples": samples });
     Ok(vec![(String::new(), Output::Artifact(Artifact { kind: Kind::Report, meta, files }))])
 }
 
 const SCRIPT: &str = include_str!("page.js");
 
 /// Fills the template. What models wrote reaches the page only as JSON in which no tag can open.
-pub fn render(title: &str, payload: &Json) -> Result<String, OpError> {
-    let list = |key: &str| payload[key].as_array().map_or(0, Vec::len);
-    let items: u64 = payload["table"]["rows"].as_array().into_iter().flatten().filter_map(|r| r["n"].as_u64()).sum();
+fn render(title: &str, payload: &Payload) -> Result<String, OpError> {
+    let facts = &payload.facts;
+    let list = |key: &str| facts[key].as_array().map_or(0, Vec::len);
+    let items: u64 = facts["table"]["rows"].as_array().into_iter().flatten().filter_map(|r| r["n"].as_u64()).sum();
     let subtitle = [
         phrase::count(list("models"), "model"),
         phrase::count(list("benches"), "benchmark"),
         phrase::count(items as usize, "question"),
     ];
     let subtitle = subtitle.join(" · ");
-    let text = serde_json::to_string(payload)?
-        .replace('<', "\\u003c")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029");
+    let mut parts = String::new();
+    for (id, block) in payload.samples.blocks() {
+        parts.push_str(&format!("<script type=\"application/json\" id=\"{id}\">{}</script>\n", inert(&block)?));
+    }
+    for (digest, uri) in &payload.pictures.within {
+        parts.push_str(&format!("<script type=\"text/plain\" id=\"p{digest}\">{uri}</script>\n"));
+    }
     let values = context! {
-        title, subtitle, payload => text, style => STYLE, script => SCRIPT,
-        has_calibration => payload["calibration"].as_object().is_some_and(|c| !c.is_empty()),
-        has_training => list("training") > 0, has_funnel => !payload["funnel"].is_null(),
+        title, subtitle, payload => inert(facts)?, parts, style => STYLE, script => SCRIPT,
+        has_calibration => facts["calibration"].as_object().is_some_and(|c| !c.is_empty()),
+        has_training => list("training") > 0, has_funnel => !facts["funnel"].is_null(),
     };
     super::fill(include_str!("page.html"), values)
         .map_err(|e| OpError::new("E0612", format!("the report's template: {e}")))
+}
+
+/// Returns JSON as a text that ends no script.
+fn inert(value: &Json) -> Result<String, OpError> {
+    let text = serde_json::to_string(value)?;
+    Ok(text.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"))
 }

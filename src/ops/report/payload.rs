@@ -1,38 +1,43 @@
-//! What the report page shows, as JSON: tables, groups, histograms, curves, samples with small pictures.
+//! What the report page shows: tables, groups, histograms, curves as JSON, and beside them the samples and their pictures.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Cursor;
+use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use rayon::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
-use crate::base::{Digest, OpError};
+use super::pictures::Pictures;
+use super::samples::{Reply, Samples};
+use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::history::Step;
 use crate::engine::{Context, dataset};
 use crate::eval::benchmark::items_dataset;
 use crate::eval::calibration::{Guess, OPTION_P, calibration, guess, parse};
 use crate::eval::compare::{Layout, table};
-use crate::eval::item::{self, Columns, Item, ItemKind, Picture};
-use crate::eval::marker::key_point;
-use crate::eval::polygon;
+use crate::eval::item::{self, Columns};
 use crate::ops::grid::grid;
-
-/// Longer side of a picture in the page, in pixels.
-const THUMB: u32 = 224;
-/// Pictures in a page at most.
-const MOST_PICTURES: usize = 900;
-/// Characters of a reply or prompt at most.
-const MOST_TEXT: usize = 2000;
 
 /// Names of the axis of models.
 const MODELS: [&str; 3] = ["m", "model", "models"];
 /// The label of the axis that a sweep over one axis lacks.
 const ONLY: &str = "score";
 
-/// Returns the page's data for the scores in argument `scores`, and the table of scores.
-pub(super) fn payload(cx: &Context, baseline: Option<&str>, gain: Option<&str>, theme: &str) -> Result<Json, OpError> {
+/// What a page is made of.
+pub(super) struct Payload {
+    /// All that is read when the page opens.
+    pub facts: Json,
+    /// Every question with its replies.
+    pub samples: Samples,
+    /// The pictures that they show.
+    pub pictures: Pictures,
+}
+
+/// Returns what a page is made of for the scores in argument `scores`.
+pub(super) fn payload(
+    cx: &Context,
+    baseline: Option<&str>,
+    gain: Option<&str>,
+    theme: &str,
+) -> Result<Payload, OpError> {
     let (mut layout, mut cells) = grid(cx, "scores")?;
     let keys: Vec<String> = cells.iter().map(|c| c.labels.join("|")).collect();
     if layout.axes.len() == 1 {
@@ -63,13 +68,9 @@ pub(super) fn payload(cx: &Context, baseline: Option<&str>, gain: Option<&str>, 
         }
         out.cell(cx, &bench, &model, artifact)?;
     }
-    let pictures = thumbs(cx, &out.pictures);
-    let samples: Map<String, Json> = out
-        .samples
-        .into_iter()
-        .map(|(bench, items)| (bench, Json::Array(items.into_values().map(|s| s.1).collect())))
-        .collect();
-    Ok(json!({
+    let pictures = Pictures::of(cx, out.samples.pictures())?;
+    let calibrated = out.guesses.iter().filter_map(|(model, g)| Some((model.clone(), json!(calibration(g)?))));
+    let facts = json!({
         "theme": theme,
         "table": scores,
         "models": models,
@@ -77,12 +78,13 @@ pub(super) fn payload(cx: &Context, baseline: Option<&str>, gain: Option<&str>, 
         "groups": out.groups,
         "formats": out.formats,
         "histograms": out.histograms,
-        "calibration": out.guesses.iter().filter_map(|(m, g)| Some((m.clone(), json!(calibration(g)?)))).collect::<Map<_, _>>(),
-        "samples": samples,
-        "pictures": pictures,
+        "calibration": calibrated.collect::<Map<_, _>>(),
+        "samples": out.samples.index(&models),
+        "pictures": pictures.index(),
         "training": training(cx),
         "funnel": funnel(cx)?,
-    }))
+    });
+    Ok(Payload { facts, samples: out.samples, pictures })
 }
 
 /// The positions of the axis of models and of that of benchmarks.
@@ -100,9 +102,7 @@ struct Collected {
     histograms: BTreeMap<String, BTreeMap<String, Json>>,
     /// By model, over all benchmarks.
     guesses: BTreeMap<String, Vec<Guess>>,
-    /// By benchmark, then id and rotation: the order of the benchmark, and the sample.
-    samples: BTreeMap<String, BTreeMap<usize, (String, Json)>>,
-    pictures: BTreeSet<Digest>,
+    samples: Samples,
 }
 
 impl Collected {
@@ -136,99 +136,22 @@ impl Collected {
                 if let Some(guess) = p.as_deref().and_then(|p| guess(item, p)) {
                     self.guesses.entry(model.to_owned()).or_default().push(guess);
                 }
-                let mut reply = json!({
-                    "t": columns.text("reply", row)?.map(|t| cut(&t)),
-                    "v": parsed,
-                    "u": columns.text("rule", row)?.filter(|u| !u.is_empty()),
-                    "s": score,
-                    "c": columns.number("compat", row)?,
-                    "o": columns.text("outcome", row)?,
-                    "n": columns.text("note", row)?,
-                    "x": columns.text("points", row)?.and_then(|p| serde_json::from_str::<Json>(&p).ok()),
-                });
-                if let Some(p) = p {
-                    reply["p"] = p.into_iter().map(|p| (1e4 * p).round() / 1e4).collect();
-                }
-                self.sample(bench, model, row, item, columns.text("prompt", row)?, reply);
+                let reply = Reply {
+                    text: columns.text("reply", row)?,
+                    parsed,
+                    rule: columns.text("rule", row)?.filter(|rule| !rule.is_empty()),
+                    score,
+                    compat: columns.number("compat", row)?,
+                    outcome: columns.text("outcome", row)?,
+                    note: columns.text("note", row)?,
+                    points: columns.text("points", row)?.and_then(|p| serde_json::from_str(&p).ok()),
+                    option_p: p,
+                };
+                self.samples.add(bench, model, (row, item), columns.text("prompt", row)?, reply);
             }
         }
         Ok(())
     }
-
-    fn sample(&mut self, bench: &str, model: &str, row: usize, item: &Item, prompt: Option<String>, reply: Json) {
-        self.pictures.extend(item.images.iter().chain(&item.mask).map(|p| p.digest));
-        let samples = self.samples.entry(bench.to_owned()).or_default();
-        let name = format!(
-            "{}{}",
-            item.id,
-            if item.rotation > 0 { format!(" rotated {}", item.rotation) } else { String::new() }
-        );
-        // Models answer the same items in the same order; one that answered fewer still finds its place by name.
-        let place = match samples.get(&row) {
-            Some((known, _)) if *known != name => {
-                samples.iter().find(|(_, s)| s.0 == name).map_or(samples.len() + row, |(at, _)| *at)
-            }
-            _ => row,
-        };
-        let entry = samples.entry(place).or_insert_with(|| {
-            let digest = |p: &Picture| p.digest.short();
-            let sample = json!({
-                "i": name,
-                "q": cut(&item.question),
-                "o": item.options,
-                "k": item.key,
-                "g": item.groups.iter().cloned().collect::<BTreeMap<_, _>>(),
-                "p": item.images.iter().map(digest).collect::<Vec<_>>(),
-                "m": item.mask.as_ref().map(digest),
-                "d": if item.kind == ItemKind::Point { key_point(&item.key) } else { None },
-                "a": item.polygon.as_deref().and_then(polygon::parse),
-                "t": prompt.map(|p| cut(&p)),
-                "r": {},
-            });
-            (name, bare(sample))
-        });
-        entry.1["r"][model] = bare(reply);
-    }
-}
-
-/// Without fields that say nothing: a page of many rows opens sooner.
-fn bare(mut of: Json) -> Json {
-    if let Some(fields) = of.as_object_mut() {
-        fields.retain(|name, value| !value.is_null() && (name.as_str(), value.as_str()) != ("o", Some("ok")));
-    }
-    of
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MOST_TEXT) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
-}
-
-/// Small pictures as data URIs by short digest; those that cannot be decoded are left out.
-fn thumbs(cx: &Context, pictures: &BTreeSet<Digest>) -> Map<String, Json> {
-    let wanted: Vec<Digest> = pictures.iter().copied().take(MOST_PICTURES).collect();
-    let store = cx.store;
-    let made: Vec<Option<String>> =
-        wanted.par_iter().map(|d| store.read(*d).ok().and_then(|bytes| thumb(&bytes))).collect();
-    let pairs = wanted.iter().zip(made);
-    pairs.filter_map(|(digest, uri)| uri.map(|uri| (digest.short(), Json::String(uri)))).collect()
-}
-
-fn thumb(bytes: &[u8]) -> Option<String> {
-    let picture = image::load_from_memory(bytes).ok()?;
-    let grey = matches!(picture.color(), image::ColorType::L8 | image::ColorType::L16);
-    let small = if picture.width().max(picture.height()) > THUMB { picture.thumbnail(THUMB, THUMB) } else { picture };
-    let mut out = Vec::new();
-    let media = if grey {
-        small.to_luma8().write_to(&mut Cursor::new(&mut out), image::ImageFormat::Png).ok()?;
-        "image/png"
-    } else {
-        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut out, 68).encode_image(&small.to_rgb8()).ok()?;
-        "image/jpeg"
-    };
-    Some(format!("data:{media};base64,{}", base64::engine::general_purpose::STANDARD.encode(out)))
 }
 
 /// The training curves of the models in argument `models`, from their logs.
