@@ -84,9 +84,8 @@ impl Address {
             return malformed(format!("`{file}` names no recipe of the package"), help);
         }
         let (kind, rest) = name.split_once(':').unwrap_or(("", name));
-        // An address may hold an `@` of its own, before the host.
-        let (place, wanted) = match rest.rsplit_once('@').filter(|(_, wanted)| !wanted.contains(['/', ':'])) {
-            Some((place, wanted)) if !wanted.is_empty() => (place, wanted),
+        let (place, wanted) = match rest[after_host(rest)..].rfind('@').map(|at| rest.split_at(at + after_host(rest))) {
+            Some((place, wanted)) if wanted.len() > 1 => (place, &wanted[1..]),
             found => {
                 let place = found.map_or(rest, |(place, _)| place);
                 let (what, next) = match kind {
@@ -121,6 +120,12 @@ impl Address {
                     let help = "write `https://HOST/PATH`, `ssh://HOST/PATH`, `file:///PATH` or `USER@HOST:PATH`; a folder of this repository is imported by its path";
                     return malformed(format!("`{place}` is no address of a repository"), help.to_owned());
                 }
+                let host = place.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.split_once('@'));
+                if host.is_some_and(|(user, _)| user.contains(':')) {
+                    let help =
+                        "leave name and password out: `git` has a helper for them, `git config credential.helper`";
+                    return malformed("an address in a recipe holds no password".to_owned(), help.to_owned());
+                }
                 Place::Git { url: place.to_owned(), revision: wanted.to_owned() }
             }
         };
@@ -133,6 +138,14 @@ impl Address {
             Place::Git { .. } => true,
             Place::Hub { range, .. } => pin.version.as_ref().is_some_and(|version| range.matches(version)),
         }
+    }
+}
+
+/// Where the path of an address begins: an `@` before it belongs to the host.
+fn after_host(address: &str) -> usize {
+    match address.split_once("://") {
+        Some((scheme, rest)) => scheme.len() + 3 + rest.find('/').unwrap_or(0),
+        None => address.find([':', '/']).unwrap_or(0),
     }
 }
 

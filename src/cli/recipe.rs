@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use super::args::RecipeArgs;
 use super::packages::{self, Pinning};
 use super::{Exit, render};
+use crate::base::codes::E0901;
 use crate::base::world::{self, World};
 use crate::base::{Problems, SourceMap, phrase};
 use crate::engine::files::FileIndex;
@@ -88,8 +89,11 @@ fn compile_in(world: &dyn World, args: &RecipeArgs, pinning: Pinning<'_>) -> Res
     let (site, more) = Site::read(&world::OsWorld, &mut sources);
     problems.extend(more);
     let bad = problems.has_errors();
-    render::print_human(&sources, &problems.sorted());
+    let problems = problems.sorted();
+    render::print_human(&sources, &problems);
     match planned {
+        // A package that is not as the lock says.
+        _ if problems.iter().any(|d| d.code == E0901) => Err(Exit::Refused),
         Some(mut planned) if !bad => {
             let operators = operators();
             let accepts = |op: &str, option: &str| {

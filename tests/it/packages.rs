@@ -178,7 +178,7 @@ fn another_machine_gets_the_bytes_that_the_lock_pins_or_none() {
     fs::remove_dir_all(hub.place.cache()).unwrap();
     hub.place.write_quietly("recipe.rb2.lock", &lock.replace(&digest, &"0".repeat(64)));
     let (code, said) = hub.ask(&["run", "recipe.rb2"]);
-    assert!(code == 1 && said.contains("E0901") && said.contains("holds other bytes than the lock pins"), "{said}");
+    assert!(code == 5 && said.contains("E0901") && said.contains("holds other bytes than the lock pins"), "{said}");
     hub.place.write_quietly("recipe.rb2.lock", &lock.replace(&commit, &"ab".repeat(20)));
     let (code, said) = hub.ask(&["run", "recipe.rb2"]);
     assert!(code == 1 && said.contains("cannot fetch `file://") && said.contains("git says"), "{said}");
@@ -258,6 +258,8 @@ fn each_wrong_import_of_a_package_has_its_message_and_next_step() {
         ("git:../tools@v1", "E0209", "`../tools` is no address of a repository"),
         ("git:--upload-pack=sh://x@v1", "E0209", "is no address of a repository"),
         ("git:ext::sh -c x@v1", "E0209", "is no address of a repository"),
+        ("git:https://me:word@example.com/tools@v1", "E0209", "an address in a recipe holds no password"),
+        ("git:HERE@topic/none", "E0209", "has no revision `topic/none`"),
         ("git:HERE@v1.0.1", "E0209", "did you mean `v1.0.0`?"),
         ("git:HERE@linked", "E0209", "`passwd.rb2` is a link or no file"),
         ("git:http://127.0.0.1:9/tools.git@v1", "E0209", "has to work in this shell"),
