@@ -275,6 +275,7 @@ impl<'a> Place<'a> {
                 Some(ImportTarget::Operators(module)) => return self.operators(module),
                 Some(ImportTarget::Module(id)) => {
                     let mut list = self.declared(*id);
+                    list.extend(self.schemas(*id));
                     list.retain(|p| !piped || p.sort == Sort::Function);
                     return list;
                 }
@@ -332,6 +333,15 @@ impl<'a> Place<'a> {
             });
         }
         list
+    }
+
+    /// The schemas that a file declares.
+    fn schemas(&self, id: usize) -> impl Iterator<Item = Proposal> {
+        self.snapshot.program.modules[id].file.items.iter().filter_map(|item| {
+            let (name, _) = names::declared(&item.kind).filter(|(_, kind)| *kind == Kind::Schema)?;
+            let (label, doc) = (name.text.clone(), item.doc.clone().unwrap_or_default());
+            Some(Proposal { insert: label.clone(), label, sort: Sort::Type, detail: String::new(), doc })
+        })
     }
 
     /// What can follow `|>`.

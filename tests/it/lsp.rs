@@ -25,7 +25,7 @@ let pairs = data.jsonl("pairs.jsonl", as: Pair)
 
 const TOOLS: &str = "#! Small helpers.\nimport std.{data}\nparam seed: Int = 1\n\n## The n best rows, by their length.\nfn longest(\n  d: Dataset[{ output: Str, ..r }],\n  \
                      ## How many.\n  n: Rows = 10rows,\n) -> Dataset[{ output: Str, ..r }] = d |> data.top(by: .output, n: n)\n\
-                     let answer = 42\n";
+                     let answer = 42\n\n## A row of tools.\nschema Tool { id: Str, output: Str }\n";
 
 /// An editor with the recipe of a case and its library open.
 fn at_cursor(case: &str) -> (Editor, String, Json) {
@@ -194,6 +194,7 @@ const COMPLETIONS: &[(&str, &[&str])] = &[
     ("import std.eval.$0", &["embodied17", "!data"]),
     ("import std.{data, $0}", &["dedup"]),
     ("let x = data.$0", &["jsonl", "concat", "!rule"]),
+    ("let x = data.jsonl(\"x\", as: tools.$0)", &["Tool"]),
     ("let x = raw |> data.$0", &["select", "top"]),
     ("let x = raw |> $0", &["data", "filter", "tools", "!raw", "!true"]),
     ("let x = raw |> filter.r$0\n  |> data.top(n: 1rows, by: .id)", &["rule", "!minhash"]),
@@ -286,6 +287,8 @@ const DEFINITIONS: &[(&str, &str)] = &[
     ("output x = raw |> tools.long$0est()", "lib/tools.rb2: fn longest("),
     ("output x = raw |> tools.longest($0n: 5rows)", "lib/tools.rb2: n: Rows"),
     ("output x = raw |> too$0ls.longest()", "lib/tools.rb2: #! Small helpers"),
+    ("let s: tools.To$0ol? = none", "lib/tools.rb2: schema Tool"),
+    ("output x = data.jsonl(\"x\", as: too$0ls.Tool)", "lib/tools.rb2: #! Small helpers"),
     ("let s: Sam$0ple? = none", "case.rb2: schema Sample"),
     ("output x = base |> train.sft(data: raw, lr: l$0r)", "case.rb2: param lr"),
     ("profile p { l$0r: 1e-4 }", "case.rb2: param lr"),
