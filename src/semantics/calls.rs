@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::check::{Checker, Cx, Progress, Site};
 use super::modules::ImportTarget;
-use super::options::UnknownOption;
+use super::options::{UnknownOption, example};
 use super::withs::Accepted;
 use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0201, E0202, E0204, E0208, E0211, E0212, E0218};
@@ -538,7 +538,10 @@ impl<'a> Checker<'a> {
         let help = if i == 0 {
             format!("pipe it in, `… |> {}(…)`, or give it as the first argument; it is {shown}", sig.name)
         } else {
-            format!("add `{}: …`; it is {shown}", first.name.text)
+            match example(&types[i]) {
+                Some(example) => format!("add `{name}:`, as in `{name}: {example}`", name = first.name.text),
+                None => format!("add `{}: …`; it is {shown}", first.name.text),
+            }
         };
         let message = format!("`{}` needs {}", sig.name, phrase::quoted(&names));
         let mut d = Diagnostic::new(E0211, callee, message, "argument missing").help(help);

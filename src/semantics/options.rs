@@ -133,13 +133,24 @@ impl Checker<'_> {
 }
 
 /// A value of a type as it may be written.
-fn example(ty: &Type) -> Option<&'static str> {
-    Some(match ty {
+pub(super) fn example(ty: &Type) -> Option<String> {
+    let text = match ty {
         Type::Optional(inner) => return example(inner),
         Type::Union(ts) => return ts.iter().find_map(example),
-        Type::Dim(Dim::Ratio) => "80%",
-        Type::Dim(Dim::Rows) => "1_000rows",
-        Type::Dim(Dim::Tokens) => "512tok",
+        Type::Enum(variants) => return Some(format!("\"{}\"", variants.first()?)),
+        Type::List(inner) => return Some(format!("[{}]", example(inner)?)),
+        Type::Dim(dim) => match dim {
+            Dim::Ratio => "80%",
+            Dim::Rows => "1_000rows",
+            Dim::Tokens => "512tok",
+            Dim::Steps => "100steps",
+            Dim::Duration => "30m",
+            Dim::Bytes => "24GiB",
+            Dim::Pixels => "50_176px",
+            Dim::Angle => "30deg",
+            Dim::Points => "2pt",
+            Dim::Rate => return None,
+        },
         Type::Range(inner) => match &**inner {
             Type::Dim(Dim::Ratio) => "10%..90%",
             Type::Dim(Dim::Tokens) => "10tok..512tok",
@@ -147,13 +158,15 @@ fn example(ty: &Type) -> Option<&'static str> {
             Type::Dim(_) => return None,
             _ => "10..200",
         },
-        Type::List(inner) if matches!(**inner, Type::Field(_)) => "[.output]",
         Type::Field(_) => ".output",
         Type::Schema(_) => "Row",
         Type::Int => "5",
+        Type::Float => "0.5",
+        Type::Bool => "true",
         Type::Str => "\"…\"",
         Type::Secret => "key",
         Type::RowFn(inner) if matches!(**inner, Type::Bool) => ".output != \"\"",
         _ => return None,
-    })
+    };
+    Some(text.to_owned())
 }

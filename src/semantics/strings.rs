@@ -1,7 +1,7 @@
 //! Strings: what may be interpolated, and prompts with their slots.
 
 use super::check::{Checker, Cx};
-use crate::base::codes::{E0101, E0217, E0304, E0308, E0601, E0702, W0203};
+use crate::base::codes::{E0101, E0201, E0217, E0304, E0308, E0601, E0702, W0203};
 use crate::base::{Diagnostic, phrase};
 use crate::spec::{Dim, Type, prelude};
 use crate::syntax::ast::{Expr, ExprKind, ItemKind, Name, StrLit, StrPart};
@@ -98,12 +98,30 @@ impl Checker<'_> {
         }
     }
 
+    /// Says whether a name is known nowhere, nor a misspelt one.
+    fn is_nothing(&self, name: &str, cx: &Cx) -> bool {
+        let names = &self.names[cx.module];
+        let known = names.values.keys().chain(names.imports.keys()).copied();
+        let known: Vec<&str> =
+            known.chain(cx.locals.iter().map(|(n, _)| n.as_str())).chain(prelude::SLOTS.iter().copied()).collect();
+        !names.missing.contains(name) && !known.contains(&name) && phrase::nearest(name, known).is_none()
+    }
+
     fn is_name(&self, name: &str, cx: &Cx) -> bool {
         cx.locals.iter().any(|(n, _)| n == name) || self.names[cx.module].values.contains_key(name)
     }
 
     /// Checks one interpolated name; returns whether it brings slots along.
     fn interpolated(&mut self, name: &Name, cx: &Cx) -> bool {
+        if self.is_nothing(&name.text, cx) {
+            let (span, message) = (name.span, format!("there is no `{}` here", name.text));
+            let (name, slots) = (&name.text, prelude::SLOTS.join(", "));
+            let help = format!(
+                "declare it, `let {name} = …`; a prompt has the slots {slots}; a column is joined to a text, `\"…\" + .{name}`; a brace is written `\\{{`"
+            );
+            self.report(Diagnostic::new(E0201, span, message, "unknown name").help(help));
+            return false;
+        }
         let e = Expr { kind: ExprKind::Ident(name.text.clone()), span: name.span };
         let ty = self.infer(&e, cx);
         let d = match self.solver.resolve(&ty) {

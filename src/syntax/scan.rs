@@ -340,7 +340,11 @@ impl<'t> Scanner<'t> {
         let word = &self.text[start..end];
         let next = self.text[end..].trim_start_matches([' ', '\t']).bytes().next();
         let after_dot = self.out.tokens.last().is_some_and(|t| t.end == start && self.text[t.start..t.end] == *".");
-        let plain = !after_dot && !matches!(next, Some(b':' | b',' | b'.' | b')' | b']' | b'}'));
+        // `expect .score > 3.0` begins an item, if no good one.
+        let asks = matches!(word, "expect" | "warn") && self.line_start(start) && self.bytes.get(end) == Some(&b' ');
+        let plain = !after_dot
+            && !matches!(next, Some(b':' | b',' | b')' | b']' | b'}'))
+            && (next != Some(b'.') || asks && self.outside());
         if self.items && plain {
             if ITEM_WORDS.contains(&word) {
                 self.item_word(start, end);

@@ -178,7 +178,7 @@ const CASES: &[Case] = &[
     ("let a = raw |> data.top(by: .id, n: 5rows, ordr: \"asc\")", &[("E0210:7:44", &["did you mean `order`?"])]),
     ("param seed: Int = 1\nlet a = base |> train.sft(data: raw, per_device_train_batch_size: 4)", &[("E0210:8:38", &["`batch: 256`"])]),
     ("param seed: Int = 1\nlet a = base |> train.sft(data: raw, gpus: 4)", &[("E0210:8:38", &["with { gpus: … }"])]),
-    ("let a = raw |> data.top(by: .id)", &[("E0211:7:16", &["needs `n`", "add `n: …`; it is Rows"])]),
+    ("let a = raw |> data.top(by: .id)", &[("E0211:7:16", &["needs `n`", "add `n:`, as in `n: 1_000rows`"])]),
     ("let a = filter.rule(where: true)", &[("E0211:7:9", &["pipe it in"])]),
     ("let a = raw |> data.disjoint(raw)", &[("E0212:7:30", &["name it: `from: …`"])]),
     ("let a = data.concat(raw)", &[("E0212:7:21", &["`data.concat(first: …"])]),
