@@ -318,6 +318,43 @@ fn rows_are_chosen() {
 }
 
 #[test]
+fn rows_are_drawn_by_weight() {
+    let bench = Bench::new();
+    let weighted = |weight: &dyn Fn(usize) -> Json| {
+        let all: Vec<Json> =
+            (0..2000).map(|i| json!({ "id": format!("r{i}"), "even": i % 2 == 0, "w": weight(i) })).collect();
+        rows(Json::Array(all))
+    };
+    let sample = |d: &rbpipe::data::table::Table, n: usize, by: Option<&str>| {
+        bench.run("data.sample", json!({ "n": { "rows": n }, "by": by, "weights": "w", "equal": false }), &[("d", d)])
+    };
+    let even = |made: &crate::bench::Made| made.column("even").iter().filter(|e| **e == true).count();
+    let nine = |scale: f64| move |i: usize| json!(if i % 2 == 0 { 9.0 * scale } else { scale });
+    let d = weighted(&nine(1.0));
+    let drawn = sample(&d, 200, None).unwrap();
+    // 179.3 are expected of 200 draws without replacement, with a deviation of 4.2.
+    assert!(drawn.table().rows() == 200 && (167..=192).contains(&even(&drawn)), "{}", even(&drawn));
+    assert_eq!(sample(&weighted(&nine(1000.0)), 200, None).unwrap().ids(), drawn.ids());
+    let backwards = d.take(&(0..2000).rev().collect::<Vec<_>>()).unwrap();
+    let mut again = sample(&backwards, 200, None).unwrap().ids();
+    again.reverse();
+    assert_eq!(again, drawn.ids());
+    // Within groups the weights decide as well, and the groups keep their shares.
+    let one = |i: usize| json!(if i % 20 < 2 { 1.0 } else { 1e-9 });
+    let heavy = sample(&weighted(&one), 100, Some("even")).unwrap();
+    assert_eq!((even(&heavy), heavy.table().rows()), (50, 100));
+    assert!(heavy.column("w").iter().all(|w| *w == 1.0));
+    // What weighs nothing is never drawn, however many rows are asked for.
+    let some = sample(&weighted(&|i| json!(if i < 10 { 0.5 } else { 0.0 })), 2000, None).unwrap();
+    assert_eq!(some.table().rows(), 10);
+    for (wrong, said) in [(json!(-1.0), "row 8 has -1.0 in `.w`"), (Json::Null, "row 8 has null in `.w`")] {
+        let d = weighted(&|i| if i == 7 { wrong.clone() } else { json!(1.0) });
+        let e = sample(&d, 10, None).err().unwrap();
+        assert!(e.code == "E0612" && e.message.starts_with(said), "{e:?}");
+    }
+}
+
+#[test]
 fn split_keeps_rows_together() {
     let bench = Bench::new();
     let d = numbered(100);

@@ -72,12 +72,16 @@ fn shares(total: usize, weights: &[f64]) -> Vec<usize> {
     parts
 }
 
-/// Returns the rows of a table in an order drawn from `stream`: each row draws a number by its content, so the order of arrival does not matter.
-fn shuffled(table: &Table, stream: Digest) -> Result<Vec<u32>, OpError> {
+/// Draws a number of `0.0..1.0` for each row from `stream`, by its content but for a column, so the order of arrival does not matter.
+fn drawn(table: &Table, except: Option<&str>, stream: Digest) -> Result<Vec<f64>, OpError> {
     let columns = table.columns();
-    let names: Vec<&str> = columns.iter().map(|(n, _)| n.as_str()).collect();
-    let keys = row_keys(table, &names)?;
-    let drawn: Vec<f64> = keys.iter().map(|key| Draw::new(stream, *key).unit()).collect();
+    let names: Vec<&str> = columns.iter().map(|(n, _)| n.as_str()).filter(|n| Some(*n) != except).collect();
+    Ok(row_keys(table, &names)?.iter().map(|key| Draw::new(stream, *key).unit()).collect())
+}
+
+/// Returns the rows of a table in an order drawn from `stream`.
+fn shuffled(table: &Table, stream: Digest) -> Result<Vec<u32>, OpError> {
+    let drawn = drawn(table, None, stream)?;
     let mut order: Vec<u32> = (0..table.rows() as u32).collect();
     order.sort_by(|&a, &b| drawn[a as usize].total_cmp(&drawn[b as usize]));
     Ok(order)

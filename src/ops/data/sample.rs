@@ -1,11 +1,13 @@
-//! `data.sample`: random rows, plain, stratified or weighted.
+//! `data.sample`: random rows, plain, stratified, with weights of groups or of single rows.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Amount, shares};
-use crate::base::OpError;
+use super::Amount;
+use crate::base::{Digest, OpError};
+use crate::data::cell::Cell;
+use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;
 use crate::spec::{Class, OpSpec};
@@ -15,14 +17,17 @@ pub static SAMPLE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Keeps random rows, in their order, without replacement. Where there are fewer than asked for, all of them.
+## With a column of weights, rows are drawn one after the other, each time with chances in proportion to the weights of what is left; a row
+## of weight 0 is never drawn. What a row draws depends on its other columns alone, so a weight that changes a little moves few rows.
 op data.sample(
   d: Dataset[{ ..r }],
   ## How many rows, or which share of them.
   n: Rows | Ratio in 0%..100%,
   ## Sample within each value of this column; without `weights` and `equal`, in proportion.
   by: Col? = none,
-  ## The share of the sample that each value gets, as a record: `{ safe: 50%, high: 50% }`. A value that is not named gets none.
-  weights: Json? = none,
+  ## The share of the sample that each value of `by` gets, as a record: `{ safe: 50%, high: 50% }`; a value that is not named gets none. Or
+  ## a column with the weight of each row, 0 or more: `.score`.
+  weights: Json? | Col? = none,
   ## Give each value the same number of rows.
   equal: Bool = false,
 ) -> Dataset[{ ..r }]"#,
@@ -36,40 +41,73 @@ op data.sample(
 struct Args {
     n: Amount,
     by: Option<String>,
-    weights: Option<Map<String, Json>>,
+    weights: Option<Weights>,
     equal: bool,
+}
+
+/// Whose chances differ.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Weights {
+    /// Of groups: the share of each value of `by`.
+    Groups(Map<String, Json>),
+    /// Of rows: a column.
+    Rows(String),
 }
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let d = cx.table("d")?;
     let n = args.n.of(d.rows()).min(d.rows());
-    let mut strata: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    let of_groups = matches!(args.weights, Some(Weights::Groups(_)));
     let values = match &args.by {
         Some(by) => d.texts(std::slice::from_ref(by))?,
-        None if args.weights.is_some() || args.equal => {
-            return Err(OpError::new("E0211", "`weights` and `equal` need the argument `by`"));
+        None if of_groups || args.equal => {
+            return Err(OpError::new("E0211", "`equal` and `weights` of groups need the argument `by`"));
         }
         None => vec![String::new(); d.rows()],
     };
-    for row in super::shuffled(&d, cx.stream)? {
-        strata.entry(values[row as usize].clone()).or_default().push(row);
+    let order = match &args.weights {
+        Some(Weights::Rows(column)) => by_weight(&d, column, cx.stream)?,
+        _ => super::shuffled(&d, cx.stream)?,
+    };
+    let mut strata: BTreeMap<&str, Vec<u32>> = values.iter().map(|value| (value.as_str(), Vec::new())).collect();
+    for row in order {
+        strata.entry(&values[row as usize]).or_default().push(row);
     }
-    let weights: Vec<f64> = match &args.weights {
-        Some(weights) => {
-            if let Some(unknown) = weights.keys().find(|k| !strata.contains_key(*k)) {
+    let shares: Vec<f64> = match &args.weights {
+        Some(Weights::Groups(weights)) => {
+            if let Some(unknown) = weights.keys().find(|k| !strata.contains_key(k.as_str())) {
                 return Err(OpError::new("E0612", format!("`weights` names {unknown:?}, which no row has")));
             }
-            strata.keys().map(|k| weights.get(k).and_then(Json::as_f64).unwrap_or(0.0)).collect()
+            strata.keys().map(|k| weights.get(*k).and_then(Json::as_f64).unwrap_or(0.0)).collect()
         }
-        None if args.equal => vec![1.0; strata.len()],
-        None => strata.values().map(|rows| rows.len() as f64).collect(),
+        _ if args.equal => vec![1.0; strata.len()],
+        _ => strata.values().map(|rows| rows.len() as f64).collect(),
     };
     let mut keep = vec![false; d.rows()];
-    for (rows, quota) in strata.values().zip(shares(n, &weights)) {
+    for (rows, quota) in strata.values().zip(super::shares(n, &shares)) {
         rows.iter().take(quota).for_each(|&row| keep[row as usize] = true);
     }
     let kept = d.filter(&keep)?;
     rows::count(cx, d.rows(), kept.rows());
     Ok(Context::rows(kept))
+}
+
+/// Returns the rows with a weight above 0, first those that a weighted draw without replacement takes first: each row waits for an exponential
+/// time whose rate is its weight (Efraimidis and Spirakis, 2006, doi:10.1016/j.ipl.2005.11.003: the largest `u^(1/w)`, here by its logarithm).
+fn by_weight(d: &Table, column: &str, stream: Digest) -> Result<Vec<u32>, OpError> {
+    let cells = d.cells(column)?;
+    let weight = |(row, cell): (usize, &Cell<'_>)| {
+        cell.as_f64().filter(|w| w.is_finite() && *w >= 0.0).ok_or_else(|| {
+            let message = format!("row {} has {} in `.{column}`, which is no weight", row + 1, cell.to_json());
+            OpError::new("E0612", message).help("give each row a number, 0 or more; `filter.rule` leaves others out")
+        })
+    };
+    let weights: Vec<f64> = cells.iter().enumerate().map(weight).collect::<Result<_, _>>()?;
+    let waits: Vec<f64> =
+        super::drawn(d, Some(column), stream)?.iter().zip(&weights).map(|(u, w)| -(-u).ln_1p() / w).collect();
+    let mut order: Vec<u32> = (0..d.rows() as u32).filter(|&row| weights[row as usize] > 0.0).collect();
+    order.sort_by(|&a, &b| waits[a as usize].total_cmp(&waits[b as usize]));
+    Ok(order)
 }
