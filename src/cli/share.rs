@@ -227,7 +227,7 @@ pub(super) fn warn(name: &str, event: &str, fields: &Json) {
     let text = |field: &str| fields[field].as_str().unwrap_or_default();
     match event {
         "remote_refused" => say(&format!("refused: {name}: {}: {}", text("what"), text("message"))),
-        "remote_failed" => say(&format!("failed: {name}: {}", text("message"))),
+        "remote_failed" => say(&format!("failed: {name}: `{}`: {}", text("from"), text("message"))),
         "divergence" => say(&format!("diverges: {name}: the result in this store is another one; it stays")),
         _ => {}
     }

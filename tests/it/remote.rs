@@ -330,7 +330,11 @@ fn a_remote_that_cannot_be_reached_stops_no_run() {
     let shared = Shared { address: format!("http://127.0.0.1:{free}/share"), env: Vec::new() };
     let ran = shared.run(&place, &["--to", "rows"]);
     assert_eq!((ran.code, ran.executed()), (0, vec!["rows".to_owned()]), "{}", ran.stderr);
-    assert_eq!(ran.said("remote_failed").len(), 1, "{}", ran.stderr);
+    let said = ran.said("remote_failed");
+    assert_eq!(said.len(), 1, "{}", ran.stderr);
+    assert!(said[0]["message"].as_str().unwrap().starts_with("nobody answers: "), "{said:?}");
+    assert_eq!(said[0]["given_up"], true, "no other node waits for it: {said:?}");
+    assert!(ran.stderr.contains(&format!("`{}` gave nothing", shared.address)), "{}", ran.stderr);
     let (code, text) = shared.ask(&place, &["cache", "push", &shared.address, "--all"]);
     assert_eq!((code, text.contains("can only be read")), (5, true), "{text}");
 }

@@ -29,53 +29,66 @@ impl Remote {
         let address = address.trim();
         let (scheme, rest) = address.split_once("://").unwrap_or(("file", address));
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let insecure = |name: &str| std::env::var(name).is_ok_and(|url| url.starts_with("http://"));
-        let mut below = prefix;
-        let objects: Result<Box<dyn ObjectStore>, object_store::Error> = match scheme {
-            _ if rest.is_empty() || (bucket.is_empty() && scheme != "file") => {
-                return Err(format!("`{address}` names nothing; write {FORMS}"));
-            }
-            "s3" | "s3a" => AmazonS3Builder::from_env()
-                .with_bucket_name(bucket)
-                .with_retry(retry())
-                .with_client_options(client(insecure("AWS_ENDPOINT_URL") || insecure("AWS_ENDPOINT")))
-                .build()
-                .map(|s| Box::new(s) as _),
-            "gs" => GoogleCloudStorageBuilder::from_env()
-                .with_bucket_name(bucket)
-                .with_retry(retry())
-                .build()
-                .map(|s| Box::new(s) as _),
-            "az" | "azure" | "abfs" => MicrosoftAzureBuilder::from_env()
-                .with_container_name(bucket)
-                .with_retry(retry())
-                .build()
-                .map(|s| Box::new(s) as _),
-            "http" | "https" => {
-                below = "";
-                HttpBuilder::new()
-                    .with_url(address.trim_end_matches('/'))
-                    .with_retry(retry())
-                    .with_client_options(client(scheme == "http"))
-                    .build()
-                    .map(|s| Box::new(s) as _)
-            }
-            "file" => {
-                below = "";
-                let folder = std::path::absolute(rest).map_err(|e| format!("`{address}`: {e}"))?;
-                std::fs::create_dir_all(&folder).map_err(|e| format!("`{}`: {e}", folder.display()))?;
-                LocalFileSystem::new_with_prefix(folder).map(|s| Box::new(s) as _)
-            }
-            _ => return Err(format!("`{address}` is no address of a remote; write {FORMS}")),
-        };
-        let objects = objects.map_err(|e| format!("`{address}`: {}{}", super::shorten(&e), needs(scheme)))?;
+        if rest.is_empty() || (bucket.is_empty() && scheme != "file") {
+            return Err(format!("`{address}` names nothing; write {FORMS}"));
+        }
+        // A folder and a web server are opened where the address points to.
+        let below = if matches!(scheme, "file" | "http" | "https") { "" } else { prefix };
+        let first = objects(scheme, address, rest, bucket, ONCE_MORE)?;
+        let objects = objects(scheme, address, rest, bucket, STUMBLES)?;
         let prefix = Path::parse(below).map_err(|e| format!("`{address}`: {e}"))?;
         let read_only = scheme.starts_with("http");
-        let (runtime, failures) = Default::default();
+        let (runtime, failures, reached) = Default::default();
         let signer = Signer::open().map_err(|e| e.to_string())?;
         let trust = Trust::open().map_err(|e| e.to_string())?;
-        Ok(Self { address: address.to_owned(), objects, prefix, read_only, runtime, failures, signer, trust })
+        let address = address.to_owned();
+        Ok(Self { address, first, objects, reached, prefix, read_only, runtime, failures, signer, trust })
     }
+}
+
+/// Opens the objects of an address; a request is tried again `retries` times.
+fn objects(
+    scheme: &str,
+    address: &str,
+    rest: &str,
+    bucket: &str,
+    retries: usize,
+) -> Result<Box<dyn ObjectStore>, String> {
+    let insecure = |name: &str| std::env::var(name).is_ok_and(|url| url.starts_with("http://"));
+    let retry = retry(retries);
+    let opened: Result<Box<dyn ObjectStore>, object_store::Error> = match scheme {
+        "s3" | "s3a" => AmazonS3Builder::from_env()
+            .with_bucket_name(bucket)
+            .with_retry(retry)
+            .with_client_options(client(insecure("AWS_ENDPOINT_URL") || insecure("AWS_ENDPOINT")))
+            .build()
+            .map(|s| Box::new(s) as _),
+        "gs" => GoogleCloudStorageBuilder::from_env()
+            .with_bucket_name(bucket)
+            .with_retry(retry)
+            .with_client_options(client(false))
+            .build()
+            .map(|s| Box::new(s) as _),
+        "az" | "azure" | "abfs" => MicrosoftAzureBuilder::from_env()
+            .with_container_name(bucket)
+            .with_retry(retry)
+            .with_client_options(client(insecure("AZURE_ENDPOINT")))
+            .build()
+            .map(|s| Box::new(s) as _),
+        "http" | "https" => HttpBuilder::new()
+            .with_url(address.trim_end_matches('/'))
+            .with_retry(retry)
+            .with_client_options(client(scheme == "http"))
+            .build()
+            .map(|s| Box::new(s) as _),
+        "file" => {
+            let folder = std::path::absolute(rest).map_err(|e| format!("`{address}`: {e}"))?;
+            std::fs::create_dir_all(&folder).map_err(|e| format!("`{}`: {e}", folder.display()))?;
+            LocalFileSystem::new_with_prefix(folder).map(|s| Box::new(s) as _)
+        }
+        _ => return Err(format!("`{address}` is no address of a remote; write {FORMS}")),
+    };
+    opened.map_err(|e| format!("`{address}`: {}{}", super::shorten(&e), needs(scheme)))
 }
 
 /// Says which variables the service of an address reads.
@@ -90,21 +103,25 @@ fn needs(scheme: &str) -> &'static str {
     }
 }
 
-/// A server that stumbles is asked again after 0.1 s, 0.2 s, … up to a minute in all.
-fn retry() -> RetryConfig {
+/// How often a server that stumbles is asked again: after 0.1 s, 0.2 s, … up to a minute in all.
+const STUMBLES: usize = 6;
+/// The same before it has answered anything: most likely it is not there. A service may have several hosts, each of which is tried so often.
+const ONCE_MORE: usize = 1;
+
+fn retry(max_retries: usize) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(5),
             base: 2.0,
         },
-        max_retries: 6,
+        max_retries,
         retry_timeout: Duration::from_secs(60),
     }
 }
 
 fn client(insecure: bool) -> ClientOptions {
-    let options = ClientOptions::new().with_connect_timeout(Duration::from_secs(10)).with_timeout_disabled();
+    let options = ClientOptions::new().with_connect_timeout(Duration::from_secs(5)).with_timeout_disabled();
     let options = options.with_read_timeout(Duration::from_secs(60));
     if insecure { options.with_allow_http(true) } else { options }
 }

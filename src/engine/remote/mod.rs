@@ -11,9 +11,10 @@ mod push;
 
 use std::future::Future;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde_json::Value as Json;
@@ -49,9 +50,12 @@ pub enum RemoteError {
     /// Nobody who is trusted signed it.
     #[error("{0}")]
     Untrusted(String),
-    /// It could not be reached, or refused.
+    /// It failed, or refused.
     #[error("{0}")]
     Failed(String),
+    /// Nobody answered at its address, from the first request on.
+    #[error("nobody answers: {0}")]
+    Unreachable(String),
     /// The run was stopped.
     #[error("stopped on request")]
     Stopped,
@@ -63,7 +67,11 @@ pub enum RemoteError {
 /// A remote store.
 pub struct Remote {
     address: String,
+    /// Asked until it has answered once: it does not wait long.
+    first: Box<dyn ObjectStore>,
     objects: Box<dyn ObjectStore>,
+    /// It has answered.
+    reached: AtomicBool,
     prefix: Path,
     /// It can be read only.
     read_only: bool,
@@ -130,12 +138,30 @@ impl Remote {
         self.prefix.clone().join("blobs").join(&hex[..2]).join(&hex[2..])
     }
 
+    /// Returns who is asked now.
+    fn answering(&self) -> &dyn ObjectStore {
+        if self.reached.load(Ordering::Relaxed) { self.objects.as_ref() } else { self.first.as_ref() }
+    }
+
+    /// Tells from an answer whether the remote is there.
+    fn answered<T>(&self, answer: object_store::Result<T>) -> Result<T, RemoteError> {
+        match answer {
+            Err(e) if !self.reached.load(Ordering::Relaxed) && unheard(&e) => {
+                Err(RemoteError::Unreachable(shorten(&e)))
+            }
+            answer => {
+                self.reached.store(true, Ordering::Relaxed);
+                answer.map_err(failed)
+            }
+        }
+    }
+
     /// Reads an entry; nothing if there is none.
     async fn entry(&self, key: Digest, emit: Emit<'_>) -> Result<Option<Entry>, RemoteError> {
         let mut attempt = 0;
         loop {
             let read = async {
-                let found = self.objects.get(&self.record_path(key)).await.map_err(failed)?;
+                let found = self.answered(self.answering().get(&self.record_path(key)).await)?;
                 if found.meta.size > MOST_RECORD {
                     return Err(RemoteError::Wrong(format!("the record has {} bytes", found.meta.size)));
                 }
@@ -160,7 +186,11 @@ async fn again(attempt: &mut u32, e: RemoteError, what: &str, emit: Emit<'_>) ->
     if *attempt >= ATTEMPTS
         || matches!(
             e,
-            RemoteError::Missing(_) | RemoteError::Untrusted(_) | RemoteError::Local(_) | RemoteError::Stopped
+            RemoteError::Missing(_)
+                | RemoteError::Unreachable(_)
+                | RemoteError::Untrusted(_)
+                | RemoteError::Local(_)
+                | RemoteError::Stopped
         )
     {
         return Err(e);
@@ -174,6 +204,18 @@ fn failed(e: object_store::Error) -> RemoteError {
         object_store::Error::NotFound { path, .. } => RemoteError::Missing(path),
         other => RemoteError::Failed(shorten(&other)),
     }
+}
+
+/// Says whether a request came to nobody: no name, no connection, no answer.
+fn unheard(e: &object_store::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    while let Some(at) = cause {
+        if let Some(e) = at.downcast_ref::<HttpError>() {
+            return matches!(e.kind(), HttpErrorKind::Connect | HttpErrorKind::Timeout);
+        }
+        cause = at.source();
+    }
+    false
 }
 
 /// The causes of an error, each once: the library repeats them in one another.

@@ -1,18 +1,21 @@
 //! From a remote to the store: blobs first, each compared with its digest, the record last.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use object_store::ObjectStoreExt as _;
+use object_store::{GetResultPayload, ObjectStoreExt as _};
 use serde_json::json;
 
-use super::{AT_ONCE, Emit, MOST_RECORD, Offer, Remote, RemoteError, again, failed};
+use super::{AT_ONCE, Emit, MOST_RECORD, Offer, PATIENCE, Remote, RemoteError, again, failed};
 use crate::base::Digest;
 use crate::engine::artifact::FileRef;
 use crate::engine::decide::Results;
 use crate::engine::record::{self, Published, Record};
-use crate::engine::store::Store;
+use crate::engine::store::{Incoming, Store};
+
+/// Bytes of a file that are read at a time.
+const PIECE: usize = 1 << 20;
 
 /// What was fetched, and from whom.
 struct Taken {
@@ -113,8 +116,11 @@ impl Remote {
 
     /// Tells why the remote gave nothing; counts it where another attempt might have given something.
     fn tell_failure(&self, e: &RemoteError, emit: Emit) {
-        if matches!(e, RemoteError::Failed(_)) {
-            self.failures.fetch_add(1, Ordering::Relaxed);
+        match e {
+            RemoteError::Failed(_) => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
+            // Each node would wait for it in vain.
+            RemoteError::Unreachable(_) => self.failures.store(PATIENCE, Ordering::Relaxed),
+            _ => {}
         }
         let told = json!({ "from": self.address(), "message": e.to_string(), "given_up": self.given_up() });
         emit("remote_failed", told);
@@ -131,29 +137,26 @@ impl Remote {
     }
 
     async fn blob_once(&self, store: &Store, blob: FileRef, stop: &AtomicBool) -> Result<(), RemoteError> {
-        let mut chunks = self.objects.get(&self.blob_path(blob.digest)).await.map_err(failed)?.into_stream();
-        let (mut file, mut bytes) = (store.incoming()?, 0);
-        while let Some(chunk) = chunks.next().await {
-            if stop.load(Ordering::Relaxed) {
-                return Err(RemoteError::Stopped);
+        let found = self.objects.get(&self.blob_path(blob.digest)).await.map_err(failed)?;
+        let mut arriving = Arriving { file: store.incoming()?, bytes: 0, blob, stop };
+        match found.payload {
+            // The library would hand a file over in pieces of 8 KiB, each through another thread.
+            GetResultPayload::File(mut source, _) => {
+                let mut buffer = vec![0; PIECE];
+                loop {
+                    match source.read(&mut buffer)? {
+                        0 => break,
+                        n => arriving.take(&buffer[..n])?,
+                    }
+                }
             }
-            let chunk = chunk.map_err(failed)?;
-            bytes += chunk.len() as u64;
-            if bytes > blob.bytes {
-                return Err(RemoteError::Wrong(format!(
-                    "it has more than the {} bytes that were recorded",
-                    blob.bytes
-                )));
+            GetResultPayload::Stream(mut chunks) => {
+                while let Some(chunk) = chunks.next().await {
+                    arriving.take(&chunk.map_err(failed)?)?;
+                }
             }
-            file.write_all(&chunk)?;
         }
-        if bytes < blob.bytes {
-            return Err(RemoteError::Failed(format!("it ended after {bytes} of {} bytes", blob.bytes)));
-        }
-        if file.digest() != blob.digest {
-            return Err(RemoteError::Wrong("its bytes are not those of its digest".into()));
-        }
-        Ok(store.adopt(file, blob.digest)?)
+        arriving.end(store)
     }
 
     /// Lists the keys of all results in the remote.
@@ -162,7 +165,8 @@ impl Remote {
     /// It cannot be reached or cannot list, as plain HTTP servers cannot.
     pub fn keys(&self) -> Result<Vec<Digest>, RemoteError> {
         let folder = self.prefix.clone().join("records");
-        let found: Vec<_> = self.run(async { self.objects.list(Some(&folder)).try_collect().await.map_err(failed) })?;
+        let found: Vec<_> =
+            self.run(async { self.answered(self.answering().list(Some(&folder)).try_collect().await) })?;
         let mut keys: Vec<Digest> = found
             .iter()
             .filter_map(|meta| {
@@ -173,5 +177,38 @@ impl Remote {
             .collect();
         keys.sort_unstable();
         Ok(keys)
+    }
+}
+
+/// A blob on its way into the store.
+struct Arriving<'a> {
+    file: Incoming,
+    bytes: u64,
+    blob: FileRef,
+    stop: &'a AtomicBool,
+}
+
+impl Arriving<'_> {
+    fn take(&mut self, piece: &[u8]) -> Result<(), RemoteError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(RemoteError::Stopped);
+        }
+        self.bytes += piece.len() as u64;
+        if self.bytes > self.blob.bytes {
+            let message = format!("it has more than the {} bytes that were recorded", self.blob.bytes);
+            return Err(RemoteError::Wrong(message));
+        }
+        Ok(self.file.write_all(piece)?)
+    }
+
+    /// Compares what came with the digest and puts it in its place.
+    fn end(self, store: &Store) -> Result<(), RemoteError> {
+        if self.bytes < self.blob.bytes {
+            return Err(RemoteError::Failed(format!("it ended after {} of {} bytes", self.bytes, self.blob.bytes)));
+        }
+        if self.file.digest() != self.blob.digest {
+            return Err(RemoteError::Wrong("its bytes are not those of its digest".into()));
+        }
+        Ok(store.adopt(self.file, self.blob.digest)?)
     }
 }

@@ -137,16 +137,17 @@ impl Remote {
         let part = PART.max(blob.bytes / PARTS) as usize;
         let upload = self.objects.put_multipart(&target).await.map_err(failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, part);
-        let (mut file, mut hasher, mut buffer) = (std::fs::File::open(&path)?, blake3::Hasher::new(), vec![0; 1 << 20]);
+        let (mut file, mut hasher) = (std::fs::File::open(&path)?, blake3::Hasher::new());
         let copied = async {
             loop {
-                let n = file.read(&mut buffer)?;
-                if n == 0 {
+                // A part each, handed over as it is.
+                let mut buffer = Vec::with_capacity(part);
+                if file.by_ref().take(part as u64).read_to_end(&mut buffer)? == 0 {
                     return honest(Digest(*hasher.finalize().as_bytes()), blob, &path);
                 }
-                hasher.update(&buffer[..n]);
+                hasher.update(&buffer);
                 upload.wait_for_capacity(2).await.map_err(failed)?;
-                upload.write(&buffer[..n]);
+                upload.put(buffer.into());
             }
         };
         match copied.await {
