@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::say;
-use crate::engine::event::{Event, Listener};
+use crate::engine::event::{CROWD, Event, Listener, in_crowds};
 
 /// Returns the listener that suits the place where standard error goes.
 pub(super) fn for_terminal() -> Box<dyn Listener> {
-    for_bars().unwrap_or_else(|| Box::new(Plain))
+    for_bars().unwrap_or_else(|| Box::new(Plain::default()))
 }
 
 /// Returns bars, on a terminal.
@@ -21,13 +21,39 @@ pub(super) fn for_bars() -> Option<Box<dyn Listener>> {
 }
 
 /// One line per thing that happened.
-struct Plain;
+#[derive(Default)]
+struct Plain {
+    /// Lines of results that were there, not shown yet.
+    gathered: Mutex<String>,
+}
+
+impl Plain {
+    fn show(gathered: &mut String) {
+        if let Some(lines) = gathered.strip_suffix('\n') {
+            say(lines);
+            gathered.clear();
+        }
+    }
+
+    fn gathered(&self) -> MutexGuard<'_, String> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Listener for Plain {
     fn hear(&self, event: &Event) {
         if let Some(line) = line(event) {
-            say(&line);
+            let mut gathered = self.gathered();
+            gathered.push_str(&line);
+            gathered.push('\n');
+            if !in_crowds(event) || gathered.len() >= CROWD {
+                Self::show(&mut gathered);
+            }
         }
+    }
+
+    fn settled(&self) {
+        Self::show(&mut self.gathered());
     }
 }
 
@@ -167,7 +193,8 @@ fn line(event: &Event) -> Option<String> {
         "remote_failed" => {
             let last = event.fields.get("given_up").is_some_and(|g| g == true);
             let end = if last { "; it is not asked again" } else { "" };
-            format!("WARN  {node}: the remote gave nothing: {}{end}", event.text("message").unwrap_or_default())
+            let text = |field| event.text(field).unwrap_or_default();
+            format!("WARN  {node}: `{}` gave nothing: {}{end}", text("from"), text("message"))
         }
         "bytes_damaged" => {
             format!("WARN  {node}: {}; it is made anew", event.text("message").unwrap_or_default())

@@ -39,13 +39,13 @@ fn why(args: &WhyArgs) -> Result<Exit, Exit> {
     match previous {
         Some(previous) if previous.key != identity.key => {
             println!("  compared with {} made {}", previous.key.short(), previous.made);
-            for change in explain::diff(&previous.preimage, &identity.preimage) {
+            for change in explain::diff(&previous.preimage, &identity.preimage(node)) {
                 println!("  - {}", explain::sentence(&change));
             }
         }
         _ => {
-            for (field, value) in &identity.preimage {
-                println!("  {field} = {}", phrase::shortened(&explain::said(value), 100));
+            for (field, value) in identity.preimage(node) {
+                println!("  {field} = {}", phrase::shortened(&explain::said(&value), 100));
             }
         }
     }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::artifact::Artifact;
-use super::record::{self, Record};
+use super::record::{self, Claimed};
 use super::store::Store;
 use super::{gc, journal};
 use crate::base::Digest;
@@ -17,7 +16,7 @@ const FRESH: Duration = Duration::from_secs(gc::LEAST_GRACE.as_secs() / 2);
 /// Fewer are read as fast when they are asked for.
 const WORTH: usize = 64;
 
-type Found = BTreeMap<Digest, (Instant, Record, BTreeMap<String, Artifact>)>;
+type Found = BTreeMap<Digest, Claimed>;
 
 /// Records that were claimed ahead of time.
 #[derive(Debug, Default)]
@@ -36,8 +35,8 @@ impl Default for State {
 }
 
 impl Ahead {
-    /// Takes a record that was claimed moments ago.
-    pub(super) fn take(&self, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
+    /// Takes a record that was claimed before; also says whether that was moments ago.
+    pub(super) fn take(&self, key: Digest) -> Option<(Claimed, bool)> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = match std::mem::take(&mut *state) {
             State::Reading(reading) => reading.join().unwrap_or_default(),
@@ -45,8 +44,8 @@ impl Ahead {
         };
         let taken = found.remove(&key);
         *state = State::Read(found);
-        let (claimed, record, artifacts) = taken?;
-        (claimed.elapsed() < FRESH).then_some((record, artifacts))
+        let fresh = taken.as_ref()?.at.elapsed() < FRESH;
+        Some((taken?, fresh))
     }
 
     /// Forgets everything: records were taken away.
@@ -64,9 +63,9 @@ pub fn read_ahead(store: &Store, recipe: &Path) {
         if keys.len() < WORTH {
             return Found::new();
         }
-        let claim =
-            |key| record::claim_now(&mine, key).map(|(record, artifacts)| (key, (Instant::now(), record, artifacts)));
-        keys.into_iter().filter_map(claim).collect()
+        let mut found = Found::new();
+        record::claim_many(&mine, &keys, &mut |key, claimed| drop(found.insert(key, claimed)));
+        found
     });
     // Without a thread they are read when they are asked for.
     if let Ok(reading) = reading {

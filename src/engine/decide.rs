@@ -25,10 +25,15 @@ pub type Results = BTreeMap<String, (Digest, Artifact)>;
 pub struct Identity {
     /// The action key.
     pub key: Digest,
-    /// What it hashes.
-    pub preimage: Map<String, Json>,
     /// Digests of the files that it reads.
     pub reads: Reads,
+}
+
+impl Identity {
+    /// Returns the fields that the key of `node` hashes.
+    pub fn preimage(&self, node: &Node) -> Map<String, Json> {
+        preimage(node, &self.reads)
+    }
 }
 
 /// Returns a node's identity. `key` gives the action keys of nodes upstream.
@@ -55,7 +60,7 @@ pub fn identify(
             .map_err(|e| io::Error::new(e.kind(), format!("cannot read `{}`: {e}", arg.path.display())))?;
         reads.files.insert(arg.arg.clone(), digest);
     }
-    Ok(Identity { key: action(node, &reads), preimage: preimage(node, &reads), reads })
+    Ok(Identity { key: action(node, &reads), reads })
 }
 
 /// Returns the digests of what a node reads, those inputs that have a result.
@@ -270,7 +275,7 @@ fn forecast_from(
                             }
                             None => {
                                 line.why = match &previous {
-                                    Some(r) => explain::why(&r.preimage, &identity.preimage),
+                                    Some(r) => explain::why(&r.preimage, &identity.preimage(node)),
                                     None => "no result is recorded".into(),
                                 };
                             }

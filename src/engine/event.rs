@@ -53,7 +53,17 @@ impl Event {
 pub trait Listener: Sync {
     /// Something happened.
     fn hear(&self, event: &Event);
+    /// Nothing more happens for now: whoever gathers what comes in crowds passes it on.
+    fn settled(&self) {}
 }
+
+/// Says whether an event comes in crowds, and may wait for the next other one: a node whose result is there.
+pub fn in_crowds(event: &Event) -> bool {
+    event.event == "node_hit"
+}
+
+/// So much is gathered at most, in bytes.
+pub const CROWD: usize = 1 << 16;
 
 /// Tells several.
 pub struct Several<'a>(pub Vec<&'a dyn Listener>);
@@ -61,6 +71,10 @@ pub struct Several<'a>(pub Vec<&'a dyn Listener>);
 impl Listener for Several<'_> {
     fn hear(&self, event: &Event) {
         self.0.iter().for_each(|l| l.hear(event));
+    }
+
+    fn settled(&self) {
+        self.0.iter().for_each(|l| l.settled());
     }
 }
 

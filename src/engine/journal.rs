@@ -5,17 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::crash::step;
-use super::event::{Event, Listener};
+use super::event::{CROWD, Event, Listener, in_crowds};
 use super::store::Store;
 use crate::base::Digest;
 
 /// Writes a run's events.
 pub struct Journal {
-    file: Mutex<File>,
+    lines: Mutex<Lines>,
     path: PathBuf,
+}
+
+struct Lines {
+    file: File,
+    /// Whole lines of results that were there, not written yet: losing one costs nothing.
+    gathered: Vec<u8>,
+}
+
+impl Lines {
+    fn write(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        // A journal that cannot be written must not stop the run: results are in the records.
+        let _ = self.file.write_all(&self.gathered);
+        self.gathered.clear();
+        step();
+    }
 }
 
 impl Journal {
@@ -27,12 +48,16 @@ impl Journal {
         let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
         // Held as long as this process lives: what a run that goes on has used is no garbage, see `is_open`.
         let _ = file.lock();
-        Ok(Self { file: Mutex::new(file), path })
+        Ok(Self { lines: Mutex::new(Lines { file, gathered: Vec::new() }), path })
     }
 
     /// Returns where it lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,15 +67,27 @@ impl Listener for Journal {
             return;
         }
         if let Ok(json) = serde_json::to_string(event) {
-            let line = format!("{} {json}\n", Digest::of(json.as_bytes()).short());
-            let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // A journal that cannot be written must not stop the run: results are in the records.
-            let _ = file.write_all(line.as_bytes());
-            step();
+            let mut lines = self.lines();
+            for part in [&Digest::of(json.as_bytes()).short(), " ", &json, "\n"] {
+                lines.gathered.extend_from_slice(part.as_bytes());
+            }
+            if !in_crowds(event) || lines.gathered.len() >= CROWD {
+                lines.write();
+            }
             if event.event == "run_finished" {
-                let _ = file.sync_all();
+                let _ = lines.file.sync_all();
             }
         }
+    }
+
+    fn settled(&self) {
+        self.lines().write();
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.lines().write();
     }
 }
 
@@ -67,6 +104,11 @@ pub fn folder(store: &Store, recipe: &Path) -> PathBuf {
 
 /// Reads a journal up to the first line that is not whole.
 pub fn read(path: &Path) -> Vec<Event> {
+    read_as(path)
+}
+
+/// Reads of each line what `T` asks for.
+fn read_as<T: DeserializeOwned>(path: &Path) -> Vec<T> {
     let bytes = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let mut out = Vec::new();
@@ -115,8 +157,16 @@ pub fn last_keys(store: &Store, recipe: &Path, names: &BTreeSet<&str>) -> BTreeM
     out
 }
 
+/// What is read of an event to know whether a result was used.
+#[derive(Deserialize)]
+struct Used {
+    event: String,
+    node: Option<String>,
+    key: Option<String>,
+}
+
 /// Nodes whose results a run made or found, with their keys.
 fn made(path: &Path) -> impl Iterator<Item = (Option<String>, Digest)> {
-    let made = |event: &Event| matches!(event.event.as_str(), "node_finished" | "node_hit");
-    read(path).into_iter().filter(made).filter_map(|event| Some((event.node, Digest::parse(&event.key?)?)))
+    let made = |used: &Used| matches!(used.event.as_str(), "node_finished" | "node_hit");
+    read_as(path).into_iter().filter(made).filter_map(|used| Some((used.node, Digest::parse(&used.key?)?)))
 }

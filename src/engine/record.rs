@@ -1,8 +1,11 @@
 //! What a node made, under its action key: written last and atomically, so that a record implies its bytes.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -10,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::artifact::{Artifact, FileRef};
 use super::context::Fate;
 use super::crash::step;
-use super::gate::{self, Gate};
+use super::gate::Gate;
 use super::store::{Store, stays_inside};
 use crate::base::Digest;
 use crate::base::digest::canonical;
@@ -53,6 +56,9 @@ impl Record {
     }
 }
 
+/// So many records pass the gate together: whoever deletes waits for less than a millisecond.
+const TOGETHER: usize = 64;
+
 /// How a sealed record begins, and what stands between its checksum and the record in canonical form.
 const OPEN: &[u8] = b"{\"checksum\":\"";
 const BETWEEN: &[u8] = b"\",\"record\":";
@@ -82,8 +88,17 @@ pub fn path(store: &Store, key: Digest) -> PathBuf {
 
 /// Reads a record; nothing if it is not there, damaged, or of another key.
 pub fn read(store: &Store, key: Digest) -> Option<Record> {
-    let bytes = std::fs::read(path(store, key)).ok()?;
-    unseal(&bytes).filter(|record| record.key == key)
+    Some(read_open(File::open(path(store, key)).ok()?, key)?.0)
+}
+
+/// Also returns which file it is.
+fn read_open(file: File, key: Digest) -> Option<(Record, u64)> {
+    let metadata = file.metadata().ok()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
+    // Without the limit it would be asked for its length again, and for more bytes at its end.
+    file.take(metadata.len()).read_to_end(&mut bytes).ok()?;
+    let record = unseal(&bytes).filter(|record| record.key == key)?;
+    Some((record, metadata.ino()))
 }
 
 /// Reads a record with its checksum. Those that were written in canonical form, as now, need no second form to compare with it.
@@ -104,10 +119,19 @@ fn unseal(bytes: &[u8]) -> Option<Record> {
 
 /// Reads a record with its artifacts and those attachments that are still there; nothing if any byte that it implies is missing.
 pub fn lookup(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
-    let record = read(store, key)?;
+    with_artifacts(store, read(store, key)?, &mut Known::default())
+}
+
+/// What was found in the store while many records are read: results share files, and are often the same.
+type Known = HashMap<Digest, Artifact>;
+
+fn with_artifacts(store: &Store, record: Record, known: &mut Known) -> Option<(Record, BTreeMap<String, Artifact>)> {
     let mut artifacts = BTreeMap::new();
     for (field, digest) in &record.outputs {
-        let mut artifact = store.artifact(*digest)?;
+        let mut artifact = match known.get(digest) {
+            Some(artifact) => artifact.clone(),
+            None => known.entry(*digest).or_insert(store.artifact(*digest)?).clone(),
+        };
         let attachments = record.attachments.get(field).into_iter().flatten();
         let there = attachments.filter(|(path, f)| stays_inside(path) && store.holds(**f));
         artifact.files.extend(there.map(|(path, f)| (path.clone(), *f)));
@@ -118,8 +142,12 @@ pub fn lookup(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Ar
 
 /// As [`lookup`], for whoever goes on to use what it finds: from now on the record counts as used, and no collection takes it.
 pub fn claim(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
-    if let Some(found) = store.ahead.take(key) {
-        return Some(found);
+    let same = |file: &File, number: u64| file.metadata().is_ok_and(|m| m.ino() == number);
+    if let Some((Claimed { number, record, artifacts, .. }, fresh)) = store.ahead.take(key)
+        // The file that was there is there still, and so are its bytes.
+        && (fresh || Gate::shared(store).is_ok_and(|_gate| open_young(store, key).is_some_and(|f| same(&f, number))))
+    {
+        return Some((record, artifacts));
     }
     claim_now(store, key)
 }
@@ -127,12 +155,44 @@ pub fn claim(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Art
 /// As [`claim`], whether or not somebody has read it ahead.
 pub(super) fn claim_now(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
     let gate = Gate::shared(store).ok();
-    match gate::touch(&path(store, key)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
-        // A record of somebody else's cannot be touched; it is used all the same.
-        _ => drop(gate),
+    let record = open_young(store, key)?;
+    drop(gate);
+    with_artifacts(store, read_open(record, key)?.0, &mut Known::default())
+}
+
+/// Opens a record and makes it young. The gate must be held: then it is gone already, or stays for the grace period.
+fn open_young(store: &Store, key: Digest) -> Option<File> {
+    let file = File::open(path(store, key)).ok()?;
+    // A record of somebody else's cannot be touched; it is used all the same.
+    let _ = file.set_modified(SystemTime::now());
+    Some(file)
+}
+
+/// A record that counts as used since some moment.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    pub at: Instant,
+    /// The inode of its file.
+    pub number: u64,
+    pub record: Record,
+    pub artifacts: BTreeMap<String, Artifact>,
+}
+
+/// As [`claim_now`], for many: they pass the gate together.
+pub(super) fn claim_many(store: &Store, keys: &[Digest], found: &mut dyn FnMut(Digest, Claimed)) {
+    let mut known = Known::default();
+    for keys in keys.chunks(TOGETHER) {
+        let at = Instant::now();
+        let gate = Gate::shared(store).ok();
+        let opened: Vec<_> = keys.iter().filter_map(|key| Some((*key, open_young(store, *key)?))).collect();
+        drop(gate);
+        for (key, file) in opened {
+            let Some((record, number)) = read_open(file, key) else { continue };
+            if let Some((record, artifacts)) = with_artifacts(store, record, &mut known) {
+                found(key, Claimed { at, number, record, artifacts });
+            }
+        }
     }
-    lookup(store, key)
 }
 
 /// Publishes a record. The first under a key wins; one whose bytes have gone missing is replaced.

@@ -152,6 +152,7 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
             if !run.slots.busy() && (stopping || run.nothing_waits()) {
                 break;
             }
+            setup.listener.settled();
             match receive.recv_timeout(Duration::from_millis(100)) {
                 Ok((id, outcome)) => run.finished(id, outcome),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -425,7 +426,7 @@ impl<'a> Run<'a> {
         let identity = &self.identities[&id];
         let record = Record {
             key: identity.key,
-            preimage: identity.preimage.clone(),
+            preimage: identity.preimage(node),
             outputs: results.iter().map(|(f, (d, _))| (f.clone(), *d)).collect(),
             attachments: attachments(&results),
             seconds,
@@ -655,7 +656,7 @@ impl Job<'_> {
     /// Returns what the key holds besides the rows that the node reads. Draws may depend on more than a row, and who compares wants nothing remembered.
     fn rowwise(&self) -> Option<Map<String, Json>> {
         let remembers = !self.afresh && self.node.class != Class::Sampled && self.inputs.contains_key("d");
-        let mut fields = remembers.then(|| self.identity.preimage.clone())?;
+        let mut fields = remembers.then(|| self.identity.preimage(self.node))?;
         fields.remove("input.d");
         Some(fields)
     }

@@ -114,10 +114,10 @@ impl Store {
     /// # Errors
     /// It is not there, cannot be read, or (`InvalidData`) is damaged.
     pub fn read(&self, digest: Digest) -> io::Result<Vec<u8>> {
-        let mut file = fs::File::open(self.path(digest))?;
+        let file = fs::File::open(self.path(digest))?;
         let metadata = file.metadata()?;
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-        file.read_to_end(&mut bytes)?;
+        file.take(metadata.len()).read_to_end(&mut bytes)?;
         if !self.seen.has(digest, &metadata) {
             if Digest::of(&bytes) != digest {
                 let message = format!("blob {} is damaged", digest.short());
@@ -210,9 +210,6 @@ impl Store {
     /// shared by others is not trusted.
     pub fn artifact(&self, digest: Digest) -> Option<Artifact> {
         let bytes = self.read(digest).ok()?;
-        if Digest::of(&bytes) != digest {
-            return None;
-        }
         let artifact: Artifact = serde_json::from_slice(&bytes).ok()?;
         artifact.files.iter().all(|(path, f)| stays_inside(path) && self.holds(*f)).then_some(artifact)
     }
