@@ -331,10 +331,12 @@ fn answer(text: &str) -> Result<Reply, (Class, String, u64)> {
     Ok(Reply { text, tokens, prompt_tokens, completion_tokens, truncated, refused: false, likely })
 }
 
-/// Reads the likeliest tokens of the first place of an answer where a word begins: spaces, brackets and marks before it are passed over.
+/// Reads the likeliest tokens of the first place of an answer where a word begins: spaces, brackets and marks before it are passed over. An answer
+/// without a word has none; `None` where the server lists none.
 fn likely(places: &Json) -> Option<Vec<(String, f64)>> {
     let word = |place: &&Json| place["token"].as_str().is_some_and(|t| t.contains(char::is_alphanumeric));
-    let place = places.as_array()?.iter().find(word)?;
+    let places = places.as_array().filter(|places| !places.is_empty())?;
+    let Some(place) = places.iter().find(word) else { return Some(Vec::new()) };
     let token = |of: &Json| Some((of["token"].as_str()?.to_owned(), of["logprob"].as_f64()?));
     let listed: Vec<_> = place["top_logprobs"].as_array()?.iter().filter_map(token).collect();
     (!listed.is_empty()).then_some(listed)
