@@ -4,7 +4,8 @@
 
 Needs `rbpipe-engine` beside rbpipe, and a Python with torch and transformers (`--python`). The model is SmolLM2-135M-Instruct from PyPI
 (`model.wheel`), unless `--model FOLDER` names another one of text. Processor seconds are those of whole processes, loading included, and of
-the generation alone as each program reports it; on a shared machine compare these.
+the generation alone: as transformers' side measures it, and for rbpipe less a run of one question. On a shared machine compare these, with
+one thread: threads that wait for each other count as busy.
 """
 import argparse
 import json
@@ -108,15 +109,17 @@ def main():
         subprocess.run([rbpipe, "run", "recipe.rb2"], cwd=work, env=env, check=True, stdout=quiet, stderr=quiet)
         return {"cpu": cpu() - before, "wall": time.time() - wall}
 
-    # One question first takes the weights into the store, so that what is timed is the evaluation, loading included.
+    # One question first takes the weights into the store, so that what is timed is the evaluation, loading included. Another one then tells
+    # what starting and loading cost, so that the generation alone can be compared too.
     evaluate(recipe.replace("on: asked)", "on: asked, rows: 1rows)"))
+    start = evaluate(recipe.replace("on: asked)", "on: asked, rows: 1rows, seed: 1)"))
     own = evaluate(recipe)
     rows = [json.loads(line) for line in (work / "out" / "items.jsonl").read_text().splitlines()]
     made = sum(r["tokens"] for r in rows)
     print(f"{args.items} questions, at most {args.tokens} tokens, {args.threads} threads, load {os.getloadavg()[0]:.1f}")
     print("| what | CPU s, whole process | wall s | tokens | tokens per CPU s | CPU s, generation alone | equal replies |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    print(f"| rbpipe | {own['cpu']:.1f} | {own['wall']:.1f} | {made} | {made / own['cpu']:.1f} | | |")
+    print(f"| rbpipe | {own['cpu']:.1f} | {own['wall']:.1f} | {made} | {made / own['cpu']:.1f} | {own['cpu'] - start['cpu']:.1f} | |")
     (work / "peer.py").write_text(PEER)
     for batch in map(int, args.batches.split(",")):
         spec = {"model": model, "prompts": [r["prompt"] for r in rows], "batch": batch, "tokens": args.tokens, "threads": args.threads}
