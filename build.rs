@@ -1,10 +1,11 @@
-//! Tells the linker where libtorch lies, so that `rbpipe-engine` finds it again when it runs, builds the C face of its process groups, and collects
-//! the examples of the operators.
+//! Tells the linker where libtorch lies, so that `rbpipe-engine` finds it again when it runs, builds the C faces of its process groups and of
+//! layers with a backward of their own, and collects the examples of the operators.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SHIM: &str = "src/dist/shim";
+const FUSED: &str = "src/model/shim";
 
 fn main() {
     for name in ["LIBTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
@@ -13,6 +14,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     examples();
     println!("cargo:rerun-if-changed={SHIM}");
+    println!("cargo:rerun-if-changed={FUSED}");
     let feature = |name: &str| std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
     if !feature("TORCH") {
         return;
@@ -28,7 +30,14 @@ fn main() {
     }
     if !feature("TORCH_STUB") {
         let home = named("LIBTORCH_INCLUDE").or(libtorch).unwrap_or_else(|| PathBuf::from("/usr"));
-        groups(&home.join("include"));
+        let include = home.join("include");
+        groups(&include);
+        let mut tensors = shim(&include);
+        tensors.opt_level(2);
+        for part in ["fused", "few_rows", "memory"] {
+            tensors.file(format!("{FUSED}/{part}.cpp"));
+        }
+        tensors.compile("rbpipe-fused");
     }
 }
 

@@ -11,7 +11,7 @@ use rbpipe::base::OpError;
 use rbpipe::dist::Launch;
 use rbpipe::engine::task::{Made, Outcome, Task, line};
 use rbpipe::engine::{Builtin, Store, in_process};
-use rbpipe::model::cuda;
+use rbpipe::model::{cuda, keep_memory};
 use rbpipe::ops;
 use rbpipe::spec::Pool;
 use serde_json::Value as Json;
@@ -64,6 +64,7 @@ fn verify(dir: &Path, device: Device) -> ExitCode {
 
 fn task_file(path: &Path) -> ExitCode {
     end_with_the_scheduler();
+    keep_memory();
     let cancelled = Arc::new(AtomicBool::new(false));
     if let Err(e) = signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&cancelled)) {
         eprintln!("cannot listen for SIGTERM: {e}");

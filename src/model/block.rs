@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use super::attention::{Mask, attend};
 use super::config::TextConfig;
+use super::fused::Turned;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
@@ -68,18 +69,16 @@ impl Block {
     /// # Shapes
     /// `x_btd` in and out; tables of `rope`: `[b, t, 1, k/2]`.
     pub fn forward(&self, x_btd: &Tensor, rope: &Rope, mask: &Mask, cache: Option<&mut LayerCache>) -> Tensor {
-        let x = x_btd + self.attention(&self.input_norm.forward(x_btd), rope, mask, cache);
-        &x + self.mlp.forward(&self.post_norm.forward(&x))
+        let x = x_btd + self.attention(x_btd, rope, mask, cache);
+        &x + self.mlp.after(&self.post_norm, &x)
     }
 
     fn attention(&self, x_btd: &Tensor, rope: &Rope, mask: &Mask, cache: Option<&mut LayerCache>) -> Tensor {
         let (b, t, d) = x_btd.size3().expect("three axes");
         let (h, g) = (self.heads, self.kv_heads);
-        let qkv = self.qkv.forward(x_btd).view([b, t, h + 2 * g, d / h]);
-        let parts = qkv.split_with_sizes([h + g, g], 2);
-        let turned = rope.turn(&parts[0]).split_with_sizes([h, g], 2);
-        let q = turned[0].transpose(1, 2);
-        let (k, v) = (turned[1].transpose(1, 2), parts[1].transpose(1, 2));
+        let turned = Turned { rope, heads: h + g, width: d / h };
+        let qkv = self.input_norm.then_turned(x_btd, &self.qkv, &turned).split_with_sizes([h, g, g], 2);
+        let (q, k, v) = (qkv[0].transpose(1, 2), qkv[1].transpose(1, 2), qkv[2].transpose(1, 2));
         let (k, v) = match cache {
             Some(cache) => cache.push(&k, &v),
             None => (k, v),

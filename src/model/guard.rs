@@ -28,3 +28,13 @@ pub fn guard<T>(what: &str, f: impl FnOnce() -> T) -> Result<T, OpError> {
 pub fn set_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(1));
 }
+
+/// Keeps the memory of large tensors on a processor for the next ones, up to the most that they ever held at once; for a process that trains.
+#[allow(unsafe_code)]
+pub fn keep_memory() {
+    unsafe extern "C" {
+        fn rb_keep_memory();
+    }
+    // SAFETY: takes nothing; tensors that are there already are freed as they were made.
+    unsafe { rb_keep_memory() };
+}

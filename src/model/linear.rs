@@ -4,6 +4,7 @@
 
 use tch::Tensor;
 
+use super::fused;
 use super::params::Params;
 
 /// A low-rank addition to rows `start..start + len` of a linear layer's output: `scale * B (A x)`.
@@ -55,9 +56,17 @@ impl Linear {
     /// # Shapes
     /// `x`: `[*, i]`; result: `[*, o]`, both of the weights' dtype.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let weight = if self.weight.dim() == 2 { self.weight.shallow_clone() } else { self.weight.flatten(1, -1) };
-        let y = x.linear(&weight, self.bias.as_ref());
+        let y = fused::linear(x, &self.matrix(), self.bias.as_ref());
         if self.adapters.is_empty() { y } else { self.adapted(x, &y) }
+    }
+
+    /// Returns W where the layer is W and a bias alone.
+    pub(crate) fn plain(&self) -> Option<Tensor> {
+        self.adapters.is_empty().then(|| self.matrix())
+    }
+
+    fn matrix(&self) -> Tensor {
+        if self.weight.dim() == 2 { self.weight.shallow_clone() } else { self.weight.flatten(1, -1) }
     }
 
     fn adapted(&self, x: &Tensor, y: &Tensor) -> Tensor {

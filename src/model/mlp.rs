@@ -2,7 +2,9 @@
 
 use tch::Tensor;
 
+use super::fused;
 use super::linear::Linear;
+use super::norm::RmsNorm;
 use super::params::Params;
 
 /// `down(silu(gate x) * up x)`; gate and up are one matrix.
@@ -22,14 +24,17 @@ impl Mlp {
         }
     }
 
-    /// Applies the MLP over the last axis.
+    /// Applies a norm and the MLP over the last axis; of what they make, gate and up alone are kept for the backward pass.
     ///
     /// # Source
     /// Shazeer 2020, SwiGLU; `Qwen2_5_VLMLP` of transformers 4.57.6.
-    pub fn forward(&self, x: &Tensor) -> Tensor {
+    pub fn after(&self, norm: &RmsNorm, x: &Tensor) -> Tensor {
+        let gate_up = norm.then(x, &self.gate_up);
+        if let Some(down) = self.down.plain() {
+            return fused::gated_linear(&gate_up, &down, self.down.bias.as_ref());
+        }
         let half = self.gate_up.parts[0].2;
-        // One split: its backward is a single concatenation, where two narrows would each fill a zero tensor.
-        let halves = self.gate_up.forward(x).split_with_sizes([half, half], -1);
+        let halves = gate_up.split_with_sizes([half, half], -1);
         self.down.forward(&(halves[0].silu() * &halves[1]))
     }
 }

@@ -1,6 +1,6 @@
 //! The tensor model: Qwen2.5-VL and decoders of text, processor and tokenizer, sentence encoders and decoding.
 //!
-//! Reading order: `config` → `params` → `weights` → `linear`, `norm`, `mlp`, `rope`, `attention`, `block` → `vision`,
+//! Reading order: `config` → `params` → `weights` → `fused`, `linear`, `norm`, `mlp`, `rope`, `attention`, `block` → `vision`,
 //! `amplifier` → `qwen_vl`; beside them `processor`, `template`, `chat`, `encode`, `collate` make batches, and `shared`,
 //! `decode`, `likelihood` make text; `pixels` → `dual` encode pictures and texts into one space.
 
@@ -15,6 +15,7 @@ pub mod decode;
 pub mod dual;
 pub mod encode;
 pub mod encoder;
+pub mod fused;
 pub mod guard;
 pub mod kv_cache;
 pub mod likelihood;
@@ -43,7 +44,7 @@ pub use config::{Config, TextConfig, VisionConfig};
 pub use decode::{Decoding, Reply, generate};
 pub use dual::DualEncoder;
 pub use encoder::Encoder;
-pub use guard::{guard, set_threads};
+pub use guard::{guard, keep_memory, set_threads};
 pub use likelihood::{Likelihood, score_options, score_prompts};
 pub use params::{Params, Unit};
 pub use picture::Picture;

@@ -1,7 +1,9 @@
 //! Root-mean-square normalisation.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
+use super::fused::{self, Turned};
+use super::linear::Linear;
 use super::params::Params;
 
 /// Scales each row to root mean square 1, then multiplies by a weight.
@@ -24,12 +26,31 @@ impl RmsNorm {
     /// # Source
     /// Zhang & Sennrich 2019; `Qwen2RMSNorm` of transformers 4.57.6.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        if x.kind() == Kind::Float {
-            let mean = x.square().mean_dim(-1, true, Kind::Float);
-            return x * (mean + self.eps).rsqrt() * &self.weight;
+        fused::norm(x, &self.fused())
+    }
+
+    /// Returns the norm followed by a linear layer, which together keep nothing but `x` for the backward pass.
+    pub fn then(&self, x: &Tensor, linear: &Linear) -> Tensor {
+        match linear.plain() {
+            Some(weight) => fused::norm_linear(x, &self.fused(), &weight, linear.bias.as_ref(), None),
+            None => linear.forward(&self.forward(x)),
         }
-        let wide = x.to_kind(Kind::Float);
-        let mean = wide.square().mean_dim(-1, true, Kind::Float);
-        (&wide * (mean + self.eps).rsqrt()).to_kind(x.kind()) * &self.weight
+    }
+
+    /// As [`Self::then`], as heads `width` wide `[.., heads, width]`, the first `turned` of them turned.
+    pub fn then_turned(&self, x: &Tensor, linear: &Linear, turned: &Turned) -> Tensor {
+        if let Some(weight) = linear.plain() {
+            return fused::norm_linear(x, &self.fused(), &weight, linear.bias.as_ref(), Some(turned));
+        }
+        let y = linear.forward(&self.forward(x));
+        let (mut shape, all) = (y.size(), y.size().last().copied().unwrap_or(0) / turned.width);
+        shape.pop();
+        shape.extend([all, turned.width]);
+        let parts = y.view(shape.as_slice()).split_with_sizes([turned.heads, all - turned.heads], -2);
+        Tensor::cat(&[turned.rope.turn(&parts[0]), parts[1].shallow_clone()], -2)
+    }
+
+    fn fused(&self) -> fused::Norm<'_> {
+        fused::Norm { weight: &self.weight, eps: self.eps }
     }
 }

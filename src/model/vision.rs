@@ -6,6 +6,7 @@ use tch::{Device, Tensor};
 
 use super::attention::{Mask, attend};
 use super::config::VisionConfig;
+use super::fused::Turned;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
@@ -156,16 +157,15 @@ impl VisionBlock {
     }
 
     fn forward(&self, x_pd: &Tensor, rope: &Rope, segments: &Segments) -> Tensor {
-        let x = x_pd + self.attention(&self.norm1.forward(x_pd), rope, segments);
-        &x + self.mlp.forward(&self.norm2.forward(&x))
+        let x = x_pd + self.attention(x_pd, rope, segments);
+        &x + self.mlp.after(&self.norm2, &x)
     }
 
     fn attention(&self, x_pd: &Tensor, rope: &Rope, segments: &Segments) -> Tensor {
-        let (p, d) = x_pd.size2().expect("two axes");
+        let d = x_pd.size()[1];
         let h = self.heads;
-        let qkv = self.qkv.forward(x_pd).view([p, 3 * h, d / h]);
-        let parts = qkv.split_with_sizes([2 * h, h], 1);
-        let mut qkv = Tensor::cat(&[rope.turn(&parts[0]), parts[1].shallow_clone()], 1);
+        let turned = Turned { rope, heads: 2 * h, width: d / h };
+        let mut qkv = self.norm1.then_turned(x_pd, &self.qkv, &turned);
         if let Some((there, _)) = &segments.gather {
             qkv = qkv.index_select(0, there);
         }

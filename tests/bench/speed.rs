@@ -11,7 +11,7 @@ use rbpipe::base::OpError;
 use rbpipe::dist::Group;
 use rbpipe::model::collate::{Padding, Pixels, Sample, collate};
 use rbpipe::model::decode::{Decoding, generate};
-use rbpipe::model::{Config, QwenVl, set_threads};
+use rbpipe::model::{Config, QwenVl, keep_memory, set_threads};
 use rbpipe::train::optim::{AdamW, Decay};
 use rbpipe::train::pass::Pass;
 use rbpipe::train::run::{self, Hooks, Objective, Settings, StepLoss};
@@ -30,6 +30,7 @@ const WARM_UP: usize = 3;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let [mode, model, batch, dtype, amount] = &args[..] else { panic!("see the head of tests/bench/speed.rs") };
+    keep_memory();
     set_threads(1);
     let kind = if dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
     let batch: Json = serde_json::from_str(&std::fs::read_to_string(batch).expect("the batch")).expect("JSON");

@@ -27,6 +27,8 @@ mod eval;
 mod explain;
 mod export;
 mod formats;
+#[cfg(feature = "torch")]
+mod fused;
 mod fuzz;
 mod gguf;
 

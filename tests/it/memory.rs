@@ -84,12 +84,12 @@ fn states_and_activations_are_those_of_the_published_arithmetic() {
     assert_eq!((zero3(Precision::Half), zero3(Precision::F32)), (18 * n / 8, 2 * n));
     let work = Work { tokens: 8192, patches: 0, labels: 512, masked_row: 0, preference: false, gpu: true };
     let step = formula::step(&seven(), Precision::Half, &work);
-    // 22 d + 6 kv + 8 i + 4 h bytes a token and block, worked by hand; the last norm and the labelled rows come on top.
-    let block = 22 * 3584 + 6 * 512 + 8 * 18944 + 4 * 28;
-    assert_eq!(step.text, 8192 * (28 * block + 8 * 3584) + 512 * 2 * 3584);
-    assert_eq!(step.logits, 3 * 4 * 512 * 152_064);
+    // 8 d + 4 kv + 4 i + 4 h + 8 bytes a token and block, worked by hand; the last norm and the labelled rows come on top.
+    let block = 8 * 3584 + 4 * 512 + 4 * 18944 + 4 * 28 + 8;
+    assert_eq!(step.text, 8192 * (28 * block + 4 * 3584 + 4) + 512 * 2 * 3584);
+    assert_eq!(step.logits, (4 + 2) * 512 * 152_064);
     let pairs = Work { preference: true, labels: 4096, ..work };
-    assert_eq!(formula::step(&seven(), Precision::Half, &pairs).logits, 4 * 152_064 * (4096 + 2 * 1024));
+    assert_eq!(formula::step(&seven(), Precision::Half, &pairs).logits, 4 * 152_064 * (4096 + 2 * 882));
 }
 
 #[test]

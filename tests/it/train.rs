@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rbpipe::base::OpError;
 use rbpipe::dist::Group;
-use rbpipe::model::QwenVl;
 use rbpipe::model::collate::{IGNORE, Padding, Sample, collate};
+use rbpipe::model::{QwenVl, guard};
 use rbpipe::train::dpo::{Logps, Preference, Variant};
 use rbpipe::train::log::{Record, clock, trainer_line};
 use rbpipe::train::optim::{AdamW, Decay};
@@ -154,6 +154,36 @@ fn a_tiny_set_is_learned() {
         let losses = losses(train(kind, &settings(40), None, None));
         assert!(losses[39] < 0.25 * losses[0], "{kind:?}: {} to {}", losses[0], losses[39]);
     }
+}
+
+#[test]
+fn memory_that_is_not_there_is_an_error_of_its_own_class() {
+    rbpipe::model::keep_memory();
+    // More than any machine's address space has.
+    let error = guard("a step", || Tensor::empty([1 << 46], (Kind::Float, Device::Cpu))).expect_err("there is less");
+    assert!(error.class == "oom" && error.help.is_some() && error.message.contains("not enough memory"), "{error:?}");
+}
+
+#[test]
+fn memory_waits_for_tensors_of_its_size() {
+    rbpipe::model::keep_memory();
+    // Values survive reuse by other sizes and other threads.
+    let work = |seed: i64| {
+        let mut sum = 0.0;
+        for step in 0..40_i64 {
+            let n = (1 << 17) + (step % 5) * 70_000 + seed;
+            let a = Tensor::full([n], step as f64, (Kind::Float, Device::Cpu));
+            let b = Tensor::ones([n / 2], (Kind::Float, Device::Cpu));
+            drop(a.narrow(0, 0, 1).shallow_clone());
+            sum += a.mean(Kind::Double).double_value(&[]) + b.mean(Kind::Double).double_value(&[]);
+        }
+        sum
+    };
+    let all = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|seed| scope.spawn(move || work(seed))).collect();
+        threads.into_iter().map(|t| t.join().expect("ends")).collect::<Vec<f64>>()
+    });
+    assert_eq!(all, vec![(0..40).sum::<i64>() as f64 + 40.0; 4]);
 }
 
 #[test]

@@ -43,6 +43,7 @@ op train.dpo(
             r#"
 ) -> Model"#
         ),
+        version: 2,
         class: Class::Sampled,
         effect: Effect::Train,
         pool: Pool::Engine,

@@ -149,57 +149,55 @@ impl Step {
 }
 
 /// Labels whose scores exist at a time, on a CPU.
-const CHUNK: u64 = 1024;
+const CHUNK: u64 = 512;
 /// Scores that exist at a time, on a GPU.
 const LOGITS_ON_GPU: u64 = 1 << 27;
 /// Keys up to which attention is computed plainly, on a CPU.
 const PLAIN_UP_TO: u64 = 64;
 
-/// Returns what one forward and backward take at their peak, which is when the gradients of the last chunk of scores come about: all that the
-/// forward pass kept is still there.
+/// Returns what one forward and backward take at their peak: when the scores of a chunk become their gradients, or in the last MLP's backward. All
+/// that the forward pass kept is still there.
 pub fn step(shape: &Shape, precision: Precision, work: &Work) -> Step {
     let e = precision.bytes();
     let (t, d) = (&shape.text, shape.text.width);
-    let block = norms(t, precision) + text_attention(t, precision) + 4 * e * t.inner;
+    let block = 2 * norm(t, precision) + text_attention(t, precision) + 2 * e * t.inner;
     let mask = work.tokens * work.masked_row * (1 + e);
-    // After the blocks: the last norm, and the rows that predict a label.
-    let text = work.tokens * (t.blocks * block + norms(t, precision) / 2) + work.labels * d * e + mask;
+    // After the blocks: the last norm with its result, and the rows of it that predict a label.
+    let text = work.tokens * (t.blocks * block + norm(t, precision) + d * e) + work.labels * d * e + mask;
     let vision = shape.vision.as_ref().map_or(0, |v| work.patches * of_patch(v, precision, work.gpu));
     let chunk = work.labels.min(if work.gpu { CHUNK.max(LOGITS_ON_GPU / shape.vocab.max(1)) } else { CHUNK });
     let scores = chunk * shape.vocab * 4;
-    let logits = if work.preference { work.labels * shape.vocab * 4 + 2 * scores } else { 3 * scores };
-    // Later, in the last block, while the scores are gone: the gradient of the output layer, or those inside an MLP.
-    let head = scores / 4 * e + e * shape.vocab * d;
-    let mlp = work.tokens * e * (3 * t.inner + 2 * d) + e * 2 * t.inner * d;
-    let under_way = head.max(mlp).saturating_sub(logits);
-    Step { text, vision, logits, under_way }
+    let logits = match precision {
+        _ if work.preference => work.labels * shape.vocab * 4 + 2 * scores,
+        Precision::F32 => scores,
+        Precision::Half => scores + scores / 2,
+    };
+    let mlp = work.tokens * e * (3 * t.inner + 2 * d);
+    Step { text, vision, logits, under_way: mlp.saturating_sub(logits) }
 }
 
-/// Both norms of a block, per token: their inputs and results; in half precision the input is kept in f32.
-fn norms(t: &Tower, precision: Precision) -> u64 {
-    match precision {
-        Precision::F32 => 2 * 12 * t.width,
-        Precision::Half => 2 * 8 * t.width,
-    }
+/// A norm, per token: its input, and one factor.
+fn norm(t: &Tower, precision: Precision) -> u64 {
+    precision.bytes() * t.width + 4
 }
 
-/// Attention of the text decoder, per token: q, k and v as they come (for v's sake), q and k turned, the result, one sum for each head.
+/// Attention of the text decoder, per token: q, k and v as one, the result, one sum for each head.
 fn text_attention(t: &Tower, precision: Precision) -> u64 {
     let (d, kv) = (t.width, t.keys);
-    precision.bytes() * ((d + 2 * kv) + (d + kv) + d) + 4 * t.heads
+    precision.bytes() * ((d + 2 * kv) + d) + 4 * t.heads
 }
 
-/// The vision tower and its merger, per patch: q, k and v turned, as one tensor or three, and the result; scores where attention is plain; one
-/// more result where rows go back to their order.
+/// The vision tower and its merger, per patch: q, k and v turned, as one tensor or three, and the result; gate and up; scores where attention is
+/// plain; one more result where rows go back to their order.
 fn of_patch(v: &Vision, precision: Precision, gpu: bool) -> u64 {
     let (t, e) = (&v.tower, precision.bytes());
     let d = t.width;
     let plain = !gpu && v.window <= PLAIN_UP_TO;
     let scores = if plain { v.window * t.heads * (4 + if e == 2 { 2 } else { 0 }) } else { 4 * t.heads };
-    let common = norms(t, precision) + 3 * d * e + d * e + 4 * e * t.inner;
+    let common = 2 * norm(t, precision) + 3 * d * e + d * e + 2 * e * t.inner;
     let windowed = t.blocks.saturating_sub(v.full) * (common + scores);
     let full = v.full.min(t.blocks) * (common + 4 * t.heads + d * e);
-    let merger = norms(t, precision) / 2 + 2 * d * e;
+    let merger = norm(t, precision) + 3 * d * e;
     let pixels = v.patch * if e == 4 { 4 } else { 4 + e };
     windowed + full + merger + pixels
 }
