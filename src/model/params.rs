@@ -75,6 +75,13 @@ pub struct Params {
 impl Params {
     /// Makes zeroed weights of a schema.
     pub fn zeros(schema: &Schema, kind: Kind, device: Device) -> Self {
+        let made = Self::unset(schema, kind, device);
+        let _ = made.flat.shallow_clone().zero_();
+        made
+    }
+
+    /// Makes weights of a schema without values.
+    pub fn unset(schema: &Schema, kind: Kind, device: Device) -> Self {
         let mut offset = 0;
         let mut entries = Vec::with_capacity(schema.len());
         for (name, shape) in schema {
@@ -83,7 +90,7 @@ impl Params {
             entries.push(entry);
         }
         let index = entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
-        Self { flat: Tensor::zeros([offset], (kind, device)), grad: None, entries, index, leaves: Vec::new() }
+        Self { flat: Tensor::empty([offset], (kind, device)), grad: None, entries, index, leaves: Vec::new() }
     }
 
     /// Fills matrices and embeddings from N(0, `deviation`²), vectors named `*norm*.weight` or `*ln_q.weight` with ones and

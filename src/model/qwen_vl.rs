@@ -3,6 +3,7 @@
 //! Shapes: `b` batch, `t` tokens, `d` model width, `v` vocabulary, `n` rows of hidden states.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
@@ -12,6 +13,7 @@ use super::attention::{Mask, causal};
 use super::block::Block;
 use super::collate::Batch;
 use super::config::{Config, VisionConfig};
+use super::fused;
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::params::{Params, Schema};
@@ -58,11 +60,27 @@ impl QwenVl {
     /// # Errors
     /// `E0501` when a file is absent, `E0503` when names or shapes do not fit `config.json`.
     pub fn load(dir: &Path, device: Device, kind: Kind) -> Result<Self, OpError> {
+        Self::load_by(dir, |names| weights::load(dir, names, kind, device))
+    }
+
+    /// As [`Self::load`], on a processor, with those stretches of the flat buffer alone that `wanted` chooses; the model cannot compute before the
+    /// others are bound.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_parts(
+        dir: &Path,
+        kind: Kind,
+        wanted: impl FnOnce(&Params) -> Vec<Range<i64>>,
+    ) -> Result<Self, OpError> {
+        Self::load_by(dir, |names| weights::load_parts(dir, names, kind, wanted))
+    }
+
+    fn load_by(dir: &Path, load: impl FnOnce(&Schema) -> Result<Params, OpError>) -> Result<Self, OpError> {
         let config = Config::load(dir)?;
         let (strength, gate) = amplifier::find(dir, config.text.hidden)?.unzip();
         let names: Schema = schema(&config).into_iter().chain(gate.unwrap_or_default()).collect();
-        let params = weights::load(dir, &names, kind, device)?;
-        Ok(Self::built(config, params, strength))
+        Ok(Self::built(config, load(&names)?, strength))
     }
 
     /// Makes a model with fresh weights, as transformers initialises them: matrices with the deviation that the configuration names.
@@ -267,8 +285,7 @@ impl QwenVl {
     /// # Shapes
     /// `hidden_nd`: `[.., d]`, after the final norm; result `[.., v]` of the weights' dtype: cast to f32 before a softmax.
     pub fn logits(&self, hidden_nd: &Tensor) -> Tensor {
-        let none: Option<&Tensor> = None;
-        hidden_nd.linear(&self.head, none)
+        fused::linear(hidden_nd, &self.head, None)
     }
 
     /// Returns the rotary table of position ids `[3, b, t]`.

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, View, serialize_to_file};
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -25,12 +28,39 @@ const SHARD_BYTES: usize = 5_000_000_000;
 /// `E0501` when no file is there; `E0503` for a name that is unknown, missing or of another shape: the message lists them.
 pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<Params, OpError> {
     let params = Params::zeros(schema, kind, device);
+    let all = 0..params.flat().numel() as i64;
+    fill(dir, schema, &params, &[all])?;
+    Ok(params)
+}
+
+/// As [`load`], on a processor, reading no more than those stretches of the flat buffer that `wanted` chooses. The others have no values, and take
+/// no memory as long as nobody looks at them.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_parts(
+    dir: &Path,
+    schema: &Schema,
+    kind: Kind,
+    wanted: impl FnOnce(&Params) -> Vec<Range<i64>>,
+) -> Result<Params, OpError> {
+    let params = Params::unset(schema, kind, Device::Cpu);
+    let wanted = wanted(&params);
+    fill(dir, schema, &params, &wanted)?;
+    Ok(params)
+}
+
+/// Numbers that are read at a time.
+const AT_ONCE: i64 = 1 << 22;
+
+/// Reads stretches of the flat buffer from a folder, and compares names and shapes of all weights.
+fn fill(dir: &Path, schema: &Schema, params: &Params, wanted: &[Range<i64>]) -> Result<(), OpError> {
     let known: BTreeMap<&str, usize> = schema.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
     let (mut seen, mut unknown) = (BTreeSet::new(), Vec::new());
     let tied = !known.contains_key("lm_head.weight");
     let amplified = schema.iter().any(|(name, _)| name.starts_with(amplifier::PREFIX));
     for path in files(dir)?.into_iter().chain(amplified.then(|| dir.join(amplifier::FILE))) {
-        for_each(&path, |name, tensor| {
+        for_each_stored(&path, |name, stored| {
             let hub = hub_name(name);
             let Some(&i) = known.get(hub.as_ref()) else {
                 // Some savers write the tied output layer a second time.
@@ -40,17 +70,27 @@ pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<P
                 return Ok(());
             };
             let shape = &schema[i].1;
-            if tensor.size() != *shape {
+            if stored.shape != *shape {
                 return Err(OpError::new(
                     "E0503",
                     format!(
                         "{}: `{name}` has shape {:?}, but config.json asks for {shape:?}",
                         path.display(),
-                        tensor.size()
+                        stored.shape
                     ),
                 ));
             }
-            no_grad(|| params.view(i).copy_(&tensor));
+            let entry = &params.entries()[i];
+            for range in wanted {
+                let mut start = range.start.max(entry.offset);
+                let end = range.end.min(entry.offset + entry.len());
+                while start < end {
+                    let len = AT_ONCE.min(end - start);
+                    let piece = stored.slice(start - entry.offset, len);
+                    no_grad(|| params.flat().narrow(0, start, len).copy_(&piece));
+                    start += len;
+                }
+            }
             seen.insert(i);
             Ok(())
         })?;
@@ -66,7 +106,7 @@ pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<P
             .help("config.json and the weights must belong together"));
         }
     }
-    Ok(params)
+    Ok(())
 }
 
 /// Saves weights under their hub names as `model.safetensors` (sharded above 5 GB) and copies all other files of `source`:
@@ -152,7 +192,32 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, OpError> {
 }
 
 pub(crate) fn for_each(path: &Path, mut f: impl FnMut(&str, Tensor) -> Result<(), OpError>) -> Result<(), OpError> {
-    let bytes = std::fs::read(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
+    for_each_stored(path, |name, stored| {
+        let all = stored.slice(0, stored.shape.iter().product());
+        f(name, all.view(stored.shape.as_slice()))
+    })
+}
+
+/// A tensor in a file.
+struct Found<'f> {
+    shape: Vec<i64>,
+    kind: Kind,
+    bytes: &'f [u8],
+}
+
+impl Found<'_> {
+    /// Returns a copy of `len` of its numbers, from `start` on: `[len]`.
+    fn slice(&self, start: i64, len: i64) -> Tensor {
+        let width = self.kind.elt_size_in_bytes();
+        let (from, to) = (start as usize * width, (start + len) as usize * width);
+        Tensor::from_data_size(&self.bytes[from..to], &[len], self.kind)
+    }
+}
+
+/// Goes through the tensors of a file, which is mapped: of those that are not asked for nothing is read.
+fn for_each_stored(path: &Path, mut f: impl FnMut(&str, &Found) -> Result<(), OpError>) -> Result<(), OpError> {
+    let absent = |e: std::io::Error| OpError::new("E0501", format!("{}: {e}", path.display()));
+    let bytes = mapped(&File::open(path).map_err(absent)?).map_err(absent)?;
     let bad = |e: safetensors::SafeTensorError| OpError::new("E0503", format!("{}: {e}", path.display()));
     let file = SafeTensors::deserialize(&bytes).map_err(bad)?;
     for name in file.names() {
@@ -160,10 +225,16 @@ pub(crate) fn for_each(path: &Path, mut f: impl FnMut(&str, Tensor) -> Result<()
         let kind = kind_of(view.dtype()).ok_or_else(|| {
             OpError::new("E0503", format!("{}: `{name}` has dtype {:?}", path.display(), view.dtype()))
         })?;
-        let shape: Vec<i64> = view.shape().iter().map(|&s| s as i64).collect();
-        f(name, Tensor::from_data_size(view.data(), &shape, kind))?;
+        let shape = view.shape().iter().map(|&s| s as i64).collect();
+        f(name, &Found { shape, kind, bytes: view.data() })?;
     }
     Ok(())
+}
+
+#[allow(unsafe_code)]
+fn mapped(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: models are read from the store, whose blobs never change, or from a cache that replaces whole files.
+    unsafe { Mmap::map(file) }
 }
 
 fn ignored(name: &str) -> bool {

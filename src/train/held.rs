@@ -12,7 +12,7 @@ use super::pass::{Pass, WholePass};
 use super::shards::{Shards, Stage};
 use crate::base::OpError;
 use crate::dist::{Group, Pending};
-use crate::model::{QwenVl, Unit};
+use crate::model::{Params, QwenVl, Unit};
 
 /// Weights and gradients of a rank.
 pub struct Held<'a> {
@@ -48,7 +48,7 @@ impl<'a> Held<'a> {
         let n = params.flat().numel() as i64;
         let shards = match stage {
             Stage::None => Shards::whole(n),
-            _ => Shards::new(units.iter().map(|u| (u.start, u.len)), group.world()),
+            _ => shared_out(params, group),
         };
         let float = params.kind() == Kind::Float;
         let zeros = |len: i64| Tensor::zeros([len], (Kind::Float, params.device()));
@@ -271,6 +271,11 @@ impl<'a> Held<'a> {
         }
         Ok(flat)
     }
+}
+
+/// Returns how a model is shared out over the ranks of a group.
+pub fn shared_out(params: &Params, group: &Group) -> Shards {
+    Shards::new(params.units().iter().map(|u| (u.start, u.len)), group.world())
 }
 
 fn padded(whole: &Tensor, len: i64) -> Tensor {

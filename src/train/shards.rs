@@ -2,6 +2,8 @@
 //!
 //! Shapes: `n` all weights of the model, `m` those of a rank's parts, padding included.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
@@ -100,6 +102,11 @@ impl Shards {
             }
         }
         merged(out)
+    }
+
+    /// Returns a rank's parts as stretches of the flat buffer.
+    pub fn parts(&self, rank: usize) -> Vec<Range<i64>> {
+        self.places(rank).map(|(_, place, len)| place..place + len).collect()
     }
 
     /// Copies a rank's parts out of the flat buffer.

@@ -81,7 +81,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     if args.reference == "none" && args.loss.needs_reference() {
         return Err(OpError::new("E0214", "reference: \"none\" goes with loss \"simpo\" or \"orpo\" only"));
     }
-    let session = Session::open(cx, &args.shared, false)?;
+    let session = Session::open(cx, &args.shared, false, args.loss.needs_reference())?;
     let data = session.pairs(cx, &args.shared)?;
     let preference =
         Preference { variant: args.loss, beta: args.beta, gamma: args.gamma, smoothing: args.smoothing, sft: args.sft };

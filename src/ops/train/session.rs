@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
-use tch::Kind;
+use tch::{Device, Kind};
 
 use super::amplify::needs_a_teacher;
 use super::arguments::{Amount, Amplify, Shared};
@@ -13,11 +13,12 @@ use crate::base::OpError;
 use crate::engine::capacity::meminfo;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
-use crate::model::{Chat, QwenVl, amplifier, set_threads};
+use crate::model::{Chat, Params, QwenVl, amplifier, set_threads};
 use crate::ops::rows::pooled;
 use crate::plan::memory::shape::part_of;
 use crate::train::encoder::{Encoded, Encoder, Limits};
 use crate::train::examples::{Example, Gallery};
+use crate::train::held::shared_out;
 use crate::train::log::{self, Record};
 use crate::train::micro::Layout;
 use crate::train::optim::AdamW;
@@ -51,8 +52,9 @@ pub struct Split<T> {
 
 impl<'a> Session<'a> {
     /// Meets the other ranks, lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
-    /// tokenizer and processor; with `history`, the last reply of a conversation alone is learned.
-    pub fn open(cx: &Context<'a>, shared: &Shared, history: bool) -> Result<Self, OpError> {
+    /// tokenizer and processor; with `history`, the last reply of a conversation alone is learned. Where weights are shared out, a rank reads no more
+    /// than its own, unless the start model is to compute as a whole first: `whole`.
+    pub fn open(cx: &Context<'a>, shared: &Shared, history: bool, whole: bool) -> Result<Self, OpError> {
         let place = machine::place(cx, shared)?;
         let device = place.device;
         // Beside a GPU the CPU prepares batches, several at a time and each on one thread.
@@ -61,7 +63,13 @@ impl<'a> Session<'a> {
         let strength = shared.amplify.as_ref().map(Amplify::strength).transpose()?;
         let source = cx.folder_of(cx.input("m")?, "start")?;
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
-        let mut model = QwenVl::load(&source, device, kind)?;
+        let whole = whole || strength.is_some() || place.stage < Stage::Weights || device != Device::Cpu;
+        let mut model = if whole {
+            QwenVl::load(&source, device, kind)?
+        } else {
+            let own = |params: &Params| shared_out(params, &place.group).parts(place.group.rank());
+            QwenVl::load_parts(&source, kind, own)?
+        };
         if let Some(strength) = strength {
             if model.vision.is_none() {
                 return Err(OpError::new("E0214", "amplify: the start model reads text alone and has no image tokens"));

@@ -109,7 +109,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         ("row_mean", _) => Scaling::RowMean,
         _ => Scaling::TokenMean,
     };
-    let session = Session::open(cx, &args.shared, args.history)?;
+    let session = Session::open(cx, &args.shared, args.history, false)?;
     let blocks = session.model.blocks.len();
     for (name, after) in [("cells_after", args.cells_after), ("phrases_after", args.phrases_after)] {
         if let Some(after) = after.filter(|after| !(1..=blocks).contains(after)) {
