@@ -16,8 +16,8 @@ use crate::base::{Problems, SourceId};
 /// Mistakes of one item that are read over.
 const MAX_MENDS: usize = 32;
 
-/// Items from which on a file is parsed by several threads: they are worth it for a long file only.
-const MANY: usize = 400;
+/// Items from which on a file is parsed by several threads: to start them takes as long as twenty items do.
+const MANY: usize = 48;
 
 /// Those threads.
 static THREADS: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();

@@ -6,6 +6,8 @@ pub mod codes;
 pub mod diag;
 #[path = "../../../src/base/digest.rs"]
 pub mod digest;
+#[path = "../../../src/base/package.rs"]
+pub mod package;
 #[path = "../../../src/base/phrase.rs"]
 pub mod phrase;
 #[path = "../../../src/base/source.rs"]
