@@ -2,7 +2,7 @@
 //!
 //! `rows/IDENTITY/TIME-DIGEST`: a file for each execution, with the key of each row, how many answers it had, and the dataset that holds the answers.
 //! The answers are the columns of the result itself, so they take no room of their own, and go when the result goes: then the file is worth nothing.
-//! Losing it costs time and nothing else.
+//! Where the answer is a number, it stands in the file instead. Losing a file costs time and nothing else.
 
 use std::collections::HashMap;
 use std::fs;
@@ -25,6 +25,10 @@ use crate::data::table::Table;
 const KEPT: usize = 8;
 /// Bytes of a key and a count.
 const ENTRY: usize = 36;
+/// Bytes of a key and a number.
+const NUMBERED: usize = 40;
+/// The first line of a file of numbers.
+const NUMBERS: &[u8] = b"{\"numbers\":true}\n";
 const CHECKSUM: usize = 32;
 
 /// The memory of one operator with its arguments.
@@ -113,13 +117,47 @@ impl<'s> RowMemo<'s> {
             bytes.extend(key.0);
             bytes.extend(u32::try_from(*count).map_err(io::Error::other)?.to_le_bytes());
         }
+        self.store.commit()?;
+        self.write(bytes)?;
+        Ok(answers)
+    }
+
+    /// Recalls the number that was said of each row, the newest first.
+    pub fn numbers(&self, keys: &[Digest]) -> Vec<Option<f64>> {
+        let mut out = vec![None; keys.len()];
+        for path in self.files() {
+            if out.iter().all(Option::is_some) {
+                break;
+            }
+            let Some(known) = fs::read(&path).ok().and_then(|bytes| read_numbers(&bytes)) else { continue };
+            for (number, key) in out.iter_mut().zip(keys).filter(|(number, _)| number.is_none()) {
+                *number = known.get(key).copied();
+            }
+        }
+        out
+    }
+
+    /// Remembers a number for each row.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn remember_numbers(&self, rows: &[(Digest, f64)]) -> Result<(), OpError> {
+        let mut bytes = NUMBERS.to_vec();
+        for (key, number) in rows {
+            bytes.extend(key.0);
+            bytes.extend(number.to_le_bytes());
+        }
+        self.write(bytes)
+    }
+
+    /// Writes a file with its checksum; the oldest beyond those that are kept go.
+    fn write(&self, mut bytes: Vec<u8>) -> Result<(), OpError> {
         let checksum = Digest::of(&bytes);
         bytes.extend(checksum.0);
-        self.store.commit()?;
         let name = format!("{}-{}", super::event::stamp(), checksum.short());
         self.store.write_whole(&self.folder.join(name), &bytes)?;
         self.files().skip(KEPT).for_each(|old| drop(fs::remove_file(old)));
-        Ok(answers)
+        Ok(())
     }
 
     /// The newest first.
@@ -131,12 +169,25 @@ impl<'s> RowMemo<'s> {
     }
 }
 
+/// Returns what stands before the checksum, if that is right.
+fn honest(bytes: &[u8]) -> Option<&[u8]> {
+    let (bytes, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
+    (Digest::of(bytes).0[..] == *checksum).then_some(bytes)
+}
+
+/// Reads a file of numbers; nothing if it is damaged.
+fn read_numbers(bytes: &[u8]) -> Option<HashMap<Digest, f64>> {
+    let entries = honest(bytes)?.strip_prefix(NUMBERS)?;
+    let number = |entry: &[u8]| {
+        let (key, number) = entry.split_first_chunk::<32>()?;
+        Some((Digest(*key), f64::from_le_bytes(number.try_into().ok()?)))
+    };
+    entries.chunks_exact(NUMBERED).map(number).collect()
+}
+
 /// Reads a file; nothing if it is damaged.
 fn read(bytes: &[u8]) -> Option<(Head, HashMap<Digest, Range<usize>>)> {
-    let (bytes, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
-    if Digest::of(bytes).0[..] != *checksum {
-        return None;
-    }
+    let bytes = honest(bytes)?;
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
     let (mut at, mut places) = (0, HashMap::with_capacity(head.rows));

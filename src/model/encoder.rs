@@ -13,6 +13,9 @@ use super::tokenizer::Tokenizer;
 use super::weights;
 use crate::base::OpError;
 
+/// Tokens of a batch, padding included; a longer sentence has one of its own. More would be hardly faster, and dearer for a few sentences: a batch is always full.
+const BATCH_TOKENS: usize = 512;
+
 /// How token vectors become one sentence vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
@@ -114,36 +117,37 @@ impl Encoder {
             .framed(text, self.max_tokens)
     }
 
-    /// Returns one vector per sentence. Sentences of like length share a batch; order and batches do not change the result
-    /// beyond rounding.
+    /// Returns one vector per sentence, the same to the last bit whatever the other sentences are: every batch of a length has the same shape, so
+    /// each row goes through the same operations in the same order.
     ///
     /// # Errors
     /// As [`Self::ids`].
     pub fn embed(&self, sentences: &[String]) -> Result<Vec<Vec<f32>>, OpError> {
-        const TOKENS_PER_BATCH: usize = 4096;
         let ids = sentences.iter().map(|s| self.ids(s)).collect::<Result<Vec<_>, _>>()?;
-        let mut order: Vec<usize> = (0..ids.len()).collect();
-        order.sort_by_key(|&i| (ids[i].len(), i));
+        let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (i, ids) in ids.iter().enumerate() {
+            // No position lies beyond the last one that the model knows.
+            let t = length(ids.len()).min(self.max_tokens.max(ids.len()));
+            lengths.entry(t).or_default().push(i);
+        }
         let mut out = vec![Vec::new(); ids.len()];
-        let mut rest = order.as_slice();
-        while !rest.is_empty() {
-            let fits = |n: &usize| n * ids[rest[n - 1]].len() <= TOKENS_PER_BATCH;
-            let n = (1..=rest.len()).take_while(fits).count().max(1);
-            let (now, later) = rest.split_at(n);
-            let t = ids[now[n - 1]].len();
-            let (mut flat, mut mask) = (vec![self.pad; n * t], vec![0i64; n * t]);
-            for (row, &i) in now.iter().enumerate() {
-                flat[row * t..row * t + ids[i].len()].copy_from_slice(&ids[i]);
-                mask[row * t..row * t + ids[i].len()].fill(1);
+        for (t, members) in lengths {
+            let n = (BATCH_TOKENS / t).max(1);
+            for now in members.chunks(n) {
+                let (mut flat, mut mask) = (vec![self.pad; n * t], vec![0i64; n * t]);
+                // The last sentence fills the rows that are left.
+                for (row, &i) in now.iter().chain(std::iter::repeat(&now[now.len() - 1])).take(n).enumerate() {
+                    flat[row * t..row * t + ids[i].len()].copy_from_slice(&ids[i]);
+                    mask[row * t..row * t + ids[i].len()].fill(1);
+                }
+                let shape = [n as i64, t as i64];
+                let mask = Tensor::from_slice(&mask).view(shape);
+                let hidden = self.masked(&Tensor::from_slice(&flat).view(shape), &mask, false);
+                let vectors = self.pool(&hidden, &mask, self.pooling, self.normalize);
+                for (row, &i) in now.iter().enumerate() {
+                    out[i] = Vec::try_from(vectors.get(row as i64)).unwrap_or_default();
+                }
             }
-            let shape = [n as i64, t as i64];
-            let mask = Tensor::from_slice(&mask).view(shape);
-            let hidden = self.hidden(&Tensor::from_slice(&flat).view(shape), &mask);
-            let vectors = self.pool(&hidden, &mask, self.pooling, self.normalize);
-            for (row, &i) in now.iter().enumerate() {
-                out[i] = Vec::try_from(vectors.get(row as i64)).unwrap_or_default();
-            }
-            rest = later;
         }
         Ok(out)
     }
@@ -156,6 +160,11 @@ impl Encoder {
     /// # Source
     /// `BertModel` and `XLMRobertaModel` of transformers 4.57.6.
     pub fn hidden(&self, ids: &Tensor, mask: &Tensor) -> Tensor {
+        self.masked(ids, mask, mask.min().int64_value(&[]) == 1)
+    }
+
+    /// As [`Self::hidden`]; `whole` takes the way for sentences without padding.
+    fn masked(&self, ids: &Tensor, mask: &Tensor, whole: bool) -> Tensor {
         no_grad(|| {
             let (b, t) = ids.size2().expect("two axes");
             let positions = if self.roberta {
@@ -166,7 +175,6 @@ impl Encoder {
             let look = |table: &Tensor, ids: &Tensor| Tensor::embedding(table, ids, -1, false, false);
             let x = look(&self.word, ids) + look(&self.position, &positions) + self.kind.get(0);
             let mut x_btd = self.layer_norm(&x, &self.norm);
-            let whole = mask.min().int64_value(&[]) == 1;
             let mask = if whole {
                 Mask::Full
             } else {
@@ -209,6 +217,12 @@ impl Encoder {
     fn layer_norm(&self, x: &Tensor, (weight, bias): &Pair) -> Tensor {
         x.layer_norm([self.width], Some(weight), Some(bias), self.eps, false)
     }
+}
+
+/// Returns the length to which a sentence of `tokens` is padded: few lengths, at most an eighth more than `tokens`, or 7 tokens.
+fn length(tokens: usize) -> usize {
+    let step = (tokens.next_power_of_two() / 16).max(8);
+    tokens.max(1).div_ceil(step) * step
 }
 
 pub(super) fn dense(x: &Tensor, (weight, bias): &Pair) -> Tensor {

@@ -20,6 +20,8 @@ pub struct Bench {
     store: Store,
     /// Threads given to operators.
     pub threads: usize,
+    /// What was said of rows is remembered, as in a run.
+    pub remembers: bool,
 }
 
 /// What an operator made.
@@ -53,7 +55,7 @@ impl Bench {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("store")).unwrap();
-        Self { folder, store, threads: 2 }
+        Self { folder, store, threads: 2, remembers: false }
     }
 
     pub fn store(&self) -> &Store {
@@ -109,6 +111,7 @@ impl Bench {
         let head = format!("op {op}(");
         let builtin = BUILTINS.iter().find(|b| b.spec.signature.contains(&head)).expect(op);
         let cancelled = AtomicBool::new(false);
+        let rowwise = json!({ "op": op, "args": args });
         let mut cx = Context {
             stream: Digest::of_json(&json!([op, args])),
             args,
@@ -120,7 +123,7 @@ impl Bench {
             seed: 7,
             threads: self.threads,
             checkpoints: None,
-            rowwise: None,
+            rowwise: rowwise.as_object().filter(|_| self.remembers).cloned(),
             emit: &|_, _| {},
             cancelled: &cancelled,
             secrets: BTreeMap::new(),

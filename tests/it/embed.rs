@@ -101,6 +101,48 @@ fn relevance_scores_rows_in_scope_and_tells_why_others_go() {
 }
 
 #[test]
+fn a_vector_depends_on_no_other_text() {
+    let words = ["take", "the", "red", "cup", "open", "a", "drawer", "now"];
+    let text = |i: usize, n: usize| (0..n).map(|w| words[(i * 5 + w * 3 + w / 4) % 8]).collect::<Vec<_>>().join(" ");
+    let texts: Vec<String> = (0..300).map(|i| text(i, 1 + (i * 7) % 60)).collect();
+    let bench = Bench::new();
+    let mut models = vec![tiny(&bench)];
+    models.extend(minilm());
+    for model in models {
+        let encoder = rbpipe::model::Encoder::load(&model).unwrap();
+        let all = encoder.embed(&texts).unwrap();
+        for at in [0, 1, 2, 17, 101, 299] {
+            let alone = encoder.embed(&texts[at..=at]).unwrap();
+            assert!(alone[0].len() > 1 && alone[0] == all[at], "{:?} alone and among others", texts[at]);
+        }
+        let backwards: Vec<String> = texts.iter().rev().take(77).cloned().collect();
+        let some = encoder.embed(&backwards).unwrap();
+        assert!(some.iter().rev().eq(&all[223..]), "another order, other neighbours");
+    }
+}
+
+#[test]
+fn relevance_is_asked_once_for_each_row() {
+    let mut bench = Bench::new();
+    bench.remembers = true;
+    let model = tiny(&bench);
+    let all = relevance(json!({ "lit": true }), json!({ "from": null, "to": null }));
+    let run = |bench: &Bench, d: &Table| bench.run_model("filter.relevance", all.clone(), d, "embed", &model).unwrap();
+    let row = |i: usize, said: &str| json!({ "id": format!("r{i}"), "asked": "take the red cup", "said": said, "scored": true });
+    let said = ["open a drawer", "take the cup now", "the red drawer", "a cup"];
+    let some: Vec<Json> = said.iter().take(3).enumerate().map(|(i, said)| row(i, said)).collect();
+    let first = run(&bench, &rows(json!(some)));
+    assert_eq!(first.counts["remembered"], 0);
+    // A new row between old ones, and one that changed.
+    let more = rows(json!([row(0, said[0]), row(3, said[3]), row(1, said[2]), row(2, said[2])]));
+    let second = run(&bench, &more);
+    assert_eq!(second.counts["remembered"], 2, "{:?}", second.counts);
+    let afresh = run(&Bench::new(), &more);
+    assert_eq!(second.column("relevance"), afresh.column("relevance"), "to the last bit");
+    assert_eq!(run(&bench, &more).counts["remembered"], 4);
+}
+
+#[test]
 fn equal_texts_mean_the_same() {
     let bench = Bench::new();
     let model = tiny(&bench);

@@ -62,7 +62,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         [one] if one.tokens > 0 => Ok((-one.sum / one.tokens as f64).exp()),
         _ => Err(format!(".{} has no token to predict", args.of)),
     };
-    super::scored::keep(cx, &table, "perplexity", &args.selection, super::scored::Best::Lowest, |cx, chosen| {
+    super::scored::keep(cx, &table, "perplexity", &args.selection, super::scored::Best::Lowest, None, |cx, chosen| {
         let rows: Vec<_> = chosen.iter().map(|&i| rows[i].clone()).collect();
         let scored = scorer.rows(&rows, cx.store, &|done| cx.progress(done as u64, total, "rows"))?;
         Ok(scored.into_iter().map(|row| row.and_then(|logps| value(&logps))).collect())

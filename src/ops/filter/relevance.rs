@@ -58,9 +58,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         return Err(OpError::new("E0214", format!("lo: {lo} is not below hi: {hi}")).help("cosines lie in -1.0..1.0"));
     }
     let table = cx.table("d")?;
-    let of = table.texts(&[args.of])?;
+    let of = table.texts(std::slice::from_ref(&args.of))?;
     let to = table.texts(&args.to)?;
-    super::scored::keep(cx, &table, "relevance", &args.selection, super::scored::Best::Highest, |cx, chosen| {
+    let columns: Vec<&str> = std::iter::once(&args.of).chain(&args.to).map(String::as_str).collect();
+    let best = super::scored::Best::Highest;
+    super::scored::keep(cx, &table, "relevance", &args.selection, best, Some(&columns), |cx, chosen| {
         let texts: Vec<&str> = chosen.iter().flat_map(|&row| [of[row].as_str(), to[row].as_str()]).collect();
         let encoded = crate::ops::embed::encode(cx, "embed", &texts)?;
         let score = |i: usize| 1.0 + 5.0 * ((encoded.cosine(2 * i, 2 * i + 1) - lo) / (hi - lo)).clamp(0.0, 1.0);

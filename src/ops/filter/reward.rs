@@ -59,7 +59,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let prompt: Vec<&str> = args.prompt.iter().map(String::as_str).collect();
     let rows = read(&table, &Columns::of(prompt, vec![&args.reply]))?;
     let total = table.rows() as u64;
-    super::scored::keep(cx, &table, "reward", &args.selection, super::scored::Best::Highest, |cx, chosen| {
+    super::scored::keep(cx, &table, "reward", &args.selection, super::scored::Best::Highest, None, |cx, chosen| {
         let rows: Vec<_> = chosen.iter().map(|&i| rows[i].clone()).collect();
         let scored = scorer.rewards(&head, &rows, cx.store, &|done| cx.progress(done as u64, total, "rows"))?;
         Ok(scored.into_iter().map(|row| row.and_then(|v| v.first().copied().ok_or("no reply".to_owned()))).collect())

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array};
 use serde::Deserialize;
 
-use crate::base::OpError;
+use crate::base::{Digest, OpError};
 use crate::data::table::Table;
 use crate::data::within;
+use crate::engine::row_memo::{self, RowMemo};
 use crate::engine::{Context, Outputs};
 use crate::ops::bounds::Bounds;
 use crate::ops::rows::{Reason, drop_rows, in_scope};
@@ -43,17 +44,20 @@ pub enum Best {
 }
 
 /// Scores the rows in scope, adds the scores as a column, and drops the rows that are not kept; rows out of scope pass without one.
+///
+/// `alone` names the columns that a score is made of, where it does not depend on the other rows in any bit: such scores are remembered.
 pub fn keep(
     cx: &mut Context,
     table: &Table,
     name: &str,
     selection: &Selection,
     best: Best,
+    alone: Option<&[&str]>,
     score: impl FnOnce(&Context, &[usize]) -> Result<Vec<Result<f64, String>>, OpError>,
 ) -> Result<Outputs, OpError> {
     let scope = in_scope(cx, table)?;
     let chosen: Vec<usize> = (0..table.rows()).filter(|&row| scope[row]).collect();
-    let scores = score(cx, &chosen)?;
+    let scores = remembered(cx, table, &chosen, alone, score)?;
     let mut column = vec![None; table.rows()];
     let mut reasons: Vec<Option<Reason>> = vec![None; table.rows()];
     for (&row, score) in chosen.iter().zip(scores) {
@@ -83,6 +87,31 @@ pub fn keep(
     let column: ArrayRef = Arc::new(Float64Array::from(column));
     let table = table.with_column(name, column)?;
     Ok(Context::rows(drop_rows(cx, &table, &reasons)?))
+}
+
+/// Returns the score of each chosen row: what is remembered of it, else what `score` says now.
+fn remembered(
+    cx: &mut Context,
+    table: &Table,
+    chosen: &[usize],
+    alone: Option<&[&str]>,
+    score: impl FnOnce(&Context, &[usize]) -> Result<Vec<Result<f64, String>>, OpError>,
+) -> Result<Vec<Result<f64, String>>, OpError> {
+    // Which rows are kept is decided after their scores.
+    let memo = RowMemo::open(cx, &["arg.keep", "arg.within", "arg.where"]);
+    let (Some(memo), Some(columns)) = (memo, alone) else { return score(cx, chosen) };
+    let keys = row_memo::keys(table, columns)?;
+    let keys: Vec<Digest> = chosen.iter().map(|&row| keys[row]).collect();
+    let mut scores: Vec<Option<Result<f64, String>>> = memo.numbers(&keys).into_iter().map(|s| s.map(Ok)).collect();
+    let asked: Vec<usize> = (0..chosen.len()).filter(|&at| scores[at].is_none()).collect();
+    cx.counts.insert("remembered".into(), (chosen.len() - asked.len()) as u64);
+    if !asked.is_empty() {
+        let said = score(cx, &asked.iter().map(|&at| chosen[at]).collect::<Vec<_>>())?;
+        asked.iter().zip(said).for_each(|(&at, said)| scores[at] = Some(said));
+        let all = keys.iter().zip(&scores).filter_map(|(key, score)| Some((*key, *score.as_ref()?.as_ref().ok()?)));
+        memo.remember_numbers(&all.collect::<Vec<_>>())?;
+    }
+    Ok(scores.into_iter().map(|score| score.unwrap_or_else(|| Err("it was not scored".into()))).collect())
 }
 
 /// Orders rows from best to worst by their place within their group, as a share of the group; then by score and row. Any first part of the order holds the

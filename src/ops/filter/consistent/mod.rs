@@ -87,7 +87,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let backend = backend(cx, args.backend)?;
     let table = cx.table("d")?;
-    scored::keep(cx, &table, "consistency", &args.selection, scored::Best::Highest, |cx, chosen| match backend {
+    scored::keep(cx, &table, "consistency", &args.selection, scored::Best::Highest, None, |cx, chosen| match backend {
         Backend::Clip => clip::scores(cx, &args, &table, chosen),
         Backend::Labels => labels::scores(cx, &args, &table, chosen),
         Backend::Auto | Backend::Model => model::scores(cx, &args, &table, chosen),
