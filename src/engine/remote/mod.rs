@@ -149,6 +149,8 @@ impl Remote {
             Err(e) if !self.reached.load(Ordering::Relaxed) && unheard(&e) => {
                 Err(RemoteError::Unreachable(shorten(&e)))
             }
+            // Neither a server that stumbles nor a gatekeeper is the remote itself.
+            Err(e) if !matches!(e, object_store::Error::NotFound { .. }) => Err(failed(e)),
             answer => {
                 self.reached.store(true, Ordering::Relaxed);
                 answer.map_err(failed)
