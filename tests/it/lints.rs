@@ -192,8 +192,8 @@ const CASES: &[Case] = &[
     ("recipe \"x\" requires \">=0.1\"\nstage t = base |> train.sft(data: plain)", &[]),
     ("op f(d: Dataset[Plain]) -> Dataset[Plain] runs \"python3.10 -c pass\"\nop g(d: Dataset[Plain]) -> Dataset[Plain] runs \"/usr/bin/python3.12 -c pass\"\nstage a = plain |> f() |> g()", &["W0531 one operator runs python3.10, this one python3.12"]),
     // ---- memory: `base` has 8.29 G weights
-    ("stage t = base |> train.sft(data: plain, batch: 64) with { gpus: 1, gpu_mem: 80GB }", &["P0101 `t` needs up to |on each GPU, and there are 74.5 GiB|alone are 154.5 GiB"]),
-    ("stage t = base |> train.sft(data: plain, batch: 64, cutoff: 4096tok) with { gpus: 1, gpu_mem: 288GB, micro_batch: 8 }", &["P0101 `t` needs up to |`with { micro_batch: 2 }`, same result|and then it fits"]),
+    ("stage t = base |> train.sft(data: plain, batch: 64) with { gpus: 1, gpu_mem: 24GB }", &["P0101 `t` needs up to |on each GPU, and there are 22.4 GiB|alone are 154.5 GiB"]),
+    ("stage t = base |> train.sft(data: plain, batch: 64, cutoff: 4096tok) with { gpus: 1, gpu_mem: 288GB, micro_batch: 8 }", &["P0101 `t` needs up to |`with { micro_batch: 4 }`, same result|and then it fits"]),
     ("stage t = base |> train.sft(data: plain, batch: 64, cutoff: 4096tok) with { gpus: 1, gpu_mem: 300GB, micro_batch: 1 }", &[]),
     ("# allow P0101: a bigger card is coming\nstage t = base |> train.sft(data: plain, batch: 64) with { gpus: 1, gpu_mem: 80GB }", &[]),
     ("stage t = base |> train.sft(data: plain, batch: 64, cutoff: 4096tok) with { gpus: 8, gpu_mem: 80GB, micro_batch: 1 }", &["P0101 `t` needs up to |on each GPU|`with { shard: \"zero2\" }`, same result"]),
