@@ -34,7 +34,7 @@ fn main() {
         groups(&include);
         let mut tensors = shim(&include);
         tensors.opt_level(2);
-        for part in ["fused", "few_rows", "memory"] {
+        for part in ["fused", "few_rows", "matrix", "memory"] {
             tensors.file(format!("{FUSED}/{part}.cpp"));
         }
         tensors.compile("rbpipe-fused");

@@ -1,6 +1,7 @@
 // See few_rows.h. A matrix product packs W first, which takes longer than to multiply it with few rows. Here each row of W is read once and
 // multiplied with all rows of x while it is in registers. Each result is one sum in one order, whatever the other rows and however many threads.
 #include "few_rows.h"
+#include "matrix.h"
 
 #include <dlfcn.h>
 
@@ -217,5 +218,5 @@ Tensor product(const Tensor& x, const Tensor& weight, const Maybe& bias) {
     return computed<at::BFloat16>(x, weight, bias, wide);
   }
 #endif
-  return at::linear(x, weight, bias);
+  return widened_linear(x, weight, bias);
 }

@@ -1,6 +1,7 @@
 // Layers with a backward of their own: see fused.h. Shapes: rows are all leading axes together.
 #include "few_rows.h"
 #include "fused.h"
+#include "matrix.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -101,11 +102,11 @@ Tensor weight_grad(const Tensor& weight, const Tensor& grad_ro, const Tensor& x_
   if (weight.is_leaf()) {
     Tensor place = weight.grad();
     if (place.defined() && place.sizes() == weight.sizes() && place.scalar_type() == grad_ro.scalar_type()) {
-      place.addmm_(grad_ro.t(), x_ri);
+      add_times_(place, grad_ro.t(), x_ri);
       return Tensor();
     }
   }
-  return at::mm(grad_ro.t(), x_ri);
+  return times(grad_ro.t(), x_ri);
 }
 
 struct Norm : Function<Norm> {
@@ -166,7 +167,7 @@ struct NormLinear : Function<NormLinear> {
     }
     NormGrads out;
     if (ctx->needs_input_grad(0) || ctx->needs_input_grad(1)) {
-      Tensor inner = at::mm(grad_ro, weight).view(x.sizes());
+      Tensor inner = times(grad_ro, weight).view(x.sizes());
       out = norm_backward(inner, x, factors, norm, unit, ctx->needs_input_grad(0), ctx->needs_input_grad(1));
     }
     return {out.x, out.weight, Tensor(), weights, biases, Tensor(), Tensor(), Tensor(), Tensor()};
@@ -200,7 +201,7 @@ struct GatedLinear : Function<GatedLinear> {
     }
     if (ctx->needs_input_grad(0)) {
       Tensor both = rows_of(gate_up), gate = both.narrow(1, 0, half), up = both.narrow(1, half, half);
-      Tensor grad = at::mm(grad_ro, weight);
+      Tensor grad = times(grad_ro, weight);
       out = at::empty_like(both);
       Tensor to_gate = out.narrow(1, 0, half), to_up = out.narrow(1, half, half);
       at::silu_out(to_up, gate);
@@ -233,7 +234,7 @@ struct Linear : Function<Linear> {
       biases = grad_ro.sum(0);
     }
     if (ctx->needs_input_grad(0)) {
-      out = at::mm(grad_ro, weight).view(x.sizes());
+      out = times(grad_ro, weight).view(x.sizes());
     }
     return {out, weights, biases};
   }
