@@ -58,6 +58,11 @@ const PLAIN_UP_TO: i64 = 64;
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask) -> Tensor {
     let queries = q.size()[2];
     let keys = k.size()[2];
+    if queries > 1 && widens(q) {
+        let wide = |x: &Tensor| x.to_kind(Kind::Float);
+        let added = if let Mask::Added(added) = mask { Some(Mask::Added(wide(added))) } else { None };
+        return attend(&wide(q), &wide(k), &wide(v), added.as_ref().unwrap_or(mask)).to_kind(q.kind());
+    }
     // The tiled kernels give no gradient to what is added to the scores.
     if mask.learns() || matches!(q.device(), Device::Cpu) && (keys <= PLAIN_UP_TO || queries == 1) {
         return plain(q, k, v, mask);
@@ -81,6 +86,17 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask) -> Tensor {
         }
         Mask::Added(added) => Tensor::scaled_dot_product_attention(q, k, v, Some(added), 0.0, false, None, gqa),
     }
+}
+
+/// Says whether libtorch would multiply one number at a time: bf16 on a processor without AVX-512, as `shim/matrix.h` has it for layers.
+fn widens(x: &Tensor) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let fast = is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq");
+    #[cfg(not(target_arch = "x86_64"))]
+    let fast = true;
+    !fast && x.kind() == Kind::BFloat16 && matches!(x.device(), Device::Cpu)
 }
 
 /// Returns keys or values with each head repeated for its query heads: `[b, h, s, k]`.
