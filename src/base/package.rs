@@ -2,15 +2,14 @@
 //!
 //! `git:URL@REVISION` names a repository by its address, `hub:OWNER/NAME@RANGE` one of the hub, whose tags are versions ([Semantic
 //! Versioning](https://semver.org) 2.0, with or without a leading `v`). `#PATH` chooses a file of it; without, it is `lib.rb2`. What
-//! was chosen stands in the lock; the bytes lie below [`folder`], by their digest.
+//! was chosen stands in the lock; the bytes lie in [`folder`], by their digest.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use semver::{Version, VersionReq};
 use serde::Deserialize;
-
-use super::world::{self, World};
 
 /// The file of a package that is imported where none is named.
 const ENTRY: &str = "lib.rb2";
@@ -168,8 +167,14 @@ pub fn pins(lock: &str) -> BTreeMap<String, Pin> {
     toml::from_str::<Packages>(lock).map(|lock| lock.packages).unwrap_or_default()
 }
 
-/// Returns the folder that a package with this digest lies in, on this machine.
-pub fn folder(world: &dyn World, digest: &str) -> PathBuf {
-    let named = |name: &str| world.env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    world::cache(&named).join("packages").join(digest)
+/// Returns the folder that a package with this digest lies in, below the folder of the store.
+pub fn folder(cache: &Path, digest: &str) -> PathBuf {
+    cache.join("packages").join(digest)
+}
+
+/// Returns where the lock of a recipe lies.
+pub fn lock(recipe: &Path) -> PathBuf {
+    let mut name = recipe.file_name().map(OsStr::to_os_string).unwrap_or_default();
+    name.push(".lock");
+    recipe.with_file_name(name)
 }

@@ -29,7 +29,7 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     if args.with_bytes {
         for arg in selection.nodes.iter().flat_map(|&id| graph.node(id).paths.iter().map(move |arg| (id, arg))) {
             let (id, arg) = arg;
-            if graph.packages.values().any(|package| arg.path.starts_with(&package.folder)) {
+            if graph.package_of(&arg.path).is_some() {
                 continue;
             }
             let text = graph.node(id).args.get(&arg.arg).and_then(|v| v.as_str()).unwrap_or_default();

@@ -107,7 +107,7 @@ fn tell(asked: &Asked, fetched: &Fetched) {
         Some(version) => format!("version {version}, commit {commit}"),
         None => format!("commit {commit}"),
     };
-    say(&format!("fetched {}: {what}, {}", asked.address.name, phrase::count(fetched.size.0 as usize, "file")));
+    say(&format!("fetched {}: {what}, {}", asked.address.name, phrase::count(fetched.files, "file")));
 }
 
 /// Writes pins into the lock of a recipe.

@@ -48,9 +48,7 @@ pub(super) fn compile_seeing(args: &RecipeArgs) -> Result<(Compiled, Vec<PathBuf
     let seeing = Seeing::default();
     let compiled = compile_in(&seeing, args, Pinning::Held)?;
     let read = seeing.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let packages = &compiled.planned.graph.packages;
-    let own = |path: &PathBuf| !packages.values().any(|package| path.starts_with(&package.folder));
-    let own = read.into_iter().filter(own).collect();
+    let own = read.into_iter().filter(|path| compiled.planned.graph.package_of(path).is_none()).collect();
     Ok((compiled, own))
 }
 

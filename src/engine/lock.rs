@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,10 @@ use super::decide::Results;
 use super::files::{FileIndex, is_there};
 use super::models;
 use super::terms::{self, Terms};
+pub use crate::base::package::lock as path;
 use crate::base::{Digest, Span, package, phrase};
 use crate::plan::select::Selection;
-use crate::plan::{Graph, Node, NodeId, PathArg, Repository};
-use crate::semantics::Package;
+use crate::plan::{Graph, Node, NodeId, PathArg};
 use crate::spec::{Class, Effect, user_op};
 
 /// The layout of the file.
@@ -139,13 +139,6 @@ pub struct Difference {
     pub what: Option<String>,
 }
 
-/// Returns where the lock of a recipe lies.
-pub fn path(recipe: &Path) -> PathBuf {
-    let mut name = recipe.file_name().map(std::ffi::OsStr::to_os_string).unwrap_or_default();
-    name.push(".lock");
-    recipe.with_file_name(name)
-}
-
 /// Reads a recipe's lock; nothing when there is none.
 ///
 /// # Errors
@@ -206,8 +199,7 @@ pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: 
     let mut out = Observed::default();
     let below = |path: &Path| {
         // What lies in a package has the package's name: where packages lie is a matter of this machine.
-        let inside = |package: &Package| path.strip_prefix(&package.folder).ok();
-        match graph.packages.iter().find_map(|(name, package)| Some((name, inside(package)?))) {
+        match graph.package_of(path) {
             Some((name, rest)) => Ok(format!("{name}/{}", rest.display())),
             None => below(path, home),
         }
@@ -254,7 +246,7 @@ pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: 
                 PathArg { model: true, .. } => Table::Models,
                 _ => Table::Sources,
             };
-            let name = arg.repository.as_ref().map_or_else(|| below(&arg.path), |found| Ok(named(found)))?;
+            let name = name_of(arg, &below)?;
             let own = |pin: Pin| match table {
                 Table::Media => pin,
                 _ => Pin { licence: licence.clone(), consent: consent.clone(), ..pin },
@@ -294,15 +286,12 @@ fn look(arg: &PathArg, files: &FileIndex) -> io::Result<Pin> {
 }
 
 /// Names an argument as the recipe could: a repository, or a path that starts from the recipe's folder.
-fn name_of(arg: &PathArg, home: &Path) -> io::Result<String> {
-    arg.repository.as_ref().map_or_else(|| below(&arg.path, home), |found| Ok(named(found)))
-}
-
-fn named(repository: &Repository) -> String {
-    match repository.revision.as_deref() {
+fn name_of(arg: &PathArg, below: &dyn Fn(&Path) -> io::Result<String>) -> io::Result<String> {
+    let Some(repository) = &arg.repository else { return below(&arg.path) };
+    Ok(match repository.revision.as_deref() {
         None | Some("main") => repository.name.clone(),
         Some(revision) => format!("{}@{revision}", repository.name),
-    }
+    })
 }
 
 /// Names a file by the way that leads to it from the recipe's folder.
@@ -349,13 +338,13 @@ impl Lock {
 
     /// Returns how many rows a source had when it was pinned; nothing for one that is not pinned.
     pub fn rows(&self, arg: &PathArg, recipe: &Path) -> Option<u64> {
-        let name = name_of(arg, recipe.parent().unwrap_or(Path::new(""))).ok()?;
+        let name = name_of(arg, &|path| below(path, recipe.parent().unwrap_or(Path::new("")))).ok()?;
         self.sources.get(&name)?.rows
     }
 
     /// Returns the words that 99 of 100 rows of a source do not exceed, for each column of text, where it was pinned by `rbpipe lock`.
     pub fn words(&self, arg: &PathArg, recipe: &Path) -> BTreeMap<String, u64> {
-        let name = name_of(arg, recipe.parent().unwrap_or(Path::new(""))).ok();
+        let name = name_of(arg, &|path| below(path, recipe.parent().unwrap_or(Path::new("")))).ok();
         name.and_then(|name| Some(self.sources.get(&name)?.words.clone())).unwrap_or_default()
     }
 

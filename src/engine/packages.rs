@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use semver::Version;
 
-use crate::base::package::{Address, Pin, Place};
+use crate::base::package::{self, Address, Pin, Place};
 use crate::base::{Digest, phrase};
 
 /// Where the repositories of the hub are, unless `RBPIPE_HUB` names another place.
@@ -20,12 +20,10 @@ const SHOWN: usize = 8;
 /// What was fetched.
 #[derive(Debug)]
 pub struct Fetched {
-    /// Where it lies now.
-    pub folder: PathBuf,
     /// What to pin.
     pub pin: Pin,
-    /// How many files it has, and their bytes.
-    pub size: (u64, u64),
+    /// How many files it has.
+    pub files: usize,
 }
 
 /// Why a package could not be fetched, and what to do.
@@ -79,9 +77,8 @@ pub fn fetch(cache: &Path, address: &Address, pin: Option<&Pin>) -> Result<Fetch
         let help = format!("ask who changed it; `rbpipe lock … --update {}` accepts what is there now", address.name);
         return Err(Failed { drift: true, ..Failed::new(message, help) });
     }
-    let folder = keep(cache, &tree, &held).map_err(broken)?;
-    let size = (held.files.len() as u64, held.bytes);
-    Ok(Fetched { folder, pin: Pin { digest, revision, version }, size })
+    keep(cache, &tree, &held).map_err(broken)?;
+    Ok(Fetched { pin: Pin { digest, revision, version }, files: held.files.len() })
 }
 
 /// Takes a package that was unpacked into `tree`, on the file system of `cache`, if it holds what `digest` says.
@@ -93,30 +90,35 @@ pub fn take(cache: &Path, tree: &Path, digest: &str) -> io::Result<()> {
     if held.digest.hex() != digest {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("package {digest} is damaged")));
     }
-    keep(cache, tree, &held).map(drop)
+    keep(cache, tree, &held)
 }
 
 /// Returns the files of a package, by their way from its folder.
 pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    Held::of(folder).map(|held| held.files)
+    let mut files = Vec::new();
+    list(folder, Path::new(""), &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
-/// Moves a package to its place, read-only; returns where that is.
-fn keep(cache: &Path, tree: &Path, held: &Held) -> io::Result<PathBuf> {
-    let packages = cache.join("packages");
-    std::fs::create_dir_all(&packages)?;
-    let folder = packages.join(held.digest.hex());
+/// Moves a package to its place, read-only.
+fn keep(cache: &Path, tree: &Path, held: &Held) -> io::Result<()> {
+    let folder = package::folder(cache, &held.digest.hex());
+    std::fs::create_dir_all(folder.parent().unwrap_or(cache))?;
     if folder.exists() && Held::of(&folder).map_or(true, |there| there.digest != held.digest) {
         let aside = tempfile::Builder::new().prefix("damaged-").tempdir_in(cache.join("tmp"))?;
         std::fs::rename(&folder, aside.path().join("package"))?;
     }
-    for file in held.files.iter().filter(|_| !folder.exists()) {
+    if folder.exists() {
+        return Ok(());
+    }
+    for file in &held.files {
         std::fs::set_permissions(tree.join(file), std::fs::Permissions::from_mode(0o444))?;
     }
     match std::fs::rename(tree, &folder) {
         // Another run may have been faster: what it put there has the same bytes.
         Err(e) if !folder.exists() => Err(e),
-        _ => Ok(folder),
+        _ => Ok(()),
     }
 }
 
@@ -253,26 +255,21 @@ fn git(repository: Option<&Path>, args: &[&str], url: &str) -> Result<String, Fa
 /// What a folder holds.
 struct Held {
     files: Vec<PathBuf>,
-    bytes: u64,
     digest: Digest,
 }
 
 impl Held {
     /// Reads all files below a folder.
     fn of(folder: &Path) -> io::Result<Self> {
-        let mut files = Vec::new();
-        list(folder, Path::new(""), &mut files)?;
-        files.sort();
-        let (mut hasher, mut bytes) = (blake3::Hasher::new(), 0);
+        let (files, mut hasher) = (files(folder)?, blake3::Hasher::new());
         hasher.update(b"rbpipe/package/v1");
         for file in &files {
             let (name, content) = (file.to_string_lossy(), std::fs::read(folder.join(file))?);
             hasher.update(&(name.len() as u64).to_le_bytes());
             hasher.update(name.as_bytes());
             hasher.update(&Digest::of(&content).0);
-            bytes += content.len() as u64;
         }
-        Ok(Self { files, bytes, digest: Digest(*hasher.finalize().as_bytes()) })
+        Ok(Self { files, digest: Digest(*hasher.finalize().as_bytes()) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The graph: nodes, what feeds what, and what people call them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -196,6 +196,11 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// Returns the package that a file lies in, and its way from the package's folder.
+    pub fn package_of<'p>(&self, path: &'p Path) -> Option<(&str, &'p Path)> {
+        self.packages.iter().find_map(|(name, package)| Some((name.as_str(), path.strip_prefix(&package.folder).ok()?)))
+    }
+
     /// Adds a node, or returns the equal one that is there.
     pub fn add(&mut self, node: Node) -> NodeId {
         let identity = format!("{}\n{}\n{:?}\n{:?}\n{:?}", node.op, node.args, node.inputs, node.seed, node.paths);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{allow, op_files};
 use crate::base::codes::{E0205, E0206, E0209, E0501};
 use crate::base::package::{self, Address, Pin};
-use crate::base::{Diagnostic, Problems, SourceId, SourceMap, Span, World, phrase};
+use crate::base::{Diagnostic, Problems, SourceId, SourceMap, Span, World, phrase, world};
 use crate::spec::Catalogue;
 use crate::syntax::ast::{File, Import, ImportFrom, ItemKind, Name, StrLit};
 
@@ -151,28 +151,25 @@ pub fn load_again(
         Err(e) => {
             let id = loader.file(path.display().to_string(), path.clone(), Some(folder), root, "");
             let source = loader.modules[id].file.source;
-            let (why, help) = match e.kind() {
+            let help = match e.kind() {
                 std::io::ErrorKind::NotFound => {
                     let parent = path.parent().unwrap_or(Path::new(""));
                     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                     let files = loader.world.list(parent);
                     let recipes = files.iter().map(String::as_str).filter(|f| f.ends_with(".rb2"));
                     let near = phrase::nearest(&name, recipes).map(|near| parent.join(near));
-                    let help = near.map_or_else(
+                    near.map_or_else(
                         || "give the path of a `.rb2` file, as in `rbpipe check recipes/final.rb2`".to_owned(),
                         |near| format!("did you mean `{}`?", near.display()),
-                    );
-                    ("there is no such file".to_owned(), help)
+                    )
                 }
-                std::io::ErrorKind::InvalidData => (
-                    "it is no text in UTF-8".to_owned(),
-                    "save it as UTF-8; `iconv -f LATIN1 -t UTF-8` converts a file".to_owned(),
-                ),
-                std::io::ErrorKind::IsADirectory => {
-                    ("it is a folder".to_owned(), "give the path of a `.rb2` file in it".to_owned())
+                std::io::ErrorKind::InvalidData => {
+                    "save it as UTF-8; `iconv -f LATIN1 -t UTF-8` converts a file".to_owned()
                 }
-                _ => (e.to_string(), "make the file readable, or give another path".to_owned()),
+                std::io::ErrorKind::IsADirectory => "give the path of a `.rb2` file in it".to_owned(),
+                _ => "make the file readable, or give another path".to_owned(),
             };
+            let why = unreadable(&e);
             let message = format!("cannot read the recipe `{}`: {why}", path.display());
             loader
                 .problems
@@ -393,14 +390,15 @@ impl Loader<'_> {
             }
         };
         if self.lock.is_none() {
-            let mut path = self.recipe.clone().into_os_string();
-            path.push(".lock");
-            self.lock = Some(self.world.read(Path::new(&path)).map(|lock| package::pins(&lock)).unwrap_or_default());
+            let lock = self.world.read(&package::lock(&self.recipe));
+            self.lock = Some(lock.map(|lock| package::pins(&lock)).unwrap_or_default());
         }
         let name = address.name.clone();
         let pinned = self.lock.as_ref().and_then(|lock| lock.get(&name)).cloned();
         let pin = pinned.clone().filter(|pin| address.takes(pin));
-        let here = pin.as_ref().map(|pin| package::folder(self.world, &pin.digest)).filter(|f| self.world.exists(f));
+        let named = |name: &str| self.world.env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let here = pin.as_ref().map(|pin| package::folder(&world::cache(&named), &pin.digest));
+        let here = here.filter(|folder| self.world.exists(folder));
         let (Some(pin), Some(folder)) = (&pin, here) else {
             let message = match (&pin, &pinned) {
                 (Some(pin), _) => format!("`{name}` is not on this machine: the lock pins commit {}", pin.revision),
