@@ -4,6 +4,8 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::fused;
+
 /// Which keys each query may see.
 pub enum Mask {
     /// All keys.
@@ -58,7 +60,7 @@ const PLAIN_UP_TO: i64 = 64;
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask) -> Tensor {
     let queries = q.size()[2];
     let keys = k.size()[2];
-    if queries > 1 && widens(q) {
+    if queries > 1 && fused::widens(q) {
         let wide = |x: &Tensor| x.to_kind(Kind::Float);
         let added = if let Mask::Added(added) = mask { Some(Mask::Added(wide(added))) } else { None };
         return attend(&wide(q), &wide(k), &wide(v), added.as_ref().unwrap_or(mask)).to_kind(q.kind());
@@ -86,17 +88,6 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Mask) -> Tensor {
         }
         Mask::Added(added) => Tensor::scaled_dot_product_attention(q, k, v, Some(added), 0.0, false, None, gqa),
     }
-}
-
-/// Says whether libtorch would multiply one number at a time: bf16 on a processor without AVX-512, as `shim/matrix.h` has it for layers.
-fn widens(x: &Tensor) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    let fast = is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq");
-    #[cfg(not(target_arch = "x86_64"))]
-    let fast = true;
-    !fast && x.kind() == Kind::BFloat16 && matches!(x.device(), Device::Cpu)
 }
 
 /// Returns keys or values with each head repeated for its query heads: `[b, h, s, k]`.

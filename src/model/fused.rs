@@ -3,7 +3,7 @@
 //!
 //! Shapes: `i` inputs, `o` outputs, `*` any leading axes. All of them fail as libtorch's own operations do, which `guard` turns into an error.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 
 use tch::Tensor;
@@ -63,6 +63,11 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     call::linear(x, weight, bias)
 }
 
+/// Says whether products with this tensor are computed in f32 and narrowed: bf16 on a processor that multiplies it one number at a time.
+pub fn widens(x: &Tensor) -> bool {
+    call::widens(x)
+}
+
 /// Runs backward from `made`, whose gradient is known.
 pub fn backward(made: &Tensor, grad: &Tensor) {
     call::backward(made, grad);
@@ -99,6 +104,7 @@ mod call {
             bias: *const c_void,
             out: *mut *mut c_void,
         ) -> *mut c_char;
+        fn rb_widens(x: *const c_void) -> c_int;
         fn rb_backward(made: *const c_void, grad: *const c_void) -> *mut c_char;
         fn rb_fused_free(message: *mut c_char);
     }
@@ -127,6 +133,10 @@ mod call {
 
     pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         made(|out| unsafe { rb_linear(at(x), at(weight), maybe(bias), out) })
+    }
+
+    pub(super) fn widens(x: &Tensor) -> bool {
+        unsafe { rb_widens(at(x)) != 0 }
     }
 
     pub(super) fn backward(made: &Tensor, grad: &Tensor) {

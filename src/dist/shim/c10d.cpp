@@ -1,6 +1,7 @@
 // libtorch's process groups behind a C face: exceptions become messages, smart pointers become opaque ones.
 #define USE_C10D_GLOO
 #include "c10d.h"
+#include "guarded.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -27,24 +28,6 @@ struct rb_work {
 };
 
 namespace {
-
-char* message(const char* text) {
-  return strdup(text != nullptr && *text != '\0' ? text : "unknown failure");
-}
-
-template <typename F>
-char* guarded(F body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error& e) {
-    return message(e.what_without_backtrace());
-  } catch (const std::exception& e) {
-    return message(e.what());
-  } catch (...) {
-    return message(nullptr);
-  }
-}
 
 // Starts an operation with the group's timeout in its options.
 template <typename Options, typename F>

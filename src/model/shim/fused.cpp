@@ -1,11 +1,10 @@
 // Layers with a backward of their own: see fused.h. Shapes: rows are all leading axes together.
 #include "few_rows.h"
 #include "fused.h"
+#include "guarded.h"
 #include "matrix.h"
 
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -19,20 +18,6 @@ using torch::autograd::variable_list;
 using Maybe = std::optional<Tensor>;
 
 namespace {
-
-template <typename F>
-char* guarded(F body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error& e) {
-    return strdup(e.what_without_backtrace());
-  } catch (const std::exception& e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown failure");
-  }
-}
 
 const Tensor& given(const void* pointer) {
   return *static_cast<const Tensor*>(pointer);
@@ -267,6 +252,10 @@ char* rb_gated_linear(const void* gate_up, const void* weight, const void* bias,
 
 char* rb_linear(const void* x, const void* weight, const void* bias, void** out) {
   return applied<Linear>(out, given(x), given(weight), maybe(bias));
+}
+
+int rb_widens(const void* x) {
+  return widens(given(x)) ? 1 : 0;
 }
 
 char* rb_backward(const void* made, const void* grad) {

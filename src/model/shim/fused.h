@@ -18,6 +18,9 @@ char* rb_gated_linear(const void* gate_up, const void* weight, const void* bias,
 // y = x Wᵀ + bias. Keeps x; the gradient of W is added where it lies.
 char* rb_linear(const void* x, const void* weight, const void* bias, void** out);
 
+// Says whether products with this tensor are computed in f32 and narrowed, see matrix.h.
+int rb_widens(const void* x);
+
 // Runs backward from `made` with its gradient `grad`.
 char* rb_backward(const void* made, const void* grad);
 
