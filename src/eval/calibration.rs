@@ -180,7 +180,8 @@ pub fn among(options: &[String], tokens: &[(String, f64)]) -> Option<Vec<f64>> {
     };
     let listed: Vec<(String, f64)> = tokens.iter().map(|(token, logp)| (bare(token), logp.exp())).collect();
     let of = |option: &String| {
-        let own: Vec<f64> = listed.iter().filter(|(word, _)| *word == bare(option)).map(|(_, p)| *p).collect();
+        let wanted = bare(option);
+        let own: Vec<f64> = listed.iter().filter(|(word, _)| *word == wanted).map(|(_, p)| *p).collect();
         (!own.is_empty()).then(|| own.iter().sum::<f64>())
     };
     let found: Vec<Option<f64>> = options.iter().map(of).collect();
