@@ -1,5 +1,7 @@
 //! Parsed pairs to the typed tree: expressions.
 
+use std::iter::Peekable;
+
 use super::ast::{Arg, Axis, BinaryOp, Expr, ExprKind, RecordField, UnaryOp};
 use super::grammar::{Pair, Rule};
 use super::literals;
@@ -9,6 +11,11 @@ use crate::base::{Diagnostic, Span, codes};
 /// Longest chain of operators, calls or pipe steps on one level: beyond it the tree would be too deep to walk.
 const MAX_CHAIN: usize = 500;
 
+/// How tightly operators bind: `or`, then `and`, comparisons, `..`, then `??`, sums and products.
+const LOOSEST: u8 = 0;
+const COMPARISON: u8 = 2;
+const RANGE: u8 = 3;
+
 impl Lower<'_> {
     pub(super) fn only_expr(&mut self, one_expr: Pair) -> Expr {
         let pair = kids(one_expr).next().expect("an expression");
@@ -16,37 +23,16 @@ impl Lower<'_> {
     }
 
     pub(super) fn expr(&mut self, pair: Pair) -> Expr {
-        match pair.as_rule() {
-            Rule::expr => {
-                let inner = kids(pair).next().expect("`expr` wraps `pipe`");
-                self.expr(inner)
-            }
-            Rule::pipe => self.pipe(pair),
-            Rule::expr_or | Rule::expr_and | Rule::expr_cmp | Rule::coalesce | Rule::add | Rule::mul => {
-                self.binary(pair)
-            }
-            Rule::expr_not | Rule::unary => self.unary(pair),
-            Rule::range => self.range(pair),
-            Rule::postfix => self.postfix(pair),
-            Rule::primary => {
-                let inner = kids(pair).next().expect("`primary` wraps one rule");
-                self.primary(inner)
-            }
-            other => unreachable!("{other:?} is no expression"),
-        }
-    }
-
-    fn pipe(&mut self, pair: Pair) -> Expr {
-        let mut parts = kids(pair);
-        let mut left = self.expr(parts.next().expect("the head of a pipe"));
+        let mut parts = kids(pair).peekable();
+        let mut left = self.operation(&mut parts, LOOSEST);
         let mut length = 0;
-        while let (Some(op), Some(step)) = (parts.next(), parts.next()) {
+        while let Some(op) = parts.next_if(|p| p.as_rule() == Rule::pipe_op) {
             length += 1;
             let op = self.span(&op);
             if self.too_long(length, op) {
                 break;
             }
-            let call = self.step(step);
+            let call = self.step(parts.next().expect("a step behind each pipe"));
             let span = left.span.to(call.span);
             left = Expr { kind: ExprKind::Pipe { left: Box::new(left), call: Box::new(call), op }, span };
         }
@@ -68,70 +54,85 @@ impl Lower<'_> {
         self.call(callee, call)
     }
 
-    fn binary(&mut self, pair: Pair) -> Expr {
-        let mut parts = kids(pair);
-        let mut left = self.expr(parts.next().expect("a left operand"));
+    /// Reads operands and operators that bind at least as tightly as `loosest`; pest has seen to it that each stands where it may.
+    fn operation<'p>(&mut self, parts: &mut Peekable<impl Iterator<Item = Pair<'p>>>, loosest: u8) -> Expr {
+        let mut left = self.operand(parts);
         let mut length = 0;
-        while let (Some(op), Some(operand)) = (parts.next(), parts.next()) {
+        while let Some((op, binds)) = parts.peek().and_then(operator).filter(|(_, binds)| *binds >= loosest) {
+            let op_span = self.span(&parts.next().expect("it was seen"));
             length += 1;
-            let op_span = self.span(&op);
             if self.too_long(length, op_span) {
                 break;
             }
-            let op = operator(&op);
-            let right = self.expr(operand);
+            let Some(op) = op else {
+                left = self.range(parts, Some(left), op_span);
+                continue;
+            };
+            let right = self.operation(parts, binds + 1);
             let span = left.span.to(right.span);
             left = Expr { kind: ExprKind::Binary { op, op_span, left: Box::new(left), right: Box::new(right) }, span };
         }
         left
     }
 
-    fn unary(&mut self, pair: Pair) -> Expr {
-        let mut marks = Vec::new();
-        let mut value = None;
-        for part in kids(pair) {
-            match part.as_rule() {
-                Rule::kw_not => marks.push((UnaryOp::Not, self.span(&part))),
-                Rule::minus => marks.push((UnaryOp::Neg, self.span(&part))),
-                _ => value = Some(self.expr(part)),
+    /// Reads a value with what stands before it: `not`, `..` or minus signs.
+    fn operand<'p>(&mut self, parts: &mut Peekable<impl Iterator<Item = Pair<'p>>>) -> Expr {
+        match parts.peek().map(Pair::as_rule) {
+            Some(Rule::kw_not) => self.unary(parts, Rule::kw_not),
+            Some(Rule::minus) => self.unary(parts, Rule::minus),
+            Some(Rule::dotdot) => {
+                let dots = self.span(&parts.next().expect("it was seen"));
+                self.range(parts, None, dots)
             }
+            _ => self.postfix(parts),
         }
-        let mut value = value.expect("an operand");
-        if let Some(&(_, at)) = marks.get(MAX_CHAIN) {
+    }
+
+    fn unary<'p>(&mut self, parts: &mut Peekable<impl Iterator<Item = Pair<'p>>>, sign: Rule) -> Expr {
+        let mut marks = Vec::new();
+        while let Some(mark) = parts.next_if(|p| p.as_rule() == sign) {
+            marks.push(self.span(&mark));
+        }
+        let (op, mut value) = match sign {
+            Rule::kw_not => (UnaryOp::Not, self.operation(parts, COMPARISON)),
+            _ => (UnaryOp::Neg, self.postfix(parts)),
+        };
+        if let Some(&at) = marks.get(MAX_CHAIN) {
             self.too_long(marks.len(), at);
             marks.truncate(1);
         }
-        for (op, at) in marks.into_iter().rev() {
+        for at in marks.into_iter().rev() {
             let span = at.to(value.span);
             value = Expr { kind: ExprKind::Unary { op, value: Box::new(value) }, span };
         }
         value
     }
 
-    fn range(&mut self, pair: Pair) -> Expr {
-        let span = self.span(&pair);
-        let (mut from, mut to, mut dots) = (None, None, false);
-        for part in kids(pair) {
-            match part.as_rule() {
-                Rule::dotdot => dots = true,
-                _ if dots => to = Some(Box::new(self.expr(part))),
-                _ => from = Some(Box::new(self.expr(part))),
-            }
-        }
-        match (from, dots) {
-            (Some(only), false) => *only,
-            (from, _) => Expr { kind: ExprKind::Range(from, to), span },
-        }
+    /// Reads what follows the dots of a range, if anything does.
+    fn range<'p>(
+        &mut self,
+        parts: &mut Peekable<impl Iterator<Item = Pair<'p>>>,
+        from: Option<Expr>,
+        dots: Span,
+    ) -> Expr {
+        let more = parts.peek().is_some_and(|p| matches!(p.as_rule(), Rule::minus | Rule::primary));
+        let to = more.then(|| self.operation(parts, RANGE + 1));
+        let start = from.as_ref().map_or(dots, |e| e.span);
+        let span = start.to(to.as_ref().map_or(dots, |e| e.span));
+        Expr { kind: ExprKind::Range(from.map(Box::new), to.map(Box::new)), span }
     }
 
-    fn postfix(&mut self, pair: Pair) -> Expr {
-        let mut parts = kids(pair);
-        let mut value = self.expr(parts.next().expect("`postfix` starts with `primary`"));
-        for (length, part) in parts.enumerate() {
+    /// Reads a value and the calls, fields and indices behind it.
+    fn postfix<'p>(&mut self, parts: &mut Peekable<impl Iterator<Item = Pair<'p>>>) -> Expr {
+        let first = parts.next().and_then(|primary| kids(primary).next()).expect("a value starts with `primary`");
+        let mut value = self.primary(first);
+        let mut length = 0;
+        while let Some(part) = parts.next_if(|p| matches!(p.as_rule(), Rule::call | Rule::field | Rule::index)) {
             let at = self.span(&part);
             if self.too_long(length, at) {
                 break;
             }
+            length += 1;
             let span = value.span.to(at);
             value = match part.as_rule() {
                 Rule::call => self.call(value, part),
@@ -184,8 +185,7 @@ impl Lower<'_> {
 
     fn spread(&mut self, pair: Pair) -> (Expr, Span) {
         let span = self.span(&pair);
-        let value = kids(pair).find(|p| p.as_rule() != Rule::dotdot).expect("a value after `..`");
-        let value = self.expr(value);
+        let value = self.postfix(&mut kids(pair).skip_while(|p| p.as_rule() == Rule::dotdot).peekable());
         use ExprKind as K;
         if matches!(value.kind, K::Col(_)) && value.span.start == span.start + 2 {
             let dots = Span { end: span.start + 3, ..span };
@@ -316,24 +316,26 @@ impl Lower<'_> {
     }
 }
 
-fn operator(pair: &Pair) -> BinaryOp {
-    match pair.as_rule() {
-        Rule::kw_or => BinaryOp::Or,
-        Rule::kw_and => BinaryOp::And,
-        Rule::not_in => BinaryOp::NotIn,
-        Rule::kw_in => BinaryOp::In,
-        Rule::coalesce_op => BinaryOp::Coalesce,
-        Rule::plus => BinaryOp::Add,
-        Rule::minus => BinaryOp::Sub,
-        Rule::star => BinaryOp::Mul,
-        Rule::slash => BinaryOp::Div,
-        _ => match pair.as_str().trim_end() {
-            "==" => BinaryOp::Eq,
-            "!=" => BinaryOp::Ne,
-            "<=" => BinaryOp::Le,
-            ">=" => BinaryOp::Ge,
-            "<" => BinaryOp::Lt,
-            _ => BinaryOp::Gt,
-        },
-    }
+/// Which operator a pair is, and how tightly it binds. `None` in the place of the operator: the dots of a range.
+fn operator(pair: &Pair) -> Option<(Option<BinaryOp>, u8)> {
+    let (op, binds) = match (pair.as_rule(), pair.as_str()) {
+        (Rule::junction, "or") => (BinaryOp::Or, LOOSEST),
+        (Rule::junction, _) => (BinaryOp::And, LOOSEST + 1),
+        (Rule::not_in, _) => (BinaryOp::NotIn, COMPARISON),
+        (Rule::kw_in, _) => (BinaryOp::In, COMPARISON),
+        (Rule::cmp, "==") => (BinaryOp::Eq, COMPARISON),
+        (Rule::cmp, "!=") => (BinaryOp::Ne, COMPARISON),
+        (Rule::cmp, "<=") => (BinaryOp::Le, COMPARISON),
+        (Rule::cmp, ">=") => (BinaryOp::Ge, COMPARISON),
+        (Rule::cmp, "<") => (BinaryOp::Lt, COMPARISON),
+        (Rule::cmp, _) => (BinaryOp::Gt, COMPARISON),
+        (Rule::dotdot, _) => return Some((None, RANGE)),
+        (Rule::arith, "??") => (BinaryOp::Coalesce, RANGE + 1),
+        (Rule::arith, "+") => (BinaryOp::Add, RANGE + 2),
+        (Rule::arith, "-") => (BinaryOp::Sub, RANGE + 2),
+        (Rule::arith, "*") => (BinaryOp::Mul, RANGE + 3),
+        (Rule::arith, _) => (BinaryOp::Div, RANGE + 3),
+        _ => return None,
+    };
+    Some((Some(op), binds))
 }

@@ -131,7 +131,7 @@ impl Case<'_> {
             "and" | "or" | "not" => "a condition",
             _ => return None,
         };
-        if !self.expects(&[Rule::pipe_op]) || self.expects(&[Rule::plus, Rule::kw_or]) {
+        if !self.expects(&[Rule::pipe_op]) || self.expects(&[Rule::arith, Rule::junction]) {
             return None;
         }
         let (start, pipe) = self.pipe_start()?;
@@ -268,7 +268,7 @@ impl Case<'_> {
                 Diagnostic::new(codes::E0101, self.here(), format!("`{name}` is given with `:`"), "expected `:`");
             return Some(problem.help(format!("write `{name}: …`")).fix(self.here(), ":"));
         }
-        if self.expects(&[Rule::cmp]) || self.expects(&[Rule::plus]) {
+        if self.expects(&[Rule::cmp, Rule::arith]) {
             let problem =
                 Diagnostic::new(codes::E0101, self.here(), "`=` names a value, `==` compares", "expected `==`");
             return Some(problem.help("write `==`").fix(self.here(), "=="));
@@ -384,15 +384,11 @@ impl Case<'_> {
         for &rule in self.expected {
             let word = match rule {
                 Rule::pipe_op
-                | Rule::kw_or
-                | Rule::kw_and
+                | Rule::junction
                 | Rule::cmp
                 | Rule::not_in
-                | Rule::coalesce_op
-                | Rule::plus
+                | Rule::arith
                 | Rule::minus
-                | Rule::star
-                | Rule::slash
                 | Rule::field
                 | Rule::index
                 | Rule::lbrack
@@ -400,8 +396,8 @@ impl Case<'_> {
                     operator = true;
                     continue;
                 }
-                Rule::dotdot | Rule::kw_in if self.expects(&[Rule::plus, Rule::star, Rule::pipe_op]) => continue,
-                Rule::lpar if self.expects(&[Rule::plus, Rule::star]) => continue,
+                Rule::dotdot | Rule::kw_in if self.expects(&[Rule::arith, Rule::pipe_op]) => continue,
+                Rule::lpar if self.expects(&[Rule::arith]) => continue,
                 Rule::EOI => "the end of the item".to_owned(),
                 other => match in_words(other) {
                     Some(word) => word,
@@ -432,17 +428,7 @@ impl Case<'_> {
     }
 
     fn expects_value(&self) -> bool {
-        self.expects(&[
-            Rule::expr,
-            Rule::primary,
-            Rule::unary,
-            Rule::arg,
-            Rule::range,
-            Rule::postfix,
-            Rule::mul,
-            Rule::add,
-        ]) || self.expects(&[Rule::coalesce, Rule::expr_cmp, Rule::expr_not, Rule::expr_and, Rule::expr_or, Rule::pipe])
-            || self.expects(&[Rule::number, Rule::rowref])
+        self.expects(&[Rule::expr, Rule::bounds, Rule::primary, Rule::arg, Rule::number, Rule::rowref])
     }
 
     /// Says whether a token and the next one stand together without a blank.

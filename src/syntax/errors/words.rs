@@ -37,17 +37,7 @@ pub(super) fn in_words(rule: Rule) -> Option<String> {
         _ => {
             return match rule {
                 Rule::expr
-                | Rule::pipe
-                | Rule::expr_or
-                | Rule::expr_and
-                | Rule::expr_not
-                | Rule::expr_cmp
-                | Rule::range
-                | Rule::coalesce
-                | Rule::add
-                | Rule::mul
-                | Rule::unary
-                | Rule::postfix
+                | Rule::bounds
                 | Rule::primary
                 | Rule::number
                 | Rule::arg
