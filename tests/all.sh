@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests, from a clean clone: the light lane without the tensor engine, then the full lane with it.
+# All tests, each once, from a clean clone: those that need no tensor engine, then those that do.
 # Needs Rust, a C++ compiler, python3 with pip, and the package registries. Prints the time of each lane.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,4 +27,4 @@ lane "second run executes nothing" target/release/rbpipe run recipes/clean.rb2 -
 lane "engine build" target/release/rbpipe engine install
 lane "goldens" target/release/rbpipe engine verify tests/goldens/dev
 LIBTORCH="${LIBTORCH:-$HOME/.cache/rbpipe/libtorch-2.13.0/torch}"; export LIBTORCH
-lane "full tests" cargo test --release --features torch
+lane "tests of the engine" cargo test --release --features torch -- tensor:: # the others have run

@@ -94,7 +94,7 @@ impl DualEncoder {
     /// `E0612` when the tokenizer refuses a text.
     ///
     /// # Source
-    /// `get_text_features` of `CLIPModel` and `SiglipModel`, transformers 4.57.6; `tests/it/clip.rs`.
+    /// `get_text_features` of `CLIPModel` and `SiglipModel`, transformers 4.57.6; `tests/it/tensor/clip.rs`.
     pub fn texts(&self, texts: &[String]) -> Result<Tensor, OpError> {
         let mut out = Vec::new();
         for some in texts.chunks(BATCH) {
@@ -113,7 +113,7 @@ impl DualEncoder {
     /// `E0612` when libtorch fails.
     ///
     /// # Source
-    /// `get_image_features` of `CLIPModel` and `SiglipModel`, transformers 4.57.6; `tests/it/clip.rs`.
+    /// `get_image_features` of `CLIPModel` and `SiglipModel`, transformers 4.57.6; `tests/it/tensor/clip.rs`.
     pub fn pictures(&self, pictures: &[Picture]) -> Result<Tensor, OpError> {
         let mut out = Vec::new();
         for some in pictures.chunks(BATCH) {

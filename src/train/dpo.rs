@@ -77,7 +77,7 @@ impl Preference {
     ///
     /// # Source
     /// LLaMA-Factory `dpo/trainer.py` and TRL 0.24 `DPOTrainer.dpo_loss`, equal to the last bit there; here to 1e-5 by
-    /// `train.dpo.*` of `engine verify`, and by the hand-worked table in `tests/it/train.rs`.
+    /// `train.dpo.*` of `engine verify`, and by the hand-worked table in `tests/it/tensor/train.rs`.
     pub fn losses(&self, policy: &Logps, reference: &Logps, chosen_len: &Tensor, rejected_len: &Tensor) -> Outcome {
         let beta = self.beta;
         let scaled = |logps: &Tensor, len: &Tensor| {

@@ -44,9 +44,9 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("E0502", "promises.rs", "an_input_that_changes_while_it_is_read_poisons_nothing"),
     ("E0504", "promises.rs", "a_full_disk_leaves_targets_and_store_as_they_were"),
     ("E0623", "ssh.rs", "a_machine_that_cannot_take_nodes_is_refused_before_anything_starts"),
-    ("E0710", "train.rs", "a_loss_that_is_no_number_stops_the_run"),
-    ("E0711", "train_ops.rs", "options_are_followed_refused_or_spoken_of"),
-    ("E0712", "train_ops.rs", "options_are_followed_refused_or_spoken_of"),
+    ("E0710", "tensor/train.rs", "a_loss_that_is_no_number_stops_the_run"),
+    ("E0711", "tensor/train_ops.rs", "options_are_followed_refused_or_spoken_of"),
+    ("E0712", "tensor/train_ops.rs", "options_are_followed_refused_or_spoken_of"),
     ("E0901", "lock.rs", "drift_is_refused_with_what_differs_and_the_command_that_accepts_it"),
     ("E0902", "lock.rs", "frozen_needs_a_lock_without_gaps_and_writes_none"),
 ];

@@ -97,12 +97,15 @@ fn each_recipe_of_the_cookbook_can_be_rehearsed_without_its_rows() {
 }
 
 #[cfg(feature = "torch")]
-#[test]
-fn trainings_and_evaluations_take_two_steps_on_tiny_models() {
-    let place = Place::new();
-    place.write_quietly(
-        "recipe.rb2",
-        r#"recipe "tensors" requires ">=0.1"
+mod tensor {
+    use super::*;
+
+    #[test]
+    fn trainings_and_evaluations_take_two_steps_on_tiny_models() {
+        let place = Place::new();
+        place.write_quietly(
+            "recipe.rb2",
+            r#"recipe "tensors" requires ">=0.1"
 import std.{data, filter, model, train, eval, bench, read, mark, total}
 param seed: Int = 1
 schema Sample { id: Str, instruction: Str, output: Str, images: [Image] }
@@ -124,10 +127,11 @@ let scores = sweep m in { sft, dpo } { eval.run(m, on: exam) }
 output tuned = dpo to "out/tuned"
 output table = scores.table(rows: "m", cols: "m") to "out/table.md"
 "#,
-    );
-    let (ended, words) = said(&place, &["rehearse", "recipe.rb2"]);
-    assert_eq!(ended, 0, "{words}");
-    assert!(!words.contains("skipped") && !words.contains("left out"), "{words}");
-    assert!(words.contains("a tiny random encoder") && words.contains("a tiny random reward model"), "{words}");
-    assert!(!place.path("out").exists());
+        );
+        let (ended, words) = said(&place, &["rehearse", "recipe.rb2"]);
+        assert_eq!(ended, 0, "{words}");
+        assert!(!words.contains("skipped") && !words.contains("left out"), "{words}");
+        assert!(words.contains("a tiny random encoder") && words.contains("a tiny random reward model"), "{words}");
+        assert!(!place.path("out").exists());
+    }
 }

@@ -248,23 +248,27 @@ fn planted_defects_are_found() {
     measured.check(&lines);
 }
 
-/// The recipe with the sentence encoder.
 #[cfg(feature = "torch")]
-#[test]
-fn planted_defects_are_found_by_meaning_too() {
-    let truth = Truth::read(&folder());
-    let Some(steps) = run("curate.rb2") else { return };
-    let measured = Measured::new(&truth, steps);
-    measured.counts_are_right();
-    let mut lines = measured.required();
-    lines.extend([
-        ("irrelevant: recall", measured.recall("irrelevant"), 0.8),
-        ("irrelevant: precision of filter.relevance", measured.precision("filter.relevance", &["irrelevant"]), 0.9),
-        ("wrong: recall", measured.recall("wrong"), 0.7),
-        ("paraphrase: recall", measured.recall("paraphrase"), 0.8),
-        ("paraphrase: precision of dedup.semantic", measured.dedup_precision("paraphrase"), 0.85),
-    ]);
-    measured.check(&lines);
+mod tensor {
+    use super::*;
+
+    /// The recipe with the sentence encoder.
+    #[test]
+    fn planted_defects_are_found_by_meaning_too() {
+        let truth = Truth::read(&folder());
+        let Some(steps) = run("curate.rb2") else { return };
+        let measured = Measured::new(&truth, steps);
+        measured.counts_are_right();
+        let mut lines = measured.required();
+        lines.extend([
+            ("irrelevant: recall", measured.recall("irrelevant"), 0.8),
+            ("irrelevant: precision of filter.relevance", measured.precision("filter.relevance", &["irrelevant"]), 0.9),
+            ("wrong: recall", measured.recall("wrong"), 0.7),
+            ("paraphrase: recall", measured.recall("paraphrase"), 0.8),
+            ("paraphrase: precision of dedup.semantic", measured.dedup_precision("paraphrase"), 0.85),
+        ]);
+        measured.check(&lines);
+    }
 }
 
 /// Clusters of the scenes' pictures against the list of re-encoded copies. (Frames of episodes are left out: neighbours rightly look the same.)

@@ -426,47 +426,52 @@ fn examples_are_run() {
     assert_eq!(rbpipe::eval::examples::check_examples(&declare(0.0)).unwrap_err().code, "E0803");
 }
 
-/// A real model, alone and fused with itself: replies come back, equal every time, and a fused pair of equals says what one says.
 #[cfg(feature = "torch")]
-#[test]
-fn models_answer() {
-    let room = Room::new();
-    let (name, sample, kinds, headline) = declared().swap_remove(5);
-    let bench = declare(&room, name, &sample, kinds, &headline);
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/dev/model");
-    let model = room.run("model.hf", json!({ "name": folder, "revision": null, "coord_space": "unit" }), &[]).unwrap();
-    let args = json!({ "temperature": 0.0, "top_p": 1.0, "max_tokens": 6, "max_images": 32, "pixels": { "from": 1024, "to": 50_176 },
-        "rows": 4, "seed": 0, "epochs": 1, "confidence": false });
-    let alone = room.run("eval.run", args.clone(), &[("m", &model), ("on", &bench)]).unwrap();
-    assert_eq!(alone.meta["n"], json!(4));
-    assert_eq!(alone.meta["failed"], json!(0.0));
-    let again = room.run("eval.run", args.clone(), &[("m", &model), ("on", &bench)]).unwrap();
-    assert_eq!(alone.digest(), again.digest());
-    let mut sure = args.clone();
-    sure["confidence"] = json!(true);
-    let sure = room.run("eval.run", sure, &[("m", &model), ("on", &bench)]).unwrap();
-    assert_eq!(sure.meta["value"], alone.meta["value"], "how sure a model is changes no mark");
-    assert!(sure.meta["calibration"].is_object(), "{}", sure.meta);
-    let rows = rbpipe::engine::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&sure)).unwrap();
-    for said in rows.strings("option_p").unwrap() {
-        let sum: f64 = serde_json::from_str::<Vec<f64>>(said.unwrap()).unwrap().iter().sum();
-        assert!((sum - 1.0).abs() < 1e-6, "{said:?}");
+mod tensor {
+    use super::*;
+
+    /// A real model, alone and fused with itself: replies come back, equal every time, and a fused pair of equals says what one says.
+    #[test]
+    fn models_answer() {
+        let room = Room::new();
+        let (name, sample, kinds, headline) = declared().swap_remove(5);
+        let bench = declare(&room, name, &sample, kinds, &headline);
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/dev/model");
+        let model =
+            room.run("model.hf", json!({ "name": folder, "revision": null, "coord_space": "unit" }), &[]).unwrap();
+        let args = json!({ "temperature": 0.0, "top_p": 1.0, "max_tokens": 6, "max_images": 32, "pixels": { "from": 1024, "to": 50_176 },
+            "rows": 4, "seed": 0, "epochs": 1, "confidence": false });
+        let alone = room.run("eval.run", args.clone(), &[("m", &model), ("on", &bench)]).unwrap();
+        assert_eq!(alone.meta["n"], json!(4));
+        assert_eq!(alone.meta["failed"], json!(0.0));
+        let again = room.run("eval.run", args.clone(), &[("m", &model), ("on", &bench)]).unwrap();
+        assert_eq!(alone.digest(), again.digest());
+        let mut sure = args.clone();
+        sure["confidence"] = json!(true);
+        let sure = room.run("eval.run", sure, &[("m", &model), ("on", &bench)]).unwrap();
+        assert_eq!(sure.meta["value"], alone.meta["value"], "how sure a model is changes no mark");
+        assert!(sure.meta["calibration"].is_object(), "{}", sure.meta);
+        let rows = rbpipe::engine::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&sure)).unwrap();
+        for said in rows.strings("option_p").unwrap() {
+            let sum: f64 = serde_json::from_str::<Vec<f64>>(said.unwrap()).unwrap().iter().sum();
+            assert!((sum - 1.0).abs() < 1e-6, "{said:?}");
+        }
+        let tiers = room
+            .run(
+                "model.classifier",
+                json!({ "into": ["safe", "low", "high"], "prompt": "Which?", "column": "risk" }),
+                &[("m", &model)],
+            )
+            .unwrap();
+        let product = json!({ "binary": ["*", { "field": [{ "col": "base" }, "confidence"] }, { "field": [{ "col": "expert" }, "correction"] }] });
+        let fuse = json!({ "when": { "binary": ["!=", col("risk"), { "lit": "none of them" }] }, "score": product });
+        let given = [("base", &model), ("expert", &model), ("classify", &tiers)];
+        let fused = room.run("fuse.two_tier", fuse, &given).unwrap();
+        assert!(fused.files.contains_key("fusion.json") && !fused.files.keys().any(|f| f.starts_with("classifier/")));
+        let both = room.run("eval.run", args, &[("m", &fused), ("on", &bench)]).unwrap();
+        let rows = rbpipe::engine::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&both)).unwrap();
+        let notes = rows.strings("note").unwrap();
+        assert!(notes.iter().all(|n| n.is_some_and(|n| n.contains("both heard"))), "{notes:?}");
+        assert_eq!(both.meta["unparsed"], json!(0.0));
     }
-    let tiers = room
-        .run(
-            "model.classifier",
-            json!({ "into": ["safe", "low", "high"], "prompt": "Which?", "column": "risk" }),
-            &[("m", &model)],
-        )
-        .unwrap();
-    let product = json!({ "binary": ["*", { "field": [{ "col": "base" }, "confidence"] }, { "field": [{ "col": "expert" }, "correction"] }] });
-    let fuse = json!({ "when": { "binary": ["!=", col("risk"), { "lit": "none of them" }] }, "score": product });
-    let given = [("base", &model), ("expert", &model), ("classify", &tiers)];
-    let fused = room.run("fuse.two_tier", fuse, &given).unwrap();
-    assert!(fused.files.contains_key("fusion.json") && !fused.files.keys().any(|f| f.starts_with("classifier/")));
-    let both = room.run("eval.run", args, &[("m", &fused), ("on", &bench)]).unwrap();
-    let rows = rbpipe::engine::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&both)).unwrap();
-    let notes = rows.strings("note").unwrap();
-    assert!(notes.iter().all(|n| n.is_some_and(|n| n.contains("both heard"))), "{notes:?}");
-    assert_eq!(both.meta["unparsed"], json!(0.0));
 }

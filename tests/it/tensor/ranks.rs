@@ -12,7 +12,7 @@ use rbpipe::engine::task::{Made, Task};
 use rbpipe::spec::Pool;
 use serde_json::{Value as Json, json};
 
-use crate::train_ops::{Bench, base, losses, sft_args, shared, with};
+use super::train_ops::{Bench, base, losses, sft_args, shared, with};
 
 /// Rows with no, one and two pictures, and a model that knows their words.
 struct Crew {
@@ -348,7 +348,7 @@ fn a_recipe_asks_for_ranks_and_memory_that_runs_out_costs_no_key() {
     let row =
         |i: usize| json!({ "id": i.to_string(), "instruction": format!("count to {i}"), "output": "one two three" });
     place.write("rows.jsonl", &(0..8).map(|i| format!("{}\n", row(i))).collect::<String>());
-    place.write("config.json", &crate::train_ops::config());
+    place.write("config.json", &super::train_ops::config());
     place.write("recipe.rb2", &RECIPE.replace("RANKS", "ranks: 2, shard: \"zero1\""));
     // An engine that runs out of memory until it has been asked for the third time to need less.
     let engine = place.path("engine.sh");

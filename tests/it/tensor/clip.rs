@@ -100,7 +100,7 @@ fn rows_are_kept_by_what_the_encoder_sees() {
 fn names_stand_for_pictures_where_there_is_no_such_encoder() {
     let bench = Bench::new();
     let d = looked_at(&bench);
-    let model = crate::embed::tiny(&bench);
+    let model = super::embed::tiny(&bench);
     let made = bench.run_model("filter.consistent", args("labels", json!("names")), &d, "by", &model).unwrap();
     assert_eq!(made.ids(), ["one", "two"]);
     let whys: Vec<&str> = made.fates.iter().map(|fate| fate.why.as_str()).collect();

@@ -1,0 +1,13 @@
+//! What needs the tensor engine. Elsewhere too such tests lie in a module `tensor`, so that `cargo test --features torch -- tensor::` runs them alone.
+
+mod amplify;
+mod clip;
+mod decode;
+mod embed;
+mod fused;
+mod nodes;
+mod numerics;
+mod ranks;
+mod text_model;
+mod train;
+mod train_ops;
