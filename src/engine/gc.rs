@@ -294,6 +294,7 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
         ("logs", "logs"),
         ("rows", "what was said of rows"),
         ("jobs", "jobs of runs that are no more"),
+        ("packages", "packages that no recipe was compiled with"),
         ("views", "copies made by `show --path`"),
         ("quarantine", "damaged bytes"),
     ] {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use semver::Version;
 
@@ -122,10 +123,15 @@ fn keep(cache: &Path, tree: &Path, held: &Held) -> io::Result<()> {
     }
 }
 
-/// Says whether a package that lies in `folder` holds what its name says.
+/// Says whether a package that lies in `folder` holds what its name says. One that does counts as used: `cache gc` looks at the time of the folder.
 pub fn is_whole(folder: &Path) -> bool {
     let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    Held::of(folder).is_ok_and(|held| held.digest.hex() == name)
+    let whole = Held::of(folder).is_ok_and(|held| held.digest.hex() == name);
+    if whole {
+        // Another user's package keeps its time; it is fetched again should it go.
+        let _ = std::fs::File::open(folder).and_then(|f| f.set_modified(SystemTime::now()));
+    }
+    whole
 }
 
 fn url(address: &Address) -> String {

@@ -13,10 +13,10 @@ use crate::engine::{Place, files_below, rows};
 use crate::workbench::Workbench;
 
 /// Takes everything without waiting: what is young was made old before by [`age`].
-const ALL: &[&str] = &["cache", "gc", "--keep-days", "0", "--keep-runs", "0", "--grace", "0s"];
+pub const ALL: &[&str] = &["cache", "gc", "--keep-days", "0", "--keep-runs", "0", "--grace", "0s"];
 
 /// Makes everything in a store a hundred days old.
-fn age(store: &Path) {
+pub fn age(store: &Path) {
     let then = SystemTime::now() - Duration::from_secs(100 * 86_400);
     for file in files_below(store) {
         // Another process may have taken it away.

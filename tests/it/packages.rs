@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use rbpipe::engine::verify;
 
+use crate::cache::{ALL, age};
 use crate::engine::{Place, Ran, rows};
 
 const TOOLS: &str = "import std.{data, filter}
@@ -273,4 +274,29 @@ fn each_wrong_import_of_a_package_has_its_message_and_next_step() {
         assert!(said.contains(code) && said.contains(part) && said.contains("recipe.rb2:1:8"), "{import}: {said}");
     }
     assert!(!Path::new(&hub.place.path("x")).exists());
+}
+
+/// One that a recipe was read with stays, one that nobody uses goes, and comes back when it is wanted.
+#[test]
+fn collection_takes_packages_that_are_used_no_more() {
+    let hub = Hub::new();
+    let age = || {
+        age(&hub.place.cache());
+        for folder in hub.packages() {
+            fs::File::open(folder).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
+    };
+    hub.done(&["lock", "recipe.rb2"]);
+    age();
+    hub.done(&["lock", "recipe.rb2"]);
+    hub.done(&["cache", "gc", "--keep-days", "1", "--apply"]);
+    assert_eq!(hub.packages().len(), 1);
+    age();
+    let said = hub.done(ALL);
+    assert!(said.contains("packages that no recipe was compiled with"), "{said}");
+    assert_eq!(hub.packages().len(), 1, "nothing goes unasked");
+    hub.done(&[ALL, &["--apply"]].concat());
+    assert!(hub.packages().is_empty());
+    assert_eq!(hub.run(&["--frozen"]).code, 0);
+    assert_eq!(hub.packages().len(), 1);
 }
