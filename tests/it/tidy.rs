@@ -1,7 +1,9 @@
 //! House rules as a test: layers, sizes, first lines, who may print, who may touch tensors.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The rooms in order: a file may import only from its own room and from those before it.
 const ROOMS: &[&str] = &[
@@ -27,6 +29,23 @@ const NO_UNWRAP: &[&str] = &["base", "syntax", "spec", "semantics", "plan", "dat
 /// Rooms in which the tensor library may be named.
 const TENSORS: &[&str] = &["dist", "model", "train", "verify", "ops"];
 const MOST_LINES: usize = 800;
+
+/// Crates that only tests need must not change the features of others: a first build would compile all of the product twice.
+#[test]
+fn tests_ask_the_product_for_no_other_crates() {
+    let crates = |edges: &str| -> BTreeSet<String> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["tree", "--offline", "--locked", "--prefix", "none", "--format", "{p} with {f}", "--edges", edges]);
+        let out = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs the tests, so it is there");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).lines().map(|l| l.trim_end_matches(" (*)").to_owned()).collect()
+    };
+    let product = crates("no-dev");
+    let tested = crates("normal,build,dev");
+    assert!(product.len() > 100);
+    let other: Vec<&String> = product.difference(&tested).collect();
+    assert!(other.is_empty(), "built once more for the tests, with other features: {other:#?}");
+}
 
 #[test]
 fn house_rules_hold() {

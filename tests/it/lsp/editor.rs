@@ -249,7 +249,7 @@ impl Editor {
 }
 
 fn command(folder: &Path) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("rbpipe"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rbpipe"));
     command.current_dir(folder).env("RBPIPE_CACHE", folder.join(".cache"));
     command
 }
