@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rbpipe::spec::foreign::FOREIGN;
-use rbpipe::spec::page;
+use rbpipe::spec::{Catalogue, Pool, page};
 
 use crate::engine::Place;
 
@@ -133,32 +133,10 @@ fn options_of_other_trainers_lead_to_ours() {
 /// Operators without an example of their own: each is shown by the recipes of `recipes/` or `docs/recipes.md`.
 const WITHOUT: &[&str] = &[];
 
-/// Each example is laid out as `fmt` does, has no problems, and runs unless it needs weights, a server, a video or the hub.
+/// Each example is laid out as `fmt` does, has no problems, and runs unless it needs tensors, a server, a video or the hub.
 #[test]
 fn each_example_of_an_operator_is_a_recipe_that_runs() {
-    use rbpipe::spec::{Hub, Pool};
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let place = Place::new();
-    let folder = place.path("recipes/operators");
-    fs::create_dir_all(&folder).unwrap();
-    fs::create_dir_all(place.path("tests")).unwrap();
-    for file in fs::read_dir(root.join("recipes/operators")).unwrap().map(|f| f.unwrap().path()) {
-        let there = folder.join(file.file_name().unwrap());
-        if file.is_file() {
-            fs::copy(&file, there).unwrap();
-        } else if file.file_name().unwrap() != "out" {
-            std::os::unix::fs::symlink(&file, there).unwrap();
-        }
-    }
-    for name in ["data", "models"] {
-        std::os::unix::fs::symlink(root.join("recipes").join(name), place.path("recipes").join(name)).unwrap();
-    }
-    std::os::unix::fs::symlink(root.join("tests/formats"), place.path("tests/formats")).unwrap();
-    let said = |args: &[&str]| {
-        let out = place.command(args).env("NO_COLOR", "1").current_dir(&folder).output().unwrap();
-        (out.status.code().unwrap(), String::from_utf8([out.stdout, out.stderr].concat()).unwrap())
-    };
-    let catalogue = rbpipe::ops::catalogue();
+    let (desk, catalogue) = (Desk::new(), rbpipe::ops::catalogue());
     let (mut without, mut ran) = (Vec::new(), 0);
     for op in &catalogue.operators {
         let Some(example) = op.example else {
@@ -166,37 +144,113 @@ fn each_example_of_an_operator_is_a_recipe_that_runs() {
             continue;
         };
         let short = op.name.rsplit('.').next().unwrap();
-        assert!(
-            example.contains(&op.name) || example.contains(&format!(".{short}(")),
-            "{} does not show itself",
-            op.name
-        );
+        let shown = example.contains(&op.name) || example.contains(&format!(".{short}("));
+        assert!(shown, "{} does not show itself", op.name);
         let recipe = format!("{}.rb2", op.name);
-        assert_eq!(said(&["fmt", "--check", &recipe]).0, 0, "{recipe} is not in `rbpipe fmt`'s layout");
-        let (ended, words) = said(&["check", &recipe]);
-        assert_eq!(ended, 0, "{recipe}: {words}");
-        let needs = |name: &str| {
-            let spec = catalogue.get(name).unwrap().spec;
-            let absent = [
-                "data.hf",
-                "data.frames",
-                "data.epic",
-                "data.ego4d",
-                "bench.hf",
-                "model.gguf",
-                "model.server",
-                "model.wheel",
-            ];
-            spec.pool != Pool::Cpu || matches!(spec.hub, Hub::Model(_)) || absent.contains(&name)
-        };
+        assert_eq!(desk.said(&["fmt", "--check", &recipe]).0, 0, "{recipe} is not in `rbpipe fmt`'s layout");
+        desk.done(&["check", &recipe]);
         // Reading and scoring take most of the time, and are the same in all recipes of a benchmark's parts.
         let part = op.name.starts_with("read.") || op.name.starts_with("mark.");
-        if !needs(&op.name) && !part {
-            let (ended, words) = said(&["run", &recipe]);
-            assert_eq!(ended, 0, "{recipe}: {words}");
+        if Needs::of(&catalogue, example) == Needs::Nothing && !part {
+            desk.done(&["run", &recipe]);
             ran += 1;
         }
     }
     assert!(ran >= 50, "{ran} ran");
     assert_eq!(without, WITHOUT, "each operator is shown by a recipe in recipes/operators");
+}
+
+/// What a recipe needs that is not in the repository.
+#[derive(PartialEq)]
+enum Needs {
+    Nothing,
+    /// The tensor engine alone.
+    Engine,
+    /// A server, a video, files of the hub.
+    Others,
+}
+
+impl Needs {
+    fn of(catalogue: &Catalogue, recipe: &str) -> Self {
+        const ABSENT: &[&str] = &[
+            "data.hf",
+            "data.frames",
+            "data.epic",
+            "data.ego4d",
+            "bench.hf",
+            "model.gguf",
+            "model.server",
+            "model.wheel",
+        ];
+        let used = || catalogue.operators.iter().filter(|op| recipe.contains(&format!("{}(", op.name)));
+        // A model that lies in the repository is named by its path.
+        let hub =
+            recipe.lines().any(|line| line.contains("model.") && line.contains("(\"") && !line.contains("(\"../"));
+        let pools = |pool: Pool| used().any(|op| op.spec.pool == pool);
+        if hub || used().any(|op| ABSENT.contains(&op.name.as_str())) || pools(Pool::Net) {
+            Self::Others
+        } else if pools(Pool::Engine) {
+            Self::Engine
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
+/// The folder of the examples with all that they read, in a place of its own.
+struct Desk {
+    place: Place,
+    folder: PathBuf,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let place = Place::new();
+        let folder = place.path("recipes/operators");
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(place.path("tests")).unwrap();
+        for file in fs::read_dir(root.join("recipes/operators")).unwrap().map(|f| f.unwrap().path()) {
+            let there = folder.join(file.file_name().unwrap());
+            if file.is_file() {
+                fs::copy(&file, there).unwrap();
+            } else if file.file_name().unwrap() != "out" {
+                std::os::unix::fs::symlink(&file, there).unwrap();
+            }
+        }
+        for name in ["data", "models"] {
+            std::os::unix::fs::symlink(root.join("recipes").join(name), place.path("recipes").join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(root.join("tests/formats"), place.path("tests/formats")).unwrap();
+        Self { place, folder }
+    }
+
+    fn said(&self, args: &[&str]) -> (i32, String) {
+        let out = self.place.command(args).env("NO_COLOR", "1").current_dir(&self.folder).output().unwrap();
+        (out.status.code().unwrap(), String::from_utf8([out.stdout, out.stderr].concat()).unwrap())
+    }
+
+    fn done(&self, args: &[&str]) {
+        let (ended, words) = self.said(args);
+        assert_eq!(ended, 0, "{args:?}: {words}");
+    }
+}
+
+#[cfg(feature = "torch")]
+mod tensor {
+    use super::*;
+
+    /// Those that need the engine alone run where it is.
+    #[test]
+    fn each_example_with_a_model_of_the_repository_runs() {
+        let (desk, catalogue) = (Desk::new(), rbpipe::ops::catalogue());
+        let mut ran = Vec::new();
+        for op in &catalogue.operators {
+            if op.example.is_some_and(|example| Needs::of(&catalogue, example) == Needs::Engine) {
+                desk.done(&["run", &format!("{}.rb2", op.name)]);
+                ran.push(op.name.as_str());
+            }
+        }
+        assert!(ran.contains(&"train.reward") && ran.len() >= 8, "{ran:?}");
+    }
 }
