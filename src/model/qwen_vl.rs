@@ -17,6 +17,7 @@ use super::fused;
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::params::{Params, Schema};
+use super::reward::{self, RewardHead};
 use super::rope::Rope;
 use super::vision::VisionTower;
 use super::weights;
@@ -41,6 +42,8 @@ pub struct QwenVl {
     pub head: Tensor,
     /// Between the vision tower and the decoder, where the model has one.
     pub amplifier: Option<Amplifier>,
+    /// Behind the final norm, where the model is on its way to a reward model.
+    pub value_head: Option<RewardHead>,
 }
 
 /// Said of pictures that are shown to a decoder of text.
@@ -112,6 +115,12 @@ impl QwenVl {
         }
     }
 
+    /// Returns the model with a fresh value head, as [`RewardHead::random`] makes it.
+    pub fn valued(self, seed: i64) -> Self {
+        let params = reward::attached(&self.params, self.config.text.hidden, seed);
+        Self::built(self.config, params, self.amplifier.map(|a| a.strength))
+    }
+
     fn built(config: Config, mut params: Params, strength: Option<Strength>) -> Self {
         let embedding = params.leaf(&["model.embed_tokens.weight".to_owned()]);
         let head = if config.tied { embedding.shallow_clone() } else { params.leaf(&["lm_head.weight".to_owned()]) };
@@ -122,6 +131,7 @@ impl QwenVl {
             embedding,
             head,
             amplifier: strength.map(|strength| Amplifier::new(&mut params, strength)),
+            value_head: RewardHead::of(&mut params),
             params,
             config,
         }
@@ -132,14 +142,15 @@ impl QwenVl {
         Self::built(self.config.clone(), self.params.copy(), self.amplifier.as_ref().map(|a| a.strength))
     }
 
-    /// Writes the weights under hub names, with the configuration, tokenizer and processor files of `source`; an amplifier goes to
-    /// a file of its own, which other loaders do not read.
+    /// Writes the weights under hub names, with the configuration, tokenizer and processor files of `source`; an amplifier and a value head go to
+    /// files of their own, which other loaders do not read.
     ///
     /// # Errors
     /// When a file cannot be read or written.
     pub fn save(&self, dir: &Path, source: &Path) -> Result<(), OpError> {
         weights::save(dir, &self.params, source)?;
-        self.amplifier.as_ref().map_or(Ok(()), |a| amplifier::save(dir, &self.params, a.strength))
+        self.amplifier.as_ref().map_or(Ok(()), |a| amplifier::save(dir, &self.params, a.strength))?;
+        self.value_head.as_ref().map_or(Ok(()), |head| head.save(dir))
     }
 
     /// Returns all linear layers, for adapters.

@@ -4,12 +4,21 @@
 
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
+use super::params::{Params, Schema};
 use super::weights;
 use crate::base::OpError;
 
-/// A linear value head over the hidden states after the final norm, in f32.
+/// The file beside the model's own weights.
+pub const FILE: &str = "value_head.safetensors";
+/// How the names of its weights start.
+pub const PREFIX: &str = "v_head.";
+
+const WEIGHT: &str = "v_head.summary.weight";
+const BIAS: &str = "v_head.summary.bias";
+
+/// A linear value head over the hidden states after the final norm; it computes in f32.
 pub struct RewardHead {
     /// `[1, d]`.
     pub weight: Tensor,
@@ -23,7 +32,7 @@ impl RewardHead {
     /// # Errors
     /// `E0503` when there are no weights ending in `summary.weight` and `summary.bias`.
     pub fn load(dir: &Path, device: Device) -> Result<Self, OpError> {
-        let own = dir.join("value_head.safetensors");
+        let own = dir.join(FILE);
         let files = if own.exists() { vec![own] } else { weights::files(dir)? };
         let (mut weight, mut bias) = (None, None);
         for file in files {
@@ -48,9 +57,13 @@ impl RewardHead {
 
     /// Makes a fresh head of a model width: N(0, `1/(d+1)`) weights, zero bias, as TRL does.
     pub fn random(width: i64, device: Device, seed: i64) -> Self {
-        tch::manual_seed(seed);
-        let weight = Tensor::randn([1, width], (Kind::Float, Device::Cpu)) * (1.0 / (width as f64 + 1.0)).sqrt();
-        Self { weight: weight.to_device(device), bias: Tensor::zeros([1], (Kind::Float, device)) }
+        Self { weight: fresh(width, seed).to_device(device), bias: Tensor::zeros([1], (Kind::Float, device)) }
+    }
+
+    /// Takes the head from the parameters of a model, if they have one.
+    pub(crate) fn of(params: &mut Params) -> Option<Self> {
+        let _ = params.get(WEIGHT)?;
+        Some(Self { weight: params.leaf(&[WEIGHT.to_owned()]), bias: params.leaf(&[BIAS.to_owned()]) })
     }
 
     /// Returns the value at every token.
@@ -58,7 +71,8 @@ impl RewardHead {
     /// # Shapes
     /// `hidden_btd`: `[b, t, d]` after the final norm; result `[b, t]` f32.
     pub fn values(&self, hidden_btd: &Tensor) -> Tensor {
-        hidden_btd.to_kind(Kind::Float).linear(&self.weight, Some(&self.bias)).squeeze_dim(-1)
+        let (weight, bias) = (self.weight.to_kind(Kind::Float), self.bias.to_kind(Kind::Float));
+        hidden_btd.to_kind(Kind::Float).linear(&weight, Some(&bias)).squeeze_dim(-1)
     }
 
     /// Returns the value at the last real token of each right-padded row; unbounded, comparable for one prompt only.
@@ -74,16 +88,35 @@ impl RewardHead {
         self.values(hidden_btd).gather(1, &last, false).squeeze_dim(1)
     }
 
-    /// Writes `value_head.safetensors`.
+    /// Writes [`FILE`].
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), OpError> {
-        let path = dir.join("value_head.safetensors");
-        let views = [("v_head.summary.weight", &self.weight), ("v_head.summary.bias", &self.bias)]
+        let path = dir.join(FILE);
+        let views = [(WEIGHT, &self.weight), (BIAS, &self.bias)]
             .map(|(name, tensor)| (name, weights::Stored::new(tensor.detach())));
         let metadata = Some(std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]));
         safetensors::tensor::serialize_to_file(views, metadata, &path)
             .map_err(|e| OpError::new("E0612", format!("{}: {e}", path.display())))
     }
+}
+
+/// Returns parameters with a fresh head of a model of width `d` behind them, as [`RewardHead::random`] makes it.
+///
+/// # Randomness
+/// libtorch's CPU generator seeded with `seed`.
+pub(crate) fn attached(params: &Params, d: i64, seed: i64) -> Params {
+    let schema: Schema = vec![(WEIGHT.to_owned(), vec![1, d]), (BIAS.to_owned(), vec![1])];
+    let params = params.extended(&schema);
+    if let Some(mut weight) = params.get(WEIGHT) {
+        no_grad(|| weight.copy_(&fresh(d, seed)));
+    }
+    params
+}
+
+/// `[1, d]` f32 on the CPU.
+fn fresh(d: i64, seed: i64) -> Tensor {
+    tch::manual_seed(seed);
+    Tensor::randn([1, d], (Kind::Float, Device::Cpu)) * (1.0 / (d as f64 + 1.0)).sqrt()
 }

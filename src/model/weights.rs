@@ -11,8 +11,8 @@ use safetensors::tensor::{Dtype, SafeTensors, View, serialize_to_file};
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::amplifier;
 use super::params::{Params, Schema};
+use super::{amplifier, reward};
 use crate::base::OpError;
 use crate::plan::memory::shape::hub_name;
 
@@ -111,7 +111,7 @@ fn fill(dir: &Path, schema: &Schema, params: &Params, wanted: &[Range<i64>]) -> 
 
 /// Saves weights under their hub names as `model.safetensors` (sharded above 5 GB) and copies all other files of `source`:
 /// configuration, tokenizer, processor, chat template. `torch_dtype` in config.json is set to the dtype written. The weights of
-/// an amplifier are left to [`amplifier::save`].
+/// an amplifier and of a value head are left to [`amplifier::save`] and [`reward::RewardHead::save`].
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -121,9 +121,9 @@ pub fn save(dir: &Path, params: &Params, source: &Path) -> Result<(), OpError> {
     let width = params.kind().elt_size_in_bytes();
     let mut shards: Vec<Vec<usize>> = vec![Vec::new()];
     let mut bytes = 0;
-    let own: Vec<_> =
-        params.entries().iter().enumerate().filter(|(_, e)| !e.name.starts_with(amplifier::PREFIX)).collect();
-    let amplified = own.len() < params.entries().len();
+    let apart = |name: &str| name.starts_with(amplifier::PREFIX) || name.starts_with(reward::PREFIX);
+    let own: Vec<_> = params.entries().iter().enumerate().filter(|(_, e)| !apart(&e.name)).collect();
+    let more = own.len() < params.entries().len();
     for &(i, entry) in &own {
         let size = entry.len() as usize * width;
         if bytes > 0 && bytes + size > SHARD_BYTES {
@@ -151,8 +151,8 @@ pub fn save(dir: &Path, params: &Params, source: &Path) -> Result<(), OpError> {
         serialize_to_file(views.collect::<Vec<_>>(), metadata(), &dir.join(&file))
             .map_err(|e| OpError::new("E0612", format!("{}: {e}", dir.join(&file).display())))?;
     }
-    // Loaders that would read every *.safetensors of a folder go by the index where there is one, and so pass over an amplifier.
-    if count > 1 || amplified {
+    // Loaders that would read every *.safetensors of a folder go by the index where there is one, and so pass over what lies apart.
+    if count > 1 || more {
         let total = own.iter().map(|(_, e)| e.len() as usize * width).sum::<usize>();
         let index = serde_json::json!({ "metadata": { "total_size": total }, "weight_map": map });
         std::fs::write(dir.join("model.safetensors.index.json"), serde_json::to_vec_pretty(&index)?)?;

@@ -100,6 +100,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &embed::text::TEXT,
     &train::sft::SFT,
     &train::dpo::DPO,
+    &train::reward::REWARD,
     &train::logps::LOGPS,
     &train::tokenizer::TOKENIZER,
     &eval::loss::LOSS,

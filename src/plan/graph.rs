@@ -69,9 +69,9 @@ impl Node {
         self.places.iter().find(|(name, _)| name == parameter).map(|(_, span)| *span)
     }
 
-    /// Says whether it trains a model that writes.
+    /// Says whether it trains a language model.
     pub fn trains(&self) -> bool {
-        matches!(self.op.as_str(), "train.sft" | "train.dpo")
+        matches!(self.op.as_str(), "train.sft" | "train.dpo" | "train.reward")
     }
 
     /// Returns what is given in a slot.

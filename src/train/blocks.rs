@@ -100,7 +100,7 @@ impl<'h, 'a> BlockPass<'h, 'a> {
         };
         let units: Vec<Vec<usize>> = parts.iter().map(of).collect();
         let head = if model.config.tied { "model.embed_tokens" } else { "lm_head" };
-        let reading = [named("model.norm"), named(head)].concat();
+        let reading = [named("model.norm"), named(head), named("v_head")].concat();
         let learns = |units: &Vec<usize>| units.iter().any(|&u| held.units[u].trainable);
         let first = units.iter().position(learns).unwrap_or(parts.len());
         let keep = keep && held.stage != Stage::Weights;

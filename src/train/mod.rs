@@ -18,6 +18,7 @@ pub mod optim;
 pub mod order;
 pub mod pass;
 pub mod preference;
+pub mod reward;
 pub mod rows;
 pub mod run;
 pub mod schedule;

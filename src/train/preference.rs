@@ -72,23 +72,7 @@ impl Step {
 impl Dpo<'_> {
     /// Lays pairs out; each forward takes whole pairs up to the budget.
     fn pieces(&self, pairs: &[&Pair]) -> Result<Vec<Piece>, OpError> {
-        let mut pieces = Vec::new();
-        let mut start = 0;
-        while start < pairs.len() {
-            let mut end = start + 1;
-            let mut longest = tokens(pairs[start]);
-            while end < pairs.len() {
-                longest = longest.max(tokens(pairs[end]));
-                let count = end + 1 - start;
-                if count * longest > self.layout.budget || 2 * count > self.layout.rows {
-                    break;
-                }
-                end += 1;
-            }
-            pieces.push(self.piece(&pairs[start..end])?);
-            start = end;
-        }
-        Ok(pieces)
+        forwards(pairs, self.layout).into_iter().map(|part| self.piece(part)).collect()
     }
 
     fn piece(&self, pairs: &[&Pair]) -> Result<Piece, OpError> {
@@ -171,6 +155,27 @@ impl Piece {
     }
 }
 
+/// Cuts pairs into those of each forward: as many as the layout allows, one at least, in their order.
+pub(super) fn forwards<'p, 'a>(pairs: &'p [&'a Pair], layout: Layout) -> Vec<&'p [&'a Pair]> {
+    let mut out = Vec::new();
+    let mut start = 0;
+    while start < pairs.len() {
+        let mut end = start + 1;
+        let mut longest = tokens(pairs[start]);
+        while end < pairs.len() {
+            longest = longest.max(tokens(pairs[end]));
+            let count = end + 1 - start;
+            if count * longest > layout.budget || 2 * count > layout.rows {
+                break;
+            }
+            end += 1;
+        }
+        out.push(&pairs[start..end]);
+        start = end;
+    }
+    out
+}
+
 /// Returns how many first tokens both replies share, less one.
 fn common(pair: &Pair) -> usize {
     let (a, b) = (&pair.chosen.sample, &pair.rejected.sample);
@@ -180,7 +185,8 @@ fn common(pair: &Pair) -> usize {
     if equal == prompt { prompt.saturating_sub(1) } else { 0 }
 }
 
-fn tokens(pair: &Pair) -> usize {
+/// Returns the tokens of both replies with their prompts.
+pub(super) fn tokens(pair: &Pair) -> usize {
     pair.chosen.sample.ids.len() + pair.rejected.sample.ids.len()
 }
 

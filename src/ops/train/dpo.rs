@@ -68,7 +68,7 @@ struct Args {
 
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
-    use super::session::Session;
+    use super::session::{Learns, Session};
     use crate::train::dpo::Preference;
     use crate::train::pass::WholePass;
     use crate::train::preference::{Dpo, fill_reference};
@@ -81,7 +81,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     if args.reference == "none" && args.loss.needs_reference() {
         return Err(OpError::new("E0214", "reference: \"none\" goes with loss \"simpo\" or \"orpo\" only"));
     }
-    let session = Session::open(cx, &args.shared, false, args.loss.needs_reference())?;
+    let learns = if args.loss.needs_reference() { Learns::Preferences } else { Learns::Replies };
+    let session = Session::open(cx, &args.shared, learns)?;
     let data = session.pairs(cx, &args.shared)?;
     let preference =
         Preference { variant: args.loss, beta: args.beta, gamma: args.gamma, smoothing: args.smoothing, sft: args.sft };

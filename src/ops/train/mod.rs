@@ -8,6 +8,7 @@ pub mod dpo;
 pub mod logps;
 #[cfg(feature = "torch")]
 mod machine;
+pub mod reward;
 #[cfg(feature = "torch")]
 mod session;
 pub mod sft;

@@ -13,7 +13,7 @@ use crate::base::OpError;
 use crate::engine::capacity::meminfo;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
-use crate::model::{Chat, Params, QwenVl, amplifier, set_threads};
+use crate::model::{Chat, Params, QwenVl, amplifier, reward, set_threads};
 use crate::ops::rows::pooled;
 use crate::plan::memory::shape::part_of;
 use crate::train::encoder::{Encoded, Encoder, Limits};
@@ -40,6 +40,19 @@ pub struct Session<'a> {
     encoder: Encoder,
 }
 
+/// What a model is to learn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Learns {
+    /// To write replies.
+    Replies,
+    /// To write the last reply of each conversation.
+    LastReplies,
+    /// To prefer replies; the start model computes as a whole first.
+    Preferences,
+    /// To score replies, with a value head of its own.
+    Scores,
+}
+
 /// Training and held-out rows with the pictures of both.
 pub struct Split<T> {
     /// Trained on.
@@ -52,9 +65,8 @@ pub struct Split<T> {
 
 impl<'a> Session<'a> {
     /// Meets the other ranks, lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
-    /// tokenizer and processor; with `history`, the last reply of a conversation alone is learned. Where weights are shared out, a rank reads no more
-    /// than its own, unless the start model is to compute as a whole first: `whole`.
-    pub fn open(cx: &Context<'a>, shared: &Shared, history: bool, whole: bool) -> Result<Self, OpError> {
+    /// tokenizer and processor. Where weights are shared out, a rank reads no more than its own, unless all are needed or made first.
+    pub fn open(cx: &Context<'a>, shared: &Shared, learns: Learns) -> Result<Self, OpError> {
         let place = machine::place(cx, shared)?;
         let device = place.device;
         // Beside a GPU the CPU prepares batches, several at a time and each on one thread.
@@ -63,7 +75,8 @@ impl<'a> Session<'a> {
         let strength = shared.amplify.as_ref().map(Amplify::strength).transpose()?;
         let source = cx.folder_of(cx.input("m")?, "start")?;
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
-        let whole = whole || strength.is_some() || place.stage < Stage::Weights || device != Device::Cpu;
+        let first = strength.is_some() || matches!(learns, Learns::Preferences | Learns::Scores);
+        let whole = first || place.stage < Stage::Weights || device != Device::Cpu;
         let mut model = if whole {
             QwenVl::load(&source, device, kind)?
         } else {
@@ -76,10 +89,15 @@ impl<'a> Session<'a> {
             }
             model = model.amplified(strength, cx.seed as i64);
         }
+        if learns == Learns::Scores {
+            model = model.valued(cx.seed as i64);
+        }
         let frozen = |part: &str| shared.freeze.iter().any(|f| f == part);
-        model.params.choose(|name| match name.starts_with(amplifier::PREFIX) {
-            true => strength.is_some(),
-            false => !frozen(part_of(name)),
+        model.params.choose(|name| match name {
+            gate if gate.starts_with(amplifier::PREFIX) => strength.is_some(),
+            head if head.starts_with(reward::PREFIX) => true,
+            "lm_head.weight" if learns == Learns::Scores => false, // scores do not depend on it
+            weight => !frozen(part_of(weight)),
         })?;
         if place.stage < Stage::Gradients {
             model.params.lay_out_grads();
@@ -87,7 +105,7 @@ impl<'a> Session<'a> {
         let limits = Limits {
             cutoff: shared.cutoff,
             drop_long: shared.long == "drop",
-            history,
+            history: learns == Learns::LastReplies,
             system: shared.system.clone(),
             pixels: (shared.pixels.from, shared.pixels.to),
             video_pixels: (shared.video_pixels.from, shared.video_pixels.to),
@@ -257,6 +275,9 @@ impl<'a> Session<'a> {
             let (loss, eval_loss) = (last(|r| r.loss), last(|r| r.eval_loss));
             let steps = records.last().map_or(0, |r| r.step);
             meta.insert("training".into(), json!({ "steps": steps, "loss": loss, "eval_loss": eval_loss }));
+            if self.model.value_head.is_some() {
+                meta.insert("head".into(), "reward".into());
+            }
             if let Some(amplifier) = &self.model.amplifier {
                 meta.insert("amplifier".into(), serde_json::to_value(amplifier.strength)?);
             }

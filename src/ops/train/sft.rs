@@ -94,7 +94,7 @@ struct Args {
 
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
-    use super::session::Session;
+    use super::session::{Learns, Session};
     use crate::train::rows::Columns;
     use crate::train::sft::{Auxiliary, Scaling, Sft, Weighting};
 
@@ -109,7 +109,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         ("row_mean", _) => Scaling::RowMean,
         _ => Scaling::TokenMean,
     };
-    let session = Session::open(cx, &args.shared, args.history, false)?;
+    let learns = if args.history { Learns::LastReplies } else { Learns::Replies };
+    let session = Session::open(cx, &args.shared, learns)?;
     let blocks = session.model.blocks.len();
     for (name, after) in [("cells_after", args.cells_after), ("phrases_after", args.phrases_after)] {
         if let Some(after) = after.filter(|after| !(1..=blocks).contains(after)) {

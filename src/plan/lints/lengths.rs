@@ -14,7 +14,7 @@ const KEEPS: &[&str] =
 pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     let Some(cutoff) = node.args["cutoff"].as_u64().filter(|_| node.trains()) else { return };
     let columns = match node.op.as_str() {
-        "train.dpo" => ["prompt", "chosen", "rejected"],
+        "train.dpo" | "train.reward" => ["prompt", "chosen", "rejected"],
         _ => ["instruction", "input", "output"],
     };
     let Some(rows) = node.training_rows() else { return };

@@ -14,6 +14,8 @@ const USUAL: &[(&str, &str, f64, f64, &str)] = &[
     ("train.dpo", "beta", 0.01, 1.0, "0.1 to 0.5"),
     ("train.dpo", "smoothing", 0.0, 0.45, "0 to 0.2; from 0.5 on the worse reply is preferred"),
     ("train.dpo", "sft", 0.0, 10.0, "0 to 1"),
+    ("train.reward", "lr", 1e-8, 1e-3, "1e-6 to 2e-5 for a large model"),
+    ("train.reward", "center", 0.0, 1.0, "0 to 0.1"),
     ("train.", "epochs", 0.0, 2_000.0, "1 to 3"),
     ("train.", "weight_decay", 0.0, 0.5, "0 to 0.1"),
     ("train.", "ema", 0.9, 0.999_999, "0.99 to 0.9999"),

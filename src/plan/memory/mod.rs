@@ -172,18 +172,20 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let precision = if node.args["dtype"] == "f32" { Precision::F32 } else { Precision::Half };
     let kept = u64::from(!node.args["ema"].is_null()) * 2 + u64::from(node.args["best"] == true);
     let gate = if node.args["amplify"].is_null() { 0 } else { GATE * shape.text.width + 2 * GATE + 1 };
-    let weights = shape.all() + gate;
+    let scores = node.op == "train.reward";
+    let head = if scores { shape.text.width + 1 } else { 0 };
+    let weights = shape.all() + gate + head;
     let ranks = node.asked_ranks();
     let sharing = Sharing::of(node.with.get("shard").and_then(Json::as_str), ranks);
     let states = formula::states(weights, precision, kept, sharing);
     let preference = node.op == "train.dpo";
     let pictures = shape.vision.is_some() && node.training_rows().is_none_or(|rows| has_pictures(graph, rows));
     let at = |cutoff: u64, micro: Option<u64>| {
-        let row = if preference { 2 * cutoff } else { cutoff };
+        let row = if preference || scores { 2 * cutoff } else { cutoff };
         let work = |tokens: u64| Work {
             tokens,
             patches: if pictures { PATCHES_OF_A_TOKEN * tokens } else { 0 },
-            labels: tokens,
+            labels: if scores { 0 } else { tokens },
             masked_row: if preference || node.args["packing"] == true || node.args["order"] == "pictures" {
                 row
             } else {

@@ -85,6 +85,14 @@ impl Crew {
         Run { op: "train.dpo", args: with(shared(steps), own), ..self.sft(steps, ranks, on) }
     }
 
+    fn reward(&self, steps: u64, ranks: usize, on: Json) -> Run<'static> {
+        let own = json!({
+            "m": { "$input": "m" }, "pairs": { "$input": "pairs" }, "center": 0.01, "lr": 5e-4, "max_rows": 11, "batch": 4,
+            "validation": { "rows": 2 },
+        });
+        Run { op: "train.reward", args: with(shared(steps), own), ..self.sft(steps, ranks, on) }
+    }
+
     fn execute(
         &self,
         run: &Run,
@@ -188,6 +196,10 @@ fn losses_do_not_depend_on_ranks_or_on_what_they_share_out() {
     let pairs = logged(&crew.dpo(5, 1, json!({})));
     for (ranks, on) in [(4, json!({})), (2, json!({ "shard": "zero3" }))] {
         compare(&pairs, crew.dpo(5, ranks, on));
+    }
+    let scored = logged(&crew.reward(5, 1, json!({})));
+    for (ranks, on) in [(4, json!({})), (2, json!({ "shard": "zero3", "micro_batch": 2 }))] {
+        compare(&scored, crew.reward(5, ranks, on));
     }
     assert!(wrong.is_empty(), "{}\nalone: {alone:?}; pairs alone: {pairs:?}", wrong.join("\n"));
 }

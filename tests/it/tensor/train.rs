@@ -11,6 +11,7 @@ use rbpipe::train::dpo::{Logps, Preference, Variant};
 use rbpipe::train::log::{Record, clock, trainer_line};
 use rbpipe::train::optim::{AdamW, Decay};
 use rbpipe::train::pass::Pass;
+use rbpipe::train::reward::Scores;
 use rbpipe::train::run::{Every, Hooks, Objective, Settings, StepLoss, run};
 use rbpipe::train::schedule::{Schedule, Shape, Span};
 use rbpipe::train::sft::{self, Scaling, Step, Weighting};
@@ -225,6 +226,21 @@ fn preference_losses_by_hand() {
     }
     let rewards = plain.losses(&policy, &reference, &two, &four);
     assert_eq!((rewards.chosen_rewards.double_value(&[0]), rewards.rejected_rewards.double_value(&[0])), (0.25, -0.25));
+}
+
+#[test]
+fn ranking_losses_by_hand() {
+    let scores = Scores { chosen: Tensor::from_slice(&[1.5_f32, -1.0]), rejected: Tensor::from_slice(&[0.5_f32, 1.0]) };
+    for (center, wanted) in [
+        (0.0, [(1.0 + (-1.0_f64).exp()).ln(), (1.0 + 2.0_f64.exp()).ln()]),
+        (0.1, [(1.0 + (-1.0_f64).exp()).ln() + 0.4, (1.0 + 2.0_f64.exp()).ln()]),
+    ] {
+        let losses = scores.losses(center);
+        for (i, wanted) in wanted.into_iter().enumerate() {
+            let found = losses.double_value(&[i as i64]);
+            assert!((found - wanted).abs() < 1e-6, "{center}, pair {i}: {found}, by hand {wanted}");
+        }
+    }
 }
 
 #[test]

@@ -575,3 +575,50 @@ fn the_best_come_in_equal_shares_from_each_group() {
         "half of the 24 rows, of each kind: {shares:?}"
     );
 }
+
+#[test]
+fn a_reward_model_learns_which_reply_is_better() {
+    let bench = Bench::new();
+    // The better reply says where to hold a thing, in words that come in any order; the last pairs are not trained on.
+    let things = ["cup", "knife", "pan", "mug", "fork", "plate", "bowl", "jar"];
+    let pairs = (0..48).map(|i| {
+        let (thing, n) = (things[i % 8], i / 8);
+        json!({ "id": format!("p{i}"), "prompt": format!("Where do you take the {thing} number {n}?"),
+            "chosen": format!("I take the {thing} by the handle"), "rejected": format!("I take the {thing} by the edge") })
+    });
+    let pairs: Vec<String> = pairs.map(|pair| format!("{pair}\n")).collect();
+    let columns = ["id", "prompt", "chosen", "rejected"].map(|name| json!({ "name": name, "type": "Str" }));
+    let load = |name: &str, lines: &[String]| {
+        let path = bench.root.path().join(name);
+        std::fs::write(&path, lines.concat()).unwrap();
+        rows(&bench, path.to_str().unwrap(), json!(columns))
+    };
+    let (known, unseen) = (load("known.jsonl", &pairs[..32]), load("unseen.jsonl", &pairs[32..]));
+    let texts = json!({ "on": ["prompt", "chosen", "rejected"], "vocab": 600 });
+    let base = fresh(&bench, &bench.run("train.tokenizer", texts, &[("d", &known)]).unwrap());
+    let own = json!({ "m": { "$input": "m" }, "pairs": { "$input": "pairs" }, "center": 0.01, "max_rows": null });
+    let args = with(shared(40), own);
+    let judge = bench.run("train.reward", args.clone(), &[("m", &base), ("pairs", &known)]).unwrap();
+    let (loss, right) = (losses(&bench, &judge, "loss"), losses(&bench, &judge, "rewards/accuracies"));
+    assert!(loss[39] < 0.3 * loss[0] && right[39] == 1.0, "{loss:?} {right:?}");
+    assert!(losses(&bench, &judge, "rewards/margins")[39] > 1.0 && losses(&bench, &judge, "eval_loss").len() == 4);
+    // The head lies beside the weights, where other loaders pass over it.
+    assert_eq!(judge.meta["head"], "reward");
+    let index = bench.text(&judge, "model.safetensors.index.json");
+    assert!(index.contains("model.norm.weight") && !index.contains("v_head"), "{index}");
+    let again = bench.run("train.reward", args, &[("m", &base), ("pairs", &known)]).unwrap();
+    let head = |model: &Artifact| model.files["value_head.safetensors"].digest;
+    assert_eq!(head(&again), head(&judge));
+
+    // `filter.reward` reads what was learned.
+    let scores = |reply: &str| -> Vec<f64> {
+        let keep = json!({ "from": null, "to": null });
+        let args = json!({ "d": { "$input": "d" }, "by": { "$input": "by" }, "prompt": ["prompt"], "reply": reply, "keep": keep, "within": [] });
+        let kept = bench.run("filter.reward", args, &[("d", &unseen), ("by", &judge)]).unwrap();
+        let table = dataset::load(&bench.store, &kept).unwrap();
+        table.cells("reward").unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    let (chosen, rejected) = (scores("chosen"), scores("rejected"));
+    assert_eq!(chosen.len(), 16);
+    assert!(chosen.iter().zip(&rejected).all(|(better, worse)| better > worse), "{chosen:?} {rejected:?}");
+}

@@ -1,0 +1,173 @@
+//! Reward modelling: a value head behind the model learns to give the better reply of a pair the higher score.
+//!
+//! Shapes: `b` pairs, `t` tokens, `d` model width.
+
+use tch::{Kind, Tensor};
+
+use super::examples::{Example, Gallery};
+use super::micro::{Layout, micro_batches};
+use super::pass::Pass;
+use super::preference::{Pair, forwards, tokens};
+use super::run::{Objective, StepLoss};
+use super::share::Share;
+use crate::base::OpError;
+use crate::model::{Batch, Config, RewardHead, guard};
+
+/// Reward modelling on some pairs; the model has a value head.
+pub struct Ranking<'a> {
+    /// Shape and special ids of the model.
+    pub config: &'a Config,
+    /// Pairs that are trained on.
+    pub pairs: Vec<Pair>,
+    /// Pairs that are evaluated.
+    pub held_out: Vec<Pair>,
+    /// Their pictures.
+    pub gallery: &'a Gallery,
+    /// Weight of the squared sum of both scores, which keeps scores around zero.
+    pub center: f64,
+    /// How replies are laid out; `rows` counts replies, two per pair.
+    pub layout: Layout,
+}
+
+/// The tensors of one forward: both replies of some pairs, each a row of its own, as scores are read later.
+pub struct Piece {
+    batch: Batch,
+    /// Rows of the chosen and of the rejected reply of each pair.
+    chosen: Vec<i64>,
+    rejected: Vec<i64>,
+}
+
+/// This rank's share of one optimizer step.
+pub struct Step {
+    pieces: Vec<Piece>,
+    /// Pairs of the whole step.
+    pairs: usize,
+}
+
+/// Scores of both replies of `b` pairs.
+pub struct Scores {
+    /// `[b]` f32.
+    pub chosen: Tensor,
+    /// `[b]` f32.
+    pub rejected: Tensor,
+}
+
+impl Scores {
+    /// Returns the loss of each pair, `[b]` f32: minus the log-probability that the chosen reply wins, and `center` times the squared sum of both.
+    ///
+    /// # Source
+    /// Ouyang et al. 2022, equation 1, after Bradley and Terry 1952; the second term: Eisenstein et al. 2023, as TRL's `center_rewards_coefficient`.
+    pub fn losses(&self, center: f64) -> Tensor {
+        let losses = -(&self.chosen - &self.rejected).log_sigmoid();
+        if center == 0.0 { losses } else { losses + (&self.chosen + &self.rejected).square() * center }
+    }
+}
+
+impl Ranking<'_> {
+    fn pieces(&self, pairs: &[&Pair]) -> Result<Vec<Piece>, OpError> {
+        forwards(pairs, self.layout).into_iter().map(|part| self.piece(part)).collect()
+    }
+
+    fn piece(&self, pairs: &[&Pair]) -> Result<Piece, OpError> {
+        let examples: Vec<&Example> = pairs.iter().flat_map(|p| [&p.chosen, &p.rejected]).collect();
+        let samples = self.gallery.samples(&examples);
+        let whole = Layout { budget: usize::MAX, rows: usize::MAX, packing: None, pad: self.layout.pad };
+        let micro = micro_batches(self.config, &samples, &vec![0; samples.len()], whole)?.into_iter().next();
+        let micro = micro.ok_or_else(|| OpError::new("E0711", "a step without pairs"))?;
+        let mut row = vec![0; samples.len()];
+        for (at, &sample) in micro.order.iter().enumerate() {
+            row[sample] = at as i64;
+        }
+        Ok(Piece {
+            batch: micro.batch,
+            chosen: (0..pairs.len()).map(|i| row[2 * i]).collect(),
+            rejected: (0..pairs.len()).map(|i| row[2 * i + 1]).collect(),
+        })
+    }
+}
+
+impl Piece {
+    /// # Shapes
+    /// `hidden_btd`: `[2b, t, d]` of the piece's batch, after the final norm.
+    fn scores(&self, head: &RewardHead, hidden_btd: &Tensor) -> Scores {
+        let scores = head.scores(hidden_btd, &self.batch.attention_mask);
+        let pick = |rows: &[i64]| scores.index_select(0, &Tensor::from_slice(rows).to_device(scores.device()));
+        Scores { chosen: pick(&self.chosen), rejected: pick(&self.rejected) }
+    }
+}
+
+impl Objective for Ranking<'_> {
+    type Batch = Step;
+
+    fn rows(&self) -> usize {
+        self.pairs.len()
+    }
+
+    fn prepare(&self, rows: &[usize], share: Share) -> Result<Step, OpError> {
+        let costs: Vec<usize> = rows.iter().map(|&i| tokens(&self.pairs[i])).collect();
+        let own: Vec<&Pair> = share.deal(&costs).into_iter().map(|at| &self.pairs[rows[at]]).collect();
+        Ok(Step { pieces: self.pieces(&own)?, pairs: rows.len() })
+    }
+
+    fn backward(&self, pass: &mut dyn Pass, step: &Step) -> Result<StepLoss, OpError> {
+        let (head, depths) = (head_of(pass)?, [pass.model().blocks.len()]);
+        let mut given = StepLoss::default();
+        let mut sums = [0.0; MEASURES.len()];
+        for piece in &step.pieces {
+            let share = piece.chosen.len() as f64 / step.pairs.max(1) as f64;
+            let mut found = None;
+            guard("training step", || {
+                pass.train(&piece.batch, &depths, &mut |states| {
+                    let scores = piece.scores(&head, &states[0]);
+                    let loss = scores.losses(self.center).mean(Kind::Float);
+                    (&loss * share).backward();
+                    found = Some((scores, loss));
+                    Ok(())
+                })
+            })??;
+            let (scores, loss) = found.ok_or_else(|| OpError::new("E0612", "nothing read the hidden states"))?;
+            let mean = |t: &Tensor| t.to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
+            let above = scores.chosen.gt_tensor(&scores.rejected);
+            let values = [
+                mean(&scores.chosen),
+                mean(&scores.rejected),
+                mean(&above),
+                mean(&(&scores.chosen - &scores.rejected)),
+            ];
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * share);
+            given.loss += loss.double_value(&[]) * share;
+            given.tokens += piece.batch.tokens as u64;
+        }
+        given.measures = MEASURES.iter().map(|&name| name.to_owned()).zip(sums).collect();
+        Ok(given)
+    }
+
+    /// Loss of the held-out pairs.
+    fn evaluate(&self, pass: &mut dyn Pass, share: Share) -> Result<(f64, usize), OpError> {
+        let head = head_of(pass)?;
+        let (mut sum, mut count) = (0.0, 0);
+        let parts: Vec<&[Pair]> = self.held_out.chunks(16).collect();
+        for part in share.turns(parts.len()) {
+            for piece in self.pieces(&parts[part].iter().collect::<Vec<_>>())? {
+                guard("scores", || {
+                    pass.look(&piece.batch, &mut |states| {
+                        let losses = piece.scores(&head, &states[0]).losses(self.center);
+                        sum += losses.sum(Kind::Double).double_value(&[]);
+                        Ok(())
+                    })
+                })??;
+                count += piece.chosen.len();
+            }
+        }
+        Ok((sum, count))
+    }
+}
+
+/// Returns the value head of the model; its tensors share the memory of the parameters.
+fn head_of(pass: &dyn Pass) -> Result<RewardHead, OpError> {
+    let head = pass.model().value_head.as_ref().ok_or_else(|| OpError::new("E0612", "the model has no value head"))?;
+    Ok(RewardHead { weight: head.weight.shallow_clone(), bias: head.bias.shallow_clone() })
+}
+
+/// What the log shows of a step, as preference optimisation names it.
+const MEASURES: [&str; 4] = ["rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins"];
