@@ -1,6 +1,6 @@
 //! What a benchmark gives to someone who never looks: guessing, and the best constant answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::benchmark::Benchmark;
 use super::coords::Coords;
@@ -15,6 +15,9 @@ use crate::data::blobs::Blobs;
 
 /// Places tried per side for the best constant point.
 const GRID: u32 = 20;
+
+/// Texts tried as the best constant answer: the most common keys. A rarer one could win only by parts of words.
+const TEXTS: usize = 256;
 
 /// Returns `(chance, majority)` under the headline total.
 ///
@@ -99,7 +102,11 @@ fn constants<'a>(kind: ItemKind, items: impl Iterator<Item = &'a Item>) -> Vec<C
         }
         ItemKind::Choices => keys(&mut items).into_iter().map(|k| Constant::Value(Parsed::Letters(k))).collect(),
         ItemKind::Text | ItemKind::Judge => {
-            keys(&mut items).into_iter().map(|k| Constant::Value(Parsed::Text(k))).collect()
+            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+            items.for_each(|item| *counts.entry(&item.key).or_default() += 1);
+            let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+            counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n)); // stable: equal ones by their text
+            counts.iter().take(TEXTS).map(|(k, _)| Constant::Value(Parsed::Text((*k).to_owned()))).collect()
         }
         ItemKind::Point => {
             let place = |i: u32| (f64::from(i) + 0.5) / f64::from(GRID);

@@ -208,3 +208,32 @@ fn a_value_that_no_item_has_is_named_when_it_is_asked_for() {
     let (code, text) = place.rbpipe(&["run", "recipe.rb2"]);
     assert!(code != 0 && text.contains("its groups are `kind`, `said`"), "{text}");
 }
+
+/// Among more texts than are tried, the one that is there most often is the best constant answer.
+#[test]
+fn the_best_constant_text_is_the_most_common_one() {
+    let place = crate::engine::Place::new();
+    let key = |i: usize| if i % 100 == 99 { "zebra".to_owned() } else { format!("animal {i:03}") };
+    let row = |i: usize| {
+        format!("{{\"id\": \"q{i}\", \"q\": \"Which animal is {i}?\", \"a\": \"{}\", \"reply\": \"cat\"}}\n", key(i))
+    };
+    place.write("exam.jsonl", &(0..400).map(row).collect::<String>());
+    place.write_quietly(
+        "recipe.rb2",
+        r#"recipe "texts"
+import std.{data, bench, read, mark, total, eval}
+schema Row { id: Str, reply: Str }
+let exam = bench.json("exam.jsonl")
+  |> bench.sample(id: .id, kind: "text", question: .q, key: .a)
+  |> bench.ask(text: "{question}")
+  |> bench.read(text: read.text())
+  |> bench.mark(text: mark.text_equal())
+  |> bench.total(headline: total.micro())
+let cats = sweep m in { cat: data.jsonl("exam.jsonl", as: Row) } { eval.score(m, on: exam) }
+expect cats.at(m: "cat").majority == 1%
+output table = cats.table(rows: "m", cols: "m", show: ["majority"]) to "out/table.md"
+"#,
+    );
+    let ran = place.run(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}

@@ -333,7 +333,7 @@ const sample = place => { const b = D.samples[$("sbench").value]; return b && pl
 /** What a search looks through, in lower case; it is kept for the next letter that is typed. */
 function text(b, m, place) {
   const key = b.id + "|" + m;
-  if (!texts.has(key)) texts.set(key, Array.from({ length: b.n }, (_, i) => { const s = sample(i), r = s.r[m]; return r ? (s.q + " " + r.t).toLowerCase() : "" }));
+  if (!texts.has(key)) texts.set(key, Array.from({ length: b.n }, (_, i) => { const s = sample(i), r = s.r[m]; return r ? `${s.q} ${r.t ?? ""}`.toLowerCase() : "" }));
   return texts.get(key)[place];
 }
 const verdict = r => r.v == null ? "warn" : r.s >= .5 ? "up" : "down";
