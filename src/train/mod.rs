@@ -1,8 +1,8 @@
 //! Training: schedules, data order, losses, the optimizer, checkpoints, and the loop that puts them together.
 //!
 //! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `share` (rows of a rank), `shards`, `held` (memory of a
-//! rank), `pass`, `blocks` → `run` with `log` and `checkpoint` → `rows`, `encoder`, `examples`, `micro` → `sft`, `preference`; `score` and
-//! `scorer` read models without training them.
+//! rank), `pass`, `blocks` → `run` with `log` and `checkpoint` → `rows`, `encoder`, `examples`, `micro` → `sft`; `pairs` → `preference`, `reward`; `score`
+//! and `scorer` read models without training them.
 
 pub mod blocks;
 pub mod checkpoint;
@@ -16,6 +16,7 @@ pub mod loss;
 pub mod micro;
 pub mod optim;
 pub mod order;
+pub mod pairs;
 pub mod pass;
 pub mod preference;
 pub mod reward;

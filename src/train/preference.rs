@@ -5,9 +5,10 @@
 use tch::{Kind, Tensor};
 
 use super::dpo::{Logps, Outcome, Preference, accuracy_and_margin};
-use super::examples::{Example, Gallery};
+use super::examples::Gallery;
 use super::loss;
-use super::micro::{Labelled, Layout, label_count, label_counts, labelled, micro_batches, rows_at, segment_sums};
+use super::micro::{Labelled, Layout, label_counts, labelled, rows_at, segment_sums};
+use super::pairs::{Pair, forwards, laid, tokens};
 use super::pass::Pass;
 use super::run::{Objective, StepLoss};
 use super::share::Share;
@@ -15,16 +16,6 @@ use crate::base::OpError;
 use crate::dist::Group;
 use crate::model::collate::{IGNORE, Sample};
 use crate::model::{Batch, Config, guard};
-
-/// One pair: the same prompt with a better and a worse reply.
-pub struct Pair {
-    /// Prompt and better reply.
-    pub chosen: Example,
-    /// Prompt and worse reply.
-    pub rejected: Example,
-    /// Summed log-probabilities of both replies under the reference, in nats; zero for losses without one.
-    pub reference: (f64, f64),
-}
 
 /// Preference optimisation of some pairs.
 pub struct Dpo<'a> {
@@ -76,23 +67,13 @@ impl Dpo<'_> {
     }
 
     fn piece(&self, pairs: &[&Pair]) -> Result<Piece, OpError> {
-        let examples: Vec<&Example> = pairs.iter().flat_map(|p| [&p.chosen, &p.rejected]).collect();
-        let samples = self.gallery.samples(&examples);
-        // The whole prompt but its last token, which must predict each reply's first.
-        let shared: Vec<usize> = pairs.iter().flat_map(|p| [common(p); 2]).collect();
-        let whole = Layout { budget: usize::MAX, rows: usize::MAX, packing: None, pad: self.layout.pad };
-        let micro = micro_batches(self.config, &samples, &shared, whole)?.into_iter().next();
-        let micro = micro.ok_or_else(|| OpError::new("E0711", "a step without pairs"))?;
-        let mut place = vec![0; samples.len()];
-        for (at, &sample) in micro.order.iter().enumerate() {
-            place[sample] = at as i64;
-        }
+        let laid = laid(self.config, self.gallery, pairs, self.layout.pad, common)?;
         Ok(Piece {
-            lengths: micro.order.iter().map(|&i| label_count(&samples[i])).collect(),
-            labels: labelled(&micro.batch),
-            batch: micro.batch,
-            chosen: (0..pairs.len()).map(|i| place[2 * i]).collect(),
-            rejected: (0..pairs.len()).map(|i| place[2 * i + 1]).collect(),
+            labels: labelled(&laid.batch),
+            batch: laid.batch,
+            lengths: laid.lengths,
+            chosen: laid.chosen,
+            rejected: laid.rejected,
             reference: pairs.iter().map(|p| p.reference).collect(),
         })
     }
@@ -155,39 +136,13 @@ impl Piece {
     }
 }
 
-/// Cuts pairs into those of each forward: as many as the layout allows, one at least, in their order.
-pub(super) fn forwards<'p, 'a>(pairs: &'p [&'a Pair], layout: Layout) -> Vec<&'p [&'a Pair]> {
-    let mut out = Vec::new();
-    let mut start = 0;
-    while start < pairs.len() {
-        let mut end = start + 1;
-        let mut longest = tokens(pairs[start]);
-        while end < pairs.len() {
-            longest = longest.max(tokens(pairs[end]));
-            let count = end + 1 - start;
-            if count * longest > layout.budget || 2 * count > layout.rows {
-                break;
-            }
-            end += 1;
-        }
-        out.push(&pairs[start..end]);
-        start = end;
-    }
-    out
-}
-
-/// Returns how many first tokens both replies share, less one.
+/// Returns how many first tokens both replies share, less one: the last token of the prompt must predict the first of each reply.
 fn common(pair: &Pair) -> usize {
     let (a, b) = (&pair.chosen.sample, &pair.rejected.sample);
     let unlabelled = |s: &Sample| s.labels.iter().take_while(|&&label| label == IGNORE).count();
     let prompt = unlabelled(a).min(unlabelled(b));
     let equal = a.ids.iter().zip(&b.ids).take(prompt).take_while(|(x, y)| x == y).count();
     if equal == prompt { prompt.saturating_sub(1) } else { 0 }
-}
-
-/// Returns the tokens of both replies with their prompts.
-pub(super) fn tokens(pair: &Pair) -> usize {
-    pair.chosen.sample.ids.len() + pair.rejected.sample.ids.len()
 }
 
 impl Objective for Dpo<'_> {

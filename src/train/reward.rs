@@ -4,14 +4,14 @@
 
 use tch::{Kind, Tensor};
 
-use super::examples::{Example, Gallery};
-use super::micro::{Layout, micro_batches};
+use super::examples::Gallery;
+use super::micro::Layout;
+use super::pairs::{Laid, Pair, forwards, laid, tokens};
 use super::pass::Pass;
-use super::preference::{Pair, forwards, tokens};
 use super::run::{Objective, StepLoss};
 use super::share::Share;
 use crate::base::OpError;
-use crate::model::{Batch, Config, RewardHead, guard};
+use crate::model::{Config, RewardHead, guard};
 
 /// Reward modelling on some pairs; the model has a value head.
 pub struct Ranking<'a> {
@@ -29,17 +29,10 @@ pub struct Ranking<'a> {
     pub layout: Layout,
 }
 
-/// The tensors of one forward: both replies of some pairs, each a row of its own, as scores are read later.
-pub struct Piece {
-    batch: Batch,
-    /// Rows of the chosen and of the rejected reply of each pair.
-    chosen: Vec<i64>,
-    rejected: Vec<i64>,
-}
-
 /// This rank's share of one optimizer step.
 pub struct Step {
-    pieces: Vec<Piece>,
+    /// Each reply is a row of its own, as scores are read later.
+    pieces: Vec<Laid>,
     /// Pairs of the whole step.
     pairs: usize,
 }
@@ -64,31 +57,18 @@ impl Scores {
 }
 
 impl Ranking<'_> {
-    fn pieces(&self, pairs: &[&Pair]) -> Result<Vec<Piece>, OpError> {
-        forwards(pairs, self.layout).into_iter().map(|part| self.piece(part)).collect()
-    }
-
-    fn piece(&self, pairs: &[&Pair]) -> Result<Piece, OpError> {
-        let examples: Vec<&Example> = pairs.iter().flat_map(|p| [&p.chosen, &p.rejected]).collect();
-        let samples = self.gallery.samples(&examples);
-        let whole = Layout { budget: usize::MAX, rows: usize::MAX, packing: None, pad: self.layout.pad };
-        let micro = micro_batches(self.config, &samples, &vec![0; samples.len()], whole)?.into_iter().next();
-        let micro = micro.ok_or_else(|| OpError::new("E0711", "a step without pairs"))?;
-        let mut row = vec![0; samples.len()];
-        for (at, &sample) in micro.order.iter().enumerate() {
-            row[sample] = at as i64;
-        }
-        Ok(Piece {
-            batch: micro.batch,
-            chosen: (0..pairs.len()).map(|i| row[2 * i]).collect(),
-            rejected: (0..pairs.len()).map(|i| row[2 * i + 1]).collect(),
-        })
+    fn pieces(&self, pairs: &[&Pair]) -> Result<Vec<Laid>, OpError> {
+        let alone = |_: &Pair| 0;
+        forwards(pairs, self.layout)
+            .into_iter()
+            .map(|part| laid(self.config, self.gallery, part, self.layout.pad, alone))
+            .collect()
     }
 }
 
-impl Piece {
+impl Laid {
     /// # Shapes
-    /// `hidden_btd`: `[2b, t, d]` of the piece's batch, after the final norm.
+    /// `hidden_btd`: `[2b, t, d]` of the batch, after the final norm.
     fn scores(&self, head: &RewardHead, hidden_btd: &Tensor) -> Scores {
         let scores = head.scores(hidden_btd, &self.batch.attention_mask);
         let pick = |rows: &[i64]| scores.index_select(0, &Tensor::from_slice(rows).to_device(scores.device()));

@@ -22,7 +22,7 @@ use crate::train::held::shared_out;
 use crate::train::log::{self, Record};
 use crate::train::micro::Layout;
 use crate::train::optim::AdamW;
-use crate::train::preference::Pair;
+use crate::train::pairs::Pair;
 use crate::train::rows::{self, Columns, TextRow};
 use crate::train::run::{Every, Hooks, Objective, Settings, Trained, run};
 use crate::train::schedule::Span;
