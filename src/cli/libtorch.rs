@@ -226,7 +226,14 @@ pub(super) fn build(libtorch: &Path, notice: &dyn Fn(String)) -> Result<PathBuf,
         "building rbpipe-engine (some minutes, once): cargo build --release --features torch --bin rbpipe-engine"
             .into(),
     );
-    let status = Command::new("cargo")
+    let mut cargo = Command::new("cargo");
+    // What `cargo run` tells its program would make crates look changed that look at it, and all that use them.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|told| name.to_string_lossy().starts_with(told)) {
+            cargo.env_remove(name);
+        }
+    }
+    let status = cargo
         .args(["build", "--release", "--features", "torch", "--bin", "rbpipe-engine"])
         .current_dir(checkout)
         .env("LIBTORCH", libtorch)
