@@ -37,8 +37,7 @@ pub(super) fn parse(rule: Rule, text: &str) -> Result<Pair<'_>, Box<pest::error:
 pub(super) fn is_noise(rule: Rule) -> bool {
     matches!(
         rule,
-        Rule::COMMENT
-            | Rule::EOI
+        Rule::EOI
             | Rule::colon
             | Rule::comma
             | Rule::lpar

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::ast::{Expr, File, Item, UserOp};
+use super::ast::{Comment, Expr, File, Item, UserOp};
 use super::grammar::{self, Rule};
 use super::lower::Lower;
 use super::mend::Mended;
@@ -32,12 +32,18 @@ pub const BUILTIN_SOURCE: SourceId = SourceId(u32::MAX);
 pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     let scan = scan::scan(source, text);
     let clean = blanked(text, &scan.blank);
+    let bare = without_comments(&clean, &scan.comments);
     let mut problems = Problems::default();
     let mut items = Vec::with_capacity(scan.slices.len());
     let mut missing = Vec::new();
     let one = |slice: &Slice| {
         let mut problems = Problems::default();
-        let item = if slice.broken { None } else { item(source, text, &clean, slice, &scan, &mut problems) };
+        if slice.broken {
+            return (None, problems);
+        }
+        let range = slice.start..slice.end;
+        let piece = Mended::new(&clean[range.clone()], slice.start);
+        let item = item(source, text, piece, &bare[range], &scan, &mut problems);
         (item, problems)
     };
     let alone = || scan.slices.iter().map(one).collect::<Vec<_>>();
@@ -63,19 +69,20 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     (File { source, doc, items, comments, missing, flawed }, all)
 }
 
-/// Parses one item. Where a mistake has a fix, reads on as if it were mended, so that the rest of the item is looked at too.
+/// Parses one item; `bare` is its text without comments. Where a mistake has a fix, reads on as if it were mended, so that the rest of the item is
+/// looked at too.
 fn item(
     source: SourceId,
     text: &str,
-    clean: &str,
-    slice: &Slice,
+    mut piece: Mended,
+    bare: &str,
     scan: &Scan,
     problems: &mut Problems,
 ) -> Option<Item> {
-    let mut piece = Mended::new(&clean[slice.start..slice.end], slice.start);
+    let mut bare = Cow::Borrowed(bare);
     let mut reached = 0;
     for _ in 0..MAX_MENDS {
-        match grammar::parse(Rule::one_item, &piece.text) {
+        match grammar::parse(Rule::one_item, &bare) {
             Ok(pair) => return Lower::new(source, text, &piece, scan, problems).file_item(pair),
             Err(error) => {
                 let tokens = scan::scan_piece(source, &piece.text).tokens;
@@ -89,6 +96,8 @@ fn item(
                 problems.push(piece.placed(problem));
                 let fix = fix?;
                 piece.replace(fix.span.start as usize, fix.span.end as usize, &fix.text);
+                let comments = scan::scan_piece(source, &piece.text).comments;
+                bare = Cow::Owned(without_comments(&piece.text, &comments).into_owned());
             }
         }
     }
@@ -145,7 +154,7 @@ fn piece<T>(
     }
     let whole = Mended::new(text, 0);
     let mut problems = Problems::default();
-    match grammar::parse(rule, text) {
+    match grammar::parse(rule, &without_comments(text, &scan.comments)) {
         Ok(pair) => {
             let built = build(&mut Lower::new(source, text, &whole, &scan, &mut problems), pair);
             if problems.has_errors() { Err(problems) } else { Ok(built) }
@@ -155,6 +164,12 @@ fn piece<T>(
             Err(problems)
         }
     }
+}
+
+/// Puts blanks in the place of comments.
+fn without_comments<'t>(text: &'t str, comments: &[Comment]) -> Cow<'t, str> {
+    let ranges: Vec<(usize, usize)> = comments.iter().map(|c| (c.span.start as usize, c.span.end as usize)).collect();
+    blanked(text, &ranges)
 }
 
 /// Replaces byte ranges by blanks, so that all offsets stay.
