@@ -27,6 +27,7 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
             let known = recipe::Locked::of(path);
             problems.extend(plan::lints::of(&program, &catalogue, &mut sources, &OsWorld, &options, &known));
         }
+        std::mem::forget(program); // the process ends soon
     }
     let problems = problems.sorted();
     match args.format {

@@ -9,6 +9,7 @@ use crate::base::codes::{E0205, E0206, E0209, E0501};
 use crate::base::package::{self, Address, Pin};
 use crate::base::{Diagnostic, Problems, SourceId, SourceMap, Span, World, phrase, world};
 use crate::spec::Catalogue;
+use crate::spec::catalogue::Operator;
 use crate::syntax::ast::{File, Import, ImportFrom, ItemKind, Name, StrLit};
 
 /// The `.rb2` files of the standard library, by their path below `std`.
@@ -275,7 +276,7 @@ impl Loader<'_> {
 
     fn std_target(&mut self, path: &[&str], span: Span) -> ImportTarget {
         if let [module] = path
-            && self.operator_modules().contains(*module)
+            && self.catalogue.operators.iter().any(|op| module_of(op) == Some(*module))
         {
             return ImportTarget::Operators((*module).to_owned());
         }
@@ -314,7 +315,7 @@ impl Loader<'_> {
     }
 
     fn operator_modules(&self) -> std::collections::BTreeSet<&str> {
-        self.catalogue.operators.iter().filter_map(|op| op.name.rsplit_once('.').map(|(module, _)| module)).collect()
+        self.catalogue.operators.iter().filter_map(module_of).collect()
     }
 
     fn file_import(&mut self, from: usize, text: &StrLit, import: &Import, span: Span) -> Vec<(Name, ImportTarget)> {
@@ -507,6 +508,11 @@ impl Loader<'_> {
 }
 
 /// Why a file of recipes cannot be read.
+/// Returns the module of an operator.
+fn module_of(operator: &Operator) -> Option<&str> {
+    operator.name.rsplit_once('.').map(|(module, _)| module)
+}
+
 fn unreadable(e: &std::io::Error) -> String {
     match e.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
