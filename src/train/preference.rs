@@ -5,32 +5,23 @@
 use tch::{Kind, Tensor};
 
 use super::dpo::{Logps, Outcome, Preference, accuracy_and_margin};
-use super::examples::Gallery;
 use super::loss;
-use super::micro::{Labelled, Layout, label_counts, labelled, rows_at, segment_sums};
-use super::pairs::{Pair, forwards, laid, tokens};
+use super::micro::{Labelled, label_counts, labelled, rows_at, segment_sums};
+use super::pairs::{CHUNK, Laid, Pair, Pairs};
 use super::pass::Pass;
 use super::run::{Objective, StepLoss};
 use super::share::Share;
 use crate::base::OpError;
 use crate::dist::Group;
 use crate::model::collate::{IGNORE, Sample};
-use crate::model::{Batch, Config, guard};
+use crate::model::{Batch, guard};
 
 /// Preference optimisation of some pairs.
 pub struct Dpo<'a> {
-    /// Shape and special ids of the model.
-    pub config: &'a Config,
-    /// Pairs that are trained on.
-    pub pairs: Vec<Pair>,
-    /// Pairs that are evaluated.
-    pub held_out: Vec<Pair>,
-    /// Their pictures.
-    pub gallery: &'a Gallery,
+    /// What it learns from.
+    pub data: Pairs<'a>,
     /// The loss.
     pub preference: Preference,
-    /// How replies are laid out; `rows` counts replies, two per pair.
-    pub layout: Layout,
 }
 
 /// The tensors of one forward: both replies of some pairs. A pair never straddles two forwards.
@@ -61,25 +52,26 @@ impl Step {
 }
 
 impl Dpo<'_> {
-    /// Lays pairs out; each forward takes whole pairs up to the budget.
     fn pieces(&self, pairs: &[&Pair]) -> Result<Vec<Piece>, OpError> {
-        forwards(pairs, self.layout).into_iter().map(|part| self.piece(part)).collect()
-    }
-
-    fn piece(&self, pairs: &[&Pair]) -> Result<Piece, OpError> {
-        let laid = laid(self.config, self.gallery, pairs, self.layout.pad, common)?;
-        Ok(Piece {
-            labels: labelled(&laid.batch),
-            batch: laid.batch,
-            lengths: laid.lengths,
-            chosen: laid.chosen,
-            rejected: laid.rejected,
-            reference: pairs.iter().map(|p| p.reference).collect(),
-        })
+        let laid = self.data.laid(pairs, common)?;
+        let mut references = pairs.iter().map(|p| p.reference);
+        Ok(laid.into_iter().map(|laid| Piece::of(laid, &mut references)).collect())
     }
 }
 
 impl Piece {
+    /// Takes the references of its pairs from those of all.
+    fn of(laid: Laid, references: &mut dyn Iterator<Item = (f64, f64)>) -> Self {
+        Self {
+            labels: labelled(&laid.batch),
+            batch: laid.batch,
+            lengths: laid.lengths,
+            reference: references.take(laid.chosen.len()).collect(),
+            chosen: laid.chosen,
+            rejected: laid.rejected,
+        }
+    }
+
     /// Takes a ready batch whose first half of rows are chosen replies and whose second half are the rejected ones.
     pub fn halves(batch: Batch, reference: Vec<(f64, f64)>) -> Self {
         let labels = labelled(&batch);
@@ -149,13 +141,11 @@ impl Objective for Dpo<'_> {
     type Batch = Step;
 
     fn rows(&self) -> usize {
-        self.pairs.len()
+        self.data.rows.len()
     }
 
     fn prepare(&self, rows: &[usize], share: Share) -> Result<Step, OpError> {
-        let costs: Vec<usize> = rows.iter().map(|&i| tokens(&self.pairs[i])).collect();
-        let own: Vec<&Pair> = share.deal(&costs).into_iter().map(|at| &self.pairs[rows[at]]).collect();
-        Ok(Step { pieces: self.pieces(&own)?, pairs: rows.len() })
+        Ok(Step { pieces: self.pieces(&self.data.own(rows, share))?, pairs: rows.len() })
     }
 
     fn backward(&self, pass: &mut dyn Pass, step: &Step) -> Result<StepLoss, OpError> {
@@ -165,14 +155,14 @@ impl Objective for Dpo<'_> {
     /// Loss of the held-out pairs.
     fn evaluate(&self, pass: &mut dyn Pass, share: Share) -> Result<(f64, usize), OpError> {
         let (mut sum, mut count) = (0.0, 0);
-        let parts: Vec<&[Pair]> = self.held_out.chunks(16).collect();
-        for part in share.turns(parts.len()) {
-            for piece in self.pieces(&parts[part].iter().collect::<Vec<_>>())? {
+        self.data.held_out(share, &mut |pairs| {
+            for piece in self.pieces(pairs)? {
                 let outcome = piece.outcome(&piece.look(pass)?, &self.preference);
                 sum += outcome.losses.sum(Kind::Double).double_value(&[]);
                 count += piece.chosen.len();
             }
-        }
+            Ok(())
+        })?;
         Ok((sum, count))
     }
 }
@@ -188,13 +178,13 @@ pub fn fill_reference(
     group: &Group,
     told: &dyn Fn(usize, usize),
 ) -> Result<(), OpError> {
-    let (training, held_out) = (dpo.pairs.len(), dpo.held_out.len());
+    let (training, held_out) = (dpo.data.rows.len(), dpo.data.held_out.len());
     let mut found = vec![0.0; 2 * (training + held_out)];
     let share = Share::of(group);
-    for (first, pairs) in [(0, &dpo.pairs), (training, &dpo.held_out)] {
-        let parts: Vec<&[Pair]> = pairs.chunks(16).collect();
+    for (first, pairs) in [(0, &dpo.data.rows), (training, &dpo.data.held_out)] {
+        let parts: Vec<&[Pair]> = pairs.chunks(CHUNK).collect();
         for part in share.turns(parts.len()) {
-            let mut at = 2 * (first + 16 * part);
+            let mut at = 2 * (first + CHUNK * part);
             for piece in dpo.pieces(&parts[part].iter().collect::<Vec<_>>())? {
                 let logps = piece.look(pass)?;
                 let list = |t: &Tensor| {
@@ -211,7 +201,7 @@ pub fn fill_reference(
     pass.settle_looking()?;
     // Each value is there once: on the other ranks it is zero.
     group.sum(&mut found)?;
-    for (pair, reference) in dpo.pairs.iter_mut().chain(&mut dpo.held_out).zip(found.chunks(2)) {
+    for (pair, reference) in dpo.data.rows.iter_mut().chain(&mut dpo.data.held_out).zip(found.chunks(2)) {
         pair.reference = (reference[0], reference[1]);
     }
     Ok(())

@@ -4,29 +4,19 @@
 
 use tch::{Kind, Tensor};
 
-use super::examples::Gallery;
-use super::micro::Layout;
-use super::pairs::{Laid, Pair, forwards, laid, tokens};
+use super::pairs::{Laid, Pair, Pairs};
 use super::pass::Pass;
 use super::run::{Objective, StepLoss};
 use super::share::Share;
 use crate::base::OpError;
-use crate::model::{Config, RewardHead, guard};
+use crate::model::{RewardHead, guard};
 
 /// Reward modelling on some pairs; the model has a value head.
 pub struct Ranking<'a> {
-    /// Shape and special ids of the model.
-    pub config: &'a Config,
-    /// Pairs that are trained on.
-    pub pairs: Vec<Pair>,
-    /// Pairs that are evaluated.
-    pub held_out: Vec<Pair>,
-    /// Their pictures.
-    pub gallery: &'a Gallery,
+    /// What it learns from.
+    pub data: Pairs<'a>,
     /// Weight of the squared sum of both scores, which keeps scores around zero.
     pub center: f64,
-    /// How replies are laid out; `rows` counts replies, two per pair.
-    pub layout: Layout,
 }
 
 /// This rank's share of one optimizer step.
@@ -56,16 +46,6 @@ impl Scores {
     }
 }
 
-impl Ranking<'_> {
-    fn pieces(&self, pairs: &[&Pair]) -> Result<Vec<Laid>, OpError> {
-        let alone = |_: &Pair| 0;
-        forwards(pairs, self.layout)
-            .into_iter()
-            .map(|part| laid(self.config, self.gallery, part, self.layout.pad, alone))
-            .collect()
-    }
-}
-
 impl Laid {
     /// # Shapes
     /// `hidden_btd`: `[2b, t, d]` of the batch, after the final norm.
@@ -80,13 +60,11 @@ impl Objective for Ranking<'_> {
     type Batch = Step;
 
     fn rows(&self) -> usize {
-        self.pairs.len()
+        self.data.rows.len()
     }
 
     fn prepare(&self, rows: &[usize], share: Share) -> Result<Step, OpError> {
-        let costs: Vec<usize> = rows.iter().map(|&i| tokens(&self.pairs[i])).collect();
-        let own: Vec<&Pair> = share.deal(&costs).into_iter().map(|at| &self.pairs[rows[at]]).collect();
-        Ok(Step { pieces: self.pieces(&own)?, pairs: rows.len() })
+        Ok(Step { pieces: self.data.laid(&self.data.own(rows, share), alone)?, pairs: rows.len() })
     }
 
     fn backward(&self, pass: &mut dyn Pass, step: &Step) -> Result<StepLoss, OpError> {
@@ -126,9 +104,8 @@ impl Objective for Ranking<'_> {
     fn evaluate(&self, pass: &mut dyn Pass, share: Share) -> Result<(f64, usize), OpError> {
         let head = head_of(pass)?;
         let (mut sum, mut count) = (0.0, 0);
-        let parts: Vec<&[Pair]> = self.held_out.chunks(16).collect();
-        for part in share.turns(parts.len()) {
-            for piece in self.pieces(&parts[part].iter().collect::<Vec<_>>())? {
+        self.data.held_out(share, &mut |pairs| {
+            for piece in self.data.laid(pairs, alone)? {
                 guard("scores", || {
                     pass.look(&piece.batch, &mut |states| {
                         let losses = piece.scores(&head, &states[0]).losses(self.center);
@@ -138,9 +115,15 @@ impl Objective for Ranking<'_> {
                 })??;
                 count += piece.chosen.len();
             }
-        }
+            Ok(())
+        })?;
         Ok((sum, count))
     }
+}
+
+/// A reply shares no token with another row: its score is read at the end of a row of its own.
+fn alone(_: &Pair) -> usize {
+    0
 }
 
 /// Returns the value head of the model; its tensors share the memory of the parameters.

@@ -83,17 +83,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     }
     let learns = if args.loss.needs_reference() { Learns::Preferences } else { Learns::Replies };
     let session = Session::open(cx, &args.shared, learns)?;
-    let data = session.pairs(cx, &args.shared)?;
     let preference =
         Preference { variant: args.loss, beta: args.beta, gamma: args.gamma, smoothing: args.smoothing, sft: args.sft };
-    let mut objective = Dpo {
-        config: &session.model.config,
-        pairs: data.rows,
-        held_out: data.held_out,
-        gallery: &data.gallery,
-        preference,
-        layout: session.layout(cx, None),
-    };
+    let mut objective = Dpo { data: session.pairs(cx, &args.shared)?, preference };
     if args.loss.needs_reference() {
         let told = |done: usize, total: usize| cx.progress(done as u64, total as u64, "reference pairs");
         session.place.group.tell("computes the log-probabilities of the reference");

@@ -58,15 +58,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     args.shared.check()?;
     let session = Session::open(cx, &args.shared, Learns::Scores)?;
-    let data = session.pairs(cx, &args.shared)?;
-    let objective = Ranking {
-        config: &session.model.config,
-        pairs: data.rows,
-        held_out: data.held_out,
-        gallery: &data.gallery,
-        center: args.center,
-        layout: session.layout(cx, None),
-    };
+    let objective = Ranking { data: session.pairs(cx, &args.shared)?, center: args.center };
     let trained = session.train(cx, &args.shared, 1, &objective)?;
     drop(objective);
     session.publish(cx, trained)

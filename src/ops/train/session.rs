@@ -22,7 +22,7 @@ use crate::train::held::shared_out;
 use crate::train::log::{self, Record};
 use crate::train::micro::Layout;
 use crate::train::optim::AdamW;
-use crate::train::pairs::Pair;
+use crate::train::pairs::{Pair, Pairs};
 use crate::train::rows::{self, Columns, TextRow};
 use crate::train::run::{Every, Hooks, Objective, Settings, Trained, run};
 use crate::train::schedule::Span;
@@ -131,11 +131,12 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// `E0711` when no pair is left.
-    pub fn pairs(&self, cx: &mut Context, shared: &Shared) -> Result<Split<Pair>, OpError> {
-        self.split(cx, "pairs", shared, &Columns::pairs(), |encoded| {
+    pub fn pairs(&self, cx: &mut Context, shared: &Shared) -> Result<Pairs<'_>, OpError> {
+        let Split { rows, held_out, gallery } = self.split(cx, "pairs", shared, &Columns::pairs(), |encoded| {
             let mut examples = encoded.examples.into_iter();
             Some(Pair { chosen: examples.next()?, rejected: examples.next()?, reference: (0.0, 0.0) })
-        })
+        })?;
+        Ok(Pairs { config: &self.model.config, rows, held_out, gallery, layout: self.layout(cx, None) })
     }
 
     /// Takes the first `max_rows` of the shuffled rows, holds some out, and encodes the rest.
