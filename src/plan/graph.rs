@@ -1,6 +1,7 @@
 //! The graph: nodes, what feeds what, and what people call them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use petgraph::Direction;
@@ -82,6 +83,20 @@ impl Node {
     /// Returns the rows that a training learns from.
     pub fn training_rows(&self) -> Option<&Input> {
         self.input("data").or_else(|| self.input("pairs"))
+    }
+
+    /// Says whether another node does the same.
+    fn equals(&self, other: &Self) -> bool {
+        (&self.op, self.seed, &self.inputs) == (&other.op, other.seed, &other.inputs)
+            && (&self.args, &self.paths) == (&other.args, &other.paths)
+    }
+
+    /// Returns a number that nodes which do the same share, and hardly any others.
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.op, &self.args, self.seed).hash(&mut hasher);
+        self.inputs.iter().for_each(|input| input.node.hash(&mut hasher));
+        hasher.finish()
     }
 
     /// Returns in how many processes `with` asks for it: `ranks`, else one for each of its `gpus`, else one.
@@ -191,8 +206,8 @@ pub struct Graph {
     pub texts: BTreeMap<PathBuf, Text>,
     /// `stage` items, in order.
     pub stages: Vec<String>,
-    /// Nodes already made, by what they are.
-    made: BTreeMap<String, NodeId>,
+    /// Nodes already made, by [`Node::digest`].
+    made: HashMap<u64, Vec<NodeId>>,
 }
 
 impl Graph {
@@ -203,13 +218,12 @@ impl Graph {
 
     /// Adds a node, or returns the equal one that is there.
     pub fn add(&mut self, node: Node) -> NodeId {
-        let identity = format!("{}\n{}\n{:?}\n{:?}\n{:?}", node.op, node.args, node.inputs, node.seed, node.paths);
-        if let Some(&id) = self.made.get(&identity)
-            && node.gate.is_none()
-        {
+        let gate = node.gate.is_some();
+        let digest = node.digest();
+        let mut alike = self.made.get(&digest).into_iter().flatten();
+        if !gate && let Some(&id) = alike.find(|&&id| self.dag[id].equals(&node)) {
             return id;
         }
-        let gate = node.gate.is_some();
         let mut seen = BTreeSet::new();
         let inputs: Vec<NodeId> = node.inputs.iter().map(|i| i.node).filter(|&from| seen.insert(from)).collect();
         let id = self.dag.add_node(node);
@@ -218,7 +232,7 @@ impl Graph {
             self.dag.add_edge(from, id, Edge::Data);
         }
         if !gate {
-            self.made.insert(identity, id);
+            self.made.entry(digest).or_default().push(id);
         }
         id
     }

@@ -94,16 +94,21 @@ pub struct ParseCache {
 }
 
 impl ParseCache {
-    fn parse(&mut self, source: SourceId, text: &str) -> (Arc<File>, Problems) {
-        if let Some((known, file, problems)) = self.files.get(&source)
-            && **known == *text
-        {
-            return (Arc::clone(file), problems.clone());
+    /// Parses texts, several at a time; those that did not change since the last time are taken from there.
+    fn parse(&mut self, texts: &[(SourceId, &str)]) -> Vec<(Arc<File>, Problems)> {
+        let known =
+            |&(source, text): &(SourceId, &str)| self.files.get(&source).is_some_and(|(known, ..)| **known == *text);
+        let new: Vec<_> = texts.iter().copied().filter(|text| !known(text)).collect();
+        for (&(source, text), (file, problems)) in new.iter().zip(crate::syntax::parse_all(&new)) {
+            self.files.insert(source, (Arc::from(text), Arc::new(file), problems));
         }
-        let (file, problems) = crate::syntax::parse(source, text);
-        let file = Arc::new(file);
-        self.files.insert(source, (Arc::from(text), Arc::clone(&file), problems.clone()));
-        (file, problems)
+        texts
+            .iter()
+            .map(|(source, _)| {
+                let (_, file, problems) = &self.files[source];
+                (Arc::clone(file), problems.clone())
+            })
+            .collect()
     }
 }
 
@@ -140,6 +145,7 @@ pub fn load_again(
         recipe: path.clone(),
         modules: Vec::new(),
         by_path: BTreeMap::new(),
+        parsed: BTreeMap::new(),
         open: Vec::new(),
         packages: BTreeMap::new(),
         wanted: Vec::new(),
@@ -147,10 +153,10 @@ pub fn load_again(
     };
     match world.read(&path) {
         Ok(text) => {
-            loader.file(path.display().to_string(), path, Some(folder), root, &text);
+            loader.file(path, Some(folder), root, &text);
         }
         Err(e) => {
-            let id = loader.file(path.display().to_string(), path.clone(), Some(folder), root, "");
+            let id = loader.file(path.clone(), Some(folder), root, "");
             let source = loader.modules[id].file.source;
             let help = match e.kind() {
                 std::io::ErrorKind::NotFound => {
@@ -191,6 +197,8 @@ struct Loader<'a> {
     lock: Option<BTreeMap<String, Pin>>,
     modules: Vec<Module>,
     by_path: BTreeMap<PathBuf, usize>,
+    /// Files that were parsed together with others, until their imports are followed.
+    parsed: BTreeMap<PathBuf, (Arc<File>, Problems)>,
     /// The files being read, outermost first, each with the import in it that is being followed.
     open: Vec<(usize, Span)>,
     packages: BTreeMap<String, Package>,
@@ -200,9 +208,20 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     /// Parses one file and follows its imports.
-    fn file(&mut self, name: String, path: PathBuf, folder: Option<PathBuf>, root: PathBuf, text: &str) -> usize {
-        let source = self.sources.add(name, folder.as_deref(), text);
-        let (file, problems) = self.cache.parse(source, text);
+    fn file(&mut self, path: PathBuf, folder: Option<PathBuf>, root: PathBuf, text: &str) -> usize {
+        let source = self.sources.add(path.display().to_string(), folder.as_deref(), text);
+        let parsed = self.cache.parse(&[(source, text)]).remove(0);
+        self.module(path, folder, root, parsed)
+    }
+
+    /// Adds a file that is parsed, and follows its imports.
+    fn module(
+        &mut self,
+        path: PathBuf,
+        folder: Option<PathBuf>,
+        root: PathBuf,
+        (file, problems): (Arc<File>, Problems),
+    ) -> usize {
         self.problems.extend(allow::apply(&file, problems, allow::Stage::Parse));
         if let Some(folder) = &folder {
             self.problems.extend(op_files::absent(self.world, folder, &file));
@@ -219,6 +238,7 @@ impl Loader<'_> {
             .collect();
         self.modules.push(Module { id, path: path.clone(), file, folder, root, imports: Vec::new() });
         self.by_path.insert(path, id);
+        self.parse_imports(id, &imports);
         for (item, import, span) in imports {
             self.open.push((id, span));
             let names = match &import.from {
@@ -230,6 +250,30 @@ impl Loader<'_> {
             self.modules[id].imports.extend(names);
         }
         id
+    }
+
+    /// Parses the files that a file imports and no other did before, all at once.
+    fn parse_imports(&mut self, from: usize, imports: &[(usize, Import, Span)]) {
+        let mut texts: BTreeMap<PathBuf, String> = BTreeMap::new();
+        let mut order = Vec::new();
+        for (_, import, _) in imports {
+            let ImportFrom::File(written) = &import.from else { continue };
+            if written.plain().is_some_and(|written| package::is_package(&written)) {
+                continue;
+            }
+            let Ok(path) = self.imported_path(from, written) else { continue };
+            let met = [self.by_path.contains_key(&path), self.parsed.contains_key(&path), texts.contains_key(&path)];
+            if met.contains(&true) {
+                continue;
+            }
+            if let Ok(text) = self.world.read(&path) {
+                order.push((self.sources.add(path.display().to_string(), path.parent(), text.as_str()), path.clone()));
+                texts.insert(path, text);
+            }
+        }
+        let parsed =
+            self.cache.parse(&order.iter().map(|(source, path)| (*source, texts[path].as_str())).collect::<Vec<_>>());
+        self.parsed.extend(order.into_iter().map(|(_, path)| path).zip(parsed));
     }
 
     fn std_import(&mut self, path: &[Name], import: &Import) -> Vec<(Name, ImportTarget)> {
@@ -286,7 +330,7 @@ impl Loader<'_> {
             let key = PathBuf::from(&name);
             return match self.by_path.get(&key) {
                 Some(&id) => ImportTarget::Module(id),
-                None => ImportTarget::Module(self.file(name, key, None, PathBuf::new(), text)),
+                None => ImportTarget::Module(self.file(key, None, PathBuf::new(), text)),
             };
         }
         let dotted = path.join(".");
@@ -324,52 +368,18 @@ impl Loader<'_> {
     }
 
     fn file_target(&mut self, from: usize, text: &StrLit, span: Span) -> ImportTarget {
-        let Some(written) = text.plain() else {
-            self.problems.push(
-                Diagnostic::new(E0205, text.span, "an import path cannot hold `{names}`", "interpolated").help(
-                    "imports are resolved before anything else; import both files and choose between them with `if`",
-                ),
-            );
-            return ImportTarget::Missing;
-        };
+        let written = text.plain().unwrap_or_default();
         if package::is_package(&written) {
             return self.package_target(&written, text.span, span);
         }
-        if written.contains("://") {
-            let d = Diagnostic::new(E0205, text.span, "a recipe is not imported from the web", "an address");
-            self.problems.push(d.help(
-                "copy the file into this repository and import it by its path, or import a Git repository at a revision: \
-                 `import \"git:https://example.com/team/tools.git@v1.0.0#tools.rb2\" as tools`",
-            ));
-            return ImportTarget::Missing;
-        }
-        if let Some((_, end)) = written.rsplit_once('/').map_or(written.as_str(), |(_, name)| name).rsplit_once('.')
-            && end != "rb2"
-            && !end.is_empty()
-        {
-            let message = format!("an import is a `.rb2` file; this is a `.{end}` file");
-            let d = Diagnostic::new(E0205, text.span, message, "imported here");
-            self.problems.push(d.help(match end {
-                "py" | "sh" => "a program is run by an operator of your own: `op name(d: Dataset[Row]) -> Dataset[Row] runs \"python3 file.py\"`",
-                "json" | "jsonl" | "csv" | "parquet" => "rows are read with an operator: `data.jsonl(\"rows.jsonl\", as: Row)`",
-                "yaml" | "yml" | "toml" => "options stand in the recipe, as a record: `let how = { epochs: 3.0 }`",
-                _ => "give the path of a `.rb2` file",
-            }));
-            return ImportTarget::Missing;
-        }
-        let importer = &self.modules[from];
-        let (root, packaged) = (importer.root.clone(), self.packages.values().any(|p| p.folder == importer.root));
-        let base = match written.strip_prefix("@root/") {
-            Some(_) => root.clone(),
-            None => importer.folder.clone().unwrap_or_default(),
+        let path = match self.imported_path(from, text) {
+            Ok(path) => path,
+            Err(problem) => {
+                self.problems.push(*problem);
+                return ImportTarget::Missing;
+            }
         };
-        let path = normal(&base.join(written.strip_prefix("@root/").unwrap_or(&written)));
-        if packaged && !path.starts_with(&root) {
-            let d = Diagnostic::new(E0205, text.span, "this path leads out of the package", "imported here");
-            self.problems.push(d.help("a package sees its own files, `std` and other packages"));
-            return ImportTarget::Missing;
-        }
-        self.read(&path, root, span).unwrap_or_else(|e| {
+        self.read(&path, self.modules[from].root.clone(), span).unwrap_or_else(|e| {
             let (help, near) = self.near_file(from, &path, &written);
             let message = format!("cannot read `{}`: {}", path.display(), unreadable(&e));
             let d = Diagnostic::new(E0205, text.span, message, "imported here").help(help);
@@ -379,6 +389,62 @@ impl Loader<'_> {
             });
             ImportTarget::Missing
         })
+    }
+
+    /// Returns the path that an import of a file means, unless it is one of a package.
+    fn imported_path(&self, from: usize, text: &StrLit) -> Result<PathBuf, Box<Diagnostic>> {
+        let problem = |message: String, label: &str, help: &str| {
+            Err(Box::new(Diagnostic::new(E0205, text.span, message, label).help(help)))
+        };
+        let Some(written) = text.plain() else {
+            return problem(
+                "an import path cannot hold `{names}`".to_owned(),
+                "interpolated",
+                "imports are resolved before anything else; import both files and choose between them with `if`",
+            );
+        };
+        if written.contains("://") {
+            return problem(
+                "a recipe is not imported from the web".to_owned(),
+                "an address",
+                "copy the file into this repository and import it by its path, or import a Git repository at a revision: \
+                 `import \"git:https://example.com/team/tools.git@v1.0.0#tools.rb2\" as tools`",
+            );
+        }
+        if let Some((_, end)) = written.rsplit_once('/').map_or(written.as_str(), |(_, name)| name).rsplit_once('.')
+            && end != "rb2"
+            && !end.is_empty()
+        {
+            return problem(
+                format!("an import is a `.rb2` file; this is a `.{end}` file"),
+                "imported here",
+                match end {
+                    "py" | "sh" => {
+                        "a program is run by an operator of your own: `op name(d: Dataset[Row]) -> Dataset[Row] runs \"python3 file.py\"`"
+                    }
+                    "json" | "jsonl" | "csv" | "parquet" => {
+                        "rows are read with an operator: `data.jsonl(\"rows.jsonl\", as: Row)`"
+                    }
+                    "yaml" | "yml" | "toml" => "options stand in the recipe, as a record: `let how = { epochs: 3.0 }`",
+                    _ => "give the path of a `.rb2` file",
+                },
+            );
+        }
+        let importer = &self.modules[from];
+        let base = match written.strip_prefix("@root/") {
+            Some(_) => importer.root.clone(),
+            None => importer.folder.clone().unwrap_or_default(),
+        };
+        let path = normal(&base.join(written.strip_prefix("@root/").unwrap_or(&written)));
+        let packaged = self.packages.values().any(|p| p.folder == importer.root);
+        if packaged && !path.starts_with(&importer.root) {
+            return problem(
+                "this path leads out of the package".to_owned(),
+                "imported here",
+                "a package sees its own files, `std` and other packages",
+            );
+        }
+        Ok(path)
     }
 
     /// Finds the file of a package that the lock pins.
@@ -443,9 +509,12 @@ impl Loader<'_> {
             }
             return Ok(ImportTarget::Module(id));
         }
-        let content = self.world.read(path)?;
         let folder = path.parent().map(Path::to_path_buf);
-        Ok(ImportTarget::Module(self.file(path.display().to_string(), path.to_path_buf(), folder, root, &content)))
+        if let Some(parsed) = self.parsed.remove(path) {
+            return Ok(ImportTarget::Module(self.module(path.to_path_buf(), folder, root, parsed)));
+        }
+        let content = self.world.read(path)?;
+        Ok(ImportTarget::Module(self.file(path.to_path_buf(), folder, root, &content)))
     }
 
     /// Suggests a file that is there: with the extension, in a folder nearby, or of a similar name; and how it is written.
@@ -507,12 +576,12 @@ impl Loader<'_> {
     }
 }
 
-/// Why a file of recipes cannot be read.
 /// Returns the module of an operator.
 fn module_of(operator: &Operator) -> Option<&str> {
     operator.name.rsplit_once('.').map(|(module, _)| module)
 }
 
+/// Why a file of recipes cannot be read.
 fn unreadable(e: &std::io::Error) -> String {
     match e.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),

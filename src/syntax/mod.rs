@@ -19,6 +19,6 @@ mod trivia;
 pub use format::format;
 pub use grammar::{ITEM_WORDS, RESERVED};
 pub use outline::{Outline, outline};
-pub use parse::{BUILTIN_SOURCE, parse, parse_expr, parse_signature};
+pub use parse::{BUILTIN_SOURCE, parse, parse_all, parse_expr, parse_signature};
 pub use parts::{children, record};
 pub use scan::{Kind, Token};

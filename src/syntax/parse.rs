@@ -19,14 +19,24 @@ const MAX_MENDS: usize = 32;
 /// Items from which on a file is parsed by several threads: to start them takes as long as twenty items do.
 const MANY: usize = 48;
 
-/// Those threads.
-static THREADS: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
-
 /// Bytes of stack of such a thread. The deepest nesting that is allowed takes up to 2 MiB.
 const STACK: usize = 8 << 20;
 
 /// The source that spans of built-in signatures name; it is in no source map.
 pub const BUILTIN_SOURCE: SourceId = SourceId(u32::MAX);
+
+/// Bytes from which on several files are parsed by several threads, for the same reason.
+const MUCH: usize = 4 << 10;
+
+/// Parses files, several at a time, each as [`parse`] does.
+pub fn parse_all(files: &[(SourceId, &str)]) -> Vec<(File, Problems)> {
+    let one = |&(source, text): &(SourceId, &str)| parse(source, text);
+    let bytes: usize = files.iter().map(|(_, text)| text.len()).sum();
+    match (files.len() > 1 && bytes >= MUCH).then(threads).flatten() {
+        Some(threads) => threads.install(|| files.par_iter().map(one).collect()),
+        None => files.iter().map(one).collect(),
+    }
+}
 
 /// Parses a file. Items that do not parse are missing from the tree and described in the problems.
 pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
@@ -46,14 +56,10 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
         let item = item(source, text, piece, &bare[range], &scan, &mut problems);
         (item, problems)
     };
-    let alone = || scan.slices.iter().map(one).collect::<Vec<_>>();
-    let parsed = if scan.slices.len() < MANY {
-        alone()
-    } else {
-        match THREADS.get_or_init(|| rayon::ThreadPoolBuilder::new().stack_size(STACK).build().ok()) {
-            Some(threads) => threads.install(|| scan.slices.par_iter().with_min_len(MANY / 4).map(one).collect()),
-            None => alone(),
-        }
+    let many = scan.slices.len() >= MANY;
+    let parsed: Vec<_> = match many.then(threads).flatten() {
+        Some(threads) => threads.install(|| scan.slices.par_iter().with_min_len(MANY / 4).map(one).collect()),
+        None => scan.slices.iter().map(one).collect(),
     };
     for (slice, (item, more)) in scan.slices.iter().zip(parsed) {
         problems.extend(more);
@@ -67,6 +73,12 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     all.extend(problems);
     let flawed = all.has_errors();
     (File { source, doc, items, comments, missing, flawed }, all)
+}
+
+/// The threads that parse, started when they are first asked for; `None` where the system gives none.
+fn threads() -> Option<&'static rayon::ThreadPool> {
+    static THREADS: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
+    THREADS.get_or_init(|| rayon::ThreadPoolBuilder::new().stack_size(STACK).build().ok()).as_ref()
 }
 
 /// Parses one item; `bare` is its text without comments. Where a mistake has a fix, reads on as if it were mended, so that the rest of the item is
