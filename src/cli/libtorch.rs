@@ -8,9 +8,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 
 use crate::base::OpError;
-
-/// The release that the engine is built against.
-const VERSION: &str = "2.13.0";
+use crate::engine::hardware::LIBTORCH;
 
 /// Libtorch for one kind of machine: what is fetched and what of it is kept.
 struct Build {
@@ -91,7 +89,7 @@ impl Build {
     /// Libtorch lies beside the default cache, whatever `RBPIPE_CACHE` says: it belongs to the machine, not to a project.
     fn home(&self) -> PathBuf {
         let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
-        home.join(".cache/rbpipe").join(format!("libtorch-{VERSION}{}", self.suffix))
+        home.join(".cache/rbpipe").join(format!("libtorch-{LIBTORCH}{}", self.suffix))
     }
 
     fn keeps(&self, name: &str) -> bool {

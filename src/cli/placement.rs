@@ -47,6 +47,7 @@ pub(super) fn check(
 ) -> Result<(), Exit> {
     let graph = &compiled.planned.graph;
     let mut problems = fit::unknown(graph, selection, executors);
+    problems.extend(fit::other_numerics(graph, selection, executors));
     // What a remote may have, or what is not to be executed anyway, is decided node by node.
     if args.remote.is_none() && !args.no_exec && recipe::remote_of_environment().is_none() {
         let forecast = || decide::forecast(graph, selection, store, files, &compiled.last_keys(store)).0;

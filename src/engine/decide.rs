@@ -7,10 +7,10 @@ use serde_json::{Map, Value as Json};
 
 use super::artifact::Artifact;
 use super::files::FileIndex;
-use super::history;
 use super::record::{self, Record};
 use super::remote::Offer;
 use super::store::Store;
+use super::{hardware, history};
 use crate::base::Digest;
 use crate::plan::explain;
 use crate::plan::key::{Reads, action, preimage};
@@ -49,7 +49,8 @@ pub fn identify(
     key: &dyn Fn(NodeId) -> Option<Digest>,
 ) -> io::Result<Identity> {
     let node = graph.node(id);
-    let mut reads = Reads { inputs, ..Reads::default() };
+    let numerics = graph.strict_numerics.then(|| hardware::class().clone());
+    let mut reads = Reads { inputs, numerics, ..Reads::default() };
     if !node.history.is_empty() {
         let told = node.history.iter().map(|slot| ((*slot).to_owned(), history::of(graph, id, slot, key, store)));
         reads.history = Some(serde_json::to_value(told.collect::<BTreeMap<_, _>>())?);

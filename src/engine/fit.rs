@@ -34,6 +34,20 @@ pub fn unknown(graph: &Graph, selection: &Selection, executors: &Executors) -> P
     problems
 }
 
+/// Reports selected nodes that would run elsewhere although their keys tell of this machine's hardware (E0621).
+pub fn other_numerics(graph: &Graph, selection: &Selection, executors: &Executors) -> Problems {
+    let mut problems = Problems::default();
+    let nodes = selection.nodes.iter().filter(|_| graph.strict_numerics).map(|&id| graph.node(id));
+    for node in nodes.filter(|node| place::of(node, executors) != LOCAL) {
+        let message =
+            format!("`{}` asks for the executor `{}`, whose hardware is in no key", node.name, place::asked(node));
+        problems.push(Diagnostic::new(codes::E0621, node.span, message, "made here").help(
+            "with `strict_numerics` keys tell of the machine that `rbpipe` runs on: run it there, or leave `strict_numerics` out",
+        ));
+    }
+    problems
+}
+
 /// Returns what a node asks for and its executor never has: the option, what is asked for, what there is.
 pub fn lacking(node: &Node, executors: &Executors) -> Vec<(&'static str, String, String)> {
     match executors.get(place::of(node, executors)).map(|e| e.capacity()) {

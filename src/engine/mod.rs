@@ -19,6 +19,7 @@ pub mod files;
 pub mod fit;
 pub mod gate;
 pub mod gc;
+pub mod hardware;
 pub mod history;
 pub mod hub_rows;
 pub mod in_process;

@@ -32,6 +32,22 @@ struct Sidecar {
     files: BTreeMap<String, Written>,
     /// Where it comes from.
     provenance: Json,
+    /// It is about to be put there: the note is written before and after, so that a target without one is a user's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    underway: bool,
+}
+
+impl Sidecar {
+    /// Puts the note where it belongs, whole or not at all.
+    fn write(&self, temporary: &Path, note: &Path) -> Result<(), OpError> {
+        let mut file = tempfile::NamedTempFile::new_in(temporary)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.as_file().sync_all()?;
+        file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        file.persist(note).map_err(|e| at(note, &e.error))?;
+        step();
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -84,6 +100,7 @@ pub fn publish(
     let note = sidecar(target);
     let before: Option<Sidecar> = std::fs::read(&note).ok().and_then(|b| serde_json::from_slice(&b).ok());
     if let Some(before) = &before
+        && !before.underway
         && before.artifact == digest
         && before.files.iter().all(|(path, written)| unchanged(&place(target, path), *written))
     {
@@ -116,9 +133,15 @@ pub fn publish(
             write(store, piece, &to).map_err(|e| at(&to, &e))?;
         }
     }
-    // The old note goes first: a crash in between leaves an output without a note, never a note that lies.
-    let _ = std::fs::remove_file(&note);
-    step();
+    let mut files = BTreeMap::new();
+    for path in pieces.keys() {
+        let file = place(if path.starts_with("../") { target } else { &staged }, path);
+        let metadata = std::fs::metadata(&file).map_err(|e| at(&file, &e))?;
+        let digest = digest_of_file(&file).map_err(|e| at(&file, &e))?;
+        files.insert(path.clone(), Written { digest, size: metadata.len(), time: metadata.mtime() });
+    }
+    let mut told = Sidecar { artifact: digest, files, provenance, underway: true };
+    told.write(temporary.path(), &note)?;
     if folder && target.is_dir() {
         let old = temporary.path().join("old");
         std::fs::rename(target, &old).map_err(|e| at(target, &e))?;
@@ -128,20 +151,8 @@ pub fn publish(
         return Err(at(target, &e));
     }
     step();
-    let mut files = BTreeMap::new();
-    for path in pieces.keys() {
-        let file = place(target, path);
-        let metadata = std::fs::metadata(&file).map_err(|e| at(&file, &e))?;
-        let digest = digest_of_file(&file).map_err(|e| at(&file, &e))?;
-        files.insert(path.clone(), Written { digest, size: metadata.len(), time: metadata.mtime() });
-    }
-    let text = serde_json::to_vec_pretty(&Sidecar { artifact: digest, files, provenance })?;
-    let mut file = tempfile::NamedTempFile::new_in(temporary.path())?;
-    file.write_all(&text)?;
-    file.as_file().sync_all()?;
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.persist(&note).map_err(|e| at(&note, &e.error))?;
-    step();
+    told.underway = false;
+    told.write(temporary.path(), &note)?;
     std::fs::File::open(parent).and_then(|f| f.sync_all()).map_err(|e| at(parent, &e))?;
     Ok(Done::Written)
 }
@@ -165,6 +176,9 @@ fn sweep(folder: &Path) {
 pub fn published(target: &Path) -> Option<Vec<(PathBuf, u64, Digest)>> {
     let target = std::path::absolute(target).ok()?;
     let note: Sidecar = serde_json::from_slice(&std::fs::read(sidecar(&target)).ok()?).ok()?;
+    if note.underway {
+        return None;
+    }
     let files = note.files.iter().map(|(path, written)| (place(&target, path), written.size, written.digest));
     Some(files.filter(|(path, ..)| path.is_file()).collect())
 }

@@ -10,7 +10,7 @@ use arrow::ipc::reader::StreamReader;
 
 use super::artifact::Artifact;
 use super::record::Record;
-use super::store::Store;
+use super::store::{Look, Store};
 use crate::base::Digest;
 
 /// The blobs that something names.
@@ -82,8 +82,11 @@ impl<'a> Reach<'a> {
         let store = self.store;
         self.files.entry(digest).or_insert_with(|| {
             let mut names = Names::default();
+            // Damaged bytes name nothing that can be trusted, and what reads Arrow may stop at them.
+            if !matches!(extension, "arrow" | "json" | "jsonl") || !matches!(store.look(digest), Ok(Look::Whole)) {
+                return names;
+            }
             let path = store.path(digest);
-            // A file that ends early still names what stands in its beginning.
             let _ = match extension {
                 "arrow" => in_arrow(&path, &mut names),
                 "json" | "jsonl" => in_text(&path, &mut names),

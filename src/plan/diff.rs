@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::explain;
-use super::graph::{Graph, Node, NodeId};
+use super::graph::{Graph, NodeId};
 use super::key::{self, Reads, preimage};
 use super::select::Selection;
 use crate::base::Digest;
@@ -99,8 +99,11 @@ impl<'a> Keyed<'a> {
 /// Says in what two nodes of one name differ, beside the content of what they read.
 fn own_changes((first, old, a): (&Side, &Keyed, NodeId), (second, new, b): (&Side, &Keyed, NodeId)) -> Vec<String> {
     let (was, is) = (first.graph.node(a), second.graph.node(b));
-    let own = |node: &Node, files| preimage(node, &Reads { files, ..Reads::default() });
-    let changes = explain::diff(&own(was, (first.files)(a)), &own(is, (second.files)(b)));
+    let own = |side: &Side, id| {
+        let numerics = key::some_numerics(side.graph);
+        preimage(side.graph.node(id), &Reads { files: (side.files)(id), numerics, ..Reads::default() })
+    };
+    let changes = explain::diff(&own(first, a), &own(second, b));
     let mut said: Vec<String> = changes.iter().map(explain::sentence).collect();
     for input in &is.inputs {
         let before = was.inputs.iter().find(|i| i.slot == input.slot);

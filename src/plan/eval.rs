@@ -87,10 +87,12 @@ pub fn evaluate(
         return (None, problems);
     }
     graph.finish();
-    let name = program.modules[0].file.items.iter().find_map(|item| match &item.kind {
-        ItemKind::Recipe { name, .. } => name.plain(),
+    let head = program.modules[0].file.items.iter().find_map(|item| match &item.kind {
+        ItemKind::Recipe { name, strict_numerics, .. } => Some((name.plain(), *strict_numerics)),
         _ => None,
     });
+    let (name, strict_numerics) = head.unwrap_or_default();
+    graph.strict_numerics = strict_numerics;
     (Some(Planned { graph, name, secrets, params }), problems)
 }
 

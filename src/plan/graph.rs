@@ -206,6 +206,8 @@ pub struct Graph {
     pub texts: BTreeMap<PathBuf, Text>,
     /// `stage` items, in order.
     pub stages: Vec<String>,
+    /// `strict_numerics`: the class of the hardware and the builds of the libraries are part of every key.
+    pub strict_numerics: bool,
     /// Nodes already made, by [`Node::digest`].
     made: HashMap<u64, Vec<NodeId>>,
 }

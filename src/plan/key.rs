@@ -106,6 +106,8 @@ pub struct Reads {
     pub files: BTreeMap<String, Digest>,
     /// How rows came about, for operators that tell it.
     pub history: Option<Json>,
+    /// Under `strict_numerics`: what may move the last bits of a computed number.
+    pub numerics: Option<Map<String, Json>>,
 }
 
 /// Writes everything that decides a node's result. Names, paths and `with` are not among it.
@@ -130,6 +132,9 @@ pub fn walk(node: &Node, reads: &Reads, to: &mut dyn KeyWriter) {
     if let Some(history) = &reads.history {
         to.json("history", history);
     }
+    for (name, value) in reads.numerics.iter().flatten() {
+        to.json(&format!("numerics.{name}"), value);
+    }
     if node.class == Class::Sampled {
         to.int("seed", node.seed.unwrap_or(0));
         to.int("ordinal", i64::from(node.ordinal));
@@ -150,12 +155,17 @@ pub fn preimage(node: &Node, reads: &Reads) -> Map<String, Json> {
     explain.fields
 }
 
+/// Stands for the numerics of whatever machine is asked, where only recipes are compared.
+pub(super) fn some_numerics(graph: &Graph) -> Option<Map<String, Json>> {
+    graph.strict_numerics.then(|| Map::from_iter([("strict".to_owned(), Json::Bool(true))]))
+}
+
 /// Returns the plan key of each node: as the action key, with upstream plan keys for digests that are not known yet.
 pub fn plan(graph: &Graph, files: &dyn Fn(NodeId) -> BTreeMap<String, Digest>) -> BTreeMap<NodeId, Digest> {
     let mut keys = BTreeMap::new();
     for id in graph.order() {
         let node = graph.node(id);
-        let mut reads = Reads { files: files(id), ..Reads::default() };
+        let mut reads = Reads { files: files(id), numerics: some_numerics(graph), ..Reads::default() };
         for input in &node.inputs {
             let upstream: Digest = keys.get(&input.node).copied().unwrap_or(Digest([0; 32]));
             let mut hash = HashWriter::new(PLAN);

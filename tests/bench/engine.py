@@ -99,7 +99,7 @@ def kills(a):
         shutil.rmtree(f, ignore_errors=True)
     mixed(folder, 200, 4)
     env = {"RBPIPE_CACHE": str(cache)}
-    command = [a.rbpipe, "run", "recipe.rb2", "-w", "at_most=1", "--force"]
+    command = [a.rbpipe, "run", "recipe.rb2", "-w", "at_most=1"]
     cold = run(command, folder, env)
     good = outputs(folder)
     draw = random.Random(a.seed)

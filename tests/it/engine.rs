@@ -288,6 +288,27 @@ fn a_failed_node_leaves_independent_branches_alone() {
 }
 
 #[test]
+fn strict_numerics_puts_the_machine_into_every_key() {
+    let place = Place::new();
+    assert_eq!(place.done().executed().len(), 4);
+    let recipe = RECIPE.replace("\"words\"", "\"words\" strict_numerics");
+    place.write("recipe.rb2", &recipe);
+    assert_eq!(place.done().executed().len(), 4, "no key is as it was");
+    assert_eq!(place.done().executed().len(), 0);
+    let why = place.command(&["why", "recipe.rb2", "kept"]).output().unwrap();
+    let why = String::from_utf8_lossy(&why.stdout).into_owned();
+    assert!(why.contains("numerics.processor") && why.contains("numerics.libtorch"), "{why}");
+    place.write("recipe.rb2", RECIPE);
+    assert_eq!(place.done().executed().len(), 0, "without it they are as they were");
+    // Another machine's hardware is in no key of this one.
+    place.write("site.rb2", "let far = { kind: \"ssh\", host: \"far.invalid\" }\n");
+    place.write("recipe.rb2", &recipe.replace(">= least)", ">= least) with { executor: \"far\" }"));
+    let ran = place.run_in(&[("RBPIPE_SITE", place.path("site.rb2").to_str().unwrap())], &[]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("E0621") && ran.stderr.contains("hardware is in no key"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_is_missing_is_reported_before_anything_runs() {
     let place = Place::new();
     fs::remove_file(place.path("rows.jsonl")).unwrap();

@@ -193,7 +193,7 @@ fn the_keys_of_this_version_are_those_of_the_last() {
         let reads = Reads {
             inputs: node.inputs.iter().map(|i| (i.slot.clone(), Digest::of(i.slot.as_bytes()))).collect(),
             files: node.paths.iter().map(|p| (p.arg.clone(), Digest::of(p.arg.as_bytes()))).collect(),
-            history: None,
+            ..Reads::default()
         };
         let preimage = serde_json::to_string_pretty(&key::preimage(node, &reads)).unwrap();
         told.push_str(&format!("{} {}\n{preimage}\n\n", node.name, key::action(node, &reads)));

@@ -23,6 +23,7 @@ mod fuzz;
 mod gguf;
 mod judge;
 mod keys;
+mod kills;
 mod knn;
 mod layout;
 mod lints;
