@@ -8,10 +8,14 @@ use super::{Exit, recipe, share};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
 use crate::engine::bundle::{self, Head};
+use crate::engine::files::FileIndex;
 use crate::engine::reach::Reach;
 use crate::engine::remote::Entry;
 use crate::engine::signature::Signer;
 use crate::engine::{lock, record};
+use crate::plan::Graph;
+use crate::plan::select::Selection;
+use crate::spec::user_op;
 
 /// Runs the command.
 pub(super) fn run(args: &BundleArgs) -> Exit {
@@ -25,24 +29,8 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     let (store, index) = recipe::store()?;
     let mut wanted: BTreeSet<PathBuf> = read.into_iter().collect();
     wanted.extend(Some(lock::path(&compiled.path)).filter(|lock| lock.is_file()));
-    let mut outside = Vec::new();
-    if args.with_bytes {
-        for arg in selection.nodes.iter().flat_map(|&id| graph.node(id).paths.iter().map(move |arg| (id, arg))) {
-            let (id, arg) = arg;
-            if graph.package_of(&arg.path).is_some() {
-                continue;
-            }
-            let text = graph.node(id).args.get(&arg.arg).and_then(|v| v.as_str()).unwrap_or_default();
-            if Path::new(text).is_absolute() {
-                outside.push(arg.path.display().to_string());
-                continue;
-            }
-            wanted.extend(index.named(arg).map_err(|e| {
-                eprintln!("error: cannot read `{}`: {e}", arg.path.display());
-                Exit::Recipe
-            })?);
-        }
-    }
+    let (inputs, outside) = read_by_nodes(graph, &selection, &index, args.with_bytes)?;
+    wanted.extend(inputs);
     let (recipe, files) = below_one_folder(&compiled.path, &wanted);
     let (keys, absent) = share::made(&compiled, &selection, &store, &index);
     let mut reach = Reach::new(&store);
@@ -76,6 +64,35 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     }
     super::run::keep_index(&index, &store);
     Ok(Exit::Done)
+}
+
+/// Returns the files that nodes read, and what is named by an absolute path and so belongs to this machine alone. `all`: not only the programs of
+/// the recipe's own operators, which are a part of it as its text is.
+pub(super) fn read_by_nodes(
+    graph: &Graph,
+    selection: &Selection,
+    index: &FileIndex,
+    all: bool,
+) -> Result<(BTreeSet<PathBuf>, Vec<String>), Exit> {
+    let (mut found, mut outside) = (BTreeSet::new(), BTreeSet::new());
+    for node in selection.nodes.iter().map(|&id| graph.node(id)) {
+        for arg in node.paths.iter().filter(|arg| graph.package_of(&arg.path).is_none()) {
+            let program = arg.arg.strip_prefix(user_op::FILES);
+            if program.is_none() && !all {
+                continue;
+            }
+            let text = program.or_else(|| node.args.get(&arg.arg)?.as_str()).unwrap_or_default();
+            if Path::new(text).is_absolute() {
+                outside.insert(arg.path.display().to_string());
+                continue;
+            }
+            found.extend(index.named(arg).map_err(|e| {
+                eprintln!("error: cannot read `{}`: {e}", arg.path.display());
+                Exit::Recipe
+            })?);
+        }
+    }
+    Ok((found, outside.into_iter().collect()))
 }
 
 /// Names files by their way from the deepest folder that holds them all, so that relative paths in the recipe still lead there. Returns the

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::args::{ExportArgs, Provenance};
-use super::bundle::{below_one_folder, plain};
+use super::bundle::{below_one_folder, plain, read_by_nodes};
 use super::{Exit, recipe, say, share};
 use crate::base::{Digest, phrase};
 use crate::engine::provenance::{self, About, Story, openlineage, ro_crate, spdx};
@@ -32,6 +32,7 @@ fn export(args: &ExportArgs) -> Result<Exit, Exit> {
     };
     let mut texts: BTreeSet<PathBuf> = read.into_iter().collect();
     texts.extend(Some(lock::path(&compiled.path)).filter(|lock| lock.is_file()));
+    texts.extend(read_by_nodes(graph, &selection, &files, false)?.0);
     let mut wanted = texts.clone();
     let targets = graph.outputs.iter().filter_map(|output| output.to.as_deref());
     wanted.extend(targets.flat_map(|to| publish::published(to).unwrap_or_default()).map(|(path, ..)| path));

@@ -6,6 +6,7 @@ use super::files;
 use crate::base::{Diagnostic, OpError, Problems, Span, codes};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, PathArg, Repository, hub};
+use crate::spec::user_op;
 
 /// Something that a selected source reads and that is not there.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +44,7 @@ pub fn absent(graph: &Graph, selection: &Selection) -> Vec<Absent> {
 }
 
 fn asked(arg: &PathArg, op: &str) -> String {
-    match arg.arg.starts_with("files/") {
+    match arg.arg.starts_with(user_op::FILES) {
         true => "one of the files of an `op`".to_owned(),
         false => format!("`{}` of `{op}`", arg.arg),
     }

@@ -175,8 +175,9 @@ pub fn write(recipe: &Path, lock: &Lock) -> io::Result<()> {
     io::Write::write_all(&mut file, text.as_bytes())?;
     // A temporary file is its owner's alone; this one is to be read by everybody.
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
     file.persist(&target).map_err(|e| e.error)?;
-    Ok(())
+    std::fs::File::open(folder)?.sync_all()
 }
 
 /// Says whether a node brings something in from outside.
@@ -266,7 +267,7 @@ pub fn observe(graph: &Graph, selection: &Selection, files: &FileIndex, recipe: 
 /// Returns the lock of the environment that a user's own operator runs in, where it names one.
 fn environment(node: &Node) -> Option<&PathArg> {
     let name = node.args.get("env").and_then(|v| v.as_str()).filter(|_| node.op == user_op::RUN)?;
-    node.paths.iter().find(|arg| arg.arg.strip_prefix("files/") == Some(name))
+    node.paths.iter().find(|arg| arg.arg.strip_prefix(user_op::FILES) == Some(name))
 }
 
 fn look(arg: &PathArg, files: &FileIndex) -> io::Result<Pin> {

@@ -14,7 +14,7 @@ use super::artifact::{Artifact, FileRef};
 use super::context::Fate;
 use super::crash::step;
 use super::gate::Gate;
-use super::store::{Store, stays_inside};
+use super::store::{Store, make_folder, stays_inside};
 use crate::base::Digest;
 use crate::base::digest::canonical;
 
@@ -202,7 +202,7 @@ pub fn publish(store: &Store, record: &Record) -> io::Result<Published> {
     let checksum = Digest::of(text.as_bytes()).hex();
     let target = path(store, record.key);
     if let Some(folder) = target.parent() {
-        std::fs::create_dir_all(folder)?;
+        make_folder(folder)?;
     }
     store.commit()?;
     let mut file = store.temporary()?;

@@ -240,7 +240,7 @@ impl Store {
     /// Writes a file so that it is there whole or not at all, and on the disk.
     pub fn write_whole(&self, target: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = target.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder)?;
+        make_folder(folder)?;
         let mut file = self.private(0o666)?;
         file.write_all(bytes)?;
         step();
@@ -297,13 +297,24 @@ impl Store {
 
     fn place(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
         if let Some(folder) = target.parent() {
-            fs::create_dir_all(folder)?;
+            make_folder(folder)?;
         }
         file.persist(target).map_err(|e| e.error)?;
         step();
         self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(target.to_path_buf());
         Ok(())
     }
+}
+
+/// Makes a folder of the store where it is not there, so that after a power cut it is there with what was put in it.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder)?,
+        made => made?,
+    }
+    step();
+    folder.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
 }
 
 /// A blob that is being written: a private file, and the digest of what is in it so far.

@@ -244,7 +244,7 @@ impl<'a> Evaluator<'a> {
             (n.to_owned(), at.copied().unwrap_or(all))
         });
         let arg = |(name, span): (String, Span)| PathArg {
-            arg: format!("files/{name}"),
+            arg: format!("{}{name}", user_op::FILES),
             path: self.resolve(module, &name),
             media: false,
             model: false,

@@ -12,6 +12,8 @@ pub const VERSION: u32 = 1;
 /// Options of `with` beyond the common ones.
 pub const WITH: &[&str] = &["at_most", "gpus", "gpu_mem"];
 
+/// Starts the argument of a node that stands for a file of the operator: its programs and the lock of its environment.
+pub const FILES: &str = "files/";
 /// The column that names a row to the process.
 pub const ROW: &str = "__row";
 /// Says how rows pass: `jsonl` or `arrow`.

@@ -457,6 +457,24 @@ fn packed(place: &Place, more: &[&str]) -> PathBuf {
     one
 }
 
+/// The program of an operator is a part of the recipe, as its text is.
+#[test]
+fn a_bundle_without_bytes_has_the_programs_of_the_recipe() {
+    let place = Place::new();
+    let recipe = place.read("recipe.rb2").replace("output all = small", "output all = small |> mine()");
+    let op = "op mine(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ text: Str, ..r }] runs \"sh tools/mine.sh\" files [\"tools/mine.sh\"]\n";
+    place.write("recipe.rb2", &format!("{recipe}{op}"));
+    place.write("tools/mine.sh", "cat\n");
+    place.done();
+    let file = packed(&place, &[]);
+    let into = place.root.path().join("unpacked");
+    let args = ["cache", "pull", file.to_str().unwrap(), "--into", into.to_str().unwrap()];
+    let out = place.command(&args).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(fs::read_to_string(into.join("tools/mine.sh")).unwrap(), "cat\n");
+    assert!(!into.join("rows.jsonl").exists(), "inputs come with `--with-bytes`");
+}
+
 #[test]
 fn a_bundle_runs_in_another_folder_with_another_store() {
     let place = Place::new();

@@ -6,6 +6,7 @@ use super::Facts;
 use crate::base::codes::{W0506, W0511};
 use crate::base::{Diagnostic, Problems};
 use crate::plan::graph::{Input, Node, NodeId};
+use crate::spec::user_op;
 
 /// One result of a node.
 type Result = (NodeId, String);
@@ -84,7 +85,7 @@ fn same(facts: &Facts, a: &BTreeSet<Result>, b: &BTreeSet<Result>) -> Option<Str
     }
     let files = |set: &BTreeSet<Result>| -> BTreeSet<std::path::PathBuf> {
         let paths = set.iter().flat_map(|(id, _)| &graph.node(*id).paths);
-        paths.filter(|p| !p.media && !p.model && !p.arg.starts_with("files/")).map(|p| p.path.clone()).collect()
+        paths.filter(|p| !p.media && !p.model && !p.arg.starts_with(user_op::FILES)).map(|p| p.path.clone()).collect()
     };
     let shared = files(a).intersection(&files(b)).next().cloned()?;
     Some(format!("`{}`", shared.display()))
