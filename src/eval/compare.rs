@@ -133,7 +133,7 @@ pub struct ScoreCell {
     pub low: Option<f64>,
     /// Interval, if there is one.
     pub high: Option<f64>,
-    /// Share of replies without a value.
+    /// Share of questions whose reply came and holds no value that could be read.
     pub unparsed: Option<f64>,
     /// The mean score of the replies with a value.
     pub skill: Option<f64>,
@@ -153,6 +153,9 @@ pub struct ScoreCell {
     /// The share of questions that were never answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<f64>,
+    /// The share of replies that were cut off at the most tokens that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<f64>,
     /// Tokens of question and reply, per request, as a server counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<(f64, f64)>,
@@ -169,10 +172,13 @@ pub struct ScoreCell {
 pub struct Mean {
     /// The mean.
     pub value: f64,
-    /// Its standard error: `sqrt(Σ SE²)/K`.
-    pub se: f64,
-    /// Against the baseline's mean: value, low, high.
-    pub delta: Option<(f64, f64, f64)>,
+    /// Its standard error: `sqrt(Σ SE²)/K`; none where a row has no interval.
+    pub se: Option<f64>,
+    /// Against the baseline's mean: value, low, high; without the ends where a row's difference may be anything.
+    pub delta: Option<(f64, Option<f64>, Option<f64>)>,
+    /// The numbers were published elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub published: bool,
 }
 
 /// What one column gains over each other one, in the mean over rows.
@@ -223,10 +229,11 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
     let columns = combinations(layout, &others);
     let names: Vec<String> =
         columns.iter().map(|c| if c.is_empty() { "score".to_owned() } else { c.join(", ") }).collect();
-    let baseline = match &layout.baseline {
-        Some(label) => Some(columns.iter().position(|c| c.contains(label)).ok_or_else(|| no_column(label, &names))?),
-        None => None,
+    let against = |label: &Option<String>| match label {
+        Some(label) => partners(&columns, label).ok_or_else(|| no_column(label, &names)),
+        None => Ok(vec![None; columns.len()]),
     };
+    let bases = against(&layout.baseline)?;
     let find = |row: &str, column: &[String]| {
         cells.iter().find(|cell| {
             cell.labels.get(row_axis).is_some_and(|l| l == row)
@@ -236,20 +243,19 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
     let mut rows = Vec::new();
     for label in layout.labels.get(row_axis).into_iter().flatten() {
         let found: Vec<Option<&Cell>> = columns.iter().map(|c| find(label, c)).collect();
-        let base = baseline.and_then(|b| found[b]).and_then(|c| c.score.as_ref().ok());
+        let base = |column: usize| bases[column].and_then(|b| found[b]).and_then(|c| c.score.as_ref().ok());
         let mut made = Vec::new();
         for (i, cell) in found.iter().enumerate() {
-            let compare = base.filter(|_| baseline != Some(i));
             made.push(match cell.map(|c| &c.score) {
                 None => ScoreCell { hole: Some("not in the sweep".into()), ..ScoreCell::default() },
                 Some(Err(why)) => ScoreCell { hole: Some(why.clone()), ..ScoreCell::default() },
-                Some(Ok(score)) => filled(score, compare)?,
+                Some(Ok(score)) => filled(score, base(i))?,
             });
         }
         let first = found.iter().flatten().find_map(|c| c.score.as_ref().ok());
         let fact = |key: &str| first.and_then(|s| s.meta[key].as_f64());
         let n = found.iter().flatten().find_map(|c| c.score.as_ref().ok()?.meta["n"].as_u64());
-        let p = base.or(first).and_then(|s| s.meta["value"].as_f64());
+        let p = (0..columns.len()).find_map(base).or(first).and_then(|s| s.meta["value"].as_f64());
         rows.push(ScoreRow {
             label: label.clone(),
             cells: made,
@@ -261,16 +267,19 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
         });
     }
     adjust(&mut rows, layout.adjust.as_deref());
-    let whole = |row: &ScoreRow| row.cells.iter().all(|c| c.value.is_some());
+    // What nobody published is no hole in what was measured.
+    let elsewhere = |column: usize| rows.iter().any(|row| row.cells[column].published.is_some());
+    let measured: Vec<usize> = (0..columns.len()).filter(|&i| !elsewhere(i)).collect();
+    let whole = |row: &ScoreRow| measured.iter().all(|&i| row.cells[i].value.is_some());
     let left_out = rows.iter().filter(|r| !whole(r)).map(|r| r.label.clone()).collect();
     let complete: Vec<&ScoreRow> = rows.iter().filter(|r| whole(r)).collect();
-    let means = (0..columns.len()).map(|i| mean(&complete, i, baseline)).collect();
+    let means = (0..columns.len()).map(|i| mean(&complete, i)).collect();
     let gain = match &layout.gain {
         Some(label) => {
-            let of = columns.iter().position(|c| c.contains(label)).ok_or_else(|| no_column(label, &names))?;
+            let of = against(&layout.gain)?;
             let at = |row: &String, column: usize| find(row, &columns[column]).and_then(|c| c.score.as_ref().ok());
             let rows = layout.labels.get(row_axis).map_or(&[][..], Vec::as_slice);
-            Some(gain(of, &names, rows, at, layout.adjust.as_deref())?)
+            Some(gain(label, &of, rows, at, layout.adjust.as_deref())?)
         }
         None => None,
     };
@@ -287,22 +296,33 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
     })
 }
 
+/// For each column the one that it is compared with: the label's, with the column's other labels. `None` where no column has the label.
+fn partners(columns: &[Vec<String>], label: &String) -> Option<Vec<Option<usize>>> {
+    let axis = columns.iter().find_map(|column| column.iter().position(|own| own == label))?;
+    let partner = |column: &Vec<String>| {
+        let mut wanted = column.clone();
+        wanted[axis].clone_from(label);
+        columns.iter().position(|other| *other == wanted).filter(|_| column[axis] != *label)
+    };
+    Some(columns.iter().map(partner).collect())
+}
+
 fn no_column(label: &str, names: &[String]) -> OpError {
     OpError::new("E0604", format!("no column is called `{label}`; there are {}", names.join(", ")))
 }
 
-/// Compares a column with each other one over the rows in which both have questions with scores.
+/// Compares each column with its partner of the label over the rows in which both have questions with scores.
 fn gain<'a>(
-    of: usize,
-    names: &[String],
+    label: &str,
+    of: &[Option<usize>],
     rows: &[String],
     at: impl Fn(&String, usize) -> Option<&'a Stored>,
     adjust: Option<&str>,
 ) -> Result<Gain, OpError> {
-    let mut found: Vec<Option<(Difference, usize)>> = Vec::with_capacity(names.len());
-    for column in 0..names.len() {
+    let mut found: Vec<Option<(Difference, usize)>> = Vec::with_capacity(of.len());
+    for (column, partner) in of.iter().enumerate() {
         let mut benches = Vec::new();
-        for row in rows.iter().filter(|_| column != of) {
+        for (row, of) in rows.iter().flat_map(|row| partner.map(|of| (row, of))) {
             if let (Some(from), Some(to)) = (at(row, column), at(row, of)) {
                 benches.extend(matched(from, to)?);
             }
@@ -313,7 +333,7 @@ fn gain<'a>(
     let p: Vec<f64> = found.iter().flatten().map(|(d, _)| d.p).collect();
     let mut adjusted = corrected(&p, adjust).into_iter();
     let mut gained = |(difference, rows)| Gained { difference, rows, adjusted: adjusted.next().unwrap_or(1.0) };
-    Ok(Gain { of: names[of].clone(), over: found.into_iter().map(|f| f.map(&mut gained)).collect() })
+    Ok(Gain { of: label.to_owned(), over: found.into_iter().map(|f| f.map(&mut gained)).collect() })
 }
 
 /// Returns the largest fall of the score from one label of an axis to another over all other labels, as a difference of
@@ -425,6 +445,7 @@ fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
         hole: if fact("value").is_none() { Some("no value".into()) } else { None },
         refused: fact("refused").filter(|r| *r > 0.0),
         failed: fact("failed").filter(|f| *f > 0.0),
+        truncated: fact("truncated").filter(|t| *t > 0.0),
         tokens: tokens.zip(fact("requests")).map(|((prompt, reply), n)| (prompt / n.max(1.0), reply / n.max(1.0))),
         cost: tokens.zip(price).map(|(tokens, price)| (tokens.0 * price.0 + tokens.1 * price.1) / 1e6),
         published: score.meta["source"].as_str().map(str::to_owned),
@@ -450,19 +471,24 @@ fn corrected(p: &[f64], how: Option<&str>) -> Vec<f64> {
     if how == Some("bh") { benjamini_hochberg(p) } else { holm(p) }
 }
 
-fn mean(rows: &[&ScoreRow], column: usize, baseline: Option<usize>) -> Option<Mean> {
+fn mean(rows: &[&ScoreRow], column: usize) -> Option<Mean> {
     let cells: Vec<&ScoreCell> = rows.iter().map(|r| &r.cells[column]).collect();
     let k = cells.len() as f64;
-    if cells.is_empty() {
+    let values: Vec<f64> = cells.iter().map(|c| c.value).collect::<Option<_>>()?;
+    if values.is_empty() {
         return None;
     }
-    let value = cells.iter().filter_map(|c| c.value).sum::<f64>() / k;
-    let se = cells.iter().map(|c| c.se * c.se).sum::<f64>().sqrt() / k;
+    let error = |squares: f64| squares.sqrt() / k;
+    let sure = cells.iter().all(|c| c.low.is_some());
+    let se = sure.then(|| error(cells.iter().map(|c| c.se * c.se).sum()));
     let deltas: Option<Vec<&Difference>> = cells.iter().map(|c| c.delta.as_ref()).collect();
-    let delta = deltas.filter(|_| baseline.is_some()).map(|d| {
+    let delta = deltas.map(|d| {
         let value = d.iter().map(|d| d.value).sum::<f64>() / k;
-        let half = 1.96 * d.iter().map(|d| d.se * d.se).sum::<f64>().sqrt() / k;
-        (value, value - half, value + half)
+        let half = 1.96 * error(d.iter().map(|d| d.se * d.se).sum());
+        // Over one cluster that moved nothing is known of the error.
+        let sure = d.iter().all(|d| d.high - d.low < 2.0);
+        (value, sure.then_some(value - half), sure.then_some(value + half))
     });
-    Some(Mean { value, se, delta })
+    let published = cells.iter().any(|c| c.published.is_some());
+    Some(Mean { value: super::stats::mean(&values), se, delta, published })
 }

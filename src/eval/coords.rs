@@ -131,31 +131,69 @@ impl Coords {
     }
 }
 
-/// Decides what [`Space::Auto`] means for a run from the points of its first replies; `None` without any point.
-///
-/// Any value above 1000 means pixels; all at most 1 with decimals mean fractions; JSON points of at most 1000 mean
-/// thousandths, other whole numbers pixels.
-pub fn decide<'a>(replies: impl Iterator<Item = &'a Points>) -> Option<Space> {
-    let mut most: f64 = f64::NEG_INFINITY;
-    let mut json = true;
-    for points in replies.filter(|p| p.frame == Frame::Model).take(20) {
-        json &= points.json;
-        for shape in &points.shapes {
-            most = match *shape {
-                Shape::Point(x, y) => most.max(x).max(y),
-                Shape::Box(a, b, c, d) => most.max(a).max(b).max(c).max(d),
-            };
+/// How many replies of a run write numbers of each kind. Whole numbers up to 1 may be any of them and are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// At most 1.
+    pub unit: usize,
+    /// At most 1000, some above 1.
+    pub thousand: usize,
+    /// Some above 1000.
+    pub pixel: usize,
+}
+
+impl Spread {
+    /// Counts replies with points.
+    pub fn of<'a>(replies: impl Iterator<Item = &'a Points>) -> Self {
+        let mut out = Self::default();
+        for points in replies.filter(|p| p.frame == Frame::Model) {
+            let numbers = || points.shapes.iter().flat_map(numbers_of);
+            let most = numbers().fold(f64::NEG_INFINITY, f64::max);
+            if most > 1000.0 {
+                out.pixel += 1;
+            } else if most > 1.0 {
+                out.thousand += 1;
+            } else if numbers().any(|n| n.fract() != 0.0) {
+                out.unit += 1;
+            }
         }
+        out
     }
-    if most == f64::NEG_INFINITY {
-        None
-    } else if most <= 1.0 {
-        Some(Space::Unit)
-    } else if most <= 1000.0 && json {
-        Some(Space::Norm1000)
-    } else {
-        Some(Space::PixelOriginal)
+
+    /// Returns the share of replies that do not write their numbers as the space wants them.
+    pub fn strange(&self, space: Space) -> f64 {
+        let all = self.unit + self.thousand + self.pixel;
+        let fitting = match space {
+            Space::Unit | Space::Auto => self.unit,
+            Space::Norm1000 => self.thousand,
+            Space::PixelInput | Space::PixelOriginal => self.thousand + self.pixel,
+        };
+        (all - fitting) as f64 / all.max(1) as f64
     }
+}
+
+fn numbers_of(shape: &Shape) -> Vec<f64> {
+    match *shape {
+        Shape::Point(x, y) => vec![x, y],
+        Shape::Box(a, b, c, d) => vec![a, b, c, d],
+    }
+}
+
+/// More replies than this that write their numbers otherwise are told of.
+pub const MIXED: f64 = 0.05;
+
+/// Decides what [`Space::Auto`] means for a run from all its replies; fractions without any point.
+///
+/// Most replies decide: numbers up to 1 with decimals mean fractions. Among larger ones a twentieth above 1000 means pixels; JSON points
+/// of at most 1000 mean thousandths, other numbers pixels.
+pub fn decide<'a>(replies: impl Iterator<Item = &'a Points> + Clone) -> Space {
+    let seen = Spread::of(replies.clone());
+    let large = seen.thousand + seen.pixel;
+    if large <= seen.unit {
+        return Space::Unit;
+    }
+    let json = replies.filter(|p| p.frame == Frame::Model).all(|p| p.json);
+    if json && seen.pixel as f64 <= MIXED * large as f64 { Space::Norm1000 } else { Space::PixelOriginal }
 }
 
 /// Returns the size `(height, width)` at which Qwen2.5-VL sees a picture; `None` when a side is more than 200 times the other.

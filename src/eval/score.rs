@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::answers::histograms;
 use super::benchmark::{Benchmark, Rule, items_dataset, put_items};
 use super::calibration::{Guess, OPTION_P, calibration, guess};
-use super::coords::{Coords, Space, decide};
+use super::coords::{Coords, MIXED, Space, Spread, decide};
 use super::generate::Reply;
 use super::item::{self, Columns, Item, ItemKind};
 use super::marker::Masks;
@@ -58,6 +58,13 @@ pub struct Scored {
     pub points: Vec<Vec<f64>>,
 }
 
+impl Scored {
+    /// Says whether a reply came that holds no value which could be read.
+    pub fn is_unparsed(&self) -> bool {
+        self.parsed.is_none() && !matches!(self.outcome, "failed" | "refused")
+    }
+}
+
 /// All replies of a model to a benchmark, scored.
 #[derive(Clone, Debug)]
 pub struct Scores {
@@ -73,6 +80,26 @@ pub struct Scores {
     pub groups: BTreeMap<String, BTreeMap<String, Estimate>>,
     /// How coordinates were read.
     pub coords: Coords,
+    /// What numbers the replies with points wrote.
+    pub spread: Spread,
+}
+
+impl Scores {
+    /// Says that some replies write coordinates otherwise than they were read, if more than a few do.
+    pub fn mixed(&self) -> Option<String> {
+        let (strange, seen) = (self.spread.strange(self.coords.space), self.spread);
+        (strange > MIXED).then(|| {
+            let space = json!(self.coords.space).as_str().unwrap_or_default().to_owned();
+            format!(
+                "coordinates are read as `{space}`, but {:.0} % of the replies with points write them otherwise: {} up to 1, {} up to 1000, {} above; \
+                 `coord_space` of the model says what is meant",
+                100.0 * strange,
+                seen.unit,
+                seen.thousand,
+                seen.pixel
+            )
+        })
+    }
 }
 
 /// Scores the answers to a benchmark. Failures and unparsed replies score 0 and stay in the denominator.
@@ -94,13 +121,14 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
                 .and_then(|r| read_first(&rules[&item.kind].0.readers, &r.text, item))
         })
         .collect();
+    let points = read.iter().flatten().filter_map(|(value, _)| match value {
+        Parsed::Points(points) => Some(points),
+        _ => None,
+    });
+    let spread = Spread::of(points.clone());
     let mut coords = coords;
     if coords.space == Space::Auto {
-        let points = read.iter().flatten().filter_map(|(value, _)| match value {
-            Parsed::Points(points) => Some(points),
-            _ => None,
-        });
-        coords.space = decide(points).unwrap_or(Space::Unit);
+        coords.space = decide(points);
     }
     let masks = Masks::new(blobs);
     let mut rows = Vec::with_capacity(answers.len());
@@ -137,10 +165,10 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
         let parsed = read.map(|(value, _)| value.show());
         rows.push(Scored { answer, outcome, parsed, rule, score, compat, points });
     }
-    summarise(bench, rows, coords)
+    summarise(bench, rows, coords, spread)
 }
 
-fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords) -> Result<Scores, OpError> {
+fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Spread) -> Result<Scores, OpError> {
     let triples = rows.iter().map(|r| (&bench.items[r.answer.item], r.answer.epoch, r.score));
     let units = units(triples);
     let headline = bench.declare.headline()?.estimate(&units)?;
@@ -170,7 +198,7 @@ fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords) -> Result<Sco
             groups.insert(name, scored.collect::<Result<_, OpError>>()?);
         }
     }
-    Ok(Scores { rows, headline, also, compat, groups, coords })
+    Ok(Scores { rows, headline, also, compat, groups, coords, spread })
 }
 
 /// Gathers the scores of rotations and repeats by item; items in order of first appearance.
@@ -258,7 +286,12 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
     let share = |f: &dyn Fn(&&Scored) -> bool| scores.rows.iter().filter(f).count() as f64 / n;
     let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
     for row in &scores.rows {
-        *rules.entry(if row.parsed.is_some() { row.rule } else { "unparsed" }).or_default() += 1;
+        let rule = match row.parsed {
+            Some(_) => row.rule,
+            None if row.is_unparsed() => "unparsed",
+            None => row.outcome,
+        };
+        *rules.entry(rule).or_default() += 1;
     }
     let readable: Vec<f64> = scores.rows.iter().filter(|r| r.parsed.is_some()).map(|r| r.score).collect();
     let head = &scores.headline;
@@ -271,7 +304,7 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
         "clusters": head.clusters,
         "n": head.n,
         "requests": scores.rows.len(),
-        "unparsed": share(&|r| r.parsed.is_none()),
+        "unparsed": share(&|r| r.is_unparsed()),
         "truncated": share(&|r| r.outcome == "truncated"),
         "failed": share(&|r| r.outcome == "failed"),
         "skill": (!readable.is_empty()).then(|| mean(&readable)),
@@ -286,6 +319,9 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
         "rules": rules,
         "items": items,
     });
+    if scores.spread != Spread::default() {
+        meta["coordinates"] = json!(scores.spread);
+    }
     let refused = share(&|r| r.outcome == "refused");
     if refused > 0.0 {
         meta["refused"] = json!(refused);

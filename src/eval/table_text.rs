@@ -24,7 +24,7 @@ pub fn markdown(table: &ScoreTable) -> String {
 pub fn csv(table: &ScoreTable) -> String {
     let mut out = String::from(
         "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,skill,compat,chance,majority,hole,\
-         refused,failed,prompt_tokens,reply_tokens,cost,overlap,published\n",
+         refused,failed,truncated,prompt_tokens,reply_tokens,cost,overlap,published\n",
     );
     let quote = |text: &str| {
         if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
@@ -53,6 +53,7 @@ pub fn csv(table: &ScoreTable) -> String {
                 quote(cell.hole.as_deref().unwrap_or("")),
                 number(cell.refused),
                 number(cell.failed),
+                number(cell.truncated),
                 number(cell.tokens.map(|t| t.0)),
                 number(cell.tokens.map(|t| t.1)),
                 number(cell.cost),
@@ -66,7 +67,7 @@ pub fn csv(table: &ScoreTable) -> String {
     if let Some(gain) = &table.gain {
         for (column, gained) in table.columns.iter().zip(&gain.over) {
             let Some(Gained { difference: d, adjusted, .. }) = gained else { continue };
-            let mut fields = vec![String::new(); 24];
+            let mut fields = vec![String::new(); 25];
             fields[0] = quote(&format!("gain of {}", gain.of));
             fields[1] = quote(column);
             fields[6..11].clone_from_slice(&[
@@ -176,7 +177,7 @@ pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
     if let Some(unparsed) = cell.unparsed.filter(|u| shows("unparsed") && *u >= 0.005) {
         out.push_str(&format!(" · {:.0}% unparsed", 100.0 * unparsed));
     }
-    for (share, what) in [(cell.refused, "refused"), (cell.failed, "failed")] {
+    for (share, what) in [(cell.refused, "refused"), (cell.failed, "failed"), (cell.truncated, "cut off")] {
         if let Some(share) = share.filter(|s| shows("unparsed") && *s >= 0.005) {
             out.push_str(&format!(" · {:.0}% {what}", 100.0 * share));
         }
@@ -280,11 +281,18 @@ fn gained_text(gained: &Gained) -> String {
 
 fn mean_text(mean: &Mean, show: &[String]) -> String {
     let mut out = format!("{:.1}", 100.0 * mean.value);
+    if mean.published {
+        out.push_str(" †");
+        return out;
+    }
     if show.iter().any(|s| s == "ci") {
-        out.push_str(&format!(" ±{:.1}", 196.0 * mean.se));
+        out.push_str(&mean.se.map_or(" (no interval)".to_owned(), |se| format!(" ±{:.1}", 196.0 * se)));
     }
     if let Some((value, low, high)) = mean.delta.filter(|_| show.iter().any(|s| s == "delta")) {
-        out.push_str(&format!(" {}{:+.1} [{:+.1}, {:+.1}]", arrow(value), 100.0 * value, 100.0 * low, 100.0 * high));
+        out.push_str(&format!(" {}{:+.1}", arrow(value), 100.0 * value));
+        if let (Some(low), Some(high)) = (low, high) {
+            out.push_str(&format!(" [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high));
+        }
     }
     out
 }
@@ -312,6 +320,10 @@ fn legend(table: &ScoreTable) -> String {
     for (name, words) in [
         ("chance", "chance: guessing among the options."),
         ("majority", "majority: the best answer that never looks."),
+        (
+            "unparsed",
+            "unparsed: replies that came and could not be read; they count as wrong, as do refused and failed ones.",
+        ),
         ("answers", "said, right: the answer given most too often, its share of the replies and of the right answers."),
     ] {
         if table.show.iter().any(|s| s == name) {

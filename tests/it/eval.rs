@@ -6,4 +6,5 @@ mod page;
 mod pictures;
 mod readers;
 mod statistics;
+mod tables;
 mod tabletop;

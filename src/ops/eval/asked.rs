@@ -114,7 +114,10 @@ pub fn replies(
 
 /// Keeps scores as the only output, and counts them.
 pub fn save(cx: &mut Context, bench: &Benchmark, scores: &Scores, facts: &Json) -> Result<Outputs, OpError> {
-    let unparsed = scores.rows.iter().filter(|r| r.parsed.is_none()).count();
+    if let Some(mixed) = scores.mixed() {
+        cx.say(&mixed);
+    }
+    let unparsed = scores.rows.iter().filter(|r| r.is_unparsed()).count();
     cx.counts.insert("replies".into(), scores.rows.len() as u64);
     cx.counts.insert("unparsed".into(), unparsed as u64);
     let mut facts = facts.clone();

@@ -19,6 +19,7 @@ op eval.published(
   ## Benchmark to score.
   ..of: Ratio,
 ) -> Score"#,
+        version: 2,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },
@@ -33,7 +34,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     }
     let value = crate::eval::stats::mean(&numbers);
     let meta = json!({
-        "value": value, "low": value, "high": value, "se": 0.0, "interval": "few clusters", "n": Json::Null,
+        "value": value, "low": Json::Null, "high": Json::Null, "se": Json::Null, "interval": "published", "n": Json::Null,
         "source": cx.args["source"], "groups": { "benchmark": of }, "headline": "published", "items": Json::Null,
     });
     Ok(vec![(String::new(), Output::Artifact(Artifact { kind: Kind::Score, meta, files: Default::default() }))])

@@ -28,7 +28,7 @@ op eval.score(
   ## How the model wrote coordinates.
   coord_space: enum { auto, unit, norm1000, pixel_input, pixel_original } = "auto",
 ) -> Score"#,
-        version: 3,
+        version: 4,
         effect: Effect::Score,
         ..OpSpec::BASE
     },

@@ -29,7 +29,7 @@ op grid.table(
   rows: Str? = none,
   ## The axis that becomes columns.
   cols: Str? = none,
-  ## The label that the others are compared with.
+  ## The label that the others are compared with, each with the column that shares its other labels.
   baseline: Str? = none,
   ## The label whose gain over each other column is added below the means: the paired difference over all rows with a bootstrap over
   ## clusters.
@@ -46,7 +46,7 @@ op grid.table(
   ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
   shared: enum { either, both, picture, words } = "both",
 ) -> Table"#,
-        version: 4,
+        version: 5,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },

@@ -51,12 +51,12 @@ function ranking() {
   const best = means.reduce((a, b) => b.mean.value > a.mean.value ? b : a);
   const grid = el("div", { class: "rank" }), clip = v => Math.min(100, Math.max(0, 100 * v));
   for (const { name, mean } of means) {
-    const half = 1.96 * mean.se, track = el("div", { class: "track" });
+    const half = 1.96 * (mean.se ?? 0), track = el("div", { class: "track" });
     track.append(el("i", { class: name === best.name ? "best" : "", style: `width:${clip(mean.value)}%` }));
     track.append(el("u", { style: `left:${clip(mean.value - half)}%;width:${clip(mean.value + half) - clip(mean.value - half)}%` }));
     if (floor != null) track.append(el("em", { style: `left:${clip(floor)}%`, title: `without looking: ${pct(floor)}` }));
     const delta = mean.delta && { value: mean.delta[0], low: mean.delta[1], high: mean.delta[2] };
-    const text = el("span", {}, el("b", {}, pct(mean.value)), el("span", { class: "s" }, ` ±${pct(half)} `));
+    const text = el("span", {}, el("b", {}, pct(mean.value)), el("span", { class: "s" }, mean.se == null ? " " : ` ±${pct(half)} `));
     if (delta) text.append(el("span", { class: side(delta) }, sign(delta.value)));
     grid.append(el("span", { class: "name", title: name }, name), track, text);
   }
@@ -66,8 +66,8 @@ function ranking() {
   if (floor != null) finding.append(`; an answer that never looks at the picture would reach ${pct(floor)} %`);
   if (best.mean.delta) {
     const [value, low, high] = best.mean.delta;
-    const sure = low > 0 ? "more" : high < 0 ? "less" : "more or less";
-    finding.append(`. Against ${t.baseline}: `, el("b", { class: side({ low, high }) }, `${sign(value)} points`), ` (95 % interval ${sign(low)} to ${sign(high)})`);
+    const sure = low == null ? "more or less" : low > 0 ? "more" : high < 0 ? "less" : "more or less";
+    finding.append(`. Against ${t.baseline}: `, el("b", { class: side({ low, high }) }, `${sign(value)} points`), low == null ? "" : ` (95 % interval ${sign(low)} to ${sign(high)})`);
     if (sure === "more or less") finding.append(", which may be chance");
   }
   finding.append(".");
@@ -86,7 +86,7 @@ function scoreCell(c, r) {
   }
   if (c.published) box.append(el("span", { class: "s", title: c.published }, "† published"));
   if (c.compat != null && Math.abs(c.compat - c.value) >= .005) box.append(el("span", { class: "s", title: "under the second profile" }, `compat ${pct(c.compat)}`));
-  for (const what of ["refused", "failed"]) if (c[what] >= .005) box.append(el("span", { class: "s warn" }, `${pct(c[what], 0)} % ${what}`));
+  for (const what of ["refused", "failed", "truncated"]) if (c[what] >= .005) box.append(el("span", { class: "s warn" }, `${pct(c[what], 0)} % ${what}`));
   if (c.unparsed >= .005) box.append(el("span", { class: "s warn" }, `${pct(c.unparsed, 0)} % unreadable`));
   return box;
 }
@@ -115,8 +115,8 @@ function table() {
   if (t.rows.length > 1) {
     const cell = m => {
       if (!m) return "–";
-      const box = el("span", { class: "cell" }, el("span", {}, el("b", {}, pct(m.value)), el("span", { class: "s" }, ` ±${pct(1.96 * m.se)}`)));
-      if (m.delta) box.append(el("span", { class: "s " + side({ low: m.delta[1], high: m.delta[2] }) }, `${sign(m.delta[0])} ±${pct((m.delta[2] - m.delta[1]) / 2)}`));
+      const box = el("span", { class: "cell" }, el("span", {}, el("b", {}, pct(m.value)), el("span", { class: "s" }, m.published ? " †" : m.se == null ? " no interval" : ` ±${pct(1.96 * m.se)}`)));
+      if (m.delta) box.append(el("span", { class: "s " + side({ low: m.delta[1], high: m.delta[2] }) }, sign(m.delta[0]) + (m.delta[1] == null ? "" : ` ±${pct((m.delta[2] - m.delta[1]) / 2)}`)));
       return box;
     };
     const tr = row("td", el("td", {}, el("b", {}, "mean")), ...t.means.map(cell), "", pct(average(whole().map(r => r.chance))), pct(average(whole().map(r => r.majority))));

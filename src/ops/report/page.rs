@@ -33,7 +33,7 @@ op report.page(
   title: Str = "Evaluation",
   theme: enum { auto, light, dark } = "auto",
 ) -> Report"#,
-        version: 5,
+        version: 6,
         history: &["data"],
         effect: Effect::Reduce,
         ..OpSpec::BASE

@@ -57,10 +57,14 @@ pub(super) fn payload(
     let named = gain.map(str::to_owned).or_else(|| models.last().cloned());
     layout.gain = named.filter(|g| models.contains(g) && models.len() > 1);
     let scores = table(&layout, &cells)?;
+    let models = scores.columns.clone();
 
     let mut out = Collected::default();
     for (cell, key) in cells.iter().zip(keys) {
-        let (model, bench) = (cell.labels[models_axis].clone(), cell.labels[benches_axis].clone());
+        // Seeds and other axes stand in the names of columns, so that none is laid over another.
+        let others = cell.labels.iter().enumerate().filter(|(axis, _)| *axis != benches_axis);
+        let model = others.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(", ");
+        let bench = cell.labels[benches_axis].clone();
         let slot = cx.args["scores"]["cells"][key]["$input"].as_str().unwrap_or_default();
         let Some(artifact) = cx.inputs.get(slot) else { continue };
         if artifact.kind != Kind::Score {
