@@ -95,7 +95,7 @@ codes! {
     W0201 "unused let, param, import"
     W0202 "name hides a column"
     W0203 "braces in a text that replace nothing"
-    W0301 "columns lost in `concat`"
+    W0301 "columns lost where rows are joined"
     W0302 "filter that keeps or drops all (observed schema)"
     W0303 "dedup of multimodal rows without `within`"
     W0304 "the same rows joined twice"

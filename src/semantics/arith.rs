@@ -2,6 +2,7 @@
 
 use super::check::{Checker, Cx, Site};
 use super::misfits::{self, Fallback as _};
+use super::numbers;
 use crate::base::codes::{E0120, E0121, E0122, E0304, E0308};
 use crate::base::{Diagnostic, Span};
 use crate::spec::{Dim, Type};
@@ -35,7 +36,7 @@ impl Checker<'_> {
         }
         match op {
             B::And | B::Or => {
-                let (a, b) = (self.truth(left, cx), self.truth(right, cx));
+                let (a, b) = (self.truth(left, cx), self.truth(right, &cx.after(left, op == B::And)));
                 if a || b { Type::Metric(Box::new(Type::Bool)) } else { Type::Bool }
             }
             B::Coalesce => {
@@ -139,13 +140,15 @@ impl Checker<'_> {
     fn absent_operand(&mut self, e: &Expr, ty: &Type) {
         let ty = self.solver.resolve(ty);
         let value = misfits::fallback(&ty).unwrap_or("…");
-        let name = match &e.kind {
-            ExprKind::Col(name) => format!(".{}", name.text),
-            _ => "…".to_owned(),
+        let (name, ask) = match &e.kind {
+            ExprKind::Col(name) => {
+                (format!(".{}", name.text), format!(", or ask before: `.{} != none and …`", name.text))
+            }
+            _ => ("…".to_owned(), String::new()),
         };
         self.report(
             Diagnostic::new(E0308, e.span, "this may be absent, and the operator needs a value", "may be absent")
-                .help(format!("say what stands for an absent value, `({name} ?? {value})`, or test `{name} != none`"))
+                .help(format!("say what stands for an absent value, `({name} ?? {value})`{ask}"))
                 .fallback(e, &ty),
         );
     }
@@ -213,7 +216,7 @@ impl Checker<'_> {
         };
         if op == BinaryOp::Div && x == Num::Int && y == Num::Int {
             self.exact(at, left, right);
-        } else if op == BinaryOp::Div && misfits::literal(right) == Some(0.0) {
+        } else if op == BinaryOp::Div && numbers::literal(right) == Some(0.0) {
             let d = Diagnostic::new(E0122, right.span, "nothing can be divided by 0", "this is 0");
             self.report(d.help("divide by something else"));
         }
@@ -248,8 +251,8 @@ impl Checker<'_> {
     ) {
         let (one, other) = (self.show(a), self.show(b));
         for (e, plain, dim) in [(right, y, x), (left, x, y)] {
-            if let (Some(value), Num::Int | Num::Float, Num::Dim(dim)) = (misfits::literal(e), plain, dim) {
-                let ways = misfits::with_units(value, dim);
+            if let (Some(value), Num::Int | Num::Float, Num::Dim(dim)) = (numbers::literal(e), plain, dim) {
+                let ways = numbers::with_units(value, dim);
                 let shown = if plain == Num::Int { "Int" } else { "Float" };
                 let d = Diagnostic::new(E0120, e.span, format!("expected {dim:?}, found a plain {shown}"), "no unit");
                 self.report(match ways.as_slice() {
@@ -282,7 +285,7 @@ impl Checker<'_> {
 
     /// E0122 for literals; others are worked out when the graph is made.
     fn exact(&mut self, at: Span, left: &Expr, right: &Expr) {
-        if let (Some(a), Some(b)) = (misfits::literal(left), misfits::literal(right))
+        if let (Some(a), Some(b)) = (numbers::literal(left), numbers::literal(right))
             && (b == 0.0 || (a / b).fract() != 0.0)
         {
             let d =

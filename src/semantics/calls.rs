@@ -293,6 +293,7 @@ impl<'a> Checker<'a> {
         }
         self.missing_arguments(sig, &types, &bound, callee);
         self.default_columns(sig, &types, &bound, &rows, callee);
+        self.no_pictures(sig, &rows, callee);
         self.note_call(sig, call, callee, bound.seed.is_some(), bound.open);
         let result = self.written(sig.result, &mut vars, Position::Result);
         let result = match &sig.kind {
@@ -315,7 +316,7 @@ impl<'a> Checker<'a> {
         let what = format!("`{}` of `{}`", param.name.text, sig.name);
         self.argument_value(value, ty, param.within.as_ref(), &what);
         if param.name.text == "path" && *ty == Type::Str {
-            self.input_path(value);
+            self.input_path(value, &sig.name);
         }
         let site = Site { what: format!("`{}` of `{}`", param.name.text, sig.name), callee: sig.name.clone(), decl };
         // Each dataset of a list has further columns of its own.
@@ -691,7 +692,7 @@ pub(super) fn rowwise(ty: &Type) -> bool {
     }
 }
 
-fn dataset_in(ty: &Type) -> bool {
+pub(super) fn dataset_in(ty: &Type) -> bool {
     match ty {
         Type::Dataset(_) => true,
         Type::Optional(t) => dataset_in(t),

@@ -188,6 +188,8 @@ pub(super) struct Cx {
     pub(super) locals: Vec<(String, Type)>,
     /// Inside a row function: the columns of the current row.
     pub(super) row: Option<Row>,
+    /// Columns of it that a test has shown to be there.
+    pub(super) there: Vec<String>,
     /// The expression that the current row comes from, to trace a column that is not there.
     pub(super) from: Option<Rc<Expr>>,
     /// What asks for the row.
@@ -200,7 +202,7 @@ impl Cx {
     }
 
     pub(super) fn with_row(&self, row: Option<Row>) -> Self {
-        Self { row, ..self.clone() }
+        Self { row, there: Vec::new(), ..self.clone() }
     }
 }
 

@@ -1,15 +1,14 @@
 //! Expressions: the type of each, and whether it may stand where a type is asked for.
 
+use super::calls::dataset_in;
 use super::check::{Checker, Cx, Progress, Site};
 use super::infer::Misfit;
 use super::modules::ImportTarget;
 use super::names::{self, their_literal};
 use super::written::{Home, Position, TYPE_NAMES, Vars};
-use crate::base::codes::{
-    E0107, E0120, E0201, E0202, E0204, E0207, E0211, E0304, E0306, E0307, E0601, E0602, W0202, W0403,
-};
+use crate::base::codes::{E0107, E0201, E0202, E0204, E0207, E0211, E0304, E0306, E0307, E0601, E0602, W0202, W0403};
 use crate::base::{Diagnostic, Span, phrase};
-use crate::spec::{Row, Type, foreign, units};
+use crate::spec::{Row, Type};
 use crate::syntax::ast::{Binding, Expr, ExprKind, ItemKind, Name, RecordField};
 
 impl Checker<'_> {
@@ -25,7 +24,10 @@ impl Checker<'_> {
 
     fn infer_kind(&mut self, e: &Expr, cx: &Cx) -> Type {
         match &e.kind {
-            ExprKind::Number(parts, int) => self.number(parts, *int, e.span),
+            ExprKind::Number(parts, int) => {
+                let want = self.wanted.take();
+                self.number(parts, *int, e.span, want.as_ref())
+            }
             ExprKind::Str(text) => self.string(text, cx),
             ExprKind::Bool(_) => Type::Bool,
             ExprKind::None => Type::None,
@@ -59,8 +61,10 @@ impl Checker<'_> {
             ExprKind::Range(from, to) => self.range(from.as_deref(), to.as_deref(), e.span, cx),
             ExprKind::If { cond, then, other } => {
                 self.condition(cond, cx);
-                let (a, b) = (self.infer(then, cx), self.infer(other, cx));
-                self.branches(&a, &b, then, other)
+                let (a, b) = (self.infer(then, &cx.after(cond, true)), self.infer(other, &cx.after(cond, false)));
+                let ty = self.branches(&a, &b, then, other);
+                self.branches_clash(&ty, &a, &b, then, other);
+                self.noted(e, ty)
             }
             ExprKind::Sweep { axes, filter, body } => self.sweep(axes, filter.as_deref(), body, cx),
             ExprKind::Record(fields) => self.record(fields, cx),
@@ -172,11 +176,12 @@ impl Checker<'_> {
                     return self.expect(e, inner, cx, site);
                 }
             }
-            (ExprKind::If { cond, then, other }, _) => {
+            // Datasets are joined first: what follows sees the columns that both branches have.
+            (ExprKind::If { cond, then, other }, want) if !dataset_in(want) => {
                 self.condition(cond, cx);
-                let a = self.expect(then, &want, cx, site);
-                let b = self.expect(other, &want, cx, site);
-                return self.solver.join(&a, &b).unwrap_or(want);
+                let a = self.expect(then, want, &cx.after(cond, true), site);
+                let b = self.expect(other, want, &cx.after(cond, false), site);
+                return self.solver.join(&a, &b).unwrap_or_else(|| want.clone());
             }
             (ExprKind::List(items), Type::List(element)) => {
                 for item in items {
@@ -191,6 +196,7 @@ impl Checker<'_> {
                 return want;
             }
             (ExprKind::Str(text), Type::Prompt) => return self.prompt(text, cx),
+            (ExprKind::Str(text), Type::Regex) if !text.raw => self.pattern(text),
             (ExprKind::Range(from, to), Type::Range(element)) => {
                 self.range_is_empty(from.as_deref(), to.as_deref(), e.span);
                 for end in [from, to].into_iter().flatten() {
@@ -214,7 +220,7 @@ impl Checker<'_> {
             }
             _ => {}
         }
-        self.wanted = matches!(e.kind, ExprKind::Ident(_)).then(|| want.clone());
+        self.wanted = matches!(e.kind, ExprKind::Ident(_) | ExprKind::Number(..)).then(|| want.clone());
         let have = self.infer(e, cx);
         self.wanted = None;
         if let Err(misfit) = self.solver.fits(&have, &want) {
@@ -250,7 +256,7 @@ impl Checker<'_> {
             _ => {}
         }
         let want = Type::Union(members.to_vec());
-        self.wanted = matches!(e.kind, ExprKind::Ident(_)).then(|| want.clone());
+        self.wanted = matches!(e.kind, ExprKind::Ident(_) | ExprKind::Number(..)).then(|| want.clone());
         let have = self.infer(e, cx);
         self.wanted = None;
         if let Err(misfit) = self.solver.fits(&have, &want) {
@@ -371,64 +377,6 @@ impl Checker<'_> {
             Diagnostic::new(E0107, span, format!("`..` spreads a record; this is {shown}"), "not a record")
                 .help("spread a record such as `{ lr: 1e-5, epochs: 3 }`; a range is named: `keep: ..30deg`"),
         );
-    }
-
-    fn number(&mut self, parts: &[(f64, Option<String>)], int: bool, span: Span) -> Type {
-        match units::number(parts) {
-            Ok((Some(dim), _)) => Type::Dim(dim),
-            Ok((None, _)) if int => Type::Int,
-            Ok((None, _)) => Type::Float,
-            Err(unit) => {
-                let d = if units::to_base(1.0, &unit).is_some() {
-                    Diagnostic::new(
-                        E0120,
-                        span,
-                        format!("`{unit}` is of another dimension than the rest of the number"),
-                        "mixed units",
-                    )
-                    .help("glue only units of one dimension, as in `2h30m`")
-                } else {
-                    let d = Diagnostic::new(E0120, span, format!("there is no unit `{unit}`"), "unknown unit");
-                    let folded = units::names().find(|n| n.eq_ignore_ascii_case(&unit));
-                    let known = foreign::ours(foreign::UNITS, &unit).or(folded);
-                    let digits = parts.first().map_or(0.0, |(amount, _)| *amount);
-                    let number = Span { end: span.end.saturating_sub(unit.len() as u32), ..span };
-                    let zeros = match unit.as_str() {
-                        "k" | "K" => Some(1e3),
-                        "M" => Some(1e6),
-                        _ => None,
-                    };
-                    if let (Some(factor), None, [_]) = (zeros, known, parts) {
-                        let whole = format!("{}", digits * factor);
-                        let d =
-                            d.help(format!("write all digits, and the unit behind them: `{whole}rows`, `{whole}tok`"));
-                        self.report(d);
-                        return Type::Error;
-                    }
-                    if unit == "e" || unit == "E" {
-                        self.report(d.help("an exponent has digits: `1e-5`"));
-                        return Type::Error;
-                    }
-                    if matches!(unit.as_str(), "epochs" | "epoch" | "x" | "times" | "gpus" | "gpu" | "cpus" | "workers")
-                    {
-                        let d = d.help(format!("such a number has no unit: write `{digits}`"));
-                        let at = Span { start: number.end, ..span };
-                        self.report(if parts.len() == 1 { d.fix(at, "") } else { d });
-                        return Type::Error;
-                    }
-                    match known.or_else(|| phrase::nearest(&unit, units::names())) {
-                        Some(near) => {
-                            let d = d.help(format!("did you mean `{near}`?"));
-                            let at = Span { start: span.end.saturating_sub(unit.len() as u32), ..span };
-                            if parts.len() == 1 { d.fix(at, near) } else { d }
-                        }
-                        None => d.help(format!("units are {}", phrase::quoted(&units::names().collect::<Vec<_>>()))),
-                    }
-                };
-                self.report(d);
-                Type::Error
-            }
-        }
     }
 
     fn ident(&mut self, name: &str, span: Span, cx: &Cx) -> Type {
@@ -626,6 +574,10 @@ impl Checker<'_> {
                             )
                         }
                     }
+                    (Type::Dataset(_), Type::Dataset(_)) => {
+                        "two datasets must have columns in common: `data.rename` and `data.select` make them alike"
+                            .to_owned()
+                    }
                     _ => "both branches must have one type, for what follows is checked against it whichever is taken"
                         .to_owned(),
                 };
@@ -718,7 +670,10 @@ impl Checker<'_> {
         };
         let row = self.solver.row(row);
         match row.get(&name.text) {
-            Some(ty) => self.solver.resolve(ty),
+            Some(ty) => match self.solver.resolve(ty) {
+                Type::Optional(inner) if cx.there.contains(&name.text) => *inner,
+                ty => ty,
+            },
             None if row.is_any() => Type::Error,
             None => {
                 self.missing_column(name, span, &row, cx);

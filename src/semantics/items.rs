@@ -2,10 +2,10 @@
 
 use super::check::{Checker, Cx, Progress, Site};
 use super::infer::Misfit;
-use super::misfits;
+use super::numbers;
 use super::withs::Accepted;
 use super::written::{Home, Position, Vars};
-use crate::base::codes::{E0120, E0202, E0213, E0214, E0215, E0216, E0301, E0304, E0501, E0702};
+use crate::base::codes::{E0120, E0202, E0213, E0214, E0215, E0216, E0301, E0304, E0702};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Dim, Row, Type, prelude, units};
 use crate::syntax::BUILTIN_SOURCE;
@@ -194,6 +194,7 @@ impl<'a> Checker<'a> {
     pub(super) fn output(&mut self, name: &Name, value: &Expr, to: Option<&StrLit>, cx: &Cx) {
         if let Some(to) = to {
             self.string(to, cx);
+            self.output_path(to);
         }
         let ty = self.infer(value, cx);
         let ty = self.solver.resolve(&ty);
@@ -240,32 +241,6 @@ impl<'a> Checker<'a> {
                 self.in_range(item, value, default.span, "the default");
             }
         }
-    }
-
-    /// E0501 for a path that can lead nowhere.
-    pub(super) fn input_path(&mut self, value: &Expr) {
-        let ExprKind::Str(text) = &value.kind else { return };
-        let Some(path) = text.plain() else { return };
-        let (message, help) = if path.trim().is_empty() {
-            ("an empty path leads nowhere", "give the path of a file, relative to the folder of the recipe")
-        } else if path.starts_with('~') {
-            ("`~` is not replaced by the home folder", "give a path relative to the recipe, or an absolute one")
-        } else if path.contains("://") {
-            (
-                "an input is a file, not an address",
-                "download it first, and give its path; datasets of the hub are read with `bench.hf`",
-            )
-        } else if path.contains('\\') && !path.contains('/') {
-            ("the parts of a path are joined with `/`", "write `/` for each `\\`")
-        } else if path.chars().any(char::is_control) {
-            (
-                "this path holds a control character",
-                "a backslash starts an escape: `\\t` is a tab, `\\r` a carriage return; join the parts with `/`",
-            )
-        } else {
-            return;
-        };
-        self.report(Diagnostic::new(E0501, value.span, message, "not a path").help(help));
     }
 
     /// E0214 for a literal argument that lies outside of what its parameter takes, or that no quantity can be.
@@ -513,7 +488,7 @@ impl<'a> Checker<'a> {
                 self.in_range(item, value, name.span, &format!("{given}: the value"));
             }
             (Type::Dim(dim), Some(e), Some((None, _))) => {
-                let ways = misfits::literal(e).map(|v| misfits::with_units(v, *dim)).unwrap_or_default();
+                let ways = numbers::literal(e).map(|v| numbers::with_units(v, *dim)).unwrap_or_default();
                 let ways: Vec<String> = ways.iter().map(|w| format!("`-p {}={w}`", name.text)).collect();
                 let d = Diagnostic::new(
                     E0120,

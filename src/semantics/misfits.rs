@@ -2,10 +2,11 @@
 
 use super::check::{Checker, Cx, Site};
 use super::infer::Misfit;
-use crate::base::codes::{E0120, E0210, E0211, E0213, E0302, E0304, E0308, E0601, E0702};
+use super::numbers::{self, literal};
+use crate::base::codes::{E0210, E0211, E0213, E0302, E0304, E0308, E0601, E0702};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Dim, Row, Type, foreign, units};
-use crate::syntax::ast::{Expr, ExprKind, ItemKind, UnaryOp};
+use crate::syntax::ast::{Expr, ExprKind, ItemKind};
 
 /// Reports why `e`, of type `have`, cannot stand for `want`.
 pub(super) fn report(this: &mut Checker, e: &Expr, have: &Type, want: &Type, misfit: Misfit, site: &Site, cx: &Cx) {
@@ -16,7 +17,11 @@ pub(super) fn report(this: &mut Checker, e: &Expr, have: &Type, want: &Type, mis
     };
     let (shown, wanted) = (this.show(have), this.show(want));
     let d = match misfit {
-        Misfit::Unit(dim) => unit(e, have, &units_of(want, dim), &shown, site),
+        Misfit::Unit(dim) => {
+            let dims = numbers::dims(want);
+            let dims = if dims.is_empty() { vec![dim] } else { dims };
+            numbers::unit(e, have, &dims, &shown, site)
+        }
         Misfit::Variant(bad, variants) => variant(e.span, &bad, &variants, site, matches!(e.kind, ExprKind::Str(_))),
         Misfit::Optional if *have == Type::None => {
             Diagnostic::new(E0308, e.span, format!("{} cannot be absent; it is {wanted}", site.what), "`none` here")
@@ -72,7 +77,7 @@ pub(super) fn report(this: &mut Checker, e: &Expr, have: &Type, want: &Type, mis
                     format!("`{name}` is {a}"),
                 )
                 .help(format!(
-                    "keep only rows that have it, `filter.rule(where: .{name} != none)`, after declaring it `{name}: {b}`, or derive one with `?? …`"
+                    "keep only rows that have it before, `filter.rule(where: .{name} != none)`, or derive one with `?? …`"
                 )),
                 Misfit::Unit(_) | Misfit::Variant(..) | Misfit::Type if !dataset => {
                     let site = Site { what: format!("`{name}` in {}", site.what), ..site.clone() };
@@ -102,84 +107,6 @@ fn rows_of(ty: &Type) -> Option<Row> {
         Type::Optional(t) => rows_of(t),
         Type::Union(ts) => ts.iter().find_map(rows_of),
         _ => None,
-    }
-}
-
-/// Returns a number literal, with its sign.
-pub(super) fn literal(e: &Expr) -> Option<f64> {
-    match &e.kind {
-        ExprKind::Number(parts, _) if parts.len() == 1 => Some(parts[0].0),
-        ExprKind::Paren(inner) => literal(inner),
-        ExprKind::Unary { op: UnaryOp::Neg, value } => Some(-literal(value)?),
-        _ => None,
-    }
-}
-
-/// Returns how a plain number would read with the units of a dimension.
-pub(super) fn with_units(value: f64, dim: Dim) -> Vec<String> {
-    match dim {
-        // 0.9 and 90 both mean ninety percent.
-        Dim::Ratio | Dim::Points => {
-            let shown = if value.abs() <= 1.0 && value != 0.0 { (value * 1e6).round() / 1e4 } else { value };
-            vec![format!("{shown}{}", units::spellings(dim)[0])]
-        }
-        _ => units::spellings(dim).iter().map(|u| format!("{value}{u}")).collect(),
-    }
-}
-
-/// The dimensions that a place takes: a union of units has several.
-fn units_of(want: &Type, dim: Dim) -> Vec<Dim> {
-    let mut all = match want {
-        Type::Union(ts) => ts.iter().flat_map(|t| units_of(t, dim)).collect(),
-        Type::Optional(t) | Type::Metric(t) => units_of(t, dim),
-        Type::Dim(d) => vec![*d],
-        _ => Vec::new(),
-    };
-    all.dedup();
-    if all.is_empty() { vec![dim] } else { all }
-}
-
-fn unit(e: &Expr, have: &Type, dims: &[Dim], shown: &str, site: &Site) -> Diagnostic {
-    let plain = matches!(have, Type::Int | Type::Float);
-    let what = if plain { format!("a plain {shown}") } else { shown.to_owned() };
-    let names: Vec<String> = dims.iter().map(|d| format!("{d:?}")).collect();
-    let message = if plain && dims == [Dim::Duration] {
-        format!("a Duration needs a unit ({})", site.what)
-    } else {
-        format!("expected {} for {}, found {what}", names.join(" or "), site.what)
-    };
-    let label = if plain { "no unit".to_owned() } else { format!("this is {shown}") };
-    let d = Diagnostic::new(E0120, e.span, message, label);
-    let first = |dim: &Dim| units::spellings(*dim).first().copied().unwrap_or("");
-    match literal(e).filter(|_| plain) {
-        Some(value) => {
-            // A share is small or has a fraction; a number of steps or rows is whole.
-            let fits = |dim: &&Dim| match dim {
-                Dim::Ratio if dims.len() > 1 => value.fract() != 0.0 || value <= 1.0,
-                Dim::Rows | Dim::Steps | Dim::Tokens | Dim::Pixels => value.fract() == 0.0,
-                _ => true,
-            };
-            let fitting: Vec<Dim> = dims.iter().filter(fits).copied().collect();
-            let ways: Vec<String> = fitting.iter().flat_map(|d| with_units(value, *d)).collect();
-            match ways.as_slice() {
-                [] => d.help(format!("give it as {}", names.join(" or "))),
-                [one] if dims.len() == 1 || fitting.len() == 1 => {
-                    d.help(format!("write `{one}`")).fix(e.span, one.clone())
-                }
-                many => {
-                    let quoted: Vec<String> = many.iter().map(|w| format!("`{w}`")).collect();
-                    d.help(format!("did you mean {}?", quoted.join(" or ")))
-                }
-            }
-        }
-        None if plain => {
-            let unit = dims.first().map_or("", first);
-            d.help(format!("multiply it by a unit, `… * 1{unit}`, or give it a unit where it is written"))
-        }
-        None => {
-            let examples: Vec<String> = dims.iter().map(|d| format!("`8{}`", first(d))).collect();
-            d.help(format!("write a number of {}, such as {}", names.join(" or "), examples.join(" or ")))
-        }
     }
 }
 
@@ -413,10 +340,19 @@ fn text_instead(this: &Checker, e: &Expr, have: &Type, want: &Type, cx: &Cx) -> 
     let numeric = matches!(want, Type::Int | Type::Float | Type::Dim(_) | Type::Bool | Type::Range(_))
         || matches!(want, Type::Union(ts) if ts.iter().all(|t| matches!(t, Type::Dim(_) | Type::Int | Type::Float | Type::Range(_))));
     let parsed = crate::syntax::parse_expr(crate::syntax::BUILTIN_SOURCE, &t).ok();
-    let literal = |e: &Expr| {
+    let plain = |e: &Expr| {
         matches!(e.kind, ExprKind::Number(..) | ExprKind::Bool(_) | ExprKind::Range(..) | ExprKind::Unary { .. })
     };
-    let bare = numeric && parsed.as_ref().is_some_and(literal);
+    let bare = numeric && parsed.as_ref().is_some_and(plain);
+    let dims = numbers::dims(want);
+    if let Some(value) = parsed.as_ref().and_then(numbers::literal).filter(|_| bare && !dims.is_empty())
+        && t.ends_with(|c: char| c.is_ascii_digit())
+    {
+        let ways = numbers::ways(value, &dims);
+        let quoted: Vec<String> = ways.iter().map(|w| format!("`{w}`")).collect();
+        let fix = if let [one] = ways.as_slice() { Some(one.clone()) } else { None };
+        return Some((format!("write it without quotes, and with its unit: {}", quoted.join(" or ")), fix));
+    }
     bare.then(|| (format!("write it without quotes: `{t}`"), Some(t)))
 }
 

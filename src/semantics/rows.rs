@@ -2,10 +2,11 @@
 
 use super::calls::{Bound, Given};
 use super::check::{Checker, Cx};
-use crate::base::codes::{E0211, E0301, E0303, W0301};
+use super::presence;
+use crate::base::codes::{E0211, E0301, E0303};
 use crate::base::{Diagnostic, SourceId, Span, phrase};
 use crate::spec::catalogue::Operator;
-use crate::spec::{Columns, Row, Type};
+use crate::spec::{Columns, Effect, Row, Type};
 use crate::syntax::BUILTIN_SOURCE;
 use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name, RecordField};
 
@@ -14,18 +15,8 @@ pub(super) struct Step {
     pub(super) name: String,
     pub(super) span: Span,
     pub(super) after: Row,
-    /// The datasets that it took by name, with their columns.
-    named: Vec<(String, Row)>,
-}
-
-impl Step {
-    /// Says which of the datasets that it joined have a column and which have not, where there are both.
-    fn joined(&self, column: &str) -> Option<(&Self, Vec<String>, Vec<String>)> {
-        let closed = self.named.len() > 1 && self.named.iter().all(|(_, row)| row.tail.is_none());
-        let (with, without): (Vec<_>, Vec<_>) = self.named.iter().partition(|(_, row)| row.get(column).is_some());
-        let names = |of: Vec<&(String, Row)>| of.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        (closed && !with.is_empty() && !without.is_empty()).then(|| (self, names(with), names(without)))
-    }
+    /// The datasets that it joined, with their columns.
+    pub(super) named: Vec<(String, Row)>,
 }
 
 impl Checker<'_> {
@@ -45,7 +36,13 @@ impl Checker<'_> {
         let slot = |name: &str| op.signature.params.iter().position(|p| p.name.text == name);
         let value = |name: &str| slot(name).and_then(|i| bound.slots.get(i)?.as_ref());
         match op.spec.columns {
-            Columns::Signature => result,
+            Columns::Signature => match (op.spec.effect, value("where"), &result) {
+                // A row that stays has what it needs to stay.
+                (Effect::RowSubset, Some(Given::Expr(condition)), Type::Dataset(row)) => {
+                    Type::Dataset(presence::kept(self.solver.row(row), condition).unwrap_or_else(|| row.clone()))
+                }
+                _ => result,
+            },
             Columns::FromFile => Type::Dataset(Row::any()),
             Columns::FromSchema => {
                 let schema = slot("as").and_then(|i| have.get(i)?.clone()).map(|t| self.solver.resolve(&t));
@@ -125,10 +122,10 @@ impl Checker<'_> {
                 }
                 let (labels, types): (Vec<String>, Vec<Type>) = inputs.into_iter().unzip();
                 let mut row = self.shared_row(&types);
-                self.pictures_lost(op, rest, &row);
                 let column = self.text_of(op, value("label"), "label").unwrap_or_else(|| "source".to_owned());
                 row.fields.retain(|(n, _)| *n != column);
                 row.fields.push((column, Type::Enum(labels)));
+                self.join_losses(&op.name, &self.parts(bound, have, rest), &row);
                 Type::Dataset(row)
             }
             Columns::Shared => {
@@ -138,7 +135,9 @@ impl Checker<'_> {
                     _ => None,
                 });
                 let types = lists.unwrap_or_else(|| rest.iter().map(|(_, _, t)| t.clone()).collect());
-                Type::Dataset(self.shared_row(&types))
+                let row = self.shared_row(&types);
+                self.join_losses(&op.name, &self.parts(bound, have, rest), &row);
+                Type::Dataset(row)
             }
             Columns::AddNamed(param) => {
                 let Type::Dataset(row) = self.solver.resolve(&result) else { return result };
@@ -221,7 +220,9 @@ impl Checker<'_> {
         let known: Vec<&str> = row.fields.iter().map(|(n, _)| n.as_str()).collect();
         let steps = cx.from.as_ref().map(|e| self.lineage(e, cx.module)).unwrap_or_default();
         let lost = steps.windows(2).position(|w| w[0].after.get(column).is_none() && w[1].after.get(column).is_some());
-        d = if let Some(at) = lost {
+        d = if let Some((step, lost)) = self.lost_in_join(&steps, column) {
+            self.tell_join(d, step, lost, column)
+        } else if let Some(at) = lost {
             let (dropper, before) = (&steps[at], &steps[at + 1]);
             let kept = format!(
                 "column dropped here: keeps {} of {}",
@@ -247,13 +248,6 @@ impl Checker<'_> {
                     dropper.name, cx.callee
                 ))
             }
-        } else if let Some((step, with, without)) = steps.last().and_then(|step| step.joined(column)) {
-            let why = format!("only columns that all have are kept: {} has no `.{column}`", phrase::quoted(&without));
-            d = d.also(step.span, why);
-            d.help(format!(
-                "`.{column}` of {} is lost there; add it to the other rows before, `data.derive({column}: …)`, or work on it before the `{}`",
-                phrase::quoted(&with), step.name
-            ))
         } else if cx.callee == "data.rename" {
             d.help(format!(
                 "the new name stands first, `data.rename(new: .old)`; the rows have {}",
@@ -270,41 +264,6 @@ impl Checker<'_> {
             ))
         };
         self.report(d);
-    }
-
-    /// The arguments of a call that are datasets, by name.
-    fn datasets_among(&self, args: &[Arg]) -> Vec<(String, Row)> {
-        let named = args.iter().filter_map(|arg| match arg {
-            Arg::Named(name, e) => match self.types.get(&e.span).map(|t| self.solver.resolve(t)) {
-                Some(Type::Dataset(row)) => Some((name.text.clone(), row)),
-                _ => None,
-            },
-            _ => None,
-        });
-        named.collect()
-    }
-
-    /// W0301: pictures that only some of the joined datasets have.
-    fn pictures_lost(&mut self, op: &Operator, inputs: &[(String, Span, Type)], kept: &Row) {
-        let rows: Vec<(&str, Span, Row)> = inputs
-            .iter()
-            .filter_map(|(name, span, ty)| match self.solver.resolve(ty) {
-                Type::Dataset(row) if row.tail.is_none() => Some((name.as_str(), *span, row)),
-                _ => None,
-            })
-            .collect();
-        for (name, span, row) in &rows {
-            let lost = row.fields.iter().find(|(column, ty)| shows(ty) && kept.get(column).is_none());
-            let Some((column, _)) = lost else { continue };
-            let Some((other, at, _)) = rows.iter().find(|(.., row)| row.get(column).is_none()) else { continue };
-            let message = format!("`.{column}` of `{name}` is lost: `{other}` has no such column");
-            let d = Diagnostic::new(W0301, *at, message, format!("no `.{column}`"));
-            self.report(d.also(*span, format!("has `.{column}`")).help(format!(
-                "`{}` keeps the columns that all have; give `{other}` one before, `data.derive({column}: [])`, or drop it from `{name}`, `data.drop(columns: [.{column}])`",
-                op.name
-            )));
-            return;
-        }
     }
 
     /// Returns the steps that rows came through, the latest first.
@@ -350,7 +309,17 @@ impl Checker<'_> {
                     next = Some(((**base).clone(), module));
                 }
                 ExprKind::Paren(inner) => next = Some(((**inner).clone(), module)),
-                ExprKind::If { then, .. } => next = Some(((**then).clone(), module)),
+                ExprKind::If { then, other, .. } => {
+                    if let Some(after) = after {
+                        let branches = [("then", then), ("else", other)];
+                        let named = branches
+                            .into_iter()
+                            .filter_map(|(n, e)| Some((n.to_owned(), self.noted_row(e)?)))
+                            .collect();
+                        steps.push(Step { name: "if".to_owned(), span: e.span, after, named });
+                    }
+                    next = Some(((**then).clone(), module));
+                }
                 _ => {}
             }
         }
@@ -416,15 +385,5 @@ fn column_names(given: &Given) -> Option<Vec<String>> {
             .collect(),
         ExprKind::Paren(inner) => column_names(&Given::Expr(inner)),
         _ => None,
-    }
-}
-
-/// Says whether a column holds pictures or videos.
-fn shows(ty: &Type) -> bool {
-    match ty {
-        Type::Image | Type::Video => true,
-        Type::List(t) => shows(t),
-        // What may be absent is no loss.
-        _ => false,
     }
 }

@@ -58,7 +58,7 @@ impl Checker<'_> {
     }
 
     /// A pattern that is none.
-    fn pattern(&mut self, text: &StrLit) {
+    pub(super) fn pattern(&mut self, text: &StrLit) {
         let Some(Err(why)) = text.plain().map(|t| regex::Regex::new(&t)) else { return };
         let why = match why {
             regex::Error::Syntax(told) => {

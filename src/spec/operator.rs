@@ -109,6 +109,8 @@ pub struct OpSpec {
     pub history: &'static [&'static str],
     /// Takes the common `where: Where = true` of filters and dedups.
     pub takes_where: bool,
+    /// Shows a model the pictures and videos that its rows have in `images`, `image` and `video`.
+    pub shows_media: bool,
     /// Which parameter names a repository of the hub.
     pub hub: Hub,
     /// What the text of the file at `path` names that is read too, relative to it or `hf:REPOSITORY`; the arguments are given.
@@ -128,6 +130,7 @@ impl OpSpec {
         columns: Columns::Signature,
         history: &[],
         takes_where: false,
+        shows_media: false,
         hub: Hub::Nowhere,
         index: None,
         with: &[],

@@ -28,6 +28,7 @@ op eval.loss(
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,
+        shows_media: true,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -25,6 +25,7 @@ op eval.preference(
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,
+        shows_media: true,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

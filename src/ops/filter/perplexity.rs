@@ -30,6 +30,7 @@ op filter.perplexity(
         takes_where: true,
         class: Class::Numeric,
         pool: Pool::Engine,
+        shows_media: true,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -41,6 +41,7 @@ op model.generate(
         effect: Effect::RowMap,
         pool: Pool::Engine,
         with: &["gpus"],
+        shows_media: true,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -48,6 +48,7 @@ op train.dpo(
         effect: Effect::Train,
         pool: Pool::Engine,
         with: WITH,
+        shows_media: true,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

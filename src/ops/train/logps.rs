@@ -27,6 +27,7 @@ op train.logps(
         class: Class::Numeric,
         effect: Effect::RowMap,
         pool: Pool::Engine,
+        shows_media: true,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

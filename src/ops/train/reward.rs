@@ -37,6 +37,7 @@ op train.reward(
         effect: Effect::Train,
         pool: Pool::Engine,
         with: WITH,
+        shows_media: true,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -68,6 +68,7 @@ op train.sft(
         effect: Effect::Train,
         pool: Pool::Engine,
         with: WITH,
+        shows_media: true,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

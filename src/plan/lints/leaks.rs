@@ -14,8 +14,7 @@ type Result = (NodeId, String);
 /// Looks at every evaluation of a trained model.
 pub(super) fn lint(facts: &Facts, found: &mut Problems) {
     let graph = facts.graph;
-    let gated =
-        graph.dag.node_indices().any(|id| matches!(graph.node(id).op.as_str(), "data.disjoint" | "data.overlap"));
+    let gates = gates(facts);
     let mut ungated: Option<&Node> = None;
     for id in graph.dag.node_indices() {
         let node = graph.node(id);
@@ -31,10 +30,16 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
         if trainings.is_empty() {
             continue;
         }
-        let asked = reached(facts, items);
+        let asked = Way::of(facts, items);
+        let mut gated = false;
         for training in &trainings {
             let Some(rows) = training.training_rows() else { continue };
-            if let Some(same) = same(facts, &reached(facts, rows), &asked) {
+            let learned = Way::of(facts, rows);
+            gated |= gates.iter().any(|(a, b)| {
+                let compares = |a: &Way, b: &Way| a.meets(facts, &learned) && b.meets(facts, &asked);
+                compares(a, b) || compares(b, a)
+            });
+            if let Some(same) = learned.shares(facts, &asked) {
                 let message = format!("`{}` measures with rows that `{}` trains on: {same}", node.op, training.name);
                 let d = Diagnostic::new(W0511, node.span, message, "measures what was learned by heart")
                     .also(training.span, "trained on here")
@@ -43,11 +48,11 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
             }
         }
         // Rows that the training holds out itself have no benchmark that could be in them.
-        if node.op == "eval.run" && ungated.is_none_or(|first| node.span < first.span) {
+        if node.op == "eval.run" && !gated && ungated.is_none_or(|first| node.span < first.span) {
             ungated = Some(node);
         }
     }
-    if let Some(node) = ungated.filter(|_| !gated) {
+    if let Some(node) = ungated {
         let message = "nothing checks that the questions are not among the training rows";
         let d = Diagnostic::new(W0506, node.span, message, "a trained model is measured here");
         found.push(
@@ -56,16 +61,48 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
     }
 }
 
-/// The results that rows come through, back to where they are read or chosen: what lies behind a split or a filter may have gone either way.
-fn reached(facts: &Facts, from: &Input) -> BTreeSet<Result> {
+/// What the nodes that compare two datasets compare.
+fn gates(facts: &Facts) -> Vec<(Way, Way)> {
+    let graph = facts.graph;
+    let compares = |node: &&Node| matches!(node.op.as_str(), "data.disjoint" | "data.overlap");
+    let nodes = graph.dag.node_indices().map(|id| graph.node(id)).filter(compares);
+    nodes.filter_map(|n| Some((Way::of(facts, n.input("d")?), Way::of(facts, n.input("from")?)))).collect()
+}
+
+/// The results that rows come through.
+struct Way {
+    /// Back to where they are read, or chosen: what lies behind a split or a filter may have gone either way.
+    whole: BTreeSet<Result>,
+    /// Back to where they are read.
+    all: BTreeSet<Result>,
+}
+
+impl Way {
+    fn of(facts: &Facts, from: &Input) -> Self {
+        Self { whole: reached(facts, from, false), all: reached(facts, from, true) }
+    }
+
+    /// What rows of both ways are of for sure: all of one, and those of the other or some chosen of them.
+    fn shares(&self, facts: &Facts, other: &Self) -> Option<String> {
+        same(facts, &self.whole, &other.all).or_else(|| same(facts, &self.all, &other.whole))
+    }
+
+    /// Says whether rows of both may be of one origin.
+    fn meets(&self, facts: &Facts, other: &Self) -> bool {
+        same(facts, &self.all, &other.all).is_some()
+    }
+}
+
+/// The results that rows come through; `behind` says whether also those behind a choice of rows.
+fn reached(facts: &Facts, from: &Input, behind: bool) -> BTreeSet<Result> {
     let mut out = BTreeSet::new();
     let mut open = vec![from];
     while let Some(at) = open.pop() {
         let fresh = out.insert((at.node, at.field.clone()));
         let node = facts.graph.node(at.node);
-        if fresh
-            && !matches!(node.op.as_str(), "data.split" | "filter.rule" | "data.sample" | "data.top" | "data.quantile")
-        {
+        let chooses =
+            matches!(node.op.as_str(), "data.split" | "filter.rule" | "data.sample" | "data.top" | "data.quantile");
+        if fresh && (behind || !chooses) {
             open.extend(
                 node.inputs
                     .iter()
