@@ -126,6 +126,7 @@ impl Checker<'_> {
             Type::Float => Operand::Num(Num::Float, false),
             Type::Dim(d) => Operand::Num(Num::Dim(d), false),
             Type::Score => Operand::Num(Num::Dim(Dim::Ratio), true),
+            Type::Loss => Operand::Num(Num::Float, true),
             Type::Metric(inner) => match self.operand(&inner) {
                 Operand::Num(n, _) => Operand::Num(n, true),
                 other => other,
@@ -337,7 +338,8 @@ impl Checker<'_> {
     fn equality(&mut self, left: &Expr, right: &Expr, cx: &Cx) -> Type {
         let (a, b) = (self.infer(left, cx), self.infer(right, cx));
         let (a, b) = (self.solver.resolve(&a), self.solver.resolve(&b));
-        let metric = matches!(a, Type::Metric(_) | Type::Score) || matches!(b, Type::Metric(_) | Type::Score);
+        let metric = matches!(a, Type::Metric(_) | Type::Score | Type::Loss)
+            || matches!(b, Type::Metric(_) | Type::Score | Type::Loss);
         let result = if metric { Type::Metric(Box::new(Type::Bool)) } else { Type::Bool };
         for (literal, ty, other) in [(right, &b, &a), (left, &a, &b)] {
             let inner = match other {
@@ -393,6 +395,7 @@ impl Checker<'_> {
         let element = match &a {
             Type::Metric(inner) => (**inner).clone(),
             Type::Score => Type::Dim(Dim::Ratio),
+            Type::Loss => Type::Float,
             Type::Int => Type::Float,
             Type::Text(_) => Type::Str,
             other => other.clone(),
@@ -433,7 +436,11 @@ impl Checker<'_> {
                 }
             }
         }
-        if matches!(a, Type::Metric(_) | Type::Score) { Type::Metric(Box::new(Type::Bool)) } else { Type::Bool }
+        if matches!(a, Type::Metric(_) | Type::Score | Type::Loss) {
+            Type::Metric(Box::new(Type::Bool))
+        } else {
+            Type::Bool
+        }
     }
 }
 

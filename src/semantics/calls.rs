@@ -442,7 +442,7 @@ impl<'a> Checker<'a> {
         }
         for (name, e) in unknown {
             let ty = self.infer(e, &cx.with_row(Some(Row::any())));
-            let place = UnknownOption { name: &name.text, span: name.span, spread: None, ty: Some(ty) };
+            let place = UnknownOption { name: &name.text, span: name.span, spread: None, value: Some((e, ty)) };
             self.unknown_option(sig, &mut bound, place);
         }
         bound
@@ -490,7 +490,7 @@ impl<'a> Checker<'a> {
                 self.unknown_option(
                     sig,
                     bound,
-                    UnknownOption { name: field, span: at, spread: Some(spread), ty: None },
+                    UnknownOption { name: field, span: at, spread: Some(spread), value: None },
                 );
             }
         }

@@ -525,7 +525,7 @@ impl Checker<'_> {
         let ty = self.infer(cond, cx);
         match self.solver.resolve(&ty) {
             Type::Bool | Type::Error | Type::Var(_) => {}
-            Type::Metric(_) | Type::Score => self.report(
+            Type::Metric(_) | Type::Score | Type::Loss => self.report(
                 Diagnostic::new(
                     E0601,
                     cond.span,

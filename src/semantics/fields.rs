@@ -14,6 +14,8 @@ const SHOWN: &[&str] =
     &["ci", "delta", "n", "unparsed", "skill", "answers", "chance", "majority", "compat", "tokens", "cost"];
 /// Numbers of a score that are shares.
 const SCORE_RATIOS: &[&str] = &["value", "low", "high", "unparsed", "compat", "skill", "chance", "majority", "floor"];
+/// Facts of a score that is no share.
+const LOSS_FACTS: &[&str] = &["value", "low", "high", "n"];
 
 impl Checker<'_> {
     /// `base.name` without a call.
@@ -169,6 +171,14 @@ impl Checker<'_> {
                     Type::Error
                 }
             },
+            Type::Loss => match name.text.as_str() {
+                "value" | "low" | "high" => Type::Metric(Box::new(Type::Float)),
+                "n" => Type::Metric(Box::new(Type::Dim(Dim::Rows))),
+                _ => {
+                    self.no_member(name, "a loss", LOSS_FACTS);
+                    Type::Error
+                }
+            },
             Type::Grid(..) => {
                 let help = if GRID_METHODS.contains(&name.text.as_str()) {
                     format!("call it: `.{}(…)`", name.text)
@@ -182,7 +192,7 @@ impl Checker<'_> {
                 Type::Error
             }
             Type::Optional(inner) => {
-                if self.method_applies(&inner, name) || matches!(*inner, Type::Record(_) | Type::Score) {
+                if self.method_applies(&inner, name) || matches!(*inner, Type::Record(_) | Type::Score | Type::Loss) {
                     self.absent(base, name, &inner);
                     return Type::Error;
                 }
@@ -625,6 +635,10 @@ pub fn members(ty: &Type) -> Vec<Member> {
         Type::Score => {
             let shares = SCORE_RATIOS.iter().map(|name| part(name, &metric(Dim::Ratio)));
             shares.chain([part("n", &metric(Dim::Rows)), rows(), method("by")]).collect()
+        }
+        Type::Loss => {
+            let numbers = LOSS_FACTS[..3].iter().map(|name| part(name, &Type::Metric(Box::new(Type::Float))));
+            numbers.chain([part("n", &metric(Dim::Rows))]).collect()
         }
         Type::Grid(..) => GRID_METHODS.iter().map(|name| method(name)).collect(),
         Type::Optional(inner) => members(inner),

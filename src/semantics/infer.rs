@@ -189,7 +189,9 @@ impl Solver {
                 Err(Misfit::Optional)
             }
             (T::Score, T::Metric(w)) => self.fit(&T::Dim(Dim::Ratio), w),
-            (T::Score, T::Dim(_) | T::Int | T::Float | T::Bool) => Err(Misfit::Metric),
+            (T::Loss, T::Metric(w)) => self.fit(&T::Float, w),
+            (T::Loss, T::Score) => Ok(()),
+            (T::Score | T::Loss, T::Dim(_) | T::Int | T::Float | T::Bool) => Err(Misfit::Metric),
             (T::Metric(h), T::Metric(w)) => self.fit(h, w),
             (h, T::Metric(w)) => self.fit(h, w),
             (T::Metric(h), w) => {
@@ -321,6 +323,8 @@ impl Solver {
             (T::Optional(a), T::Optional(b)) => T::Optional(Box::new(self.meet(a, b)?)),
             (T::Optional(a), b) | (b, T::Optional(a)) => T::Optional(Box::new(self.meet(a, b)?)),
             (T::Score, T::Metric(_)) | (T::Metric(_), T::Score) => T::Metric(Box::new(T::Dim(Dim::Ratio))),
+            (T::Loss, T::Metric(a)) | (T::Metric(a), T::Loss) => T::Metric(Box::new(self.meet(a, &T::Float)?)),
+            (T::Score, T::Loss) | (T::Loss, T::Score) => T::Score,
             (T::Metric(a), T::Metric(b)) => T::Metric(Box::new(self.meet(a, b)?)),
             (T::Metric(a), b) | (b, T::Metric(a)) => T::Metric(Box::new(self.meet(a, b)?)),
             (T::Int, T::Float) | (T::Float, T::Int) => T::Float,

@@ -575,6 +575,7 @@ fn publishable(ty: &Type) -> bool {
         | Type::Benchmark
         | Type::Suite
         | Type::Score
+        | Type::Loss
         | Type::Grid(..)
         | Type::Table
         | Type::Report

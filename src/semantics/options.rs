@@ -5,7 +5,7 @@ use super::check::Checker;
 use crate::base::codes::E0210;
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Class, Dim, Type, foreign, prelude};
-use crate::syntax::ast::ParamDecl;
+use crate::syntax::ast::{Expr, ExprKind, ParamDecl, RecordField};
 
 /// Beyond so many options a list of all helps nobody.
 const MANY: usize = 16;
@@ -16,8 +16,8 @@ pub(super) struct UnknownOption<'n> {
     pub(super) span: Span,
     /// The record that brought it.
     pub(super) spread: Option<Span>,
-    /// Of its value, where it was written in the call.
-    pub(super) ty: Option<Type>,
+    /// Its value and the type of that, where it was written in the call.
+    pub(super) value: Option<(&'n Expr, Type)>,
 }
 
 impl Checker<'_> {
@@ -39,7 +39,7 @@ impl Checker<'_> {
 
     /// Reports a name that is no option of what is called, with what was most likely meant.
     pub(super) fn unknown_option(&mut self, sig: &Sig, bound: &mut Bound, unknown: UnknownOption) {
-        let UnknownOption { name, span, spread, ty } = unknown;
+        let UnknownOption { name, span, spread, value } = unknown;
         let known = self.options_of(sig);
         let what = if matches!(sig.kind, Kind::Fn(..)) { "parameter" } else { "option" };
         let mut d = Diagnostic::new(
@@ -53,17 +53,24 @@ impl Checker<'_> {
         }
         let module = sig.name.split('.').next().unwrap_or_default();
         let foreign = match (module, &sig.kind) {
-            ("train", Kind::Operator(_)) => foreign::ours(foreign::FOREIGN, name),
-            ("eval" | "model", Kind::Operator(_)) => foreign::ours(foreign::MEASURING, name),
+            ("train", Kind::Operator(_)) => foreign::option(foreign::FOREIGN, name),
+            ("eval" | "model", Kind::Operator(_)) => foreign::option(foreign::MEASURING, name),
             (_, Kind::Fn(..)) => foreign::ours(foreign::FOREIGN, name)
                 .filter(|hint| foreign::argument(hint).is_some_and(|ours| known.contains(&ours))),
             _ => None,
         };
+        // What is written another way elsewhere may be an option of another operator only.
+        let elsewhere = foreign
+            .and_then(foreign::argument)
+            .filter(|ours| !known.contains(ours))
+            .and_then(|ours| Some((ours, self.sibling_with(sig, ours)?)));
         let alias = foreign::row_option(name, &known).filter(|_| matches!(sig.kind, Kind::Operator(_)));
         let with = prelude::WITH.iter().find(|(n, _)| *n == name);
         let sibling = self.sibling_with(sig, name);
         let near = phrase::nearest(name, known.iter().copied());
-        let only = self.only_missing(sig, bound, ty.as_ref()).filter(|_| foreign.is_none() && near.is_none());
+        let only = self
+            .only_missing(sig, bound, value.as_ref().map(|(_, ty)| ty))
+            .filter(|_| foreign.is_none() && near.is_none());
         // What was most likely meant is no missing argument beside.
         let meant = foreign.and_then(foreign::argument).or(near).or(only).or(alias);
         if let Some(i) = meant.and_then(|m| sig.params.iter().position(|p| p.name.text == m))
@@ -71,8 +78,13 @@ impl Checker<'_> {
         {
             bound.slots[i] = Some(Given::lost(span));
         }
-        d = if let Some(hint) = foreign {
-            d.help(hint)
+        d = if let Some((ours, sibling)) = elsewhere {
+            d.help(format!("it is `{ours}:` of `{sibling}`; leave it out here"))
+        } else if let Some(hint) = foreign {
+            d.help(match value.as_ref().and_then(|(e, _)| zero_stage(e)) {
+                Some(stage) => hint.replace("zero2", &format!("zero{stage}")),
+                None => hint.to_owned(),
+            })
         } else if let Some(only) = only {
             d.help(format!("it is called `{only}` here: write `{only}: …`")).fix(span, only)
         } else if let Some(alias) = alias.filter(|a| near.is_none_or(|n| n == *a)) {
@@ -84,7 +96,7 @@ impl Checker<'_> {
         } else if let Some(near) = near {
             let d = d.help(format!("did you mean `{near}`?"));
             if spread.is_none() { d.fix(span, near) } else { d }
-        } else if let Some(hint) = foreign::ours(foreign::ROW_HINTS, name).filter(|_| sig.decl.is_none()) {
+        } else if let Some(hint) = foreign::option(foreign::ROW_HINTS, name).filter(|_| sig.decl.is_none()) {
             d.help(hint)
         } else if name == "train" && known.contains(&"validation") {
             d.help("what `validation` and `test` leave is the part `.train`; leave it out")
@@ -129,6 +141,29 @@ impl Checker<'_> {
             Some(example) => format!("write `{option}:`, as in `{option}: {example}`"),
             None => format!("write `{option}: …`; it is {}", self.show(&ty)),
         }
+    }
+}
+
+/// The stage of ZeRO that a value of DeepSpeed's speaks of: `3`, `{ stage: 3 }`, `"ds_z3_config.json"`.
+fn zero_stage(e: &Expr) -> Option<u8> {
+    let digit = |c: char| c.to_digit(10).filter(|d| (1..=3).contains(d)).map(|d| d as u8);
+    match &e.kind {
+        ExprKind::Number(parts, true) => match parts.as_slice() {
+            [(n, None)] if (1.0..=3.0).contains(n) => Some(*n as u8),
+            _ => None,
+        },
+        ExprKind::Str(text) => {
+            let text = text.plain()?.to_ascii_lowercase();
+            ["zero", "stage", "z"].iter().find_map(|word| {
+                let (_, after) = text.split_once(word)?;
+                after.trim_start_matches(['_', '-']).chars().next().and_then(digit)
+            })
+        }
+        ExprKind::Record(fields) => fields.iter().find_map(|field| match field {
+            RecordField::Named(name, value) if name.text == "stage" => zero_stage(value),
+            _ => None,
+        }),
+        _ => None,
     }
 }
 

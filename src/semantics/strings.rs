@@ -143,7 +143,7 @@ impl Checker<'_> {
                     _ => d,
                 }
             }
-            Type::Metric(_) | Type::Score => Diagnostic::new(
+            Type::Metric(_) | Type::Score | Type::Loss => Diagnostic::new(
                 E0601,
                 name.span,
                 "a text cannot hold a value known only after running",

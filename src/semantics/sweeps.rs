@@ -100,14 +100,14 @@ impl Checker<'_> {
                 | Type::Benchmark
                 | Type::Error
                 | Type::Var(_)) => return (scalar, None),
-                Type::Metric(_) | Type::Score => self.late_axis(span),
+                Type::Metric(_) | Type::Score | Type::Loss => self.late_axis(span),
                 other => {
                     let shown = self.show(&other);
                     Diagnostic::new(E0603, span, format!("an axis of {shown} has no labels"), "elements without names")
                         .help("use a record, its keys are the labels: `sweep m in { base, tuned } { … }`")
                 }
             },
-            Type::Metric(_) | Type::Score => self.late_axis(span),
+            Type::Metric(_) | Type::Score | Type::Loss => self.late_axis(span),
             other => {
                 let shown = self.show(&other);
                 Diagnostic::new(E0603, span, format!("a sweep cannot run over {shown}"), shown)

@@ -153,7 +153,7 @@ impl Checker<'_> {
             .operators
             .iter()
             .find(|op| op.signature.params.iter().any(|p| !p.rest && p.name.text == name));
-        let foreign = foreign::ours(foreign::FOREIGN, name).or_else(|| foreign::ours(foreign::MEASURING, name));
+        let foreign = foreign::option(foreign::FOREIGN, name).or_else(|| foreign::option(foreign::MEASURING, name));
         self.report(match phrase::nearest(name, names.iter().copied()) {
             _ if foreign.is_some() => d.help(foreign.unwrap_or_default()),
             _ if argument.is_some() => d.help(format!(

@@ -136,6 +136,7 @@ impl Checker<'_> {
             "Classifier" => Type::Classifier,
             "Benchmark" => Type::Benchmark,
             "Suite" => Type::Suite,
+            "Score" if matches!(args.first(), Some(TypeArg::Type(_))) => Type::Loss,
             "Score" => Type::Score,
             "Table" => Type::Table,
             "Report" => Type::Report,

@@ -77,16 +77,18 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("label_smoothing", "write `smoothing:`"),
     ("neftune_noise_alpha", "noise on embeddings is not there; leave it out"),
     // What is trained.
-    ("finetuning_type", "write `method:`, \"full\" or \"lora\""),
+    ("finetuning_type", "adapters are not there yet: leave it out, all weights are trained"),
     ("use_lora", "adapters are not there yet: leave it out, all weights are trained"),
-    ("lora_rank", "write `rank:`"),
-    ("lora_r", "write `rank:`"),
-    ("lora_alpha", "write `alpha:`"),
+    ("lora_rank", "adapters are not there yet: leave it out, all weights are trained"),
+    ("lora_r", "adapters are not there yet: leave it out, all weights are trained"),
+    ("lora_alpha", "adapters are not there yet: leave it out, all weights are trained"),
     ("lora", "adapters are not there yet: leave it out, all weights are trained"),
     ("peft_config", "adapters are not there yet: leave it out, all weights are trained"),
     ("peft", "adapters are not there yet: leave it out, all weights are trained"),
-    ("r", "write `rank:`"),
+    ("r", "adapters are not there yet: leave it out, all weights are trained"),
     ("lora_dropout", "adapters are not there yet: leave it out, all weights are trained"),
+    ("use_unsloth", "it is not there; leave it out"),
+    ("rope_scaling", "positions are those of the model; leave it out"),
     ("dropout", "there is no dropout; leave it out"),
     ("use_rslora", "it is not there; leave it out"),
     ("use_dora", "it is not there; leave it out"),
@@ -94,8 +96,8 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("load_in_4bit", "weights are trained in bf16, f16 or f32: `dtype: \"bf16\"`"),
     ("load_in_8bit", "weights are trained in bf16, f16 or f32: `dtype: \"bf16\"`"),
     ("modules_to_save", "`freeze:` names whole parts: \"vision\", \"projector\", \"language\", \"embeddings\""),
-    ("lora_target", "write `targets:`"),
-    ("target_modules", "write `targets:`"),
+    ("lora_target", "adapters are not there yet: leave it out, all weights are trained"),
+    ("target_modules", "adapters are not there yet: leave it out, all weights are trained"),
     ("freeze_vision_tower", "write `freeze: [\"vision\"]`"),
     ("freeze_multi_modal_projector", "write `freeze: [\"projector\"]`"),
     ("freeze_language_model", "write `freeze: [\"language\"]`"),
@@ -132,7 +134,10 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("chat_template", "write `template:`"),
     ("default_system", "write `system:`"),
     ("enable_thinking", "write `thinking:`"),
-    ("mask_history", "write `history:`; without it only the last reply is learned"),
+    ("mask_history", "write `history: true`: the loss is on the last reply only"),
+    ("completion_only_loss", "the loss is that of the reply's tokens anyway; leave it out"),
+    ("assistant_only_loss", "the loss is that of the reply's tokens anyway; leave it out"),
+    ("padding_free", "write `packing: true`; sequences packed into one row never see each other"),
     ("neat_packing", "write `packing: true`; sequences packed into one row never see each other"),
     ("group_by_length", "rows are laid out by length anyway; leave it out"),
     ("data_seed", "write `seed:`; the order of rows follows from it"),
@@ -149,7 +154,9 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("max_steps_per_epoch", "write `max_steps:`, as in `max_steps: 500steps`"),
     ("scheduler_type", "write `schedule:`, as in `schedule: \"cosine\"`"),
     // Preferences.
+    ("stage", "the operator says it: `train.sft(…)`, `train.dpo(…)` or `train.reward(…)`; leave it out"),
     ("pref_beta", "write `beta:`"),
+    ("dpo_beta", "write `beta:`"),
     ("pref_loss", "write `loss:`"),
     ("loss_type", "write `loss:`"),
     ("pref_ftx", "write `sft:`"),
@@ -165,6 +172,20 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("zero_optimization", "it says how to run: `with { shard: \"zero2\" }`"),
     ("fsdp", "it says how to run: `with { shard: \"zero3\" }`"),
     ("offload_optimizer", "it says how to run: `with { offload: true }`"),
+    ("offload_param", "it says how to run: `with { offload: true }`"),
+    ("activation_checkpointing", "recomputing activations is not there yet; leave it out"),
+    ("overlap_comm", "how ranks exchange what they computed is chosen by the engine; leave it out"),
+    ("reduce_bucket_size", "how ranks exchange what they computed is chosen by the engine; leave it out"),
+    ("reduce_scatter", "how ranks exchange what they computed is chosen by the engine; leave it out"),
+    ("allgather_bucket_size", "how ranks exchange what they computed is chosen by the engine; leave it out"),
+    ("allgather_partitions", "how ranks exchange what they computed is chosen by the engine; leave it out"),
+    ("contiguous_gradients", "how ranks exchange what they computed is chosen by the engine; leave it out"),
+    (
+        "stage3_",
+        "how parts of a model are exchanged is chosen by the engine, `with { shard: \"zero3\" }`; leave it out",
+    ),
+    ("use_cpu", "it says how to run: `with { gpus: 0 }`"),
+    ("no_cuda", "it says how to run: `with { gpus: 0 }`"),
     ("flash_attn", "it says how to run: `with { attention: \"flash\" }`"),
     ("attn_implementation", "it says how to run: `with { attention: \"flash\" }`"),
     ("gradient_checkpointing", "recomputing activations is not there yet; leave it out"),
@@ -215,6 +236,8 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("overwrite_cache", "results are found by key; leave it out"),
     ("resume_from_checkpoint", "an interrupted stage resumes by itself; leave it out"),
     ("output_dir", "write `output name = value to \"folder\"`"),
+    ("hub_token", "write `output name = value to \"folder\"` and upload that folder"),
+    ("hub_model_id", "write `output name = value to \"folder\"` and upload that folder"),
     ("push_to_hub", "write `output name = value to \"folder\"` and upload that folder"),
     ("do_train", "a stage trains when an output needs it; leave it out"),
     (
@@ -710,9 +733,23 @@ pub fn ours(table: &[(&'static str, &'static str)], name: &str) -> Option<&'stat
     table.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours)
 }
 
+/// Returns the hint for an option as another tool writes it: case and `_` are of no account, and a name that ends with `_` in the table is
+/// the beginning of several.
+pub fn option(table: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {
+    let bare = folded(name);
+    let begins = |theirs: &str| theirs.ends_with('_') && name.starts_with(theirs);
+    let found = ours(table, name).or_else(|| table.iter().find(|(n, _)| folded(n) == bare).map(|(_, ours)| *ours));
+    found.or_else(|| table.iter().find(|(n, _)| begins(n)).map(|(_, ours)| *ours))
+}
+
+fn folded(name: &str) -> String {
+    name.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
+}
+
 /// Returns the option of an operator over rows that `name` means, of those that it has.
 pub fn row_option(name: &str, has: &[&str]) -> Option<&'static str> {
-    let (_, ours) = ROWS.iter().find(|(theirs, _)| *theirs == name)?;
+    let bare = folded(name);
+    let (_, ours) = ROWS.iter().find(|(theirs, _)| folded(theirs) == bare)?;
     ours.iter().copied().find(|option| has.contains(option))
 }
 

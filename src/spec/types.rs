@@ -73,6 +73,8 @@ pub enum Type {
     Benchmark,
     Suite,
     Score,
+    /// A score whose number is no share but in a unit of its own, such as nats per token.
+    Loss,
     /// Axes and the cell's type.
     Grid(Vec<GridAxis>, Box<Type>),
     Table,
@@ -170,6 +172,7 @@ impl fmt::Display for Type {
                 let axes: Vec<&str> = axes.iter().map(|a| a.name.as_str()).collect();
                 write!(f, "Grid[{{{}}}, {cell}]", axes.join(", "))
             }
+            Type::Loss => f.write_str("Score[Float]"),
             Type::Metric(t) => write!(f, "Metric[{t}]"),
             Type::Field(t) if **t == Type::Error => f.write_str("column"),
             Type::Field(t) => write!(f, "column of {t}"),

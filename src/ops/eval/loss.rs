@@ -24,7 +24,7 @@ op eval.loss(
   cutoff: Tokens in 1tok.. = 2048tok,
   ## Size to which images are brought before the model's own processor.
   pixels: Range[Pixels] = 1_024px..589_824px,
-) -> Score"#,
+) -> Score[Float]"#,
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,

@@ -7,6 +7,7 @@ use crate::base::codes::{W0401, W0404};
 use crate::base::{Diagnostic, Problems};
 use crate::plan::graph::{Input, Node};
 use crate::plan::metric::Metric;
+use crate::plan::val::Artifact;
 
 /// Looks at an `expect` or `warn`.
 pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
@@ -19,7 +20,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     }
     let why = match &gate.cond {
         Metric::Const(Json::Bool(true)) if has_no_name(&gate.text) => "it asks nothing of the run".to_owned(),
-        cond => match always(cond) {
+        cond => match always(facts, cond) {
             Some(why) => why,
             None => return,
         },
@@ -48,7 +49,7 @@ fn never(facts: &Facts, cond: &Metric) -> Option<(String, u64)> {
 }
 
 /// Why a question has one answer.
-fn always(cond: &Metric) -> Option<String> {
+fn always(facts: &Facts, cond: &Metric) -> Option<String> {
     let Metric::Binary(op, a, b) = cond else { return None };
     let number = |m: &Metric| match m {
         Metric::Const(v) => v.as_f64(),
@@ -58,23 +59,24 @@ fn always(cond: &Metric) -> Option<String> {
         return Some("both sides are the same".to_owned());
     }
     match (op.as_str(), number(a), number(b)) {
-        (">=", None, Some(least)) if least <= 0.0 && never_negative(a) => Some("it is never below 0".to_owned()),
-        (">", None, Some(least)) if least < 0.0 && never_negative(a) => Some("it is never below 0".to_owned()),
-        ("<=", Some(least), None) if least <= 0.0 && never_negative(b) => Some("it is never below 0".to_owned()),
-        ("<=", None, Some(most)) if most >= 1.0 && is_share(a) => Some("it is never above 100 %".to_owned()),
-        ("<", None, Some(most)) if most > 1.0 && is_share(a) => Some("it is never above 100 %".to_owned()),
+        (">=", None, Some(least)) if least <= 0.0 && never_negative(facts, a) => Some("it is never below 0".to_owned()),
+        (">", None, Some(least)) if least < 0.0 && never_negative(facts, a) => Some("it is never below 0".to_owned()),
+        ("<=", Some(least), None) if least <= 0.0 && never_negative(facts, b) => Some("it is never below 0".to_owned()),
+        ("<=", None, Some(most)) if most >= 1.0 && is_share(facts, a) => Some("it is never above 100 %".to_owned()),
+        ("<", None, Some(most)) if most > 1.0 && is_share(facts, a) => Some("it is never above 100 %".to_owned()),
         _ => None,
     }
 }
 
-fn never_negative(m: &Metric) -> bool {
-    is_share(m)
+fn never_negative(facts: &Facts, m: &Metric) -> bool {
+    is_share(facts, m)
         || matches!(m, Metric::Meta { of, path } if path == "rows" && of.kind == "Dataset" || path == "n" && of.kind == "Score")
 }
 
-fn is_share(m: &Metric) -> bool {
+fn is_share(facts: &Facts, m: &Metric) -> bool {
     let shares = ["value", "low", "high", "unparsed"];
-    matches!(m, Metric::Meta { of, path } if of.kind == "Score" && shares.contains(&path.as_str()))
+    let loss = |of: &Artifact| facts.graph.node(of.node).op == "eval.loss";
+    matches!(m, Metric::Meta { of, path } if of.kind == "Score" && shares.contains(&path.as_str()) && !loss(of))
 }
 
 /// A question of literals alone; one that names a param is asked for other values of it.
