@@ -56,6 +56,19 @@ pub fn said_last(text: &str, most: usize) -> String {
     }
 }
 
+/// Prints a whole number as a recipe has it: its digits in groups of three.
+pub fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) && c.is_ascii_digit() && digits.len() > 3 {
+            out.push('_');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// Prints bytes as people say them.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

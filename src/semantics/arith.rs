@@ -181,6 +181,12 @@ impl Checker<'_> {
 
     fn arithmetic(&mut self, op: BinaryOp, at: Span, left: &Expr, right: &Expr, cx: &Cx) -> Type {
         let (a, b) = (self.infer(left, cx), self.infer(right, cx));
+        if op == BinaryOp::Add && self.both_rows(&a, &b) {
+            let d =
+                Diagnostic::new(E0304, at, "datasets are not added", "between two datasets").also(left.span, "rows");
+            self.report(d.also(right.span, "rows").help("put one behind the other: `data.concat(a: …, b: …)`"));
+            return Type::Error;
+        }
         let (x, y) = (self.operand(&a), self.operand(&b));
         let (x, y) = match (x, y) {
             (Operand::Other, _) => {
@@ -300,8 +306,18 @@ impl Checker<'_> {
         }
     }
 
+    fn both_rows(&self, a: &Type, b: &Type) -> bool {
+        matches!((self.solver.resolve(a), self.solver.resolve(b)), (Type::Dataset(_), Type::Dataset(_)))
+    }
+
     fn order(&mut self, at: Span, left: &Expr, right: &Expr, cx: &Cx) -> Type {
-        let (a, b) = (self.infer(left, cx), self.infer(right, cx));
+        let a = self.infer(left, cx);
+        if matches!(self.solver.resolve(&a), Type::Dataset(_) | Type::Model(_)) && self.calls_operator(right, cx) {
+            let d = Diagnostic::new(E0304, at, "rows and models are piped with `|>`", "compares");
+            self.report(d.help("write `|>`").fix(at, "|>"));
+            return Type::Error;
+        }
+        let b = self.infer(right, cx);
         let metric = |m: bool| if m { Type::Metric(Box::new(Type::Bool)) } else { Type::Bool };
         match (self.operand(&a), self.operand(&b)) {
             (Operand::Other, _) => {

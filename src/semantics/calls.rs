@@ -11,7 +11,7 @@ use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0201, E0202, E0204, E0208, E0211, E0212, E0218};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::catalogue::Operator;
-use crate::spec::{Class, Effect, Row, Type, foreign, user_op};
+use crate::spec::{Class, Effect, Row, Type, foreign, units, user_op};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, UserOp};
 
 /// What a call calls.
@@ -95,6 +95,17 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Says whether an expression calls an operator by its name.
+    pub(super) fn calls_operator(&self, e: &Expr, cx: &Cx) -> bool {
+        let ExprKind::Call { callee, .. } = &e.kind else { return false };
+        let ExprKind::Field(module, name) = &callee.kind else { return false };
+        let ExprKind::Ident(module) = &module.kind else { return false };
+        match self.names[cx.module].imports.get(module.as_str()) {
+            Some(ImportTarget::Operators(real)) => self.catalogue.get(&format!("{real}.{}", name.text)).is_some(),
+            _ => false,
+        }
+    }
+
     fn callee<'e>(&mut self, callee: &'e Expr, cx: &Cx) -> Callee<'a, 'e> {
         match &callee.kind {
             ExprKind::Ident(name) => {
@@ -141,7 +152,25 @@ impl<'a> Checker<'a> {
                     self.report(if imported { d.fix(callee.span, full) } else { d });
                     return Callee::Bad;
                 }
+                if let ExprKind::Field(root, module) = &base.kind
+                    && self.names[cx.module].imports.contains_key(module.text.as_str())
+                    && self.catalogue.get(&format!("{}.{}", module.text, name.text)).is_some()
+                {
+                    self.infer(root, cx);
+                    self.mark(cx.module, &module.text);
+                    let point = Span { start: root.span.end, end: module.span.start, ..root.span };
+                    let message = "an operator stands behind a pipe";
+                    let d = Diagnostic::new(E0204, callee.span, message, "joined with a point");
+                    self.report(d.help(format!("write `… |> {}.{}(…)`", module.text, name.text)).fix(point, " |> "));
+                    return Callee::Bad;
+                }
                 Callee::Method(base, name)
+            }
+            ExprKind::TypeName(name) if their_dim(name).is_some() => {
+                let unit = their_dim(name).unwrap_or_default();
+                let d = Diagnostic::new(E0204, callee.span, format!("`{name}` is a type, no function"), "called here");
+                self.report(d.help(format!("a unit is glued to its number: `50{unit}`")));
+                Callee::Bad
             }
             _ => {
                 self.not_callable(callee.span, "this expression");
@@ -440,6 +469,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+        self.rows_for_model(sig, &mut bound, &mut unknown, cx);
         for (name, e) in unknown {
             let ty = self.infer(e, &cx.with_row(Some(Row::any())));
             let place = UnknownOption { name: &name.text, span: name.span, spread: None, value: Some((e, ty)) };
@@ -670,6 +700,11 @@ impl<'a> Checker<'a> {
                 .help("declare one for the whole recipe, `param seed: Int = 1`, or give `seed: 1` here"),
         );
     }
+}
+
+/// The first unit of a type of quantities.
+fn their_dim(name: &str) -> Option<&'static str> {
+    units::names().find(|unit| units::to_base(1.0, unit).is_some_and(|(dim, _)| format!("{dim:?}") == name))
 }
 
 enum Slot {

@@ -26,7 +26,7 @@ impl Checker<'_> {
         match &e.kind {
             ExprKind::Number(parts, int) => {
                 let want = self.wanted.take();
-                self.number(parts, *int, e.span, want.as_ref())
+                self.number(parts, *int, e.span, want.as_ref(), cx)
             }
             ExprKind::Str(text) => self.string(text, cx),
             ExprKind::Bool(_) => Type::Bool,
@@ -397,7 +397,11 @@ impl Checker<'_> {
             return self.global(cx.module, name, span);
         }
         if let Some(target) = names.imports.get(name).copied() {
+            let broken = names.missing.contains(name);
             self.mark(cx.module, name);
+            if broken {
+                return Type::Error;
+            }
             let (what, help) = match target {
                 ImportTarget::Operators(module) => {
                     let first = self.catalogue.operators.iter().find(|op| op.name.starts_with(&format!("{module}.")));
@@ -622,6 +626,18 @@ impl Checker<'_> {
 
     fn index(&mut self, base: &Expr, index: &Expr, cx: &Cx) -> Type {
         let ty = self.infer(base, cx);
+        if let Type::Dataset(_) = self.solver.resolve(&ty) {
+            let at = self.infer(index, &cx.with_row(Some(Row::any())));
+            let d = Diagnostic::new(E0304, base.span, "rows are not picked with an index", "a dataset");
+            self.report(match self.solver.resolve(&at) {
+                Type::Bool => d.help("keep the rows for which it holds: `… |> filter.rule(where: …)`"),
+                Type::Text(_) | Type::Str | Type::List(_) => {
+                    d.help("keep some columns: `… |> data.select(columns: [.id])`")
+                }
+                _ => d.help("choose rows: `… |> data.top(by: .score, n: 5rows)`, `… |> data.sample(n: 5rows)`"),
+            });
+            return Type::Error;
+        }
         let at = self.infer(index, cx);
         match self.solver.resolve(&ty) {
             Type::List(element) => {

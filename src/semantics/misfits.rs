@@ -304,6 +304,14 @@ fn text_instead(this: &Checker, e: &Expr, have: &Type, want: &Type, cx: &Cx) -> 
         let written = if plain_name(&t) { format!(".{t}") } else { format!(".\"{t}\"") };
         return Some((format!("a column is written with a point: `{written}`"), Some(written)));
     }
+    if *want == Type::Bool && cx.row.is_some() {
+        let written = t.replace('\'', "\"");
+        let condition = crate::syntax::parse_expr(crate::syntax::BUILTIN_SOURCE, &written)
+            .is_ok_and(|e| matches!(e.kind, ExprKind::Binary { .. } | ExprKind::Call { .. } | ExprKind::Unary { .. }));
+        if condition && written.contains('.') {
+            return Some((format!("a condition is written without quotes: `{written}`"), Some(written)));
+        }
+    }
     let names = &this.names[cx.module];
     if matches!(want, Type::Schema(_)) && names.schemas.contains_key(t.as_str()) {
         return Some((format!("a schema is named without quotes: `{t}`"), Some(t)));
@@ -387,7 +395,9 @@ fn unfit_rows(
     });
     let help = if let Some((column, step)) = lost {
         d = d.also(step.span, format!("`.{column}` was dropped here"));
-        format!("keep {} in the `{}`", phrase::quoted(missing), step.name)
+        let verb = if step.name.ends_with(".drop") { "take" } else { "keep" };
+        let place = if verb == "take" { "out of" } else { "in" };
+        format!("{verb} {} {place} the `{}`", phrase::quoted(missing), step.name)
     } else {
         if let Some(origin) = steps.last() {
             d = d.also(origin.span, "the rows come from here");

@@ -139,6 +139,15 @@ pub(super) fn their_literal(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Says whether a place takes any text.
+fn takes_text(ty: &Type) -> bool {
+    match ty {
+        Type::Str | Type::Prompt => true,
+        Type::Optional(t) => takes_text(t),
+        _ => false,
+    }
+}
+
 impl<'a> Checker<'a> {
     /// Reports parameters and locals that hide the prelude's functions or an import, or that are declared twice.
     pub(super) fn local_names(&mut self, module: usize, locals: &[&Name]) {
@@ -167,6 +176,8 @@ impl<'a> Checker<'a> {
         let d = if column {
             let at = Span { end: span.start, ..span };
             d.help(format!("a column of the row is written with a point: `.{name}`")).fix(at, ".")
+        } else if module && self.names[cx.module].missing.contains("std") {
+            return; // the import that should have brought it was refused
         } else if module {
             d.help(format!("import it first: `import std.{name}`"))
         } else if called && let Some(op) = operator {
@@ -197,6 +208,10 @@ impl<'a> Checker<'a> {
                     None => d.help("functions are declared with `fn`, operators come with `import std.{…}`"),
                 },
             }
+        } else if !called && want.as_ref().is_some_and(takes_text) {
+            let d =
+                d.help(format!("a text stands between quotes: `\"{name}\"`; a value is declared, `let {name} = …`"));
+            d.fix(span, format!("\"{name}\""))
         } else if self.is_std_file(name) {
             d.help(format!("import it first: `import std.eval.{name} as {name}`"))
         } else {

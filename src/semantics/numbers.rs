@@ -1,6 +1,6 @@
 //! Numbers and their units: what a literal is, and how one without the right unit is written.
 
-use super::check::{Checker, Site};
+use super::check::{Checker, Cx, Site};
 use crate::base::codes::E0120;
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Dim, Type, foreign, units};
@@ -14,6 +14,7 @@ impl Checker<'_> {
         int: bool,
         span: Span,
         want: Option<&Type>,
+        cx: &Cx,
     ) -> Type {
         match units::number(parts) {
             Ok((Some(dim), _)) => Type::Dim(dim),
@@ -26,6 +27,12 @@ impl Checker<'_> {
                 Type::Error
             }
             Err(unit) => {
+                // `2nd` may have been meant as a name, which was refused where it is declared.
+                if let [(amount, Some(unit))] = parts
+                    && self.names[cx.module].missing.contains(format!("{amount}{unit}").as_str())
+                {
+                    return Type::Error;
+                }
                 let d = Diagnostic::new(E0120, span, format!("there is no unit `{unit}`"), "unknown unit");
                 self.report(no_unit(d, parts, &unit, span, want));
                 Type::Error
@@ -44,7 +51,7 @@ fn no_unit(d: Diagnostic, parts: &[(f64, Option<String>)], unit: &str, span: Spa
         if whole.fract() != 0.0 || whole.abs() >= 9e15 {
             return d.help("write all digits, and the unit behind them, as in `20_000rows`");
         }
-        let whole = grouped(whole);
+        let whole = phrase::grouped(whole);
         let dims = want.map_or_else(Vec::new, dims);
         let units: Vec<&str> = match counted {
             Some(unit) => vec![unit],
@@ -104,19 +111,6 @@ fn thousands(unit: &str) -> Option<(f64, Option<&'static str>)> {
 /// Says whether a dimension counts things.
 fn counts(dim: Dim) -> bool {
     matches!(dim, Dim::Rows | Dim::Tokens | Dim::Steps | Dim::Pixels)
-}
-
-/// A whole number with its digits in groups of three.
-fn grouped(value: f64) -> String {
-    let digits = format!("{}", value.abs());
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 3 {
-            out.push('_');
-        }
-        out.push(c);
-    }
-    out
 }
 
 /// Returns a number literal, with its sign.

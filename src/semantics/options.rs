@@ -1,6 +1,6 @@
 //! Names in a call that are no options of what is called: what they are elsewhere, and how the same is written here.
 
-use super::calls::{Bound, Given, Kind, Sig};
+use super::calls::{Bound, Given, Kind, Sig, dataset_in};
 use super::check::Checker;
 use crate::base::codes::E0210;
 use crate::base::{Diagnostic, Span, phrase};
@@ -72,7 +72,7 @@ impl Checker<'_> {
             .only_missing(sig, bound, value.as_ref().map(|(_, ty)| ty))
             .filter(|_| foreign.is_none() && near.is_none());
         // What was most likely meant is no missing argument beside.
-        let meant = foreign.and_then(foreign::argument).or(near).or(only).or(alias);
+        let meant = foreign.and_then(foreign::argument).or(near).or(only.map(|(name, _)| name)).or(alias);
         if let Some(i) = meant.and_then(|m| sig.params.iter().position(|p| p.name.text == m))
             && bound.slots[i].is_none()
         {
@@ -85,8 +85,14 @@ impl Checker<'_> {
                 Some(stage) => hint.replace("zero2", &format!("zero{stage}")),
                 None => hint.to_owned(),
             })
-        } else if let Some(only) = only {
-            d.help(format!("it is called `{only}` here: write `{only}: …`")).fix(span, only)
+        } else if let Some((only, fits)) = only {
+            let d = d.help(match fits {
+                true => format!("it is called `{only}` here: write `{only}: …`"),
+                false => {
+                    format!("rows are called `{only}` here, and need other columns: see `rbpipe doc {}`", sig.name)
+                }
+            });
+            if fits { d.fix(span, only) } else { d }
         } else if let Some(alias) = alias.filter(|a| near.is_none_or(|n| n == *a)) {
             d.help(self.alias_help(sig, alias, name))
         } else if let Some(sibling) = sibling {
@@ -119,8 +125,8 @@ impl Checker<'_> {
         self.report(d);
     }
 
-    /// The only required argument that is not given, where a value of this type could be it.
-    fn only_missing<'s>(&mut self, sig: &'s Sig, bound: &Bound, have: Option<&Type>) -> Option<&'s str> {
+    /// The only required argument that is not given, where a value of this type could be it, and whether it fits.
+    fn only_missing<'s>(&mut self, sig: &'s Sig, bound: &Bound, have: Option<&Type>) -> Option<(&'s str, bool)> {
         let have = self.solver.resolve(have?);
         let Kind::Operator(_) = sig.kind else { return None };
         let open = |(i, p): &(usize, &ParamDecl)| *i > 0 && !p.rest && p.default.is_none() && bound.slots[*i].is_none();
@@ -128,7 +134,9 @@ impl Checker<'_> {
         let [param] = missing[..] else { return None };
         let want = self.signature_type(&param.ty);
         let artifact = matches!(have, Type::Dataset(_) | Type::Model(_) | Type::Benchmark | Type::Suite);
-        (artifact && self.solver.could(&have, &want).is_ok()).then_some(param.name.text.as_str())
+        let fits = artifact && self.solver.could(&have, &want).is_ok();
+        let rows = matches!(have, Type::Dataset(_)) && dataset_in(&want);
+        (fits || rows).then_some((param.name.text.as_str(), fits))
     }
 
     /// How an option is written that other tools call otherwise.

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use super::calls::{Bound, Given, Kind, Sig};
+use super::calls::{Bound, Given, Kind, Sig, dataset_in};
 use super::check::{Checker, Cx};
-use crate::base::codes::{E0101, E0212};
+use crate::base::codes::{E0101, E0212, E0304};
 use crate::base::{Diagnostic, Span};
 use crate::spec::Type;
 use crate::spec::catalogue::Operator;
-use crate::syntax::ast::{Arg, Expr, ExprKind, ParamDecl};
+use crate::syntax::ast::{Arg, Expr, ExprKind, Name, ParamDecl};
 
 impl Given<'_> {
     /// Stands for a value that was given in a way that has been reported.
@@ -41,6 +41,21 @@ fn thousands(e: &Expr, args: &[Arg]) -> Option<Diagnostic> {
     Some(d.help(format!("write `{written}`")).fix(whole, written))
 }
 
+/// A column as it is written.
+fn column(e: &Expr) -> Option<String> {
+    match &e.kind {
+        ExprKind::Col(name) => Some(format!(".{}", name.text)),
+        _ => None,
+    }
+}
+
+/// Says whether a column follows another one that needs a name too.
+fn bundled(e: &Expr, args: &[Arg], first: Span) -> bool {
+    let at = args.iter().position(|a| std::ptr::eq(a.value(), e)).unwrap_or_default();
+    let before = at.checked_sub(1).map(|i| &args[i]);
+    column(e).is_some() && matches!(before, Some(Arg::Positional(b)) if column(b).is_some() && b.span != first)
+}
+
 impl<'a> Checker<'a> {
     /// Another operator of the module, of the same kind, that has an option of this name.
     pub(super) fn sibling_with(&self, sig: &Sig, name: &str) -> Option<&'a str> {
@@ -68,6 +83,55 @@ impl<'a> Checker<'a> {
         let (left, right) = (have(self, left)?, have(self, e)?);
         let mut fits = |have: &Type, want: &Type| self.solver.could(have, want).is_ok();
         (!fits(&left, &first) && fits(&right, &first) && fits(&left, &second)).then(|| (a.clone(), b.clone()))
+    }
+
+    /// A record of options without its `..`.
+    fn unspread(&mut self, sig: &Sig, e: &Expr, cx: &Cx) -> Option<Diagnostic> {
+        let ExprKind::Ident(name) = &e.kind else { return None };
+        let ty = self.infer(e, cx);
+        let Type::Record(row) = self.solver.resolve(&ty) else { return None };
+        let options = self.options_of(sig);
+        if row.fields.is_empty() || row.fields.iter().any(|(field, _)| !options.contains(&field.as_str())) {
+            return None;
+        }
+        let at = Span { end: e.span.start, ..e.span };
+        let message = format!("`{}` takes the fields of a record by their names", sig.name);
+        let d = Diagnostic::new(E0212, e.span, message, "a record");
+        Some(d.help(format!("spread it: `..{name}`")).fix(at, ".."))
+    }
+
+    /// `rows |> train.sft(model: base)`: what is piped belongs to another argument, and what should be piped is named.
+    pub(super) fn rows_for_model(&mut self, sig: &Sig, bound: &mut Bound, unknown: &mut Vec<(&Name, &Expr)>, cx: &Cx) {
+        let Kind::Operator(_) = sig.kind else { return };
+        let (Some(Some(Given::Expr(left))), Some(first)) = (bound.slots.first(), sig.params.first()) else { return };
+        let left: &Expr = left;
+        if !matches!(self.signature_type(&first.ty), Type::Model(_)) {
+            return;
+        }
+        let ty = self.infer(left, cx);
+        let ty = self.solver.resolve(&ty);
+        let open = |(i, p): &(usize, &ParamDecl)| *i > 0 && p.default.is_none() && bound.slots[*i].is_none();
+        let rows = sig.params.iter().enumerate().filter(open).find(|(_, p)| dataset_in(&self.signature_type(&p.ty)));
+        let (Type::Dataset(_), Some((slot, rows))) = (ty, rows) else { return };
+        let shown = |e: &Expr| match &e.kind {
+            ExprKind::Ident(name) => name.clone(),
+            _ => "…".to_owned(),
+        };
+        let mut model = "model".to_owned();
+        if let Some(at) =
+            unknown.iter().position(|(name, _)| matches!(name.text.as_str(), "model" | "base" | "base_model"))
+        {
+            let (_, e) = unknown.remove(at);
+            self.infer(e, cx);
+            model = shown(e);
+        }
+        let message = format!("`{}` is given the model first, and the rows by name", sig.name);
+        let d = Diagnostic::new(E0304, left.span, message, "a dataset");
+        let rows_text = shown(left);
+        self.report(d.help(format!("write `{model} |> {}({}: {rows_text}, …)`", sig.name, rows.name.text)));
+        let at = left.span;
+        bound.slots[0] = Some(Given::lost(at));
+        bound.slots[slot] = Some(Given::lost(at));
     }
 
     pub(super) fn second_positional(
@@ -124,6 +188,32 @@ impl<'a> Checker<'a> {
             );
             return;
         }
+        if let Some(d) = self.unspread(sig, e, cx) {
+            bound.open = true;
+            if let Some(at) = next.and_then(|p| sig.params.iter().position(|q| std::ptr::eq(p, q))) {
+                bound.slots[at] = None;
+            }
+            self.report(d.also(first, "the one positional argument"));
+            return;
+        }
+        if bundled(e, args, first) {
+            return; // said of the first of them
+        }
+        if let Some(p) = next
+            && let ExprKind::Col(_) = e.kind
+            && matches!(self.signature_type(&p.ty), Type::List(element) if matches!(*element, Type::Field(_)))
+        {
+            let name = &p.name.text;
+            let columns: Vec<&Expr> = args.iter().map(Arg::value).skip_while(|a| !std::ptr::eq(*a, e)).collect();
+            let columns: Vec<String> = columns.iter().map_while(|a| column(a)).collect();
+            let run = args.iter().map(Arg::value).skip_while(|a| !std::ptr::eq(*a, e)).take(columns.len());
+            let whole = run.last().map_or(e.span, |last| e.span.to(last.span));
+            let written = format!("{name}: [{}]", columns.join(", "));
+            let message = format!("`{}` takes its columns in a list", sig.name);
+            let d = Diagnostic::new(E0212, whole, message, "needs a name").also(first, "the one positional argument");
+            self.report(d.help(format!("write `{written}`")).fix(whole, written));
+            return;
+        }
         let module = sig.name.split('.').next().unwrap_or_default();
         if next.is_none() && bound.has_filter() && matches!(sig.kind, Kind::Operator(_)) && module == "filter" {
             let message = format!("`{}` takes one condition", sig.name);
@@ -136,7 +226,7 @@ impl<'a> Checker<'a> {
         let d = Diagnostic::new(
             E0212,
             e.span,
-            format!("`{}` takes one positional argument; this is a second one", sig.name),
+            format!("`{}` takes one positional argument; this is another one", sig.name),
             "needs a name",
         )
         .also(first, label);

@@ -1,6 +1,7 @@
 //! Columns that may be absent: where a test against `none` has shown that one is there.
 
 use super::check::Cx;
+use super::names::their_literal;
 use crate::spec::{Row, Type};
 use crate::syntax::ast::{BinaryOp, Expr, ExprKind, UnaryOp};
 
@@ -12,7 +13,7 @@ pub(super) fn shown(e: &Expr, holds: bool) -> Vec<String> {
         ExprKind::Binary { op, left, right, .. } => match (op, holds) {
             (BinaryOp::And, true) | (BinaryOp::Or, false) => [shown(left, holds), shown(right, holds)].concat(),
             (BinaryOp::Ne, true) | (BinaryOp::Eq, false) => match (&left.kind, &right.kind) {
-                (ExprKind::Col(name), ExprKind::None) | (ExprKind::None, ExprKind::Col(name)) => {
+                (ExprKind::Col(name), other) | (other, ExprKind::Col(name)) if is_none(other) => {
                     vec![name.text.clone()]
                 }
                 _ => Vec::new(),
@@ -21,6 +22,11 @@ pub(super) fn shown(e: &Expr, holds: bool) -> Vec<String> {
         },
         _ => Vec::new(),
     }
+}
+
+/// `none`, also as other languages write it: that is told where it stands.
+fn is_none(e: &ExprKind) -> bool {
+    matches!(e, ExprKind::None) || matches!(e, ExprKind::Ident(name) if their_literal(name) == Some("none"))
 }
 
 /// Rows of which a condition holds: the columns that it shows to be there are no longer optional; none if it shows nothing.

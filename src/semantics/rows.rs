@@ -54,7 +54,9 @@ impl Checker<'_> {
             Columns::Select => match value("columns").and_then(column_names) {
                 Some(names) => {
                     let fields = names.iter().map(|n| (n.clone(), before.get(n).cloned().unwrap_or(Type::Error)));
-                    Type::Dataset(Row { fields: fields.collect(), tail: None })
+                    // A name that is not there was reported; which one was meant is not known.
+                    let tail = names.iter().any(|n| before.get(n).is_none()).then_some(Row::ANY);
+                    Type::Dataset(Row { fields: fields.collect(), tail })
                 }
                 None => Type::Dataset(Row::any()),
             },
@@ -234,12 +236,17 @@ impl Checker<'_> {
                 .find(|w| w[0].after.get(column).is_some() && w[1].after.get(column).is_none())
                 .map(|w| &w[0]);
             let ty = before.after.get(column).map(|t| self.show(t)).unwrap_or_default();
+            if let Some(new) = renamed(dropper, before, column) {
+                let d = d.also(dropper.span, format!("renamed to `.{new}` here"));
+                self.report(d.help(format!("write `.{new}`")).fix(span, format!(".{new}")));
+                return;
+            }
             d = d.also(dropper.span, kept);
             if let Some(added) = added {
                 d = d.also(added.span, format!("`.{column}: {ty}` was added here"));
             }
             if dropper.name.ends_with(".drop") {
-                d.help(format!("keep `.{column}` in the `{}`, or move `{}` above it", dropper.name, cx.callee))
+                d.help(format!("take `.{column}` out of the `{}`, or move `{}` above it", dropper.name, cx.callee))
             } else if dropper.name.contains('.') {
                 d.help(format!("add `.{column}` to the `{}`, or move `{}` above it", dropper.name, cx.callee))
             } else {
@@ -359,6 +366,13 @@ impl Checker<'_> {
             _ => None,
         }
     }
+}
+
+/// What a rename called a column, which keeps its place.
+fn renamed<'s>(step: &'s Step, before: &Step, column: &str) -> Option<&'s str> {
+    let at = before.after.fields.iter().position(|(name, _)| name == column)?;
+    let (new, _) = step.after.fields.get(at).filter(|_| step.name.ends_with(".rename"))?;
+    Some(new)
 }
 
 /// The text of a callee: `data.select`.

@@ -559,7 +559,7 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("kto", "preferences are learned with `train.dpo(pairs: …)`"),
     ("orpo", "write `train.dpo(pairs: …, loss: \"orpo\")`"),
     ("simpo", "write `train.dpo(pairs: …, loss: \"simpo\")`"),
-    ("rm", "a reward model is loaded with `model.reward(\"name\")`"),
+    ("rm", "write `train.reward(pairs: …)`; one that is there is loaded with `model.reward(\"name\")`"),
     ("from_pretrained", "write `model.hf(\"name\")`"),
     ("huggingface", "write `model.hf(\"name\")`"),
     ("local", "write `model.hf(\"./folder\")`; a name that starts with `.` is a folder"),

@@ -62,11 +62,24 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
         None => scan.slices.iter().map(one).collect(),
     };
     for (slice, (item, more)) in scan.slices.iter().zip(parsed) {
-        problems.extend(more);
         match item {
-            Some(item) => items.push(item),
-            None => missing.extend(names_of(text, slice, &scan.tokens)),
+            Some(item) => {
+                // A name that was mended stays unknown where it is used as it was written.
+                let refused = if more.has_errors() { refused_name(text, slice, &scan.tokens) } else { None };
+                match refused {
+                    Some((start, written)) => {
+                        missing.extend(declared(text, slice, &scan.tokens));
+                        let used = text.matches(written).count() > 1;
+                        problems.extend(if used { without_fix(more, start) } else { more });
+                    }
+                    None => problems.extend(more),
+                }
+                items.push(item);
+                continue;
+            }
+            None => problems.extend(more),
         }
+        missing.extend(names_of(text, slice, &scan.tokens));
     }
     let doc = trivia::file_doc(text, &scan.comments);
     let Scan { comments, problems: mut all, .. } = scan;
@@ -116,16 +129,51 @@ fn item(
     None
 }
 
-/// The names that an item would have declared: the word behind its first one, and all words of an import.
+/// The names that an item would have declared: its first word and what stands behind it, and all words of an import.
 fn names_of(text: &str, slice: &Slice, tokens: &[Token]) -> Vec<String> {
     let mine = tokens.iter().filter(|t| t.start >= slice.start && t.start < slice.end);
     let mut words =
         mine.filter(|t| matches!(t.kind, Kind::Word | Kind::TypeName)).map(|t| text[t.start..t.end].to_owned());
     match words.next() {
         Some(first) if first == "import" || first == "from" => words.collect(),
-        Some(first) => std::iter::once(first).chain(words.next()).collect(),
+        Some(first) => std::iter::once(first).chain(declared(text, slice, tokens)).collect(),
         None => Vec::new(),
     }
+}
+
+/// What an item that was mended has written for its name, where that can be none, and where it starts.
+fn refused_name<'t>(text: &'t str, slice: &Slice, tokens: &[Token]) -> Option<(usize, &'t str)> {
+    let words = declared(text, slice, tokens);
+    let start = tokens.iter().filter(|t| t.start >= slice.start).nth(1)?.start;
+    let end = start + text[start..slice.end].find([' ', ':', '=', '(', '\n']).unwrap_or(slice.end - start);
+    let plain = |name: &String| name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let written = &text[start..end];
+    let item = text[slice.start..start].trim();
+    let names = matches!(item, "let" | "stage" | "param" | "secret" | "fn" | "op");
+    (names && !(words.len() == 1 && words.iter().all(plain) && words[0] == written)).then_some((start, written))
+}
+
+/// Takes the fix of a name away that is used elsewhere: alone it would only move the problem.
+fn without_fix(problems: Problems, name: usize) -> Problems {
+    let mut out = Problems::default();
+    for mut d in problems.sorted() {
+        if d.fix.take_if(|fix| fix.span.start as usize == name).is_some() {
+            d.help = d.help.map(|help| format!("{help}, here and where it is used"));
+        }
+        out.push(d);
+    }
+    out
+}
+
+/// The words that stand where an item declares its name, without blanks between them: `my` and `data` of `let my-data`.
+fn declared(text: &str, slice: &Slice, tokens: &[Token]) -> Vec<String> {
+    let first = tokens.partition_point(|t| t.start < slice.start);
+    let mine = tokens[first..].iter().take_while(|t| t.start < slice.end).skip(1);
+    let mut end = None;
+    let run = mine.take_while(|t| end.replace(t.end).is_none_or(|end| end == t.start && &text[t.start..t.end] != "("));
+    run.filter(|t| matches!(t.kind, Kind::Word | Kind::TypeName | Kind::Number))
+        .map(|t| text[t.start..t.end].to_owned())
+        .collect()
 }
 
 /// Parses one expression, such as the value of `-p name=value`.

@@ -30,6 +30,7 @@ const THEIRS: &[(&str, &str)] = &[
     ("workflow", "recipe"),
     ("pipeline", "recipe"),
     ("save", "output"),
+    ("export", "output"),
     ("publish", "output"),
     ("params", "param"),
     ("parameter", "param"),

@@ -221,7 +221,7 @@ const CASES: &[Case] = &[
     ("param seed: Int = 1\nlet a = base |> train.sft(data: pairs)",
         &[("E0302:8:33", &["`train.dpo(pairs: …)`", "`data.as_sft(…)`"])]),
     ("param seed: Int = 1\nlet a = base |> train.dpo(pairs: pairs |> data.drop(columns: [.chosen]))",
-        &[("E0302:8:34", &["`.chosen` was dropped here", "keep `chosen` in the `data.drop`"])]),
+        &[("E0302:8:34", &["`.chosen` was dropped here", "take `chosen` out of the `data.drop`"])]),
     ("let a = raw |> data.derive(output: .id)", &[("E0303:7:28", &["another name"])]),
     ("let a = raw |> data.rename(output: .id)", &[("E0303:7:28", &["another name"])]),
     ("let a = base |> data.count()", &[("E0304:7:9", &["asks for Dataset"])]),

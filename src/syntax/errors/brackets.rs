@@ -2,7 +2,7 @@
 
 use super::Case;
 use super::words::short;
-use crate::base::{Diagnostic, Span, codes};
+use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::syntax::grammar::{RESERVED, Rule};
 use crate::syntax::scan::Kind;
 
@@ -137,10 +137,39 @@ impl Case<'_> {
         )
     }
 
+    /// `50%rows` and `1k rows`: a unit behind a number that ends with another one, or with a factor.
+    fn second_unit(&self, number: &str, found: &str, before: usize) -> Option<Diagnostic> {
+        let unit = if UNITS.contains(&found) { found } else { spelled_out(found)? };
+        let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
+        let own = &number[digits.len()..];
+        let whole = self.span_of(before).to(self.here());
+        let factor = match own {
+            "k" | "K" => 1e3,
+            "M" => 1e6,
+            _ => 0.0,
+        };
+        let all = digits.replace('_', "").parse::<f64>().map_or(0.0, |n| n * factor);
+        if all > 0.0 && all.fract() == 0.0 {
+            let written = format!("{}{unit}", phrase::grouped(all));
+            let problem = self.says(whole, "a unit is glued to its number", "a blank between them");
+            return Some(problem.help(format!("write all digits: `{written}`")).fix(whole, written));
+        }
+        if own.is_empty() || !(own == "%" || UNITS.contains(&own)) {
+            return None;
+        }
+        let problem = self.says(whole, "a number has one unit", "two of them");
+        Some(problem.help(format!("write `{digits}{own}` or `{digits}{unit}`")))
+    }
+
     /// `10 rows`.
     fn unit_apart(&self, found: &str) -> Option<Diagnostic> {
         let before = self.found.checked_sub(1)?;
         let number = self.word(before);
+        if self.tokens[before].kind == Kind::Number
+            && let Some(apart) = self.second_unit(number, found, before)
+        {
+            return Some(apart);
+        }
         if self.tokens[before].kind != Kind::Number || !number.ends_with(|c: char| c.is_ascii_digit()) {
             return None;
         }

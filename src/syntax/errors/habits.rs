@@ -50,6 +50,11 @@ impl Case<'_> {
                 let problem = self.says(both, "a comment starts with `#`", "two slashes");
                 return Some(problem.help("write `# …`").fix(both, "#"));
             }
+            (_, "/", "*") | ("/", "*", _) if if found == "/" { touching } else { joined } => {
+                let at = if found == "/" { both } else { back };
+                let problem = self.says(at, "a comment starts with `#`", "this mark");
+                return Some(problem.help("write `# …` behind the line, or on one of its own"));
+            }
             (_, "*", "*") if touching => {
                 let problem = self.says(both, "there is no operator `**`", "not an operator");
                 return Some(problem.help("a record is spread into a call with `..record`").fix(both, ".."));
@@ -100,7 +105,7 @@ impl Case<'_> {
         }
     }
 
-    fn operator(&self, written: &str, meant: &str, span: Span) -> Diagnostic {
+    pub(super) fn operator(&self, written: &str, meant: &str, span: Span) -> Diagnostic {
         self.says(span, format!("there is no operator `{written}`"), "not an operator")
             .help(format!("write `{meant}`"))
             .fix(span, meant)
@@ -304,7 +309,8 @@ impl Case<'_> {
         let word = self.word(index);
         match self.tokens.get(index).map(|t| t.kind) {
             Some(Kind::Word) => {
-                !crate::syntax::grammar::RESERVED.contains(&word) || matches!(word, "true" | "false" | "none")
+                let column = index.checked_sub(1).is_some_and(|i| self.word(i) == ".");
+                column || !crate::syntax::grammar::RESERVED.contains(&word) || matches!(word, "true" | "false" | "none")
             }
             Some(Kind::TypeName | Kind::Number | Kind::Str | Kind::Close) => true,
             _ => false,

@@ -81,6 +81,10 @@ impl Case<'_> {
             let help = "name the whole and read its parts: `let parts = …`, then `parts.train` and `parts.validation`";
             return Some(problem.help(help));
         }
+        if self.found == 2 && found == "==" {
+            let problem = self.says(self.here(), "`=` names a value, `==` compares", "expected `=`");
+            return Some(problem.help(format!("write `{} {before} = …`", self.word(0))).fix(self.here(), "="));
+        }
         if self.found == 2 && matches!(before, "mut" | "const" | "var" | "static") {
             let (word, at) = (self.span_of(1), self.gap_before(1).to(self.span_of(1)));
             let problem = self.says(word, "a name has one value for good", "not needed");

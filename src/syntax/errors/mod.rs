@@ -3,6 +3,7 @@
 mod brackets;
 mod habits;
 mod items;
+mod rows;
 mod words;
 
 use pest::error::{ErrorVariant, InputLocation};
@@ -50,6 +51,7 @@ impl Case<'_> {
         let open = self.open_bracket();
         None.or_else(|| self.stray_close(found))
             .or_else(|| self.curly_call(found, before))
+            .or_else(|| self.rows_and_pipes(found, before))
             .or_else(|| self.foreign_operator(found, before))
             .or_else(|| self.pipe_step(before))
             .or_else(|| self.after_pipe(found))
