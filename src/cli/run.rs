@@ -227,7 +227,7 @@ fn publish_outputs(
             continue;
         }
         let node = graph.node(artifact.node);
-        let key = None;
+        let key = summary.identities.get(&artifact.node).map(|i| i.key);
         let (params, terms) = (&compiled.planned.params, &flowed[&artifact.node]);
         let provenance = publish::provenance(&compiled.path, &output.name, &node.name, key, params, terms);
         match publish::publish(store, made, target, provenance, force) {

@@ -24,6 +24,7 @@ pub mod history;
 pub mod hub_rows;
 pub mod in_process;
 pub mod inputs;
+pub mod job;
 pub mod journal;
 pub mod json_lines;
 mod lease;

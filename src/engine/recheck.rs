@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::artifact::{Artifact, Kind};
 use super::dataset;
 use super::decide::{self, Forecast};
+use super::job;
 use super::record::Record;
-use super::scheduler::{self, Setup};
+use super::scheduler::Setup;
 use super::store::Store;
 use crate::base::{Digest, OpError};
 use crate::plan::select::Selection;
@@ -51,7 +52,7 @@ pub fn again(
     results: &BTreeMap<NodeId, decide::Results>,
     setup: &Setup,
 ) -> Verdict {
-    let made = match scheduler::execute_again(graph, id, identity, results, setup) {
+    let made = match job::execute_again(graph, id, identity, results, setup) {
         Ok(made) => made,
         Err(e) => return Verdict::Failed(e),
     };

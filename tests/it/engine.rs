@@ -196,8 +196,21 @@ fn a_second_run_executes_nothing_and_rewrites_nothing() {
     let second = place.done();
     assert!(second.executed().is_empty());
     assert_eq!(first.keys(), second.keys());
+    let told: Vec<&str> = second.stderr.lines().filter(|l| l.starts_with("hit ")).collect();
+    assert_eq!(told.len(), 4, "each node is told, the last ones too: {}", second.stderr);
     assert_eq!(fs::metadata(place.path("out/kept.jsonl")).unwrap().modified().unwrap(), written);
     assert_eq!(place.run(&["--no-exec"]).code, 0);
+}
+
+#[test]
+fn the_note_beside_an_output_has_the_key_of_what_made_it() {
+    let place = Place::new();
+    let ran = place.done();
+    for (output, node) in [("kept", "kept"), ("all", "small")] {
+        let note: Json = serde_json::from_str(&place.read(&format!("out/{output}.jsonl.rbpipe.json"))).unwrap();
+        let made = ran.said("node_finished").into_iter().find(|e| e["node"] == node).unwrap();
+        assert_eq!(note["provenance"]["key"], made["key"], "{note}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::base::OpError;
 use crate::dist::group::PATIENCE;
 use crate::dist::{Group, Launch};
 use crate::engine::Context;
-use crate::engine::scheduler::SQUEEZE;
+use crate::engine::job::SQUEEZE;
 use crate::model::cuda;
 use crate::ops::gpu;
 use crate::train::shards::Stage;

@@ -1,0 +1,253 @@
+//! One node's execution by a run: its lease, what others made meanwhile, attempts and their retries.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value as Json, json};
+
+use super::artifact::Artifact;
+use super::decide::{self, Identity, Results};
+use super::executors::{self, Work};
+use super::lease::{Lease, lease};
+use super::record::Record;
+use super::scheduler::{Setup, artifacts, tell};
+use super::task::{Made, Task};
+use super::{fit, place, slots, verify};
+use crate::base::OpError;
+use crate::plan::{Graph, Node, NodeId, key, serving};
+use crate::spec::{Class, Effect, Pool};
+
+/// How often a training that runs out of memory does with less, and the option that tells it so.
+const RUNGS: u64 = 4;
+pub const SQUEEZE: &str = "$squeeze";
+
+/// How often a node goes on after it was preempted, before that counts as its failure.
+const RESUMED: usize = 100;
+
+/// What comes back of a job.
+pub(super) type Outcome = Result<(Finished, Made), OpError>;
+
+/// How a job's result came about.
+pub(super) enum Finished {
+    /// It was executed; the lease is held until it is recorded.
+    Executed { seconds: f64, lease: Lease },
+    /// Another run made it in the meantime, or it came from the remote.
+    Found(Box<Record>, Results),
+    /// It is recorded nowhere, under `no_exec`.
+    Missed,
+}
+
+/// Executes a node whose result is recorded once more; nothing is recorded of it.
+///
+/// # Errors
+/// What the operator reports; class `damaged` when bytes that it reads are.
+pub(super) fn execute_again(
+    graph: &Graph,
+    id: NodeId,
+    identity: &Identity,
+    results: &BTreeMap<NodeId, Results>,
+    setup: &Setup,
+) -> Result<Made, OpError> {
+    let node = graph.node(id);
+    let (inputs, identity) = (artifacts(node, results), identity.clone());
+    verify::sound(setup.store, inputs.values().flat_map(|artifact| artifact.files.values()))?;
+    let (executor, gpus) = (place::of(node, setup.executors).to_owned(), Vec::new());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Job { id, node, inputs, holes: Map::new(), identity, complete: true, afresh: true, executor, threads, gpus, setup }
+        .attempt(0)
+}
+
+/// One execution, on a thread of its own.
+pub(super) struct Job<'a> {
+    pub id: NodeId,
+    pub node: &'a Node,
+    pub inputs: BTreeMap<String, Artifact>,
+    /// Why inputs are missing, by slot.
+    pub holes: Map<String, Json>,
+    pub identity: Identity,
+    pub complete: bool,
+    /// It is executed for comparison: nothing that is remembered of rows counts.
+    pub afresh: bool,
+    pub executor: String,
+    pub threads: usize,
+    pub gpus: Vec<String>,
+    pub setup: &'a Setup<'a>,
+}
+
+impl Job<'_> {
+    /// Executes the node, unless somebody else made its result in the meantime.
+    pub(super) fn run(&self) -> Outcome {
+        let Some(held) = lease(self.setup.store, self.setup.stop, self.identity.key)? else {
+            return Err(OpError::stopped());
+        };
+        // Whoever had the lease before may have made it, or somebody elsewhere.
+        if self.complete
+            && let Some((record, results)) = self.made_by_others()
+        {
+            return Ok((Finished::Found(Box::new(record), results), Made::default()));
+        }
+        if self.stopped() {
+            return Err(OpError::stopped());
+        }
+        if self.setup.no_exec {
+            return Ok((Finished::Missed, Made::default()));
+        }
+        if !fit::lacking(self.node, self.setup.executors).is_empty() {
+            let message = fit::words(self.node, self.setup.executors);
+            return Err(OpError::new("E0620", message).help(fit::help(self.node)));
+        }
+        if self.setup.remote.is_some() {
+            self.tell("node_started", Map::new());
+        }
+        verify::sound(self.setup.store, self.inputs.values().flat_map(|artifact| artifact.files.values()))?;
+        let retries = self.node.with.get("retries").and_then(Json::as_u64).unwrap_or(0);
+        let (mut attempt, mut squeeze, mut resumed) = (0, 0, 0);
+        loop {
+            let started = Instant::now();
+            match self.attempt(squeeze) {
+                Ok(made) => {
+                    self.same_inputs()?;
+                    let seconds = started.elapsed().as_secs_f64();
+                    return Ok((Finished::Executed { seconds, lease: held }, made));
+                }
+                Err(e) if e.class == "oom" && squeeze < self.rungs() && !self.stopped() => {
+                    squeeze += 1;
+                    self.emit("node_retried", json!({ "squeeze": squeeze, "message": e.message }));
+                }
+                // Whoever took the machine away is to blame, so it goes on from its checkpoint and no attempt is counted.
+                Err(e) if e.class == "preempted" && resumed < RESUMED && !self.stopped() => {
+                    resumed += 1;
+                    self.emit("node_retried", json!({ "resumed": resumed, "message": e.message }));
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                Err(e) if attempt < retries && matches!(e.class, "flaky" | "oom") && !self.stopped() => {
+                    attempt += 1;
+                    self.emit("node_retried", json!({ "attempt": attempt, "message": e.message }));
+                    std::thread::sleep(Duration::from_secs(1 << attempt.min(5)));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn made_by_others(&self) -> Option<(Record, Results)> {
+        let (store, key) = (self.setup.store, self.identity.key);
+        decide::claimed(store, key).or_else(|| {
+            let emit = |event: &str, fields: Json| self.emit(event, fields);
+            self.setup.remote?.fetch(store, key, &emit, &self.setup.stop.soon)?;
+            decide::claimed(store, key)
+        })
+    }
+
+    fn emit(&self, event: &str, fields: Json) {
+        self.tell(event, if let Json::Object(map) = fields { map } else { Map::new() });
+    }
+
+    /// Returns how often a training that runs out of memory can be asked to do with less.
+    fn rungs(&self) -> u64 {
+        let builtin = self.setup.operators.get(&self.node.op);
+        builtin.filter(|b| b.spec.effect == Effect::Train && b.spec.with.contains(&"micro_batch")).map_or(0, |_| RUNGS)
+    }
+
+    /// Returns what the key holds besides the rows that the node reads. Draws may depend on more than a row, and who compares wants nothing remembered.
+    fn rowwise(&self) -> Option<Map<String, Json>> {
+        let remembers = !self.afresh && self.node.class != Class::Sampled && self.inputs.contains_key("d");
+        let mut fields = remembers.then(|| self.identity.preimage(self.node))?;
+        fields.remove("input.d");
+        Some(fields)
+    }
+
+    fn attempt(&self, squeeze: u64) -> Result<Made, OpError> {
+        let (store, key) = (self.setup.store, self.identity.key);
+        let Some(builtin) = self.setup.operators.get(&self.node.op) else {
+            return Err(OpError::new("E0204", format!("there is no operator `{}`", self.node.op)));
+        };
+        let Some(executor) = self.setup.executors.get(&self.executor) else {
+            return Err(OpError::new("E0621", format!("there is no executor `{}`", self.executor)));
+        };
+        let sampled = self.node.class == Class::Sampled;
+        let mut args = self.node.args.clone();
+        if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
+            args.insert("$history".into(), history.clone());
+        }
+        if let Some(args) = args.as_object_mut().filter(|_| !self.holes.is_empty()) {
+            args.insert("$holes".into(), Json::Object(self.holes.clone()));
+        }
+        if let (Some(service), Some(args)) = (service_of(self.node, &self.identity.reads.inputs), args.as_object_mut())
+        {
+            args.insert("$service".into(), json!({ "name": service, "gpus": self.gpus }));
+        }
+        let mut with = self.node.with.clone();
+        if squeeze > 0 {
+            with.insert(SQUEEZE.into(), json!(squeeze));
+        }
+        let checkpoints = (self.node.pool == Pool::Engine).then(|| executors::checkpoints(store.root(), key));
+        let task = Task {
+            op: self.node.op.clone(),
+            pool: self.node.pool,
+            args,
+            inputs: self.inputs.clone(),
+            with: Json::Object(with),
+            store: store.root().to_path_buf(),
+            scratch: PathBuf::new(),
+            folder: std::path::absolute(&self.node.folder)?,
+            seed: if sampled { self.node.seed.unwrap_or(0).cast_unsigned() } else { 0 },
+            stream: key::stream(self.node),
+            threads: self.threads,
+            gpus: self.gpus.clone(),
+            ranks: slots::ranks(self.node, builtin.spec.with),
+            launched: false,
+            checkpoints: checkpoints.clone(),
+            rowwise: self.rowwise(),
+        };
+        let named = self.setup.secrets.iter().filter(|(name, _)| self.node.secrets.contains(name));
+        let emit = |event: &str, fields: Json| self.emit(event, fields);
+        let made = executor.execute(
+            store,
+            &Work {
+                name: &self.node.name,
+                key,
+                builtin,
+                task,
+                secrets: named.map(|(k, v)| (k.clone(), v.clone())).collect(),
+                log: executors::log(store, key),
+                emit: &emit,
+                stop: self.setup.stop,
+            },
+        )?;
+        if let Some(checkpoints) = checkpoints {
+            // The result is there; what was kept to get to it is garbage.
+            let _ = std::fs::remove_dir_all(&checkpoints);
+        }
+        Ok(made)
+    }
+
+    /// Files that changed while a source read them must not be taken for what their digest says.
+    fn same_inputs(&self) -> Result<(), OpError> {
+        for arg in &self.node.paths {
+            let now = self.setup.files.look(arg)?;
+            if self.identity.reads.files.get(&arg.arg) != Some(&now) {
+                let message = format!("`{}` changed while it was read", arg.path.display());
+                return Err(OpError::new("E0502", message).help("run again when nothing writes there any more"));
+            }
+        }
+        Ok(())
+    }
+
+    fn stopped(&self) -> bool {
+        self.setup.stop.soon.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, event: &str, fields: Map<String, Json>) {
+        tell(self.setup.listener, self.node, Some(self.identity.key.hex()), event, fields);
+    }
+}
+
+/// Returns the name of the server that a node asks, where one is started for it: which program, which model, how many GPUs.
+pub(super) fn service_of(node: &Node, inputs: &BTreeMap<String, crate::base::Digest>) -> Option<String> {
+    let program = node.args["backend"].as_str().filter(|b| *b != serving::SERVER)?;
+    let gpus = node.with.get("gpus").and_then(Json::as_u64).unwrap_or(0);
+    Some(format!("{program} {} on {gpus} gpus", inputs.get("m")?.short()))
+}
