@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod diff;
 mod doc;
+mod ending;
 mod engine;
 mod explain;
 mod export;

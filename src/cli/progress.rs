@@ -147,6 +147,13 @@ fn line(event: &Event) -> Option<String> {
     Some(match event.event.as_str() {
         "node_hit" => format!("hit   {node}{rows}"),
         "node_started" => format!("run   {node}  ({op})"),
+        "node_waits" => {
+            let by = event.text("process").map_or(String::new(), |process| {
+                let text = |field| event.text(field).unwrap_or_default();
+                format!(" by process {process} on {} since {}", text("host"), text("since"))
+            });
+            format!("wait  {node}  is being made{by}")
+        }
         "node_finished" => {
             let seconds = event.number("seconds").unwrap_or(0.0);
             let counts = event.fields.get("counts").and_then(|c| c.as_object()).map_or(String::new(), |c| {
@@ -161,6 +168,7 @@ fn line(event: &Event) -> Option<String> {
             let help = event.text("help").map_or(String::new(), |h| format!("\n      help: {h}"));
             format!("FAIL  {node}  [{code}] {message}{help}")
         }
+        "node_stopped" => format!("stop  {node}  {}", event.text("message").unwrap_or_default()),
         "node_skipped" => format!("skip  {node}  because of `{}`", event.text("because").unwrap_or_default()),
         "node_log" => format!("note  {node}  {}", event.text("text").unwrap_or_default()),
         "node_submitted" => {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::args::{RecheckArgs, RunArgs};
-use super::run::{keep_index, stop_on_signals};
+use super::ending::stop_on_signals;
+use super::run::keep_index;
 use super::{Exit, engine, placement, recipe, render, share};
 use crate::base::phrase;
 use crate::engine::event::{Event, Listener};
@@ -28,7 +29,7 @@ pub(super) fn run(store: &Store, files: &FileIndex, args: &RecheckArgs) -> Resul
     let (compiled, selection) = share::ready(recipe::compile(&args.recipe)?)?;
     let graph = &compiled.planned.graph;
     let stop = Arc::new(Stop::default());
-    stop_on_signals(&stop);
+    stop_on_signals(&stop, None);
     let operators = recipe::operators();
     let find = || engine::find(&|_| {});
     let executors = placement::executors(&compiled, &RunArgs::default(), &find);

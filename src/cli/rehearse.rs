@@ -88,7 +88,7 @@ fn act(compiled: &Compiled, selection: &Selection, store: &Store, notes: &Notes,
     listeners.extend(shown.as_deref());
     let listener = Several(listeners);
     let stop = Arc::new(Stop::default());
-    super::run::stop_on_signals(&stop);
+    super::ending::stop_on_signals(&stop, None);
     let find = || engine::find(&|message| say(&message));
     let machine = compiled.site.machine.clone();
     let local: Box<dyn Executor + '_> = Box::new(Local { jobs: machine.cpus, machine, engine: &find });

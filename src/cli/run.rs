@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
 use super::args::RunArgs;
+use super::ending::{Ending, RESUME, stop_on_signals};
 use super::packages::Pinning;
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, lock, placement, progress, render, say};
@@ -84,17 +84,19 @@ pub(super) fn execute(
         })?),
     };
     let remote = recipe::remote(args.remote.as_deref())?;
-    let journal = Journal::create(store, &compiled.path).map_err(|e| {
+    let events = events.map(Arc::new);
+    let journal = Journal::create(store, &compiled.path).map(Arc::new).map_err(|e| {
         eprintln!("error: cannot write to the cache `{}`: {e}", store.root().display());
         Exit::Refused
     })?;
     let _ = store.sweep();
     let shown = progress::for_terminal();
-    let mut listeners: Vec<&dyn Listener> = vec![&journal, shown.as_ref()];
-    listeners.extend(events.as_ref().map(|e| e as &dyn Listener));
+    let mut listeners: Vec<&dyn Listener> = vec![journal.as_ref(), shown.as_ref()];
+    listeners.extend(events.as_deref().map(|e| e as &dyn Listener));
     let listener = Several(listeners);
     let stop = Arc::new(Stop::default());
-    stop_on_signals(&stop);
+    let ending = Arc::new(Ending::new(&journal, events.clone().map(|e| e as Arc<dyn Listener + Send>)));
+    stop_on_signals(&stop, Some(Arc::clone(&ending)));
     let operators = recipe::operators();
     let find = || engine::find(&|message| listener.hear(&Event::new("notice").with("message", message)));
     let executors = placement::executors(compiled, args, &find);
@@ -139,6 +141,7 @@ pub(super) fn execute(
         }
     }
     after(&summary, &listener);
+    ending.take();
     let exit = exit(&summary, published.failed || published.damaged);
     listener.hear(
         &Event::new("run_finished")
@@ -147,6 +150,7 @@ pub(super) fn execute(
             .with("run", summary.count(NodeState::Done) - asked(compiled, &summary))
             .with("hit", summary.count(NodeState::Hit))
             .with("failed", summary.failures.len())
+            .with("stopped", summary.count(NodeState::Stopped))
             .with("skipped", summary.count(NodeState::Skipped)),
     );
     tell(compiled, &summary, &published, args.no_exec);
@@ -277,6 +281,8 @@ fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: 
         (summary.failures.len(), "failed"),
         (summary.broken.len(), if summary.broken.len() == 1 { "expectation failed" } else { "expectations failed" }),
         (summary.count(NodeState::Skipped), "skipped"),
+        (summary.count(NodeState::Stopped), "stopped"),
+        (if summary.interrupted { summary.left() } else { 0 }, "not reached"),
     ] {
         if count > 0 {
             parts.push(format!("{count} {word}"));
@@ -287,26 +293,8 @@ fn tell(compiled: &Compiled, summary: &Summary, published: &Published, no_exec: 
         (0, same) => format!(" · {} unchanged", phrase::count(same, "output")),
         (written, _) => format!(" · {} written", phrase::count(written, "output")),
     };
-    let stopped = if summary.interrupted { "stopped: " } else { "" };
-    say(&format!("{stopped}{} · {:.1} s{outputs}", parts.join(", "), summary.seconds));
-}
-
-/// The first Ctrl-C asks processes to stop and keep their checkpoints, the second ends them.
-pub(super) fn stop_on_signals(stop: &Arc<Stop>) {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
-    let stop = Arc::clone(stop);
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if stop.soon.swap(true, Ordering::Relaxed) {
-                stop.now.store(true, Ordering::Relaxed);
-                // Operators in this process cannot be ended one by one; what they made so far is recorded.
-                std::thread::sleep(std::time::Duration::from_secs(2));
-                std::process::exit(i32::from(Exit::Interrupted as u8));
-            }
-            say("stopping; once more ends at once");
-        }
-    });
+    let (before, after) = if summary.interrupted { ("stopped: ", format!("; {RESUME}")) } else { ("", String::new()) };
+    say(&format!("{before}{} · {:.1} s{outputs}{after}", parts.join(", "), summary.seconds));
 }
 
 /// `--events FILE`

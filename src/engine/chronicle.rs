@@ -151,10 +151,12 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
 /// Returns the state that an event puts a node into.
 fn state(event: &str) -> Option<&'static str> {
     Some(match event {
+        "node_waits" => "waiting",
         "node_started" | "node_retried" => "running",
         "node_finished" => "done",
         "node_hit" => "hit",
         "node_failed" => "failed",
+        "node_stopped" => "stopped",
         "node_skipped" => "skipped",
         "node_missed" => "missed",
         _ => return None,

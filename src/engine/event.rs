@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 pub struct Event {
     /// When, as RFC 3339.
     pub t: String,
-    /// `run_started node_hit node_started node_progress node_finished node_failed node_skipped expect_passed expect_failed
+    /// `run_started node_hit node_waits node_started node_progress node_finished node_failed node_stopped node_skipped expect_passed expect_failed
     /// output_published run_finished …`
     pub event: String,
     /// The node's name.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use super::artifact::Artifact;
 use super::decide::{self, Identity, Results};
 use super::executors::{self, Work};
-use super::lease::{Lease, lease};
+use super::lease::{self, Lease};
 use super::record::Record;
 use super::scheduler::{Setup, artifacts, tell};
 use super::task::{Made, Task};
@@ -55,8 +55,22 @@ pub(super) fn execute_again(
     verify::sound(setup.store, inputs.values().flat_map(|artifact| artifact.files.values()))?;
     let (executor, gpus) = (place::of(node, setup.executors).to_owned(), Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Job { id, node, inputs, holes: Map::new(), identity, complete: true, afresh: true, executor, threads, gpus, setup }
-        .attempt(0)
+    let job = Job {
+        id,
+        node,
+        inputs,
+        holes: Map::new(),
+        identity,
+        complete: true,
+        afresh: true,
+        executor,
+        threads,
+        gpus,
+        lease: None,
+        told: true,
+        setup,
+    };
+    job.attempt(0)
 }
 
 /// One execution, on a thread of its own.
@@ -73,14 +87,37 @@ pub(super) struct Job<'a> {
     pub executor: String,
     pub threads: usize,
     pub gpus: Vec<String>,
+    /// The lease, where nobody had it when the job was given out.
+    pub lease: Option<Lease>,
+    /// It was told that the node runs.
+    pub told: bool,
     pub setup: &'a Setup<'a>,
 }
 
 impl Job<'_> {
+    /// Takes the lease if nobody has it, and says that the node runs: here, so that this is told in the order in which jobs are given out.
+    pub(super) fn begin(&mut self) {
+        // What goes wrong here does so again when the job waits for the lease, and is told then.
+        self.lease = lease::at_once(self.setup.store, self.identity.key).unwrap_or_default();
+        let recorded = || self.complete && decide::recorded(self.setup.store, self.identity.key).is_some();
+        // With a remote nobody knows yet whether it runs.
+        if self.lease.is_some() && self.setup.remote.is_none() && !self.setup.no_exec && !recorded() {
+            self.tell("node_started", Map::new());
+            self.told = true;
+        }
+    }
+
     /// Executes the node, unless somebody else made its result in the meantime.
-    pub(super) fn run(&self) -> Outcome {
-        let Some(held) = lease(self.setup.store, self.setup.stop, self.identity.key)? else {
-            return Err(OpError::stopped());
+    pub(super) fn run(mut self) -> Outcome {
+        let held = match self.lease.take() {
+            Some(held) => held,
+            None => {
+                let waits = |holder: Json| self.emit("node_waits", holder);
+                match lease::lease(self.setup.store, self.setup.stop, self.identity.key, &waits)? {
+                    Some(held) => held,
+                    None => return Err(OpError::stopped()),
+                }
+            }
         };
         // Whoever had the lease before may have made it, or somebody elsewhere.
         if self.complete
@@ -98,7 +135,7 @@ impl Job<'_> {
             let message = fit::words(self.node, self.setup.executors);
             return Err(OpError::new("E0620", message).help(fit::help(self.node)));
         }
-        if self.setup.remote.is_some() {
+        if !self.told {
             self.tell("node_started", Map::new());
         }
         verify::sound(self.setup.store, self.inputs.values().flat_map(|artifact| artifact.files.values()))?;

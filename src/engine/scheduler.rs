@@ -99,6 +99,12 @@ impl Failure {
 }
 
 impl Summary {
+    /// Counts nodes that the run was stopped before.
+    pub fn left(&self) -> usize {
+        use NodeState::{Queued, Ready, Waiting};
+        self.states.values().filter(|s| matches!(s, Waiting | Ready | Queued)).count()
+    }
+
     /// Counts nodes in a state.
     pub fn count(&self, state: NodeState) -> usize {
         self.states.values().filter(|s| **s == state).count()
@@ -130,9 +136,9 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
                 while let Some(job) = run.next_job() {
                     let send = send.clone();
                     let started = std::thread::Builder::new().name("node".into()).spawn_scoped(scope, move || {
-                        let id = job.id;
+                        let (id, node) = (job.id, job.node);
                         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run()))
-                            .unwrap_or_else(|payload| Err(in_process::panicked(&job.node.op, payload.as_ref())));
+                            .unwrap_or_else(|payload| Err(in_process::panicked(&node.op, payload.as_ref())));
                         let _ = send.send((id, outcome));
                     });
                     if let Err(e) = started {
@@ -302,9 +308,6 @@ impl<'a> Run<'a> {
     fn next_job(&mut self) -> Option<Job<'a>> {
         let (id, executor) = self.slots.next(self.graph)?;
         self.states.set(id, NodeState::Running);
-        if self.setup.remote.is_none() {
-            self.tell(id, "node_started", Map::new());
-        }
         let node = self.graph.node(id);
         let inputs = artifacts(node, &self.summary.results);
         let identity = self.identities.get(&id).cloned()?;
@@ -312,7 +315,7 @@ impl<'a> Run<'a> {
         let absent = node.inputs.iter().filter(|i| !self.summary.results.contains_key(&i.node));
         let holes = absent.map(|i| (i.slot.clone(), json!(self.why_absent(i.node)))).collect();
         let (threads, gpus) = (self.slots.threads(&executor, node), self.slots.gpus(id));
-        Some(Job {
+        let mut job = Job {
             id,
             node,
             inputs,
@@ -323,8 +326,12 @@ impl<'a> Run<'a> {
             executor,
             threads,
             gpus,
+            lease: None,
+            told: false,
             setup: self.setup,
-        })
+        };
+        job.begin();
+        Some(job)
     }
 
     /// Says in a few words why a node has no result.
@@ -354,8 +361,18 @@ impl<'a> Run<'a> {
                 }
             }
             Err(e) if e.class == "damaged" && self.again(id, &e) => {}
+            Err(e) if self.is_stopped_by(&e) => {
+                self.tell(id, "node_stopped", Map::from_iter([("message".to_owned(), json!(e.message))]));
+                self.states.set(id, NodeState::Stopped);
+            }
             Err(e) => self.failed(id, &e),
         }
+    }
+
+    /// Says whether a node ended because the run is being stopped, which is no failure. What is killed ends in any way.
+    fn is_stopped_by(&self, e: &OpError) -> bool {
+        let stop = self.setup.stop;
+        stop.now.load(Ordering::Relaxed) || (e.class == "preempted" && stop.soon.load(Ordering::Relaxed))
     }
 
     /// Bytes that a node reads turned out to be damaged, and the records that named them are forgotten by now: takes back those nodes that
@@ -465,11 +482,8 @@ impl<'a> Run<'a> {
             fields.insert("help".into(), json!(help));
         }
         self.tell(id, "node_failed", fields);
-        let stopped = self.setup.stop.soon.load(Ordering::Relaxed);
-        if !stopped {
-            let failure = Failure { code: e.code, message: e.message.clone(), help: e.help.clone() };
-            self.summary.failures.push((id, failure));
-        }
+        let failure = Failure { code: e.code, message: e.message.clone(), help: e.help.clone() };
+        self.summary.failures.push((id, failure));
         let skipped = self.states.set(id, NodeState::Failed);
         self.skipped(id, &skipped);
     }
@@ -482,7 +496,7 @@ impl<'a> Run<'a> {
     }
 
     fn tell(&self, id: NodeId, event: &str, mut fields: Map<String, Json>) {
-        if matches!(event, "node_hit" | "node_finished" | "node_failed" | "node_skipped")
+        if matches!(event, "node_hit" | "node_finished" | "node_failed" | "node_stopped" | "node_skipped")
             && let Some(foreseen) = self.foreseen.as_ref().and_then(|all| all.get(&id))
         {
             fields.insert("foreseen".into(), foreseen.clone());

@@ -23,7 +23,9 @@ pub enum NodeState {
     Done,
     /// It was executed, or asked, and failed.
     Failed,
-    /// Something that it needs failed, or the run was stopped.
+    /// It was being executed when the run was stopped; whatever needs it goes on waiting.
+    Stopped,
+    /// Something that it needs failed.
     Skipped,
 }
 
@@ -33,21 +35,21 @@ impl NodeState {
         matches!(self, NodeState::Hit | NodeState::Done)
     }
 
-    /// Says whether nothing more will happen.
+    /// Says whether nothing more will happen, and those that need it can go on or never will.
     pub fn is_final(self) -> bool {
         matches!(self, NodeState::Hit | NodeState::Done | NodeState::Failed | NodeState::Skipped)
     }
 
     fn may_become(self, next: NodeState) -> bool {
-        use NodeState::{Done, Failed, Hit, Queued, Ready, Running, Skipped, Waiting};
+        use NodeState::{Done, Failed, Hit, Queued, Ready, Running, Skipped, Stopped, Waiting};
         match self {
             Waiting => matches!(next, Ready | Skipped),
             Ready => matches!(next, Hit | Queued | Done | Failed | Skipped),
             Queued => matches!(next, Running | Skipped),
-            Running => matches!(next, Hit | Done | Failed | Skipped | Waiting),
+            Running => matches!(next, Hit | Done | Failed | Stopped | Skipped | Waiting),
             // Its bytes turned out to be damaged.
             Hit | Done => next == Waiting,
-            Failed | Skipped => false,
+            Failed | Stopped | Skipped => false,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rbpipe::engine::{Store, journal, record, verify};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::engine::{Place, Ran, files_below, rows, signal, until};
 use crate::workbench::Draw;
@@ -336,15 +336,23 @@ fn one_request_to_stop_drains_and_a_second_ends_at_once_and_both_resume() {
     );
     for requests in [1, 2] {
         let place = with_a_program(&body);
-        let mut child =
-            place.command(&["run", "recipe.rb2", "-w", "at_most=1"]).stderr(Stdio::piped()).spawn().unwrap();
+        let child = place.command(&["run", "recipe.rb2", "-w", "at_most=1"]).stderr(Stdio::piped()).spawn().unwrap();
         assert!(until(|| place.path("pid").exists()), "it never started");
         let pid: i32 = place.read("pid").parse().unwrap();
         for _ in 0..requests {
             signal(&child, libc::SIGINT);
             std::thread::sleep(Duration::from_millis(200));
         }
-        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let out = child.wait_with_output().unwrap();
+        assert_eq!(out.status.code(), Some(130));
+        let said = String::from_utf8_lossy(&out.stderr);
+        let told = ["\nstop  out/mine  ", "1 stopped, ", " not reached · ", "; the same command goes on from here\n"];
+        assert!(told.iter().all(|part| said.contains(part)), "{said}");
+        assert!(!said.contains("FAIL") && !said.contains("\nskip"), "to be stopped is no failure: {said}");
+        let last = last_event(&place);
+        assert_eq!((&last["exit"], &last["failed"], &last["stopped"]), (&json!(130), &json!(0), &json!(1)), "{last:?}");
+        assert!(place.command(&["report", "recipe.rb2", "-o", "r.html"]).output().unwrap().status.success());
+        assert!(place.read("r.html").contains("1 stopped") && !place.read("r.html").contains("failed ·"));
         let alive = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "));
         assert!(until(|| !alive()), "{requests} requests: process {pid} still runs");
         place.write_quietly("free", "");
@@ -356,12 +364,111 @@ fn one_request_to_stop_drains_and_a_second_ends_at_once_and_both_resume() {
     }
 }
 
+/// The last thing that the newest run has told its journal.
+fn last_event(place: &Place) -> serde_json::Map<String, Json> {
+    let runs = journal::runs(&Store::open(place.cache()).unwrap(), &place.path("recipe.rb2"));
+    let last = journal::read(&runs[0]).pop().unwrap();
+    assert_eq!(last.event, "run_finished");
+    last.fields
+}
+
+fn pipe(path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path is a text that ends with a zero and outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+}
+
+#[test]
+fn what_is_ended_in_the_middle_has_a_last_word_too() {
+    let place = Place::new();
+    // Whoever reads the note beside an output waits for ever.
+    pipe(&place.path("out/kept.jsonl.rbpipe.json"));
+    let child = place.command(&["run", "recipe.rb2"]).stderr(Stdio::piped()).spawn().unwrap();
+    let done = || files_below(&place.cache().join("records")).len() == 4;
+    assert!(until(done), "it never came to its outputs");
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_millis(200));
+        signal(&child, libc::SIGINT);
+    }
+    let out = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(130), "{said}");
+    assert!(said.contains("ended at once: 4 run, 0 hit · ") && said.contains("goes on from here"), "{said}");
+    let last = last_event(&place);
+    assert_eq!((&last["exit"], &last["run"]), (&json!(130), &json!(4)), "{last:?}");
+}
+
+#[test]
+fn a_run_that_waits_for_another_says_for_whom() {
+    let place = with_a_program(&format!("open('PATH/gate').read()\n{COPY}"));
+    pipe(&place.path("gate"));
+    let start = |events: &str| {
+        let args = ["run", "recipe.rb2", "-w", "at_most=1", "--events", events];
+        place.command(&args).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let told = |events: &str, event: &str| {
+        let text = fs::read_to_string(place.path(events)).unwrap_or_default();
+        let all = text.lines().filter_map(|l| serde_json::from_str::<Json>(l).ok());
+        all.filter(|e| e["event"] == event && e["node"] == "out/mine").collect::<Vec<_>>()
+    };
+    let first = start("first.jsonl");
+    assert!(until(|| told("first.jsonl", "node_started").len() == 1), "it never started");
+    let second = start("second.jsonl");
+    assert!(until(|| !told("second.jsonl", "node_waits").is_empty()), "the second one does not say that it waits");
+    let process = first.id().to_string();
+    std::thread::sleep(Duration::from_millis(300));
+    fs::write(place.path("gate"), "go").unwrap();
+    assert!(first.wait_with_output().unwrap().status.success());
+    let out = second.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    let waits = told("second.jsonl", "node_waits");
+    assert!(waits.len() == 1 && waits[0]["process"] == process.as_str(), "{waits:?}");
+    assert!(told("second.jsonl", "node_started").is_empty() && told("second.jsonl", "node_hit").len() == 1, "{said}");
+    assert!(said.contains(&format!("\nwait  out/mine  is being made by process {process} on ")), "{said}");
+    assert!(!said.contains("run   out/mine"), "{said}");
+}
+
+/// A file system without locks, made of one function.
+const NO_LOCKS: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int flock(int fd, int how) {
+    char name[64], path[4096] = {0};
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    if (readlink(name, path, sizeof path - 1) > 0 && strstr(path, "/leases/")) {
+        errno = ENOLCK;
+        return -1;
+    }
+    return ((int (*)(int, int))dlsym(RTLD_NEXT, "flock"))(fd, how);
+}
+"#;
+
+#[test]
+fn a_store_where_nothing_can_be_locked_is_an_error_and_no_wait() {
+    let place = Place::new();
+    place.write("no_locks.c", NO_LOCKS);
+    let library = place.path("no_locks.so");
+    let mut cc = std::process::Command::new("cc");
+    cc.args(["-shared", "-fPIC", "no_locks.c", "-o", "no_locks.so", "-ldl"]).current_dir(&place.folder);
+    if !cc.status().is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: there is no compiler for C");
+        return;
+    }
+    let ran = place.run_in(&[("LD_PRELOAD", library.to_str().unwrap())], &[]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("cannot lock `") && ran.stderr.contains("RBPIPE_CACHE must name"), "{}", ran.stderr);
+}
+
 #[test]
 fn what_a_blocked_node_reads_survives_a_collection() {
     let place = with_a_program(&format!("open('PATH/gate').read()\n{COPY}"));
-    let gate = std::ffi::CString::new(place.path("gate").to_str().unwrap()).unwrap();
-    // SAFETY: the path is a text that ends with a zero and outlives the call.
-    assert_eq!(unsafe { libc::mkfifo(gate.as_ptr(), 0o600) }, 0);
+    pipe(&place.path("gate"));
     let mut child = place.command(&["run", "recipe.rb2", "-w", "at_most=1"]).stderr(Stdio::null()).spawn().unwrap();
     let running = || files_below(&place.cache().join("tmp")).iter().any(|f| f.ends_with("err-0"));
     assert!(until(running), "it never started");

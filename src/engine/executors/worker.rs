@@ -83,7 +83,8 @@ impl Hands<'_> {
         })?;
         let store = Store::open(&task.store)?;
         // Held against the collector of this store, which takes no blob that is younger than the oldest lease.
-        let _held = if order.alone { lease::lease(&store, self.stop, order.key)? } else { None };
+        let waits = |holder: Json| (self.say)(&task::line("node_waits", holder));
+        let _held = if order.alone { lease::lease(&store, self.stop, order.key, &waits)? } else { None };
         let machine = Machine::this();
         task.threads = grant.cpus.unwrap_or(if task.threads == 0 { machine.cpus } else { task.threads });
         if grant.rank.is_some() {
