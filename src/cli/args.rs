@@ -314,6 +314,9 @@ pub struct GcArgs {
     /// Delete them
     #[arg(long)]
     pub apply: bool,
+    /// Delete nothing: so it is without `--apply`
+    #[arg(long, conflicts_with = "apply")]
+    pub dry_run: bool,
     /// Keep what was used within so many days
     #[arg(long, value_name = "N", default_value_t = 14.0, value_parser = days)]
     pub keep_days: f64,

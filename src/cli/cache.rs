@@ -69,8 +69,9 @@ fn verify(store: &Store, repair: bool) -> Exit {
     for path in &found.unreadable {
         println!("damaged  {}", path.display());
     }
-    for (key, name) in &found.broken {
-        println!("missing bytes  {}  {name}", key.short());
+    for broken in &found.broken {
+        let what = if broken.damaged { "damaged" } else { "missing" };
+        println!("{what} bytes  {}  {}", broken.key.short(), broken.name);
     }
     if found.none() {
         println!("all bytes are as recorded");

@@ -39,6 +39,7 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
     let last = compiled.last_keys(&store);
     let (mut lines, _) = decide::forecast_with(graph, &selection, &store, &files, &last, &elsewhere);
     past::fill(graph, &store, &mut lines);
+    past::failures(graph, &store, &compiled.path, &mut lines);
     let _ = files.save(&store);
     let forecast = Plan::new(graph, lines);
     if args.json {

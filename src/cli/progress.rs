@@ -100,7 +100,7 @@ impl Listener for Bars {
             }
             _ => {}
         }
-        if !["node_log", "node_submitted", "node_queued", "node_placed"].contains(&event.event.as_str())
+        if !["node_log", "node_memory", "node_submitted", "node_queued", "node_placed"].contains(&event.event.as_str())
             && let Some(bar) = open.remove(&node)
         {
             bar.finish_and_clear();

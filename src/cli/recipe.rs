@@ -158,6 +158,12 @@ impl plan::lints::Known for Locked<'_> {
 }
 
 impl Compiled {
+    /// Names and texts of the files that its author wrote.
+    pub(super) fn own_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.sources.all().filter(|file| !file.name.starts_with("std/"));
+        own.map(|file| (file.name.as_str(), &*file.text))
+    }
+
     /// Selects nodes; prints which name is not there.
     pub(super) fn select(&self, to: &[String]) -> Result<Selection, Exit> {
         select::select(&self.planned.graph, to).map_err(|name| {

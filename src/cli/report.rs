@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use minijinja::context;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::Exit;
 use super::args::ReportArgs;
@@ -68,14 +68,15 @@ fn page(compiled: &Compiled, selection: &Selection, run: &Chronicle) -> Result<S
     let bars = bars(run);
     let curves: Vec<Json> =
         run.nodes.iter().filter_map(|n| Some(json!({ "name": n.name, "svg": n.curve.as_ref()? }))).collect();
-    let sources = &compiled.sources;
-    let own = sources.all().filter(|file| !file.name.starts_with("std/"));
-    let files: Vec<Json> = own.map(|file| json!({ "name": file.name, "text": &*file.text })).collect();
-    let executed = run.nodes.iter().filter(|n| n.from.is_some()).count();
+    let tables: Vec<Json> =
+        run.nodes.iter().filter_map(|n| Some(json!({ "name": n.name, "html": n.table.as_ref()? }))).collect();
+    let files = files(compiled, run);
+    let edited = files.iter().any(|file| file["edited"] == true);
+    let began = run.nodes.iter().filter(|n| n.from.is_some()).count();
     let time_note = format!(
-        "{} executed{}; each bar begins where the node began.",
-        phrase::count(executed, "node"),
-        if executed > bars.len() { format!(", the {} longest are shown", bars.len()) } else { String::new() }
+        "{} began{}; each bar begins where the node did.",
+        phrase::count(began, "node"),
+        if began > bars.len() { format!(", the {} longest are shown", bars.len()) } else { String::new() }
     );
     let values = context! {
         title => format!("Run of {}", compiled.path.display()),
@@ -89,6 +90,9 @@ fn page(compiled: &Compiled, selection: &Selection, run: &Chronicle) -> Result<S
         count => selection.nodes.len(),
         nodes => worst_first(run).into_iter().map(line).collect::<Vec<_>>(),
         curves => curves,
+        tables => tables,
+        edited => edited,
+        machine => machine(&run.machine),
         outputs => outputs(compiled),
         files => files,
     };
@@ -99,7 +103,7 @@ fn page(compiled: &Compiled, selection: &Selection, run: &Chronicle) -> Result<S
 fn worst_first(run: &Chronicle) -> Vec<&Told> {
     let rank = |node: &&Told| match node.state {
         "failed" => 0,
-        "running" => 1,
+        "stopped" | "running" | "waiting" => 1,
         "skipped" | "missed" => 2,
         _ => 3,
     };
@@ -113,6 +117,7 @@ fn subtitle(run: &Chronicle) -> String {
     let mut parts = vec![run.started.clone()];
     parts.push(match run.seconds {
         Some(seconds) => format!("took {}", duration(seconds)),
+        None if run.goes_on => "still running".to_owned(),
         None => "never ended".to_owned(),
     });
     let worth = |(_, most): &(f64, f64)| *most > 0.0;
@@ -122,9 +127,42 @@ fn subtitle(run: &Chronicle) -> String {
     }));
     parts.push(format!("{} executed, {} from the cache", count("done"), count("hit")));
     parts.extend((count("failed") > 0).then(|| format!("{} failed", count("failed"))));
+    parts.extend((count("stopped") > 0).then(|| format!("{} stopped", count("stopped"))));
     parts.extend((count("skipped") > 0).then(|| format!("{} skipped", count("skipped"))));
     parts.extend(run.exit.map(|code| format!("exit code {code}")));
     parts.join(" · ")
+}
+
+/// Says where the run was: host, what it has, and what ran there.
+fn machine(told: &Map<String, Json>) -> String {
+    let number = |name: &str| told.get(name).and_then(Json::as_u64);
+    let text = |name: &str| told.get(name).and_then(Json::as_str);
+    let parts = [
+        text("host").map(str::to_owned),
+        number("cores").map(|n| phrase::count(n as usize, "core")),
+        number("memory").map(|n| format!("{} of memory", phrase::bytes(n))),
+        number("gpus").filter(|n| *n > 0).map(|n| phrase::count(n as usize, "GPU")),
+        text("build").map(|build| format!("rbpipe {build}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// Returns the files of the recipe as they ran, and says which were edited since. Older journals name none: then they are shown as they are.
+fn files(compiled: &Compiled, run: &Chronicle) -> Vec<Json> {
+    let now: BTreeMap<&str, &str> = compiled.own_files().collect();
+    if run.files.is_empty() {
+        let note = "as it is now: what ran was not kept";
+        return now.iter().map(|(name, text)| json!({ "name": name, "text": text, "note": note })).collect();
+    }
+    let told = |(name, ran): &(String, Option<String>)| {
+        let is = now.get(name.as_str()).copied();
+        match ran.as_deref() {
+            Some(ran) if is == Some(ran) => json!({ "name": name, "text": ran }),
+            Some(ran) => json!({ "name": name, "text": ran, "note": "edited since", "edited": true }),
+            None => json!({ "name": name, "text": is, "note": "as it is now: what ran is not there any more" }),
+        }
+    };
+    run.files.iter().map(told).collect()
 }
 
 /// Returns the bars of the timeline, in the order of their beginning.
@@ -147,8 +185,10 @@ fn line(node: &Told) -> Json {
     let counted: Vec<String> = node.counts.iter().map(|(what, n)| format!("{what} {n}")).collect();
     json!({
         "name": node.name, "op": node.op, "state": node.state, "why": node.why, "counted": counted.join(", "),
+        "because": node.because,
         "seconds": node.seconds.map(duration).unwrap_or_default(),
         "foreseen": node.foreseen.map(duration).unwrap_or_default(),
+        "memory": node.memory.map(phrase::bytes).unwrap_or_default(),
         "rows": node.rows.map(|n| n.to_string()).unwrap_or_default(),
     })
 }

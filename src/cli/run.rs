@@ -22,7 +22,7 @@ use crate::engine::process::Stop;
 use crate::engine::publish::{self, Done};
 use crate::engine::scheduler::{self, Setup, Summary};
 use crate::engine::state::NodeState;
-use crate::engine::{Store, inputs, past, terms};
+use crate::engine::{Store, inputs, past, terms, texts};
 use crate::plan::NodeId;
 use crate::plan::select::Selection;
 use crate::plan::val::{Artifact, Val};
@@ -120,11 +120,19 @@ pub(super) fn execute(
         stop: &stop,
         foresee: Some(&foresee),
     };
+    // As the journal: what cannot be kept must not stop the run.
+    let files = texts::keep(store, &compiled.path, compiled.own_files()).unwrap_or_default();
+    let machine = &compiled.site.machine;
     listener.hear(
         &Event::new("run_started")
             .with("recipe", compiled.path.display().to_string())
             .with("path", std::path::absolute(&compiled.path).unwrap_or_default().display().to_string())
             .with("host", crate::engine::machine::host())
+            .with("cores", machine.cpus)
+            .with("memory", machine.mem)
+            .with("gpus", machine.gpus.len())
+            .with("build", env!("CARGO_PKG_VERSION"))
+            .with("files", files)
             .with("nodes", selection.nodes.len())
             .with("params", json!(compiled.planned.params.iter().cloned().collect::<BTreeMap<_, _>>())),
     );

@@ -1,10 +1,12 @@
 //! `rbpipe why`: field by field, why a node ran or would run.
 
+use serde_json::Value as Json;
+
 use super::args::WhyArgs;
 use super::{Exit, recipe};
 use crate::base::phrase;
 use crate::engine::decide::{self, Forecast};
-use crate::engine::record;
+use crate::engine::{past, record};
 use crate::plan::explain;
 
 /// Runs the command.
@@ -22,7 +24,8 @@ fn why(args: &WhyArgs) -> Result<Exit, Exit> {
     };
     let (store, files) = recipe::store()?;
     let last = compiled.last_keys(&store);
-    let (lines, _) = decide::forecast(graph, &selection, &store, &files, &last);
+    let (mut lines, _) = decide::forecast(graph, &selection, &store, &files, &last);
+    past::failures(graph, &store, &compiled.path, &mut lines);
     let _ = files.save(&store);
     let Some(line) = lines.iter().find(|l| l.node == wanted.node) else { return Ok(Exit::Done) };
     let node = graph.node(wanted.node);
@@ -44,7 +47,9 @@ fn why(args: &WhyArgs) -> Result<Exit, Exit> {
             }
         }
         _ => {
-            for (field, value) in identity.preimage(node) {
+            // That an argument is an input says no more than the digest of the input itself.
+            let told = |value: &Json| value.get("$input").is_none();
+            for (field, value) in identity.preimage(node).into_iter().filter(|(_, value)| told(value)) {
                 println!("  {field} = {}", phrase::shortened(&explain::said(&value), 100));
             }
         }

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::evidence;
 use super::process::{Group, Limits};
+use super::{evidence, peak};
 
 /// How long a command that was asked to stop may take.
 const GRACE: Duration = Duration::from_secs(5);
@@ -35,24 +35,32 @@ pub enum End {
 }
 
 /// Runs a command to its end. It is asked to stop once one of `stop` is set. What it writes to the files `heard` counts as a sign of life. What it started
-/// and left behind ends with it, also when this process is killed.
+/// and left behind ends with it, also when this process is killed. Also returns the most memory that it was seen with, in bytes.
 ///
 /// # Errors
 /// It cannot be started.
-pub fn run(command: &mut Command, heard: &[&Path], limits: Limits, stop: &[&AtomicBool]) -> io::Result<End> {
+pub fn run(command: &mut Command, heard: &[&Path], limits: Limits, stop: &[&AtomicBool]) -> io::Result<(End, u64)> {
     let started = Instant::now();
     let child = command.process_group(0).spawn()?;
     let guardian = Guardian::of(child.id());
     let group = Group(Mutex::new(child));
-    let end = watch(&group, started, heard, limits, stop);
+    let mut most = 0;
+    let end = watch(&group, started, heard, limits, stop, &mut most);
     // The guardian keeps the group's number from being given to others, so this reaches only what the command left behind.
     if guardian.is_some() || !matches!(end, Ok(End::Exited(_))) {
         group.signal(libc::SIGKILL);
     }
-    end
+    end.map(|end| (end, most))
 }
 
-fn watch(group: &Group, started: Instant, heard: &[&Path], limits: Limits, stop: &[&AtomicBool]) -> io::Result<End> {
+fn watch(
+    group: &Group,
+    started: Instant,
+    heard: &[&Path],
+    limits: Limits,
+    stop: &[&AtomicBool],
+    most: &mut u64,
+) -> io::Result<End> {
     let mut wait = Duration::from_millis(1);
     let mut asked: Option<Instant> = None;
     let (mut size, mut last) = (0, started);
@@ -60,6 +68,7 @@ fn watch(group: &Group, started: Instant, heard: &[&Path], limits: Limits, stop:
         if let Some(status) = group.try_wait()? {
             return Ok(if asked.is_some() { End::Stopped } else { End::Exited(status) });
         }
+        *most = (*most).max(peak::of(group.id()));
         if stop.iter().any(|s| s.load(Ordering::Relaxed)) && asked.is_none() {
             group.signal(libc::SIGTERM);
             asked = Some(Instant::now());

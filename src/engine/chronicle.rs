@@ -1,15 +1,17 @@
 //! The last run of a recipe, as its journal and the records tell it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use super::event::Event;
+use super::artifact::Kind;
+use super::event::{Event, MEMORY};
 use super::record::{self, Record};
-use super::{Store, journal};
+use super::{Store, journal, texts};
 use crate::base::Digest;
+use crate::plan::explain;
 
 /// A run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -22,6 +24,12 @@ pub struct Chronicle {
     pub foreseen: Option<(f64, f64)>,
     /// Its exit code; none if it never ended.
     pub exit: Option<u64>,
+    /// Its process lives, and has not said that it ended.
+    pub goes_on: bool,
+    /// Where it ran, as `run_started` tells it.
+    pub machine: Map<String, Json>,
+    /// The files of the recipe that ran, with their texts as far as those are still there.
+    pub files: Vec<(String, Option<String>)>,
     /// Params of the recipe.
     pub params: Map<String, Json>,
     /// Its nodes, in the order in which they were first heard of.
@@ -39,7 +47,7 @@ pub struct Told {
     pub name: String,
     /// The operator.
     pub op: String,
-    /// `hit`, `done`, `failed`, `skipped`, `missed`; `running` if the run ended in between.
+    /// `hit`, `done`, `failed`, `stopped`, `skipped`, `missed`, `waiting`; `running` if the run ended in between.
     pub state: &'static str,
     /// Seconds from the start of the run to its own.
     pub from: Option<f64>,
@@ -47,14 +55,20 @@ pub struct Told {
     pub seconds: Option<f64>,
     /// How long the plan said it would take, before the first node was executed.
     pub foreseen: Option<f64>,
+    /// The most memory that one of its processes had, where it has some of its own.
+    pub memory: Option<u64>,
     /// Rows that it made.
     pub rows: Option<u64>,
     /// What it counted.
     pub counts: BTreeMap<String, u64>,
     /// Why it failed or was skipped, and what to do.
     pub why: String,
+    /// Why it was executed: what differs from its result of an earlier run.
+    pub because: String,
     /// The curves of a training, as SVG.
     pub curve: Option<String>,
+    /// A table that it made, as HTML.
+    pub table: Option<String>,
 }
 
 /// One thing that was asked.
@@ -72,11 +86,21 @@ pub struct Question {
 
 /// Reads the newest run of a recipe; nothing if there is none.
 pub fn last(store: &Store, recipe: &Path) -> Option<Chronicle> {
-    let path = journal::runs(store, recipe).into_iter().next()?;
-    Some(of(store, &journal::read(&path)))
+    let journals = journal::runs(store, recipe);
+    let (newest, older) = journals.split_first()?;
+    // Asked before it is read: a run that ends in between has said so.
+    let goes_on = journal::is_open(newest);
+    let events = journal::read(newest);
+    let names: BTreeSet<&str> = events.iter().filter_map(|e| e.node.as_deref()).collect();
+    let mut run = of(store, &events, &journal::keys_of(older, &names));
+    run.goes_on = goes_on && run.exit.is_none();
+    let first = events.iter().find(|e| e.event == "run_started");
+    let listed = first.and_then(|e| e.fields.get("files")).into_iter().flat_map(texts::listed);
+    run.files = listed.map(|(name, digest)| (name.to_owned(), texts::read(store, recipe, digest))).collect();
+    Some(run)
 }
 
-fn of(store: &Store, events: &[Event]) -> Chronicle {
+fn of(store: &Store, events: &[Event], earlier: &BTreeMap<String, Digest>) -> Chronicle {
     let mut run = Chronicle::default();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let begin = events.first().and_then(|e| e.t.parse::<jiff::Timestamp>().ok());
@@ -89,6 +113,7 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
         match event.event.as_str() {
             "run_started" => {
                 run.started.clone_from(&event.t);
+                run.machine.clone_from(&event.fields);
                 run.params = event.fields.get("params").and_then(Json::as_object).cloned().unwrap_or_default();
             }
             "run_foreseen" => {
@@ -111,6 +136,12 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
                     values: text("values"),
                     message: text("message"),
                 });
+            }
+            MEMORY => {
+                let at = event.node.as_ref().and_then(|name| places.get(name));
+                if let Some(node) = at.map(|at| &mut run.nodes[*at]) {
+                    node.memory = node.memory.max(event.fields.get("bytes").and_then(Json::as_u64));
+                }
             }
             "notice" | "run_failed" => run.notes.push(text("message")),
             "divergence" | "remote_refused" | "remote_failed" | "bytes_damaged" => {
@@ -139,6 +170,9 @@ fn of(store: &Store, events: &[Event]) -> Chronicle {
                     key.filter(|_| ["hit", "done"].contains(&state)).and_then(|k| record::read(store, k))
                 {
                     fill(node, &record, store);
+                    if state == "done" {
+                        node.because = because(&record, earlier.get(name), store);
+                    }
                 }
                 node.foreseen = event.fields.get("foreseen").and_then(|f| f["seconds"].as_f64());
                 node.why = why(event);
@@ -169,7 +203,26 @@ fn fill(node: &mut Told, record: &Record, store: &Store) {
     node.counts.clone_from(&record.counts);
     let files = record.attachments.values().flatten();
     let curve = files.filter(|(path, _)| path.ends_with(".svg")).find_map(|(_, file)| store.read(file.digest).ok());
+    node.table = table(record, store);
     node.curve = curve.and_then(|bytes| String::from_utf8(bytes).ok());
+}
+
+/// Says why a node was executed, by the record of its result before.
+fn because(record: &Record, before: Option<&Digest>, store: &Store) -> String {
+    match before.map(|key| (key, record::read(store, *key))) {
+        None | Some((_, None)) => "no result was recorded".into(),
+        Some((key, _)) if *key == record.key => "its result was not there any more".into(),
+        Some((_, Some(before))) => explain::why(&before.preimage, &record.preimage),
+    }
+}
+
+/// Returns the rows and the legend of a table, without the page around them.
+fn table(record: &Record, store: &Store) -> Option<String> {
+    // A dataset is never shown whole, so nothing need be read to know that it is one.
+    let digest = record.outputs.values().next().filter(|_| record.rows.is_none())?;
+    let artifact = store.artifact(*digest).filter(|a| a.kind == Kind::Table)?;
+    let page = String::from_utf8(store.read(artifact.files.get("table.html")?.digest).ok()?).ok()?;
+    Some(page[page.find("<table")?..].to_owned())
 }
 
 fn why(event: &Event) -> String {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, FileRef, Kind};
 use super::dataset;
+use super::event::MEMORY;
 use super::store::Store;
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
@@ -166,6 +167,13 @@ impl Context<'_> {
     /// Reports progress: `done` of `total` units.
     pub fn progress(&self, done: u64, total: u64, unit: &str) {
         (self.emit)("node_progress", serde_json::json!({ "done": done, "total": total, "unit": unit }));
+    }
+
+    /// Reports how much memory a process of this node has had at most, in bytes; nothing where that is not known.
+    pub fn memory(&self, bytes: u64) {
+        if bytes > 0 {
+            (self.emit)(MEMORY, serde_json::json!({ "bytes": bytes }));
+        }
     }
 
     /// Tells people something about this node that is neither progress nor a failure.

@@ -10,7 +10,7 @@ use super::files::FileIndex;
 use super::record::{self, Record};
 use super::remote::Offer;
 use super::store::Store;
-use super::{hardware, history};
+use super::{hardware, history, verify};
 use crate::base::Digest;
 use crate::plan::explain;
 use crate::plan::key::{Reads, action, preimage};
@@ -275,7 +275,9 @@ fn forecast_from(
                                 results.insert(id, offer.results);
                             }
                             None => {
+                                let spoilt = verify::why_spoilt(store, identity.key);
                                 line.why = match &previous {
+                                    _ if spoilt.is_some() => spoilt.unwrap_or_default(),
                                     Some(r) => explain::why(&r.preimage, &identity.preimage(node)),
                                     None => "no result is recorded".into(),
                                 };

@@ -62,6 +62,9 @@ pub fn in_crowds(event: &Event) -> bool {
     event.event == "node_hit"
 }
 
+/// Tells the most memory that one of a node's processes has had: `bytes`.
+pub const MEMORY: &str = "node_memory";
+
 /// So much is gathered at most, in bytes.
 pub const CROWD: usize = 1 << 16;
 

@@ -16,6 +16,7 @@ use super::machine;
 use super::reach::Reach;
 use super::record;
 use super::store::Store;
+use super::texts;
 use crate::base::Digest;
 
 /// Files deleted while the gate is closed once.
@@ -147,14 +148,21 @@ struct Roots {
     started: BTreeSet<Digest>,
     /// Journals of runs that are kept for nothing.
     old_runs: Vec<PathBuf>,
+    /// Texts of recipes, and whether a kept journal names them.
+    texts: Vec<(PathBuf, bool)>,
     /// When the oldest node that is being made began.
     oldest_lease: Option<SystemTime>,
 }
 
 impl Roots {
     fn find(store: &Store, policy: &Policy, now: SystemTime) -> io::Result<Self> {
-        let mut out =
-            Self { keys: BTreeMap::new(), started: BTreeSet::new(), old_runs: Vec::new(), oldest_lease: None };
+        let mut out = Self {
+            keys: BTreeMap::new(),
+            started: BTreeSet::new(),
+            old_runs: Vec::new(),
+            texts: Vec::new(),
+            oldest_lease: None,
+        };
         for path in below(&store.root().join("leases"), 0)? {
             let held = |file: fs::File| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock));
             if fs::OpenOptions::new().write(true).open(&path).is_ok_and(held) {
@@ -172,6 +180,7 @@ impl Roots {
             let mut journals = below(&folder.path(), 0)?;
             journals.retain(|p| p.extension().is_some_and(|e| e == "jsonl"));
             journals.sort_by(|a, b| b.cmp(a));
+            let mut ran = BTreeSet::new();
             for (age, path) in journals.into_iter().enumerate() {
                 let events = journal::read(&path);
                 let first = events.iter().find(|e| e.event == "run_started");
@@ -191,6 +200,12 @@ impl Roots {
                     continue;
                 };
                 out.keep(&events, rank, &why);
+                let files = first.and_then(|e| e.fields.get("files")).into_iter().flat_map(texts::listed);
+                ran.extend(files.map(|(_, digest)| digest.hex()));
+            }
+            for path in below(&texts::beside(&folder.path()), 0)? {
+                let named = ran.contains(&*path.file_name().unwrap_or_default().to_string_lossy());
+                out.texts.push((path, named));
             }
         }
         Ok(out)
@@ -309,6 +324,9 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
     }
     for path in &roots.old_runs {
         age(path, Some(line), "journals of old runs", policy, out)?;
+    }
+    for (path, named) in &roots.texts {
+        age(path, (!named).then_some(line), "texts of recipes as they ran", policy, out)?;
     }
     for (folder, why) in [("wheels", "wheels"), ("memo", "replies of judges"), ("index", "digests of input files")] {
         for path in below(&root.join(folder), 9)? {

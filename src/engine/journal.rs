@@ -141,11 +141,19 @@ pub fn runs(store: &Store, recipe: &Path) -> Vec<PathBuf> {
     out
 }
 
+/// So many runs are looked at, at most, for what became of a node before.
+const BACK: usize = 8;
+
 /// Returns the last key that each node of a recipe had, by name; reads no further back than the nodes called `names` ask for.
 pub fn last_keys(store: &Store, recipe: &Path, names: &BTreeSet<&str>) -> BTreeMap<String, Digest> {
+    keys_of(&runs(store, recipe), names)
+}
+
+/// As [`last_keys`], of some journals, newest first.
+pub fn keys_of(journals: &[PathBuf], names: &BTreeSet<&str>) -> BTreeMap<String, Digest> {
     let mut out = BTreeMap::new();
-    for path in runs(store, recipe).into_iter().take(8) {
-        for (node, key) in made(&path) {
+    for path in journals.iter().take(BACK) {
+        for (node, key) in made(path) {
             if let Some(node) = node {
                 out.entry(node).or_insert(key);
             }
@@ -155,6 +163,21 @@ pub fn last_keys(store: &Store, recipe: &Path, names: &BTreeSet<&str>) -> BTreeM
         }
     }
     out
+}
+
+/// Returns the failures of nodes that failed when they were last heard of, by name.
+pub fn failures(store: &Store, recipe: &Path) -> BTreeMap<String, Event> {
+    let mut last: BTreeMap<String, Event> = BTreeMap::new();
+    for path in runs(store, recipe).into_iter().take(BACK) {
+        let ended = |e: &Event| matches!(e.event.as_str(), "node_finished" | "node_hit" | "node_failed");
+        for event in read(&path).into_iter().rev().filter(ended) {
+            if let Some(name) = event.node.clone() {
+                last.entry(name).or_insert(event);
+            }
+        }
+    }
+    last.retain(|_, event| event.event == "node_failed");
+    last
 }
 
 /// What is read of an event to know whether a result was used.

@@ -35,6 +35,7 @@ pub mod machine;
 pub mod models;
 pub mod packages;
 pub mod past;
+mod peak;
 pub mod place;
 pub mod process;
 pub mod provenance;
@@ -55,6 +56,7 @@ pub mod state;
 pub mod store;
 pub mod task;
 pub mod terms;
+pub mod texts;
 pub mod trace;
 pub mod verify;
 

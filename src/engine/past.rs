@@ -1,12 +1,15 @@
-//! What earlier runs took, for nodes that have not run yet: only where the same operator ran with arguments of the same shape.
+//! What earlier runs tell of nodes that are to run: what they took, where the same operator ran with arguments of the same shape, and why they failed.
 
 use std::cell::LazyCell;
+use std::path::Path;
 
 use serde_json::{Map, Value as Json};
 
-use super::decide::Line;
+use super::decide::{Forecast, Line};
+use super::journal;
 use super::record::{self, Record};
 use super::store::Store;
+use crate::base::phrase;
 use crate::plan::{Graph, Node};
 use crate::spec::Pool;
 
@@ -35,6 +38,21 @@ pub fn fill(graph: &Graph, store: &Store, lines: &mut [Line]) {
         let like = like(&records, graph.node(line.node));
         line.seconds = like.map(|r| r.seconds);
         line.like = like.map(|r| r.name.clone());
+    }
+}
+
+/// Says of nodes that run again because they failed when and why they did.
+pub fn failures(graph: &Graph, store: &Store, recipe: &Path, lines: &mut [Line]) {
+    let failed = LazyCell::new(|| journal::failures(store, recipe));
+    for line in lines.iter_mut().filter(|l| l.forecast == Forecast::Run) {
+        let Some(key) = line.identity.as_ref().map(|i| i.key.hex()) else { continue };
+        // With another key it is another node by now, and why that is so is the better answer.
+        let same = failed.get(&graph.node(line.node).name).filter(|e| e.key.as_ref() == Some(&key));
+        if let Some(event) = same {
+            let message = event.text("message").unwrap_or_default();
+            let first = message.lines().next().unwrap_or_default();
+            line.why = format!("failed at {}: {}", event.t, phrase::shortened(first, 160));
+        }
     }
 }
 

@@ -12,11 +12,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use super::evidence;
+use super::event::MEMORY;
 use super::process::{self, Limits, Running, Stop};
 use super::task::{self, Made, Outcome, Said, Task};
+use super::{evidence, peak};
 use crate::base::OpError;
 
 /// How long processes that were asked to stop may take to write their checkpoint.
@@ -45,6 +46,8 @@ struct Rank {
     events: VecDeque<String>,
     outcome: Option<Outcome>,
     ended: Option<(Instant, ExitStatus)>,
+    /// The most memory that it was seen with.
+    memory: u64,
     /// It was killed because another one had failed or the time was over.
     killed: bool,
 }
@@ -112,11 +115,15 @@ pub fn execute(
             events: VecDeque::new(),
             outcome: None,
             ended: None,
+            memory: 0,
             killed: false,
         });
     }
     drop((send, meeting));
     let over = watch(&mut ranks, &events, emit, stop, limits);
+    if let Some(most) = ranks.iter().map(|rank| rank.memory).max().filter(|most| *most > 0) {
+        emit(MEMORY, json!({ "bytes": most }));
+    }
     if let Some(Rank { outcome: Some(Outcome::Result(made)), .. }) = ranks.first().filter(|first| first.worked()) {
         return Ok(made.clone());
     }
@@ -165,6 +172,7 @@ fn watch(
             }
         }
         for rank in ranks.iter_mut().filter(|rank| rank.ended.is_none()) {
+            rank.memory = rank.memory.max(peak::of(rank.running.group.id()));
             if let Ok(Some(status)) = rank.running.group.try_wait() {
                 rank.running.said_all();
                 rank.ended = Some((Instant::now(), status));

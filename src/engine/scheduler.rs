@@ -21,7 +21,7 @@ use super::slots::Slots;
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::Made;
-use super::{in_process, place, site};
+use super::{in_process, place, site, verify};
 use crate::base::OpError;
 use crate::plan::graph::Input;
 use crate::plan::select::Selection;
@@ -202,7 +202,11 @@ impl<'a> Run<'a> {
                 Ok(identity) => {
                     let found =
                         decide::claimed(self.setup.store, identity.key).filter(|_| !self.incomplete.contains(&id));
+                    let key = identity.key;
                     self.identities.insert(id, identity);
+                    if found.is_none() && !self.setup.no_exec && !self.incomplete.contains(&id) {
+                        self.forget_spoilt(id, key);
+                    }
                     match found {
                         Some((record, results)) => self.hit(id, &record, results),
                         None if self.setup.no_exec
@@ -226,6 +230,13 @@ impl<'a> Run<'a> {
                     self.failed(id, &OpError::new(code, e.to_string()));
                 }
             }
+        }
+    }
+
+    /// A result that is recorded and cannot be used is damage, and told as such before it is made anew.
+    fn forget_spoilt(&self, id: NodeId, key: crate::base::Digest) {
+        if let Some(message) = verify::forget_spoilt(self.setup.store, key) {
+            self.tell(id, "bytes_damaged", Map::from_iter([("message".to_owned(), json!(message))]));
         }
     }
 

@@ -209,9 +209,13 @@ impl Store {
     /// Reads an artifact back; nothing if it or one of its files is missing or damaged, or has a name that leaves its folder: what was
     /// shared by others is not trusted.
     pub fn artifact(&self, digest: Digest) -> Option<Artifact> {
-        let bytes = self.read(digest).ok()?;
-        let artifact: Artifact = serde_json::from_slice(&bytes).ok()?;
+        let artifact = self.described(digest)?;
         artifact.files.iter().all(|(path, f)| stays_inside(path) && self.holds(*f)).then_some(artifact)
+    }
+
+    /// Returns the description of an artifact, whether or not its files are there.
+    pub(super) fn described(&self, digest: Digest) -> Option<Artifact> {
+        serde_json::from_slice(&self.read(digest).ok()?).ok()
     }
 
     /// Brings all new blobs to the disk. A record of them may be written afterwards.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use petgraph::Direction;
 use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, Kind};
@@ -11,7 +12,7 @@ use super::store::Store;
 use super::{dataset, record};
 use crate::base::{Digest, OpError};
 use crate::plan::{Graph, Node, NodeId};
-use crate::spec::Effect;
+use crate::spec::{Effect, user_op};
 
 /// A row's way through a recipe.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +58,11 @@ pub fn trace(
             found.unknown += 1;
             continue;
         };
+        // What became of the row in an operator of the user's is said where the other columns join again.
+        if is_part(graph, line.node) {
+            continue;
+        }
+        let program = program(graph, node);
         let given = node.inputs.iter().filter_map(|i| results.get(&i.node)?.get(&i.field));
         let (before, after) = (seen.first(given)?, seen.first(made.values())?);
         let rows: Vec<&Artifact> = made.values().map(|(_, a)| a).filter(|a| a.kind == Kind::Dataset).collect();
@@ -68,17 +74,36 @@ pub fn trace(
             (false, true) => Makes::Rows,
             (false, false) => Makes::Nameless,
         };
-        let record = line.identity.as_ref().and_then(|i| record::read(store, i.key));
-        let told = record.map(|record| record.told(store)).unwrap_or_default();
+        let lines = lines.iter().filter(|l| l.node == line.node || Some(l.node) == program);
+        let records = lines.filter_map(|l| record::read(store, l.identity.as_ref()?.key));
+        let told: Vec<Fate> = records.flat_map(|record| record.told(store)).collect();
         // A row that was never read is named by its place; any other fate is this row's only where the row came in.
         let own: Vec<&Fate> =
             told.iter().filter(|f| f.row == row && (before.is_some() || f.what == QUARANTINED)).collect();
         if let Some(says) = says(node, before.as_ref(), after.as_ref(), makes, &own) {
+            let node = program.map_or(node, |of| graph.node(of));
             found.steps.push(Step { node: node.name.clone(), op: node.op.clone(), says });
         }
     }
     found.example = seen.example;
     Ok(found)
+}
+
+/// Returns the user's program whose rows a node joins with the other columns.
+fn program(graph: &Graph, node: &Node) -> Option<NodeId> {
+    let joins = node.op == user_op::JOIN;
+    node.inputs.iter().map(|i| i.node).find(|of| joins && graph.node(*of).op == user_op::RUN)
+}
+
+/// Says whether a node is a program whose rows are joined with other columns, or picks the columns for it alone.
+fn is_part(graph: &Graph, id: NodeId) -> bool {
+    let all = |of: NodeId, op: &str| {
+        let mut after = graph.dag.neighbors_directed(of, Direction::Outgoing).peekable();
+        after.peek().is_some() && after.all(|next| graph.node(next).op == op)
+    };
+    let runs = |of: NodeId| graph.node(of).op == user_op::RUN && all(of, user_op::JOIN);
+    let after = |of: NodeId| graph.dag.neighbors_directed(of, Direction::Outgoing);
+    runs(id) || (all(id, user_op::RUN) && after(id).all(runs))
 }
 
 /// What a node makes of rows.

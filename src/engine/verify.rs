@@ -11,13 +11,24 @@ use super::record;
 use super::store::{Look, Store, digest_of_file};
 use crate::base::{Digest, OpError};
 
+/// A record that needs a blob which is damaged or not there.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Broken {
+    /// Its key.
+    pub key: Digest,
+    /// The name of its node.
+    pub name: String,
+    /// The blob is there, with wrong bytes.
+    pub damaged: bool,
+}
+
 /// What is wrong with a store.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// Blobs whose bytes are not what their name says, and where they lie.
     pub damaged: Vec<(Digest, PathBuf)>,
-    /// Records, with the names of their nodes, that need a blob which is damaged or not there.
-    pub broken: Vec<(Digest, String)>,
+    /// Records that need a blob which is damaged or not there.
+    pub broken: Vec<Broken>,
     /// Records that cannot be read.
     pub unreadable: Vec<PathBuf>,
 }
@@ -51,12 +62,11 @@ pub fn verify(store: &Store) -> Findings {
             continue;
         };
         let names = reach.record(&record);
-        let lacks = |digest: &Digest| damaged.contains(digest) || !store.path(*digest).exists();
-        let broken = names.certain.iter().any(lacks)
-            || names.perhaps.iter().any(|d| damaged.contains(d))
-            || record::lookup(store, key).is_none();
+        let wrong = names.all().any(|digest| damaged.contains(digest));
+        let lacks = |digest: &Digest| !store.path(*digest).exists();
+        let broken = wrong || names.certain.iter().any(lacks) || record::lookup(store, key).is_none();
         if broken && record::path(store, key).exists() {
-            out.broken.push((key, record.name));
+            out.broken.push(Broken { key, name: record.name, damaged: wrong });
         }
     }
     out.broken.sort();
@@ -65,7 +75,7 @@ pub fn verify(store: &Store) -> Findings {
 
 /// Takes broken records away, then moves damaged blobs to `quarantine/`: at no instant does a record name a blob that is not there.
 pub fn repair(store: &Store, findings: &Findings) -> io::Result<()> {
-    let records = findings.broken.iter().map(|(key, _)| record::path(store, *key));
+    let records = findings.broken.iter().map(|broken| record::path(store, broken.key));
     for path in records.chain(findings.unreadable.iter().cloned()) {
         gone(fs::remove_file(path))?;
     }
@@ -116,6 +126,63 @@ pub(super) fn unsound(store: &Store, digest: Digest, e: &io::Error) -> OpError {
     damaged(digest, absent, 0)
 }
 
+/// What keeps a recorded result from being used.
+enum Spoilt {
+    /// The record itself.
+    Record,
+    /// A blob that it implies; whether that is not there at all.
+    Blob(Digest, bool),
+}
+
+fn spoilt(store: &Store, key: Digest) -> Option<Spoilt> {
+    let path = record::path(store, key);
+    if !path.exists() {
+        return None;
+    }
+    let Some(record) = record::read(store, key) else { return Some(Spoilt::Record).filter(|_| path.exists()) };
+    let wrong = |digest: Digest| match store.look(digest) {
+        Ok(Look::Whole) | Err(_) => None,
+        Ok(look) => Some(Spoilt::Blob(digest, look == Look::Absent)),
+    };
+    record.outputs.values().find_map(|digest| wrong(*digest)).or_else(|| {
+        let artifacts = record.outputs.values().filter_map(|digest| store.described(*digest));
+        let mut files = artifacts.flat_map(|artifact| artifact.files.into_values());
+        files.find(|file| !store.holds(*file)).and_then(|file| wrong(file.digest))
+    })
+}
+
+/// Says why a recorded result cannot be used; nothing where none is recorded. Asked where no result was found, so that a warm run pays nothing for it.
+pub fn why_spoilt(store: &Store, key: Digest) -> Option<String> {
+    Some(match spoilt(store, key)? {
+        Spoilt::Record => format!("the record {} is damaged", key.short()),
+        Spoilt::Blob(digest, true) => format!("blob {} of its result is not there", digest.short()),
+        Spoilt::Blob(digest, false) => format!("blob {} of its result is damaged", digest.short()),
+    })
+}
+
+/// Forgets a recorded result that cannot be used, and moves what is damaged to `quarantine/`. Says what it was, if there is one. Other records that
+/// name the same bytes stay: they hold again as soon as those are made anew.
+pub(super) fn forget_spoilt(store: &Store, key: Digest) -> Option<String> {
+    let found = spoilt(store, key)?;
+    let aside = store.root().join("quarantine");
+    // Where the store cannot be written, whoever publishes next fails in any case.
+    let _ = fs::create_dir_all(&aside);
+    store.ahead.forget();
+    Some(match found {
+        Spoilt::Record => {
+            let _ = fs::rename(record::path(store, key), aside.join(format!("{}.json", key.hex())));
+            format!("record {} is damaged and was moved to `quarantine/`", key.short())
+        }
+        Spoilt::Blob(digest, absent) => {
+            let _ = fs::remove_file(record::path(store, key));
+            if !absent {
+                let _ = fs::rename(store.path(digest), aside.join(digest.hex()));
+            }
+            damaged(digest, absent, 0).message
+        }
+    })
+}
+
 fn damaged(digest: Digest, absent: bool, more: usize) -> OpError {
     let what = if absent { "is not in the store any more" } else { "is damaged and was moved to `quarantine/`" };
     let more = if more == 0 { String::new() } else { format!(", and so with {more} more") };
@@ -130,7 +197,7 @@ fn set_aside(store: &Store, bad: &BTreeSet<Digest>) {
     let mut findings = Findings::default();
     for record in record::keys(store).into_iter().filter_map(|key| record::read(store, key)) {
         if reach.record(&record).all().any(|digest| bad.contains(digest)) {
-            findings.broken.push((record.key, record.name));
+            findings.broken.push(Broken { key: record.key, name: record.name, damaged: true });
         }
     }
     findings.damaged = bad.iter().map(|digest| (*digest, store.path(*digest))).collect();

@@ -58,7 +58,7 @@ fn what_the_last_runs_used_or_is_young_stays() {
         assert_eq!(count(&place, "records"), 6);
         let before = count(&place, "blobs");
         age(&place.cache());
-        let dry = gc(&place, args);
+        let dry = gc(&place, &[*args, &["--dry-run"]].concat());
         assert_eq!((count(&place, "records"), count(&place, "blobs")), (6, before), "a dry run deletes nothing: {dry}");
         let text = gc(&place, &[*args, &["--apply"]].concat());
         assert_eq!(count(&place, "records"), *kept, "{args:?}: {text}");
@@ -83,6 +83,26 @@ fn a_recipe_that_is_gone_from_this_machine_holds_nothing() {
     fs::rename(place.path("recipe.rb2"), place.path("other.rb2")).unwrap();
     assert!(gc(&place, &["--apply"]).contains("freed"));
     assert_eq!(count(&place, "records"), 0);
+}
+
+#[test]
+fn the_text_of_a_recipe_stays_as_long_as_a_run_of_it() {
+    let place = Place::new();
+    let texts =
+        || files_below(&place.cache().join("runs")).iter().filter(|f| f.to_string_lossy().contains("/texts/")).count();
+    place.done();
+    place.done();
+    assert_eq!(texts(), 1, "it is kept once");
+    place.write_quietly("recipe.rb2", &place.read("recipe.rb2").replace("nothing left", "nothing is left"));
+    place.done();
+    age(&place.cache());
+    gc(&place, &["--apply"]);
+    assert_eq!(texts(), 2, "both are named by runs that are kept");
+    let text = gc(&place, &["--apply", "--keep-runs", "1"]);
+    assert!(texts() == 1 && text.contains("texts of recipes as they ran"), "{text}");
+    let page = place.path("r.html");
+    assert_eq!(cache(&place, &["report", "recipe.rb2", "-o", page.to_str().unwrap()]).0, 0);
+    assert!(place.read("r.html").contains("nothing is left"));
 }
 
 #[test]
@@ -260,6 +280,9 @@ fn what_is_damaged_is_found_moved_aside_and_made_anew() {
         }
         let (code, text) = cache(&place, &["cache", "verify"]);
         assert_eq!(code, 5, "{how}: {text}");
+        let names = ["damaged bytes  ", "missing bytes  "];
+        let (told, not) = if how == "gone" { (names[1], names[0]) } else { (names[0], names[1]) };
+        assert!(text.contains(told) && !text.contains(not), "{how}: {text}");
         assert_eq!(count(&place, "quarantine"), 0, "looking changes nothing");
         let (code, text) = cache(&place, &["cache", "verify", "--repair"]);
         assert_eq!(code, 0, "{how}: {text}");
@@ -283,6 +306,7 @@ fn wrong_times_are_refused_before_anything_is_touched() {
     for args in [["--grace", "5"], ["--grace", "x"], ["--keep-days", "-1"], ["--keep-days", "many"]] {
         assert_eq!(cache(&place, &["cache", "gc", args[0], args[1]]).0, 2, "{args:?}");
     }
+    assert_eq!(cache(&place, &["cache", "gc", "--apply", "--dry-run"]).0, 2, "one or the other");
 }
 
 #[test]

@@ -298,6 +298,19 @@ fn a_failed_node_leaves_independent_branches_alone() {
     assert_eq!(ran.nodes("node_skipped"), ["worse"]);
     assert!(place.path("out/kept.jsonl").exists());
     assert!(!ran.stderr.contains("backtrace"), "{}", ran.stderr);
+    // Until something changes, whoever asks why it is to run hears of the failure.
+    let asked: [(&[&str], &str); 2] = [
+        (&["why", "recipe.rb2", "bad"], "bad (data.jsonl): run: failed at 20"),
+        (&["plan", "recipe.rb2"], "run    failed at 20"),
+    ];
+    for (args, told) in asked {
+        let out = place.command(args).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(said.contains(told) && said.contains("no number"), "{said}");
+    }
+    place.write("bad.jsonl", "{\"id\": \"a\", \"text\": \"t\", \"n\": 1}\n");
+    let out = place.command(&["why", "recipe.rb2", "bad"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&out.stdout).starts_with("bad (data.jsonl): run: no result is recorded\n"));
 }
 
 #[test]
@@ -434,7 +447,13 @@ fn a_damaged_record_or_journal_costs_work_and_never_a_wrong_result() {
         let at = flipped.len() / 2;
         flipped[at] ^= 1;
         fs::write(file, &flipped).unwrap();
-        assert_eq!(place.done().executed().len(), 1);
+        let _ = fs::remove_dir_all(store.join("quarantine"));
+        let planned = place.command(&["plan", "recipe.rb2"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&planned.stdout).contains(" is damaged"), "the plan says why it is to run");
+        let ran = place.done();
+        assert_eq!((ran.executed().len(), ran.said("bytes_damaged").len()), (1, 1), "{}", ran.stderr);
+        assert!(ran.stderr.contains("is damaged and was moved to `quarantine/`; it is made anew"), "{}", ran.stderr);
+        assert_eq!(files_below(&store.join("quarantine")).len(), 1);
     }
     let journal = files_below(&store.join("runs")).remove(0);
     let whole = fs::read(&journal).unwrap();
@@ -489,6 +508,9 @@ fn why_names_the_field_that_changed() {
     let out = place.command(&["why", "recipe.rb2", "long", "-p", "least=2"]).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(text.contains("run: arg `where` changed"), "{text}");
+    let out = place.command(&["why", "recipe.rb2", "long"]).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("\n  input.d = ") && !text.contains("arg.d"), "{text}");
     let shown = place.command(&["show", "recipe.rb2", "long", "--json"]).output().unwrap();
     let shown: Json = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!((shown["rows"].as_u64(), shown["kind"].as_str()), (Some(2), Some("dataset")));

@@ -246,6 +246,7 @@ fn damage_in_the_remote_is_refused_told_made_anew_and_mended_by_a_push() {
         assert_eq!(ran.code, 0, "{case}: {}", ran.stderr);
         assert_eq!(ran.said("remote_failed").len(), ran.executed().len(), "{case}: {}", ran.stderr);
         assert!(!ran.executed().is_empty(), "{case}: {}", ran.stderr);
+        assert!(ran.said("remote_refused").len() <= ran.executed().len(), "told once of each: {}", ran.stderr);
         assert_eq!(place.read("out/kept.jsonl"), first.read("out/kept.jsonl"), "{case}");
         shared.push(&place, &["--again"]);
         let mended = shared.run(&Place::new(), &["--no-exec"]);

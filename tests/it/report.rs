@@ -40,6 +40,10 @@ fn a_run_is_told_on_one_page() {
         "fill=\"#dff1e4\"",
         "n.json",
         "let kept = rows",
+        "Ran on ",
+        concat!("rbpipe ", env!("CARGO_PKG_VERSION")),
+        "no result was recorded",
+        "3 executed, 0 from the cache",
     ] {
         assert!(page.contains(part), "{part:?} is not on the page:\n{page}");
     }
@@ -48,7 +52,17 @@ fn a_run_is_told_on_one_page() {
             || page.matches("http://").count() == page.matches("http://www.w3.org/2000/svg").count()
     );
 
+    assert!(!page.contains("edited since"));
     place.write_quietly("recipe.rb2", &place.read("recipe.rb2").replace(".n > 1", ".n > 2"));
+    assert_eq!(report(&["-o", "edited.html"]).0, 0);
+    let page = place.read("edited.html");
+    assert!(page.contains("edited since") && page.contains("as it is now"), "what ran is not what there is: {page}");
+    assert!(page.contains("where: .n &gt; 1") && !page.contains("where: .n &gt; 2"), "the page shows what ran: {page}");
+    assert_eq!(place.run(&[]).code, 0);
+    assert_eq!(report(&["-o", "edited.html"]).0, 0);
+    let page = place.read("edited.html");
+    assert!(!page.contains("edited since") && page.contains("where: .n &gt; 2"), "{page}");
+    assert!(page.contains("<td>arg `where` changed: .n &gt; 1 → .n &gt; 2</td>"), "why it was executed: {page}");
     fs::remove_file(place.path("rows.jsonl")).unwrap();
     assert_eq!(place.run(&[]).code, 1, "an input is missing: no run");
     assert_eq!(report(&["-o", "other.html"]).0, 0);

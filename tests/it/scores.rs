@@ -100,6 +100,9 @@ fn a_gate_is_made_of_annotated_scenes() {
         "{table}"
     );
     assert!(!table.contains("chance"), "{table}");
+    assert_eq!(place.rbpipe(&["report", "recipe.rb2", "-o", "run.html"]).0, 0);
+    let told = fs::read_to_string(place.folder().join("run.html")).unwrap();
+    assert!(told.contains("<h3>table</h3><table>\n<tr><th>") && told.contains("A said 100%"), "the table is a table");
 
     // The page tells how its rows came about, and is made anew when that changes although the rows do not.
     let page = fs::read_to_string(place.folder().join("out/page.html")).unwrap();

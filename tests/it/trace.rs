@@ -70,3 +70,25 @@ fn a_row_is_followed_through_every_operator() {
     let (code, _, said) = trace("z");
     assert!(code == 2 && said.contains("such as `a`"), "{said}");
 }
+
+#[test]
+fn a_program_of_ones_own_is_one_step_of_the_way() {
+    let place = Place::new();
+    place.write("recipe.rb2", "recipe \"own\"\nimport std.{data}\nschema Row { id: Str, text: Str, n: Int }\nlet rows = data.jsonl(\"rows.jsonl\", as: Row)\n\
+        op short(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ text: Str, size: Int, ..r }] runs \"python3 short.py\" files [\"short.py\"] row_subset\n\
+        output own = rows |> short() to \"out/own.jsonl\"\n");
+    place.write("rows.jsonl", &crate::engine::rows(&["one", "a longer text"]));
+    place.write(
+        "short.py",
+        "import json, sys\nfor line in sys.stdin:\n    row = json.loads(line)\n    row['size'] = len(row['text'])\n    \
+         if row['size'] < 9: print(json.dumps(row))\n",
+    );
+    place.done();
+    for (row, ends) in [("r0", "passed; + .size 3"), ("r1", "dropped: the operator did not give it back")] {
+        let out = place.command(&["trace", "recipe.rb2", "--row", row]).output().unwrap();
+        let way = String::from_utf8(out.stdout).unwrap();
+        let lines: Vec<&str> = way.lines().collect();
+        assert!(lines.len() == 2 && lines[0].ends_with("  read"), "{way}");
+        assert!(lines[1].starts_with("own/short (op.run)  ") && lines[1].ends_with(ends), "{way}");
+    }
+}

@@ -89,6 +89,25 @@ fn programs_of_the_user_are_operators() {
     }
 }
 
+#[test]
+fn the_memory_of_a_program_is_told() {
+    // What a shell has started counts, not the shell.
+    let recipe = SCORE.replace("python3 mine.py", "sh -c 'python3 mine.py; true'");
+    let place = place(
+        &recipe,
+        &format!("import time\nheld = bytearray(b'x') * (200 << 20)\ntime.sleep(1)\n{}", each("row['score'] = 1.0")),
+    );
+    let ran = place.run(&["-w", "at_most=1"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let told = ran.said("node_memory");
+    let bytes = told[0]["bytes"].as_u64().unwrap();
+    assert!(told.len() == 1 && told[0]["node"] == "out/mine" && (200 << 20..300 << 20).contains(&bytes), "{told:?}");
+    assert!(place.command(&["report", "recipe.rb2", "-o", "r.html"]).output().unwrap().status.success());
+    assert!(
+        place.read("r.html").contains(&format!("<td class=\"n\">{:.1} MiB</td>", bytes as f64 / f64::from(1 << 20)))
+    );
+}
+
 fn failure(ran: &Ran) -> (String, String) {
     let of = |e: &Json, name: &str| e[name].as_str().unwrap_or_default().to_owned();
     let e = ran.events.iter().find(|e| e["event"] == "node_failed").cloned().unwrap_or_default();

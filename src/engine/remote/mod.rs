@@ -181,7 +181,8 @@ impl Remote {
 
 /// Waits before another attempt, longer each time, and says so; gives the error back after the last one.
 async fn again(attempt: &mut u32, e: RemoteError, what: &str, emit: Emit<'_>) -> Result<(), RemoteError> {
-    if let RemoteError::Wrong(why) | RemoteError::Untrusted(why) = &e {
+    // Told once, not again for each attempt that comes to the same.
+    if let (0, RemoteError::Wrong(why) | RemoteError::Untrusted(why)) = (*attempt, &e) {
         emit("remote_refused", serde_json::json!({ "what": what, "message": why }));
     }
     *attempt += 1;

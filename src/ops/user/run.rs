@@ -248,7 +248,10 @@ fn process(
     let stop = [cx.cancelled, abort];
     let ended = child::run(&mut command, &[&output, &errors], Limits::of(&cx.with), &stop);
     let said = String::from_utf8_lossy(&fs::read(&errors)?).into_owned();
-    match ended {
+    if let Ok((_, most)) = &ended {
+        cx.memory(*most);
+    }
+    match ended.map(|(end, _)| end) {
         Ok(End::Exited(status)) if status.success() => {}
         Ok(End::Exited(status)) => return Err(crashed(args, status, &said)),
         Ok(End::Stopped) => return Err(OpError::stopped()),
