@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Exit;
 use super::args::DocArgs;
-use crate::base::phrase;
+use crate::base::{codes, phrase};
 use crate::ops;
 use crate::spec::{Catalogue, page};
 
@@ -24,6 +24,10 @@ pub(super) fn run(args: &DocArgs) -> Exit {
     let found = catalogue.get(name).map(page::operator).or_else(|| page::module(&catalogue, name));
     if let Some(found) = found {
         print!("{found}");
+        return Exit::Done;
+    }
+    if let Some((code, _)) = codes::lookup(name) {
+        print!("{}", codes::page(code));
         return Exit::Done;
     }
     let names = catalogue.operators.iter().map(|op| op.name.as_str()).chain(page::modules(&catalogue));

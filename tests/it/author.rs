@@ -41,6 +41,7 @@ fn doc_finds_operators_and_modules_and_says_what_is_near() {
         (&["dedup.minhash"], 0, "# dedup.minhash\n\nDrops near-duplicate rows"),
         (&["std.dedup.minhash"], 0, "similar: Ratio in 0%..100% = 70%"),
         (&["filter"], 0, "| `filter.rule` |"),
+        (&["E0301"], 0, "# E0301: "),
         (&["minhash"], 2, "did you mean `dedup.minhash`?"),
         (&["filter.rul"], 2, "did you mean `filter.rule`?"),
         (&["zzz"], 2, "`rbpipe doc` lists all"),

@@ -91,7 +91,7 @@ type Case = (&'static str, &'static [&'static str]);
 #[rustfmt::skip]
 const CASES: &[Case] = &[
     // ---- steps: 1,000 rows
-    ("stage t = base |> train.sft(data: plain, batch: 256, epochs: 3, warmup: 80steps)", &["W0501 warm-up is 80 of 12 steps (666.7 %)|`warmup: 5%` is 1 steps"]),
+    ("stage t = base |> train.sft(data: plain, batch: 256, epochs: 3, warmup: 80steps)", &["W0501 warm-up is 80 of 12 steps (666.7 %)|`warmup: 5%` is 1 step;"]),
     ("stage t = base |> train.sft(data: plain, batch: 100, epochs: 1, warmup: 2steps)", &[]),
     ("stage t = base |> train.sft(data: plain, warmup: 30%)", &["W0501 warm-up is 30 % of the steps"]),
     ("stage t = base |> train.sft(data: plain, max_steps: 20steps, warmup: 5steps)", &["W0501 warm-up is 5 of 20 steps (25 %)"]),
@@ -99,7 +99,7 @@ const CASES: &[Case] = &[
     ("# allow W0501: a restart\nstage t = base |> train.sft(data: plain, warmup: 3%)", &["W0510 W0501 no longer fires here"]),
     ("let how = { batch: 100, warmup: 9steps }\nstage t = base |> train.sft(data: plain, ..how)", &["W0501 warm-up is 9 of 10 steps"]),
     ("stage t = base |> train.sft(data: plain, batch: 256, epochs: 3, validation: 1%, evaluate: 150steps) with { checkpoint: 150steps, log: 50steps }",
-        &["W0502 `evaluate: 150steps`, `checkpoint: 150steps` and `log: 50steps` never fire: the training has 12 steps at most|a crash at the last step begins anew|use 2steps or less"]),
+        &["W0502 `evaluate: 150steps`, `checkpoint: 150steps` and `log: 50steps` never fire: the training has 12 steps at most|a crash at the last step begins anew|nor does this|use `2steps` or less"]),
     ("stage t = base |> train.sft(data: plain, batch: 10, validation: 1%, evaluate: 20steps) with { checkpoint: 20steps, log: 5steps }", &[]),
     ("stage t = base |> train.sft(data: plain |> filter.rule(where: .n > 3), batch: 512, epochs: 1) with { checkpoint: 3steps }", &["W0502 `checkpoint: 3steps` never fires: the training has 2 steps at most"]),
     ("stage t = base |> train.sft(data: data.concat(a: plain, b: plain |> data.sample(n: 1_000rows)), batch: 100, epochs: 1, warmup: 4steps)", &[]),
@@ -108,7 +108,7 @@ const CASES: &[Case] = &[
     ("stage t = base |> train.sft(data: plain, batch: 2_000)", &["W0503 a batch of 2000 is more than the 1000 rows"]),
     ("stage t = base |> train.sft(data: plain, max_rows: 20rows, batch: 32)", &["W0503 a batch of 32 is more than the 20 rows"]),
     ("stage t = base |> train.sft(data: plain, epochs: 0)", &["W0519 `train.sft` takes no step"]),
-    ("stage t = base |> train.sft(data: plain, batch: 100, max_steps: 11steps)", &["W0514 `max_steps` of 11 is never reached: 1 epochs are 10 steps"]),
+    ("stage t = base |> train.sft(data: plain, batch: 100, max_steps: 11steps)", &["W0514 `max_steps` of 11 is never reached: 1 epoch is 10 steps"]),
     ("stage t = base |> train.sft(data: plain, batch: 100, max_steps: 9steps)", &[]),
     ("stage t = base |> train.sft(data: plain, validation: 1_000rows)", &["W0512 `validation` holds out all of the 1000 rows"]),
     ("let p = plain |> data.top(by: .n, n: 20rows) |> data.split(validation: 1%)\nstage v = p.validation", &["W0512 `validation` of 20 rows at most is no row"]),

@@ -25,7 +25,7 @@ use crate::base::{Diagnostic, Problems, SourceMap, Span, World};
 use crate::semantics::allow;
 use crate::semantics::modules::Program;
 use crate::spec::Catalogue;
-use crate::syntax::ast::ItemKind;
+use crate::syntax::ast::{Expr, ItemKind, RecordField, With};
 
 /// What somebody knows of the files that sources read: the lock does, once it is written.
 pub trait Known {
@@ -52,6 +52,26 @@ struct Facts<'a> {
     graph: &'a Graph,
     sources: &'a SourceMap,
     known: &'a dyn Known,
+    program: &'a Program,
+}
+
+impl Facts<'_> {
+    /// Where an option of the `with` of a node's binding stands.
+    fn with_place(&self, node: &Node, option: &str) -> Option<Span> {
+        let around = |e: &Expr| {
+            e.span.source == node.span.source && e.span.start <= node.span.start && node.span.end <= e.span.end
+        };
+        let items = self.program.modules.iter().flat_map(|m| &m.file.items);
+        let mut withs = items.filter_map(|item| match &item.kind {
+            ItemKind::Let(b) | ItemKind::Stage(b) if around(&b.value) => b.with.as_ref(),
+            _ => None,
+        });
+        let With::Record { fields, .. } = withs.next()? else { return None };
+        fields.iter().find_map(|field| match field {
+            RecordField::Named(name, value) if name.text == option => Some(name.span.to(value.span)),
+            _ => None,
+        })
+    }
 }
 
 /// Evaluates a program that has no errors and returns the errors that only its values show, else the warnings about its graph. A param
@@ -76,7 +96,7 @@ pub fn of(
 
 /// Returns the warnings about a graph, those that an `# allow` accepts left out.
 pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn World, known: &dyn Known) -> Problems {
-    let facts = Facts { graph, sources, known };
+    let facts = Facts { graph, sources, known, program };
     let mut models = Models::new(graph, world);
     let mut licences = licences::Licences::new();
     let mut found = Problems::default();

@@ -50,7 +50,8 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     if let (Some(most), Some(by_rows)) = (most, by_rows)
         && most > by_rows
     {
-        let message = format!("`max_steps` of {most} is never reached: {epochs} epochs are {by_rows} steps at most");
+        let passes = if epochs == 1.0 { "1 epoch is".to_owned() } else { format!("{epochs} epochs are") };
+        let message = format!("`max_steps` of {most} is never reached: {passes} {by_rows} steps at most");
         let d = Diagnostic::new(W0514, at(node, "max_steps"), message, "too many");
         found.push(d.help("raise `epochs`, or leave `max_steps` out"));
     }
@@ -61,7 +62,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     warmup(node, total, found);
     schedule::lint(node, total, rows, found);
     if let Some(total) = total {
-        intervals(node, total, found);
+        intervals(facts, node, total, found);
     }
     pictures(node, found);
     if let Some(frozen) = node.args["freeze"].as_array()
@@ -84,14 +85,15 @@ fn warmup(node: &Node, total: Option<u64>, found: &mut Problems) {
         _ => return,
     };
     if share > MOST_WARMUP {
-        let few = total.map(|t| format!("`warmup: 5%` is {} steps", (t as f64 * 0.05).ceil()));
+        let few =
+            total.map(|t| format!("`warmup: 5%` is {}", phrase::count((t as f64 * 0.05).ceil() as usize, "step")));
         let few = few.unwrap_or_else(|| "3 % to 10 % is usual, `warmup: 5%`".to_owned());
         let d = Diagnostic::new(W0501, at(node, "warmup"), what, "the full rate is hardly reached");
         found.push(d.help(format!("{few}; accept on purpose with `# allow W0501: reason` above the item")));
     }
 }
 
-fn intervals(node: &Node, total: u64, found: &mut Problems) {
+fn intervals(facts: &Facts, node: &Node, total: u64, found: &mut Problems) {
     let all = [
         (
             "evaluate",
@@ -108,8 +110,12 @@ fn intervals(node: &Node, total: u64, found: &mut Problems) {
     let Some((first, ..)) = idle.first() else { return };
     let fires = if idle.len() == 1 { "fires" } else { "fire" };
     let message = format!("{} never {fires}: the training has {total} steps at most", phrase::quoted(&names));
-    let d = Diagnostic::new(W0502, at(node, first), message, so.join("; "));
-    found.push(d.help(format!("use {}steps or less", (total / 5).max(1))));
+    let place = |name: &str| node.place(name).or_else(|| facts.with_place(node, name)).unwrap_or(node.span);
+    let mut d = Diagnostic::new(W0502, place(first), message, so.join("; "));
+    for (name, ..) in idle.iter().skip(1).filter(|(name, ..)| place(name) != node.span) {
+        d = d.also(place(name), "nor does this");
+    }
+    found.push(d.help(format!("use `{}steps` or less", (total / 5).max(1))));
 }
 
 /// Intervals of time that the node's own limit cuts off, or that never come.
