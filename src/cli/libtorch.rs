@@ -227,7 +227,7 @@ pub(super) fn build(libtorch: &Path, notice: &dyn Fn(String)) -> Result<PathBuf,
     let mut cargo = Command::new("cargo");
     // What `cargo run` tells its program would make crates look changed that look at it, and all that use them.
     for (name, _) in std::env::vars_os() {
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|told| name.to_string_lossy().starts_with(told)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|told| name.to_string_lossy().starts_with(told)) {
             cargo.env_remove(name);
         }
     }
