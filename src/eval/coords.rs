@@ -57,32 +57,39 @@ impl Coords {
         }
     }
 
-    /// Converts one pair of numbers to pixels of the stored picture, not yet rounded.
-    fn scale(&self, (a, b): (f64, f64), frame: Frame, width: u32, height: u32) -> (f64, f64) {
-        let (w, h) = (f64::from(width), f64::from(height));
+    /// Converts one pair of numbers, said of a picture, to pixels of an image of it that may have another size; not yet rounded.
+    fn scale(&self, (a, b): (f64, f64), frame: Frame, picture: (u32, u32), image: (u32, u32)) -> (f64, f64) {
+        let (w, h) = (f64::from(image.0), f64::from(image.1));
         let (x, y) = if self.yx && frame == Frame::Model { (b, a) } else { (a, b) };
+        let of = |(width, height): (u32, u32)| {
+            if (width, height) == image {
+                return (x, y);
+            }
+            (x * w / f64::from(width.max(1)), y * h / f64::from(height.max(1)))
+        };
         match (frame, self.space) {
             (Frame::Pixels, _) => (x, y),
             (Frame::Percent, _) => (x / 100.0 * w, y / 100.0 * h),
             (Frame::Model, Space::Unit | Space::Auto) => (x * w, y * h),
             (Frame::Model, Space::Norm1000) => (x / 1000.0 * w, y / 1000.0 * h),
-            (Frame::Model, Space::PixelOriginal) => (x, y),
+            (Frame::Model, Space::PixelOriginal) => of(picture),
             (Frame::Model, Space::PixelInput) => {
-                let (hi, wi) = smart_resize(height, width, self.pixels.0, self.pixels.1).unwrap_or((height, width));
-                (x * w / f64::from(wi), y * h / f64::from(hi))
+                let seen = smart_resize(picture.1, picture.0, self.pixels.0, self.pixels.1);
+                of(seen.map_or(picture, |(height, width)| (width, height)))
             }
         }
     }
 
-    /// Converts points to pixels of a picture, rounded down.
+    /// Converts points to pixels of an image of the picture, such as its mask, rounded down. Both sizes are width and height.
     ///
     /// A unit coordinate of exactly 1 is the last pixel; everything else outside stays outside and will be a miss.
-    pub fn pixels(&self, points: &Points, width: u32, height: u32) -> Vec<(i64, i64)> {
+    pub fn pixels(&self, points: &Points, picture: (u32, u32), image: (u32, u32)) -> Vec<(i64, i64)> {
         let mut out = Vec::new();
+        let (width, height) = image;
         for shape in &points.shapes {
             match *shape {
                 Shape::Point(x, y) => {
-                    let (mut px, mut py) = self.scale((x, y), points.frame, width, height);
+                    let (mut px, mut py) = self.scale((x, y), points.frame, picture, image);
                     if points.frame == Frame::Model && matches!(self.space, Space::Unit | Space::Auto) {
                         px = if px == f64::from(width) { px - 1.0 } else { px };
                         py = if py == f64::from(height) { py - 1.0 } else { py };
@@ -90,8 +97,8 @@ impl Coords {
                     out.push((px.floor() as i64, py.floor() as i64));
                 }
                 Shape::Box(x1, y1, x2, y2) => {
-                    let (a, b) = self.scale((x1, y1), points.frame, width, height);
-                    let (c, d) = self.scale((x2, y2), points.frame, width, height);
+                    let (a, b) = self.scale((x1, y1), points.frame, picture, image);
+                    let (c, d) = self.scale((x2, y2), points.frame, picture, image);
                     let span = |from: f64, to: f64, most: u32| {
                         (from.floor() as i64).clamp(0, i64::from(most))..(to.floor() as i64).clamp(0, i64::from(most))
                     };
@@ -111,7 +118,8 @@ impl Coords {
             Shape::Point(x, y) => (x, y),
             Shape::Box(a, b, c, d) => ((a + c) / 2.0, (b + d) / 2.0),
         };
-        let scaled = points.shapes.iter().map(|s| self.scale(centre(s), points.frame, width, height));
+        let scaled =
+            points.shapes.iter().map(|s| self.scale(centre(s), points.frame, (width, height), (width, height)));
         scaled.map(|(x, y)| (x / w, y / h)).collect()
     }
 
@@ -120,7 +128,7 @@ impl Coords {
     pub fn drawn(&self, points: &Points, width: u32, height: u32) -> Vec<Vec<f64>> {
         let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
         let place = |x: f64, y: f64| {
-            let (x, y) = self.scale((x, y), points.frame, width, height);
+            let (x, y) = self.scale((x, y), points.frame, (width, height), (width, height));
             [x / w, y / h]
         };
         let of = |shape: &Shape| match *shape {

@@ -168,7 +168,7 @@ impl Marker {
             (Marker::YesNo {}, Parsed::YesNo(b)) => one(item.key.eq_ignore_ascii_case(if *b { "yes" } else { "no" })),
             (Marker::Mask { take, threshold, via }, Parsed::Points(points)) => {
                 let mask = masks.of(item, via.is_some())?;
-                let pixels = coords.pixels(points, mask.width, mask.height);
+                let pixels = coords.pixels(points, size_shown(item, &mask), (mask.width, mask.height));
                 let threshold = threshold.filter(|_| via.is_none()); // The lossy mask was never thresholded.
                 take.reduce(&pixels.iter().map(|p| mask.at(*p, threshold)).collect::<Vec<_>>())
             }
@@ -187,6 +187,11 @@ impl Marker {
             _ => 0.0,
         })
     }
+}
+
+/// The size of the picture that was pointed into; the mask's where there is none.
+fn size_shown(item: &Item, mask: &Mask) -> (u32, u32) {
+    if item.images.is_empty() { (mask.width, mask.height) } else { picture_size(item) }
 }
 
 /// Returns the one point that a key consists of, in fractions of the picture: `[(0.42, 0.31)]`.

@@ -11,6 +11,7 @@ pub mod coords;
 pub mod examples;
 pub mod generate;
 pub mod item;
+pub mod letters;
 pub mod marker;
 pub mod mask;
 pub mod normalise;

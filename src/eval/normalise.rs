@@ -49,11 +49,12 @@ pub fn number_word(word: &str) -> Option<f64> {
     }
 }
 
-/// Returns all numbers written in words, in order: "two", "twenty-three", "one hundred and five".
-pub fn numbers_in_words(text: &str) -> Vec<f64> {
+/// Returns all numbers written in words, in order: "two", "twenty-three", "one hundred and five"; with `signed` also "minus two".
+pub fn numbers_in_words(text: &str, signed: bool) -> Vec<f64> {
     let mut out = Vec::new();
     let (mut total, mut group, mut open) = (0.0, 0.0, false);
     let mut last: Option<f64> = None;
+    let (mut sign, mut minus) = (1.0, false);
     for word in text.split(|c: char| !c.is_alphabetic()).filter(|w| !w.is_empty()) {
         match number_word(word) {
             Some(m) if m >= 1000.0 && open => {
@@ -68,8 +69,11 @@ pub fn numbers_in_words(text: &str) -> Vec<f64> {
             Some(n) => {
                 // "two three" are two numbers; "twenty three" and "hundred five" are one.
                 if open && !last.is_some_and(|l| (n < 10.0 && (20.0..100.0).contains(&l)) || l >= 100.0) {
-                    out.push(total + group);
-                    (total, group) = (0.0, 0.0);
+                    out.push(sign * (total + group));
+                    (total, group, open) = (0.0, 0.0, false);
+                }
+                if !open {
+                    sign = if minus { -1.0 } else { 1.0 };
                 }
                 group += n;
                 open = true;
@@ -78,14 +82,18 @@ pub fn numbers_in_words(text: &str) -> Vec<f64> {
             None if word.eq_ignore_ascii_case("and") && last.is_some_and(|l| l >= 100.0) => {}
             None => {
                 if open {
-                    out.push(total + group);
+                    out.push(sign * (total + group));
                 }
+                // "ten minus two" is a subtraction.
+                minus = signed && !open && ["minus", "negative"].contains(&word.to_lowercase().as_str());
                 (total, group, open, last) = (0.0, 0.0, false, None);
+                continue;
             }
         }
+        minus = false;
     }
     if open {
-        out.push(total + group);
+        out.push(sign * (total + group));
     }
     out
 }

@@ -4,30 +4,35 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::letters::{begins_name, hedged, is_letter, legal_letter, letters, rejected};
 use super::strip::{pattern, strip};
 
 static LABELLED: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r#"(?x) (?: (?i:\b(?:answer|correct\s+option|correct\s+choice|option\s+is|choice\s+is)\b) | 答案 | 选择 )
-        [\s:：=*_`"'(\[{\\]* (?: (?i:is|would\s+be)\b | 是 | 为 )? [\s:：=*_`"'(\[{\\]* (?: (?i:option|choice)\b )? [\s:：*_`"'(\[{]*
-        ([A-Z]) (\s+[a-z])? (?:[^A-Za-z0-9]|$)"#,
+        [\s:=*_`"'(\[{\\]* (?: (?i:is|would\s+be)\b | 是 | 为 )? [\s:=*_`"'(\[{\\]* (?: (?i:option|choice)\b )? [\s:*_`"'(\[{]*
+        ([A-Z]) (?:[^A-Za-z0-9]|$)"#,
     )
 });
+/// A small letter counts where nothing else follows, or between quotes; a bare "is a" may be a sentence that was cut.
 static LABELLED_LOWER: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"(?i)(?:\b(?:answer|option|choice)\b|答案)\s*[*_]*\s*[:：]\s*[*_`"'(\[]*([a-z])[)\]*_`"'.。]*\s*$"#)
+    pattern(
+        r#"(?xi) (?:\b(?:answer|option|choice)\b|答案) ["'*_`]*
+        (?: \s*[:=]\s* ["'] ([a-z]) ["'] | (?: \s*[:=]\s*[*_`"'(\[]* ([a-z]) | \s+is\s+ (?: [*_`"'(\[]+ ([a-z]) | ([b-hj-z]) ) ) [)\]}*_`"'.,。]*\s*$ )"#,
+    )
 });
 static BOXED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\\boxed\s*\{\s*(?:\\text\s*\{\s*)?\(?\s*([A-Za-z])\s*[)}.]|`+\s*\(?([A-Z])\)?\.?\s*`+"));
 static LONE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[\s\W_]*([A-Za-z])[\s\W_]*$"));
-static LINE_START: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*[*_]*[(\[]?([A-Z])[.)\]:][*_]*\s+\S"));
-static STANDALONE: LazyLock<Regex> = LazyLock::new(|| pattern(r"[A-Za-z0-9']+"));
+static LINE_START: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*[*_]*[(\[]?([A-Za-z])[.)\]:][*_]*\s+\S"));
 static BACKTICKS: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"``\s*([A-Za-z])\b[^`]*``|`\s*([A-Za-z])\b[^`]*`|\{\s*([A-Za-z])\s*\}"));
+    LazyLock::new(|| pattern(r"``\s*([^`]*?)\s*``|`\s*([^`]*?)\s*`|\{\s*([A-Za-z])\s*\}"));
 
 /// Returns the option letter that a reply names, and the rule that found it; never a letter that the item does not have,
 /// never a guess.
 ///
-/// Rules in order: `single`, `labelled`, `boxed`, `lone_line`, `line_start`, `standalone`, `option_text`.
+/// Rules in order: `single`, `labelled`, `boxed`, `lone_line`, `line_start`, `standalone`, `option_text`. A reply that states a
+/// letter that the item does not have, or two of them, is not searched further: what else it mentions is not its answer.
 pub fn choice(reply: &str, options: &[String]) -> Option<(char, &'static str)> {
     let text = strip(reply);
     let legal = |c: char| legal_letter(c, options.len());
@@ -37,26 +42,30 @@ pub fn choice(reply: &str, options: &[String]) -> Option<(char, &'static str)> {
             return Some((c, "single"));
         }
     }
-    for line in lines.iter().rev().take(3) {
-        if let Some(c) = labelled(line).and_then(legal) {
-            return Some((c, "labelled"));
+    if let Some(stated) = lines.iter().rev().take(3).find_map(|line| labelled(line, options.len())) {
+        return stated.map(|c| (c, "labelled"));
+    }
+    if let Some(boxed) = BOXED.captures_iter(&text).last() {
+        match first_group(&boxed).and_then(legal) {
+            Some(c) => return Some((c, "boxed")),
+            None if boxed.get(1).is_some() => return None,
+            None => {}
         }
     }
-    let boxed = BOXED.captures_iter(&text).last();
-    if let Some(c) = boxed.and_then(|m| first_group(&m)).and_then(legal) {
-        return Some((c, "boxed"));
-    }
-    if let Some(c) =
-        agreed(lines.iter().filter_map(|l| LONE.captures(l)).filter_map(|m| first_group(&m)).filter_map(legal))
-    {
+    let lone = |l: &&str| LONE.captures(l).and_then(|m| first_group(&m));
+    if let Some(c) = agreed(lines.iter().filter_map(lone).filter_map(legal)) {
         return Some((c, "lone_line"));
     }
-    let starts = lines.iter().filter_map(|l| LINE_START.captures(l)).filter_map(|m| first_group(&m));
-    if let Some(c) = agreed(starts.filter_map(legal)) {
+    let starts = || lines.iter().filter_map(|l| LINE_START.captures(l)).filter_map(|m| first_group(&m));
+    if let Some(c) = agreed(starts().filter_map(legal)) {
         return Some((c, "line_start"));
     }
+    let stated = lines.last().and_then(lone).or_else(|| agreed(starts()));
+    if stated.is_some_and(|c| c.is_ascii_uppercase() && legal(c).is_none()) {
+        return None;
+    }
     for part in [lines.last().copied().unwrap_or(""), text.as_str()] {
-        if let Some(c) = agreed(standalone(part).into_iter().filter_map(legal)) {
+        if let Some(c) = agreed(letters(part).into_iter().filter(|l| !l.rejected).filter_map(|l| legal(l.letter))) {
             return Some((c, "standalone"));
         }
     }
@@ -68,13 +77,13 @@ pub fn choice(reply: &str, options: &[String]) -> Option<(char, &'static str)> {
 pub fn choice_backtick(reply: &str, options: &[String]) -> Option<(char, &'static str)> {
     let text = strip(reply);
     for group in 1..=3 {
-        let found = BACKTICKS.captures_iter(&text).find_map(|m| m.get(group).and_then(|g| g.as_str().chars().next()));
+        let found = BACKTICKS.captures_iter(&text).find_map(|m| m.get(group).and_then(|g| leading_letter(g.as_str())));
         if let Some(c) = found.and_then(|c| legal_letter(c, options.len())) {
             return Some((c, "backtick"));
         }
     }
-    let lone = standalone(&text).into_iter().find(|c| ('A'..='F').contains(c));
-    match lone.and_then(|c| legal_letter(c, options.len())) {
+    let lone = letters(&text).into_iter().find(|l| ('A'..='F').contains(&l.letter) && !l.followed && !l.rejected);
+    match lone.and_then(|l| legal_letter(l.letter, options.len())) {
         Some(c) => Some((c, "standalone")),
         None => choice(reply, options),
     }
@@ -123,43 +132,37 @@ pub fn choice_flagevalmm(reply: &str) -> Option<char> {
     rest.chars().find(char::is_ascii_uppercase)
 }
 
-fn labelled(line: &str) -> Option<char> {
-    let upper = LABELLED.captures_iter(line).filter(|m| !(m.get(2).is_some() && matches!(&m[1], "A" | "I"))).last();
-    let found = upper.and_then(|m| m[1].chars().next());
-    found.or_else(|| LABELLED_LOWER.captures(line).and_then(|m| m[1].chars().next()))
+/// What a line states as the answer: `None` where it has no label with a letter, `Some(None)` for a letter that the item does
+/// not have and for more than one.
+fn labelled(line: &str, options: usize) -> Option<Option<char>> {
+    let upper = LABELLED.captures_iter(line).filter_map(|m| m.get(1)).filter_map(|m| {
+        let (letter, before, after) = (m.as_str().chars().next()?, &line[..m.start()], &line[m.end()..]);
+        let legal = legal_letter(letter, options);
+        let named =
+            is_letter(before, letter, after) && !rejected(before, after) && (legal.is_some() || !begins_name(after));
+        named.then(|| legal.filter(|_| !hedged(letter, after)))
+    });
+    let lower = || LABELLED_LOWER.captures(line).and_then(|m| first_group(&m)).map(|c| legal_letter(c, options));
+    upper.last().or_else(lower)
 }
 
 fn first_group(found: &regex::Captures) -> Option<char> {
     found.iter().skip(1).flatten().next().and_then(|g| g.as_str().chars().next())
 }
 
-/// Returns a letter in capitals if it names one of so many options.
-pub fn legal_letter(c: char, options: usize) -> Option<char> {
-    let c = c.to_ascii_uppercase();
-    (c.is_ascii_uppercase() && (c as usize - 'A' as usize) < options).then_some(c)
+/// The letter that a marked text consists of or begins with: `B`, `b)`, `B. left`.
+fn leading_letter(text: &str) -> Option<char> {
+    let text = text.trim_start_matches(['(', '[', '*']);
+    let letter = text.chars().next().filter(char::is_ascii_alphabetic)?;
+    let after = &text[1..];
+    let alone = !after.starts_with(|c: char| c.is_alphanumeric()) && is_letter("", letter.to_ascii_uppercase(), after);
+    (alone && (letter.is_ascii_uppercase() || !after.starts_with(' '))).then_some(letter)
 }
 
 /// The one letter that all agree on.
 fn agreed(mut letters: impl Iterator<Item = char>) -> Option<char> {
     let first = letters.next()?;
     letters.all(|c| c == first).then_some(first)
-}
-
-/// Capital letters that are words of their own; "A cup" and the pronoun "I" are none.
-fn standalone(text: &str) -> Vec<char> {
-    let mut out = Vec::new();
-    for word in STANDALONE.find_iter(text) {
-        let mut chars = word.as_str().chars();
-        let (Some(c), None) = (chars.next(), chars.next()) else { continue };
-        let after = &text[word.end()..];
-        let article = matches!(c, 'A' | 'I')
-            && after.starts_with(' ')
-            && after[1..].starts_with(|n: char| n.is_ascii_lowercase());
-        if c.is_ascii_uppercase() && !article {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// The only option whose text the reply holds; a text inside a longer matching one does not count.

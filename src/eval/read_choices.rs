@@ -5,13 +5,11 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::read_choice::legal_letter;
+use super::letters::legal_letter;
 use super::strip::{pattern, strip};
 
 static LABELLED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)(?:\b(?:correct\s+)?(?:answers?|options?|choices?)\b|答案)[\s*_]*(?:(?:is|are)\b|[:：])[\s:：*_]*(.*)$",
-    )
+    pattern(r"(?i)(?:\b(?:correct\s+)?(?:answers?|options?|choices?)\b|答案)[\s*_]*(?:(?:is|are)\b|:)[\s:*_]*(.*)$")
 });
 static BOXED: LazyLock<Regex> = LazyLock::new(|| pattern(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}|`+([^`]*)`+"));
 static LISTED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[\s*_-]*[(\[]?([A-Z])[.)\]:][*_]*(?:\s|$)"));

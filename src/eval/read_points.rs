@@ -9,8 +9,10 @@ use super::strip::{pattern, strip};
 
 static XML: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)<points?\s[^>]*>"));
 static ATTRIBUTE: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)\b([xy])(\d*)\s*=\s*["']?\s*(-?\d*\.?\d+)"#));
-static GROUP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"[(\[]\s*(-?(?:\d+\.?\d*|\.\d+)%?(?:\s*[,，;]\s*-?(?:\d+\.?\d*|\.\d+)%?)+)\s*,?\s*[)\]]")
+static GROUP: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[(\[]\s*(-?(?:\d+\.?\d*|\.\d+)%?(?:\s*[,;]\s*-?(?:\d+\.?\d*|\.\d+)%?)+)\s*,?\s*[)\]]"));
+static LABEL: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#"(?i)(?:\b(?:answers?|final\s+points?)\b|答案)["'\s*_]*(?:(?:is|are)\b[\s*_]*:?|[:=]|[是为]:?)"#)
 });
 static COMPAT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\((\d+(?:\.\d+)?(?:,\s*\d+(?:\.\d+)?)+)\)"));
 
@@ -49,13 +51,14 @@ pub struct Points {
 
 /// Returns the points of a reply, and the rule that found them: `json`, `xml` or `pairs`.
 ///
+/// What the last "Answer:" is followed by counts alone, where that holds points: those before belong to the reasoning.
 /// `expand` keeps boxes, else a box is its centre; `first` keeps the first shape only.
 pub fn points(reply: &str, expand: bool, first: bool) -> Option<(Points, &'static str)> {
     let text = strip(reply);
-    let (mut found, rule) = from_json(&text)
-        .map(|p| (p, "json"))
-        .or_else(|| from_xml(&text).map(|p| (p, "xml")))
-        .or_else(|| from_pairs(&text).map(|p| (p, "pairs")))?;
+    let labels: Vec<&str> = LABEL.find_iter(&text).map(|m| &text[m.end()..]).collect();
+    let (mut found, rule) = (labels.iter().rev().find_map(|rest| from_text(stated(rest))))
+        .or_else(|| labels.last().and_then(|rest| from_text(rest)))
+        .or_else(|| from_text(&text))?;
     if !expand {
         for shape in &mut found.shapes {
             if let Shape::Box(a, b, c, d) = *shape {
@@ -111,23 +114,57 @@ pub fn points_flagevalmm(reply: &str, width: u32, height: u32, norm1k: bool) -> 
     out
 }
 
+fn from_text(text: &str) -> Option<(Points, &'static str)> {
+    from_json(text)
+        .map(|p| (p, "json"))
+        .or_else(|| from_xml(text).map(|p| (p, "xml")))
+        .or_else(|| from_pairs(text).map(|p| (p, "pairs")))
+}
+
+/// The rest of a label's line, and further lines while brackets are open; the next lines up to an empty one where nothing else
+/// is on its own.
+fn stated(rest: &str) -> &str {
+    let own = rest.lines().next().is_some_and(|line| line.contains(|c: char| !c.is_whitespace() && c != '*'));
+    let (mut depth, mut seen) = (0i32, false);
+    for (at, c) in rest.char_indices() {
+        match c {
+            '\n' if seen && depth <= 0 && (own || rest[at + 1..].trim_start_matches([' ', '\t']).starts_with('\n')) => {
+                return &rest[..at];
+            }
+            '[' | '(' | '{' => depth += 1,
+            ']' | ')' | '}' => depth -= 1,
+            _ => {}
+        }
+        seen |= !c.is_whitespace() && c != '*';
+    }
+    rest
+}
+
 fn from_json(text: &str) -> Option<Points> {
     let mut shapes = Vec::new();
     let mut objects = false;
-    let body = text.find("```").map_or(text, |at| {
-        let rest = &text[at + 3..];
-        let start = rest.find('\n').map_or(0, |n| n + 1);
-        rest[start..].split("```").next().unwrap_or(rest)
-    });
+    let fenced: Vec<&str> = text.split("```").skip(1).step_by(2).map(after_language).collect();
+    let joined = fenced.join("\n");
+    let body = if fenced.is_empty() { text } else { &joined };
+    let mut done = 0;
     for (at, _) in body.match_indices(['[', '{']) {
+        if at < done {
+            continue;
+        }
         let mut stream = serde_json::Deserializer::from_str(&body[at..]).into_iter::<Json>();
         let Some(Ok(value)) = stream.next() else { continue };
+        let before = shapes.len();
         collect(&value, &mut shapes, &mut objects);
-        if !shapes.is_empty() {
-            return Some(Points { shapes, frame: Frame::Model, json: objects, boxes: Vec::new() });
+        if shapes.len() > before {
+            done = at + stream.byte_offset();
         }
     }
-    None
+    (!shapes.is_empty()).then_some(Points { shapes, frame: Frame::Model, json: objects, boxes: Vec::new() })
+}
+
+/// The text of a code fence without the language on its first line.
+fn after_language(fence: &str) -> &str {
+    &fence[fence.find('\n').map_or(0, |n| n + 1)..]
 }
 
 fn collect(value: &Json, shapes: &mut Vec<Shape>, objects: &mut bool) {
@@ -180,7 +217,7 @@ fn from_pairs(text: &str) -> Option<Points> {
     let mut shapes = Vec::new();
     let mut percent = 0;
     for group in GROUP.captures_iter(text) {
-        let parts: Vec<&str> = group[1].split([',', '，', ';']).map(str::trim).collect();
+        let parts: Vec<&str> = group[1].split([',', ';']).map(str::trim).collect();
         percent += usize::from(parts.iter().all(|p| p.ends_with('%')));
         let numbers: Vec<f64> = parts.iter().filter_map(|p| p.trim_end_matches('%').parse().ok()).collect();
         match numbers.as_slice() {

@@ -6,25 +6,39 @@ use regex::Regex;
 
 use super::normalise::{flagevalmm_string, number_word};
 use super::similarity::ratio;
-use super::strip::{pattern, strip};
+use super::strip::{narrow, pattern, strip};
 
 static LABEL: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)^[\s*_]*(?:the\s+)?(?:final\s+)?(?:answer|答案)[\s*_]*(?:is\b|是|为)?[\s*_]*[:：]?[\s*_]*")
+    pattern(r"(?i)^[\s*_]*(?:the\s+)?(?:final\s+)?(?:answer|答案)[\s*_]*(?:is\b[\s*_]*:?|[:=]|[是为]:?)[\s*_]*")
 });
+static BOXED: LazyLock<Regex> = LazyLock::new(|| pattern(r"\\boxed\s*\{\s*(?:\\text\s*\{\s*)?([^{}]*)\}"));
 
-/// Returns the labelled line of a reply, else the whole reply, in the form of [`plain`].
+/// Returns the last labelled line of a reply, else the last box, else the whole reply, in the form of [`plain`].
 pub fn text(reply: &str, number_words: bool, case: bool) -> Option<(String, &'static str)> {
     let whole = strip(reply);
     let labelled =
         whole.lines().rev().find_map(|l| LABEL.find(l).map(|m| &l[m.end()..])).filter(|t| !t.trim().is_empty());
     let (found, rule) = labelled.map_or((whole.as_str(), "whole"), |t| (t, "labelled"));
+    let (found, rule) = match BOXED.captures_iter(found).last().and_then(|m| m.get(1)) {
+        Some(inside) => (inside.as_str(), if labelled.is_some() { rule } else { "boxed" }),
+        None => (found, rule),
+    };
     let found = plain(found, number_words, case);
     (!found.is_empty()).then_some((found, rule))
 }
 
-/// Returns a text trimmed, without a final stop and quotes, case-folded unless `case`, with number words zero…ten as digits.
+/// Returns a text trimmed, without a final stop and quotes, case-folded unless `case`, with number words zero…ten as digits and
+/// in plain forms of letters and digits.
 pub fn plain(text: &str, number_words: bool, case: bool) -> String {
-    let trimmed = text.trim().trim_matches(['"', '\'', '`', '*']).trim_end_matches(['.', '。']).trim();
+    let narrow = narrow(text);
+    let mut trimmed = narrow.as_str();
+    loop {
+        let next = trimmed.trim().trim_matches(['"', '\'', '`', '*']).trim_end_matches(['.', '。']);
+        if next.len() == trimmed.len() {
+            break;
+        }
+        trimmed = next;
+    }
     let text = if case { trimmed.to_owned() } else { trimmed.to_lowercase() };
     if !number_words {
         return text;

@@ -1,4 +1,4 @@
-//! Takes the answer out of its wrapping: reasoning tags, answer tags, code fences.
+//! Takes the answer out of its wrapping: reasoning tags, answer tags, code fences, full-width forms.
 
 use std::sync::LazyLock;
 
@@ -18,12 +18,23 @@ pub(super) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a built-in pattern compiles")
 }
 
-/// Returns the reply without reasoning, unwrapped from its last `<answer>` tag and from code fences, trimmed.
+/// Returns a text with the full-width forms of East Asian typing (`Ｂ`, `５`, `（`, `：`) as plain ASCII.
+pub fn narrow(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        '\u{3000}' => ' ',
+        _ => c,
+    };
+    text.chars().map(plain).collect()
+}
+
+/// Returns the reply without reasoning, unwrapped from its last `<answer>` tag and from code fences, in plain forms of letters
+/// and digits ([`narrow`]), trimmed.
 ///
 /// A reasoning tag that is opened and never closed means that the reply was cut: nothing is left of it. Applying it twice
 /// changes nothing more.
 pub fn strip(reply: &str) -> String {
-    let mut text = reply.trim().to_owned();
+    let mut text = narrow(reply.trim());
     loop {
         let next = step(&text);
         if next == text {
@@ -49,7 +60,8 @@ fn step(text: &str) -> String {
     }
     let rest = rest.trim();
     match FENCE.captures(rest) {
-        Some(found) => found[1].trim().to_owned(),
-        None => rest.to_owned(),
+        // Two fences are not one.
+        Some(found) if !found[1].contains("```") => found[1].trim().to_owned(),
+        _ => rest.to_owned(),
     }
 }

@@ -5,6 +5,7 @@ mod overlap;
 mod page;
 mod pictures;
 mod readers;
+mod replies;
 mod statistics;
 mod tables;
 mod tabletop;

@@ -15,7 +15,7 @@ use crate::engine::context::{Fate, Output};
 use crate::engine::{Builtin, Context, Outputs, dataset};
 use crate::eval::marker::key_point;
 use crate::eval::{Declaration, Item, ItemKind, Picture, item};
-use crate::eval::{polygon, read_choice, read_choices};
+use crate::eval::{letters, polygon, read_choices};
 use crate::spec::{Columns, Effect, OpSpec, RowExpr};
 
 /// The operator.
@@ -240,7 +240,7 @@ fn legal(item: &Item, raw: &str) -> Option<String> {
         ItemKind::Choice => {
             let mut chars = text.chars();
             let (Some(c), None) = (chars.next(), chars.next()) else { return None };
-            read_choice::legal_letter(c, item.options.len()).map(|c| c.to_string())
+            letters::legal_letter(c, item.options.len()).map(|c| c.to_string())
         }
         ItemKind::Choices => read_choices::list(text, item.options.len()),
         ItemKind::Number => {

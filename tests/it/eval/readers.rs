@@ -264,15 +264,16 @@ fn points_robust() {
         ("[(1.0, 1.0)]", vec![(639, 479)]),
         ("[(1.2, 0.5)]", vec![(768, 240)]),
     ] {
-        let found = points(reply, false, false).map(|(p, _)| unit.pixels(&p, 640, 480)).unwrap_or_default();
+        let found =
+            points(reply, false, false).map(|(p, _)| unit.pixels(&p, (640, 480), (640, 480))).unwrap_or_default();
         assert_eq!(found, want, "{reply}");
     }
     assert!(points("on the left", false, false).is_none());
     let norm = Coords { space: Space::Norm1000, ..unit };
     let (found, rule) = points("{\"point_2d\": [500, 250]}", false, false).unwrap();
-    assert_eq!((norm.pixels(&found, 640, 480), rule), (vec![(320, 120)], "json"));
+    assert_eq!((norm.pixels(&found, (640, 480), (640, 480)), rule), (vec![(320, 120)], "json"));
     let swapped = Coords { space: Space::Norm1000, yx: true, ..unit };
-    assert_eq!(swapped.pixels(&found, 640, 480), vec![(160, 240)]);
+    assert_eq!(swapped.pixels(&found, (640, 480), (640, 480)), vec![(160, 240)]);
 }
 
 #[test]
