@@ -1,6 +1,6 @@
 //! A benchmark: its items, and how they are asked, read, marked and totalled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -124,9 +124,15 @@ impl Benchmark {
         })
     }
 
+    /// Returns each question once, in the first order in which it is asked, with its place among the items.
+    pub fn firsts(&self) -> impl Iterator<Item = (usize, &Item)> {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        self.items.iter().enumerate().filter(move |(_, item)| seen.insert(&item.id))
+    }
+
     /// Returns the number of different questions.
     pub fn questions(&self) -> usize {
-        self.items.iter().filter(|i| i.rotation == 0).count()
+        self.firsts().count()
     }
 }
 

@@ -57,12 +57,13 @@ fn array(values: &[Json]) -> ArrayRef {
         Json::String(_) => Arc::new(values.iter().map(Json::as_str).collect::<StringArray>()),
         Json::Number(_) => Arc::new(values.iter().map(Json::as_i64).collect::<Int64Array>()),
         Json::Array(_) => {
-            let lists: Vec<&Vec<Json>> = values.iter().map(|v| v.as_array().unwrap()).collect();
-            let flat: Vec<Json> = lists.iter().flat_map(|l| (*l).clone()).collect();
+            let lists: Vec<Vec<Json>> = values.iter().map(|v| v.as_array().cloned().unwrap_or_default()).collect();
+            let flat: Vec<Json> = lists.concat();
+            let there: Vec<bool> = values.iter().map(|v| !v.is_null()).collect();
             let items = array(&flat);
             let field = Arc::new(Field::new("item", items.data_type().clone(), true));
             let offsets = OffsetBuffer::from_lengths(lists.iter().map(|l| l.len()));
-            Arc::new(ListArray::new(field, offsets, items, None))
+            Arc::new(ListArray::new(field, offsets, items, Some(there.into())))
         }
         _ => {
             let files: Vec<Option<Vec<u8>>> = values.iter().map(|v| (!v.is_null()).then(|| bytes(v))).collect();
@@ -107,6 +108,8 @@ struct Item {
     kind: &'static str,
     key: String,
     target: [f64; 4],
+    /// What the mask shows, where the target is a polygon of its own.
+    mask: Option<[f64; 4]>,
 }
 
 /// A benchmark in its public layout: where its rows lie and how it is called.
@@ -129,7 +132,7 @@ fn target(i: usize) -> [f64; 4] {
 }
 
 fn choice(id: String, key: String) -> Item {
-    Item { id, kind: "choice", key, target: [0.0; 4] }
+    Item { id, kind: "choice", key, target: [0.0; 4], mask: None }
 }
 
 /// A made video of 40 frames, if the machine can make one.
@@ -265,6 +268,7 @@ fn mirror(root: &Path) -> Vec<Sample> {
             kind: "text",
             key: ["three", "uphill", "12"][i % 9 / 3].into(),
             target: [0.0; 4],
+            mask: None,
         },
         false => choice(format!("{i}.webp"), letter(i)),
     };
@@ -278,26 +282,32 @@ fn mirror(root: &Path) -> Vec<Sample> {
         parquet(&data("BAAI/RefSpatial-Bench", &path), &(0..N).map(row).collect::<Vec<_>>());
         add(
             name,
-            (0..N).map(|i| Item { id: i.to_string(), kind: "point", key: String::new(), target: target(i) }).collect(),
+            (0..N)
+                .map(|i| Item { id: i.to_string(), kind: "point", key: String::new(), target: target(i), mask: None })
+                .collect(),
         );
     }
     let row = |i: usize| json!({ "question_id": format!("w{i}"), "question": "Where is room?", "question_type": one_of(&["seen", "unseen"], i), "image": picture(i), "mask": { "mask": target(i) } });
     parquet(&data("FlagEval/Where2Place", "data/test-00000-of-00001.parquet"), &(0..N).map(row).collect::<Vec<_>>());
     add(
         "where2place",
-        (0..N).map(|i| Item { id: format!("w{i}"), kind: "point", key: String::new(), target: target(i) }).collect(),
+        (0..N)
+            .map(|i| Item { id: format!("w{i}"), kind: "point", key: String::new(), target: target(i), mask: None })
+            .collect(),
     );
 
     let corners = |i: usize| {
         let [left, top, right, bottom] = target(i);
         format!("[({left}, {top}), ({right}, {top}), ({right}, {bottom}), ({left}, {bottom})]")
     };
+    // Masks that disagree with the polygons: the centre of every second one is black, and what lies beside the polygon white.
+    let white = |i: usize| if i % 2 == 0 { [0.0, 0.3, 0.8, 0.6] } else { [0.9, 0.85, 1.0, 1.0] };
     let mut items = Vec::new();
     for (split, range) in [("configuration", 0..5), ("compatibility", 5..9), ("context", 9..N)] {
         let points = split == "context";
         let row = |i: usize| {
             json!({ "category": split, "question": "Can the mug be left of the can? Answer yes or no.", "answer": if points { corners(i) } else { one_of(&["yes", "no"], i) },
-                "img": picture(i), "mask": { "mask": target(i) } })
+                "img": picture(i), "mask": if points || i % 3 == 0 { json!({ "mask": white(i) }) } else { Json::Null } })
         };
         parquet(
             &data("chanhee-luke/RoboSpatial-Home", &format!("data/{split}-00000-of-00001.parquet")),
@@ -308,6 +318,7 @@ fn mirror(root: &Path) -> Vec<Sample> {
             kind: if points { "point" } else { "yes_no" },
             key: if points { String::new() } else { ["yes", "no"][i % 2].into() },
             target: target(i),
+            mask: points.then(|| white(i)),
         }));
     }
     add("robo_spatial", items);
@@ -329,14 +340,16 @@ fn mirror(root: &Path) -> Vec<Sample> {
             .map(|i| json!({ "id": i, "dataset": "arkitscenes", "scene_name": format!("4{}", i / 4), "question": "How far?",
                 "question_type": if number(i) { "object_counting" } else { ["object_rel_direction_easy", "route_planning"][i / 2 % 2] },
                 "ground_truth": if number(i) { (i % 5 + 1).to_string() } else { letter(i) },
-                "options": if number(i) { json!([]) } else { json!(["A. left", "B. right", "C. ahead", "D. back"]) } }))
+                "options": if number(i) { Json::Null } else { json!(["A. left", "B. right", "C. ahead", "D. back"]) } }))
             .collect();
         parquet(&data("nyu-visionx/VSI-Bench", "test-00000-of-00001.parquet"), &rows);
         let scenes: Vec<(String, Vec<u8>)> =
             (0..=N / 4).map(|s| (format!("arkitscenes/4{s}.mp4"), video.clone())).collect();
         zip(&data("nyu-visionx/VSI-Bench", "arkitscenes.zip"), &scenes);
         let item = |i: usize| match number(i) {
-            true => Item { id: i.to_string(), kind: "number", key: (i % 5 + 1).to_string(), target: [0.0; 4] },
+            true => {
+                Item { id: i.to_string(), kind: "number", key: (i % 5 + 1).to_string(), target: [0.0; 4], mask: None }
+            }
             false => choice(i.to_string(), letter(i)),
         };
         add("vsibench", (0..N).map(item).collect());
@@ -475,7 +488,7 @@ fn seventeen_benchmarks_score_replies_as_flagevalmm_does() {
         let scored: Vec<Json> = scored.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         let ids: Vec<&str> = scored.iter().map(|s| s["id"].as_str().unwrap()).collect();
         assert_eq!(ids, items.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), "{name}");
-        let asked = |(n, item): (usize, &Item)| json!({ "kind": item.kind, "reply": reply(item, n, n + b).0, "key": item.key, "width": WIDTH, "height": HEIGHT, "target": item.target });
+        let asked = |(n, item): (usize, &Item)| json!({ "kind": item.kind, "reply": reply(item, n, n + b).0, "key": item.key, "width": WIDTH, "height": HEIGHT, "target": item.mask.unwrap_or(item.target) });
         let wanted = independent(&items.iter().enumerate().map(asked).collect::<Vec<_>>());
         for (n, ((item, scored), wanted)) in items.iter().zip(&scored).zip(wanted).enumerate() {
             let (reply, right) = reply(item, n, n + b);

@@ -6,6 +6,7 @@ mod page;
 mod pictures;
 mod readers;
 mod replies;
+mod rotations;
 mod statistics;
 mod tables;
 mod tabletop;

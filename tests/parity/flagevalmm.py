@@ -1,6 +1,7 @@
 """FlagEvalMM's rules, written down once more from their description and apart from rbpipe: the other side of the parity test.
 
-Reads JSON lines {kind, reply, key, width, height, target} and writes one score a line. `target` is a rectangle in fractions.
+Reads JSON lines {kind, reply, key, width, height, target} and writes one score a line. `target` is what a point's
+mask shows: a white rectangle in fractions. FlagEvalMM keeps masks as JPEG, so that white is not quite 1 there.
 """
 import difflib
 import json
@@ -67,6 +68,10 @@ def points(reply, width, height):
             if "." in inside:
                 x, y = x * width, y * height
             out.append((int(x), int(y)))
+        elif len(numbers) == 4:
+            scale = (width, height) if "." in numbers[0] else (1, 1)
+            x1, y1, x2, y2 = (int(float(n) * scale[i % 2]) for i, n in enumerate(numbers))
+            out += [(x, y) for y in range(max(y1, 0), min(y2, height)) for x in range(max(x1, 0), min(x2, width))]
     return out
 
 

@@ -40,6 +40,7 @@ op bench.examples(
   b: Benchmark,
   of: [{ kind: Str, key: Str, reply: Str, score: Float, parsed: Bool?, options: [Str]? }],
 ) -> Benchmark"#,
+        version: 2,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },

@@ -49,14 +49,15 @@ op bench.sample(
   groups: Expr? = none,
   ## The twin's id, or a name that twins share.
   pair: Expr? = none,
-  ## Asks every rotation of the options (`cyclic`), or one that the id decides (`seeded`).
+  ## Asks every rotation of the options (`cyclic`), or one that the id decides (`seeded`). Compat scores are of items in the order of
+  ## the source alone.
   permute: enum { none, cyclic, seeded } = "none",
   ## What happens to an item whose picture is not there.
   missing_media: enum { error, skip_and_count } = "error",
   ## The split is one that models are trained on, and that is known.
   allow_train_split: Bool = false,
 ) -> Dataset[{ ..any }]"#,
-        version: 2,
+        version: 3,
         effect: Effect::RowExpand,
         columns: Columns::FromFile,
         ..OpSpec::BASE
@@ -294,7 +295,7 @@ fn permuted(items: Vec<Item>, how: &str) -> Result<Vec<Item>, OpError> {
         let n = item.options.len();
         if how == "seeded" {
             let by = usize::from(Digest::of(item.id.as_bytes()).0[0]) % n;
-            out.push(Item { rotation: 0, ..rotated(&item, by) });
+            out.push(rotated(&item, by));
         } else {
             out.extend((0..n).map(|by| rotated(&item, by)));
         }

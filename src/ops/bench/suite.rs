@@ -39,7 +39,7 @@ fn items(cx: &mut Context) -> Result<Outputs, OpError> {
     for (slot, artifact) in &cx.inputs {
         let name = slot.strip_prefix("of.").unwrap_or(slot).to_owned();
         let bench = Benchmark::load(cx.store, artifact)?;
-        rows.extend(bench.items.into_iter().filter(|i| i.rotation == 0).map(|i| (name.clone(), i)));
+        rows.extend(bench.firsts().map(|(_, item)| (name.clone(), item.clone())));
     }
     let text = |f: &dyn Fn(&(String, Item)) -> String| -> ArrayRef {
         Arc::new(rows.iter().map(|r| Some(f(r))).collect::<StringArray>())

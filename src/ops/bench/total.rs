@@ -22,7 +22,7 @@ pub static TOTAL: Builtin = Builtin {
 ## Completes a benchmark: the number that stands in tables, and further ones. Finds out what guessing and the best constant
 ## answer would score.
 op bench.total(d: Dataset[{ ..r }], headline: Total, also: [Total] = []) -> Benchmark"#,
-        version: 2,
+        version: 3,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },

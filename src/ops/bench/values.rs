@@ -45,7 +45,8 @@ pub static VALUES: [&Builtin; 33] = [
 ];
 
 static CHOICE: Builtin = value(
-    "## The option letter that a reply names, by seven rules in order; only letters that the item has, never a guess.\nop read.choice() -> Reader",
+    "## The option letter that a reply names, by seven rules in order; only letters that the item has, never a guess. A stated letter \
+    that it does not have is no answer, whatever else the reply mentions.\nop read.choice() -> Reader",
 );
 static BACKTICK: Builtin =
     value("## The option letter between backticks, else as `read.choice`.\nop read.choice_backtick() -> Reader");
@@ -57,22 +58,25 @@ static CHOICES: Builtin = value(
     a line; only letters that the item has.\nop read.choices() -> Reader",
 );
 static NUMBER: Builtin = value(
-    "## The number on the labelled line, else the last one.\nop read.number(words: Bool = false, signed: Bool = false, thousands: Bool = true) -> Reader",
+    "## The number after the last label (`Answer:`, `the answer is`), else in the last box, else the last one. Blanks and commas may part \
+    thousands.\nop read.number(words: Bool = false, signed: Bool = false, thousands: Bool = true) -> Reader",
 );
 static NUMBER_COMPAT: Builtin = value(
     "## The number that FlagEvalMM's extractor finds: the first unsigned decimal.\nop read.number_flagevalmm() -> Reader",
 );
 static YES_NO: Builtin = value(
-    "## Yes or no, by one of four rules.\nop read.yes_no(mode: enum { labelled_then_only_one, starts_with, last_line_starts_with, only_one \
+    "## Yes or no, by one of four rules. `yes or no`, as prompts have it, is neither.\n\
+    op read.yes_no(mode: enum { labelled_then_only_one, starts_with, last_line_starts_with, only_one \
     } = \"labelled_then_only_one\") -> Reader",
 );
 static TEXT: Builtin = value(
-    "## A few words: the labelled line, else the whole reply; trimmed, case-folded unless `case`.\nop read.text(number_words: Bool = false, \
+    "## A few words: the labelled line, else the last box, else the whole reply; trimmed, case-folded unless `case`.\nop read.text(number_words: Bool = false, \
     case: Bool = false) -> Reader",
 );
 static TEXT_COMPAT: Builtin = value("## The lines that FlagEvalMM compares.\nop read.text_flagevalmm() -> Reader");
 static POINTS: Builtin = value(
-    "## Points in any of the usual forms: JSON, tags, pairs; their space is the model's.\nop read.points(box: enum { center, expand } = \
+    "## Points in any of the usual forms: JSON, tags, pairs; those after the last `Answer:` alone, where there are any. Their space is the \
+    model's.\nop read.points(box: enum { center, expand } = \
     \"center\", take: enum { all, first } = \"all\") -> Reader",
 );
 static POINTS_COMPAT: Builtin = value(
@@ -97,7 +101,8 @@ static NEAR: Builtin = value(
 static MRA: Builtin = value("## Mean relative accuracy over ten thresholds.\nop mark.mra() -> Marker");
 static MARK_YES_NO: Builtin = value("## 1 for the key's word.\nop mark.yes_no() -> Marker");
 static MASK: Builtin = value(
-    "## The mask's value under the points.\nop mark.mask(take: enum { mean, any, first } = \"mean\", threshold: Float? = 0.5, via: enum { \
+    "## The mask's value under the points. A mask may be of another size than the picture; pixels are the picture's.\n\
+    op mark.mask(take: enum { mean, any, first } = \"mean\", threshold: Float? = 0.5, via: enum { \
     jpeg }? = none) -> Marker",
 );
 static POLYGON: Builtin = value(

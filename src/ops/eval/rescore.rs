@@ -19,7 +19,8 @@ use crate::spec::{Effect, OpSpec};
 pub static SCORE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Scores replies that were made elsewhere. Items without a reply count as failed, replies without an item are an error. A column
+## Scores replies that were made elsewhere, one to each question in the first order of its options; `total.all_rotations` is left out
+## of such a score. Items without a reply count as failed, replies without an item are an error. A column
 ## `option_p`, a list of the options' probabilities in their order (of yes and no), is what calibration is measured by.
 op eval.score(
   ## One row per item: its id and the raw reply.
@@ -41,7 +42,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         coord_space: Space,
     }
     let args: Args = cx.args()?;
-    let bench = Benchmark::load(cx.store, cx.input("on")?)?;
+    let mut bench = Benchmark::load(cx.store, cx.input("on")?)?;
     let table = cx.table("replies")?;
     let (ids, texts) = (table.strings("id")?.clone(), table.strings("reply")?.clone());
     let sure = probabilities(&table)?;
@@ -60,7 +61,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             format!("there is a reply to `{stray}`, which is no item of this benchmark"),
         ));
     }
-    for item in bench.items.iter().filter(|i| i.rotation == 0) {
+    for (_, item) in bench.firsts() {
         let given = sure.get(item.id.as_str()).filter(|p| !p.is_empty());
         if let Some(p) = given.filter(|p| guess(item, p).is_none()) {
             let message =
@@ -77,11 +78,25 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             .ok_or_else(|| "there is no reply to it".to_owned());
         Answer { item: at, epoch: 0, prompt: String::new(), reply, sent: Vec::new() }
     };
-    let first = bench.items.iter().enumerate().filter(|(_, i)| i.rotation == 0);
-    let answers: Vec<Answer> = first.map(answer).collect();
+    let answers: Vec<Answer> = bench.firsts().map(answer).collect();
+    if answers.len() < bench.items.len() {
+        bench.declare.also.retain(|t| !over_rotations(t));
+        if over_rotations(&bench.declare.headline) {
+            return Err(OpError::new(
+                "E0302",
+                "the headline is over all rotations of the options, and there is one reply to each question",
+            )
+            .help("ask every rotation with `eval.run`, or total by `total.micro()`"));
+        }
+    }
     let coords = Coords { space: args.coord_space, ..Coords::default() };
     let scores = score(&bench, answers, coords, cx.store)?;
     save(cx, &bench, &scores, &json!({}))
+}
+
+/// Says whether a total asks for replies in every rotation.
+fn over_rotations(total: &Json) -> bool {
+    total["verb"] == "total.all_rotations" || total["args"].get("inner").is_some_and(over_rotations)
 }
 
 /// Reads that column: lists, or texts of lists as `score.items` has them; nothing where there is no such column.
