@@ -129,7 +129,7 @@ fn evaluate(
     if let Some(planned) = &planned {
         let known = Locked::of(&args.recipe);
         // What a lint looks at, the config of a model for one, is no text of the recipe: who counts those must not see it.
-        problems.extend(plan::lints::lint(&program, &planned.graph, sources, &world::OsWorld, &known));
+        problems.extend(plan::lints::lint(&program, catalogue, &planned.graph, sources, &world::OsWorld, &known));
     }
     (planned, problems)
 }

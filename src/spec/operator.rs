@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::prelude;
+use crate::base::OpError;
+
+/// Looks at calls in the order against the flow: operator and arguments.
+pub type Refuses = fn(&[(&str, &serde_json::Value)]) -> Result<(), OpError>;
 
 /// What may be assumed of an operator's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,8 @@ pub struct OpSpec {
     pub hub: Hub,
     /// What the text of the file at `path` names that is read too, relative to it or `hf:REPOSITORY`; the arguments are given.
     pub index: Option<fn(&str, &serde_json::Map<String, serde_json::Value>) -> Vec<String>>,
+    /// What it refuses before anything runs, from the arguments of its call and of those that its first input went through, nearest first.
+    pub refuses: Option<Refuses>,
     /// `with` options of its own, beyond the common ones (`cpus mem disk timeout stall retries priority cache pin on_error`).
     pub with: &'static [&'static str],
 }
@@ -133,6 +139,7 @@ impl OpSpec {
         shows_media: false,
         hub: Hub::Nowhere,
         index: None,
+        refuses: None,
         with: &[],
     };
 

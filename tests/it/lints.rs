@@ -50,7 +50,7 @@ pub fn told_of(world: &MemoryWorld, known: &dyn lints::Known) -> (Vec<Diagnostic
     let (planned, more) = plan::evaluate(&program, &catalogue, &mut sources, world, &plan::Options::default());
     all.extend(more);
     match planned {
-        Some(planned) => all.extend(lints::lint(&program, &planned.graph, &sources, world, known)),
+        Some(planned) => all.extend(lints::lint(&program, &catalogue, &planned.graph, &sources, world, known)),
         None => panic!("{}: {:#?}", world.files[Path::new("recipe.rb2")], all.sorted()),
     }
     (all.sorted(), sources)

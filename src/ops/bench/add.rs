@@ -41,6 +41,7 @@ op bench.examples(
   of: [{ kind: Str, key: Str, reply: Str, score: Float, parsed: Bool?, options: [Str]? }],
 ) -> Benchmark"#,
         version: 2,
+        refuses: Some(examples_of),
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },
@@ -80,6 +81,23 @@ fn examples(cx: &mut Context) -> Result<Outputs, OpError> {
         declare.examples = args.of;
         check_examples(declare)
     })
+}
+
+/// Runs the examples of a call by the readers and marks of the calls before it; they need no model and no rows.
+fn examples_of(calls: &[(&str, &Json)]) -> Result<(), OpError> {
+    let mut declare = Declaration::default();
+    declare.examples = calls.first().and_then(|(_, args)| args["of"].as_array().cloned()).unwrap_or_default();
+    for (op, args) in calls {
+        let rules = match *op {
+            "bench.read" => &mut declare.read,
+            "bench.mark" => &mut declare.mark,
+            _ => continue,
+        };
+        for (kind, rule) in args["by"].as_object().into_iter().flatten() {
+            rules.entry(kind.clone()).or_insert_with(|| rule.clone());
+        }
+    }
+    check_examples(&declare)
 }
 
 fn change(cx: &Context, change: impl FnOnce(&mut Declaration) -> Result<(), OpError>) -> Result<Outputs, OpError> {

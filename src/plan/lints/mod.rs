@@ -49,6 +49,7 @@ impl Known for Nothing {
 
 /// What all lints look at.
 struct Facts<'a> {
+    catalogue: &'a Catalogue,
     graph: &'a Graph,
     sources: &'a SourceMap,
     known: &'a dyn Known,
@@ -85,7 +86,7 @@ pub fn of(
     known: &dyn Known,
 ) -> Problems {
     match super::evaluate(program, catalogue, sources, world, options) {
-        (Some(planned), _) => lint(program, &planned.graph, sources, world, known),
+        (Some(planned), _) => lint(program, catalogue, &planned.graph, sources, world, known),
         (None, problems) => {
             let mut out = Problems::default();
             problems.sorted().into_iter().filter(|d| d.code != crate::base::codes::E0211).for_each(|d| out.push(d));
@@ -95,8 +96,15 @@ pub fn of(
 }
 
 /// Returns the warnings about a graph, those that an `# allow` accepts left out.
-pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn World, known: &dyn Known) -> Problems {
-    let facts = Facts { graph, sources, known, program };
+pub fn lint(
+    program: &Program,
+    catalogue: &Catalogue,
+    graph: &Graph,
+    sources: &SourceMap,
+    world: &dyn World,
+    known: &dyn Known,
+) -> Problems {
+    let facts = Facts { catalogue, graph, sources, known, program };
     let mut models = Models::new(graph, world);
     let mut licences = licences::Licences::new();
     let mut found = Problems::default();
@@ -113,7 +121,7 @@ pub fn lint(program: &Program, graph: &Graph, sources: &SourceMap, world: &dyn W
         evaluation::lint(node, &mut found);
         data::lint(&facts, node, &mut found);
         gates::lint(&facts, node, &mut found);
-        refused::lint(node, &mut found);
+        refused::lint(&facts, node, &mut found);
         chain::lint(&facts, node, &mut found);
         lengths::lint(&facts, node, &mut found);
         licences::lint(&facts, &mut licences, world, node, &mut found);

@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::at;
-use crate::base::codes::W0521;
+use super::{Facts, at};
+use crate::base::codes::{E0801, E0803, W0521};
 use crate::base::{Diagnostic, Problems};
 use crate::plan::graph::Node;
 
@@ -47,7 +47,8 @@ const REFUSED: &[(&str, &str, When, &str, &str)] = &[
 ];
 
 /// Looks at the values that a call gives.
-pub(super) fn lint(node: &Node, found: &mut Problems) {
+pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
+    by_operator(facts, node, found);
     for (op, argument, when, why, help) in REFUSED {
         if node.op.starts_with(op) && when(&node.args) {
             let message = format!("`{argument}` of `{}` will be refused when it runs: {why}", node.op);
@@ -60,6 +61,25 @@ pub(super) fn lint(node: &Node, found: &mut Problems) {
         let d = Diagnostic::new(W0521, node.span, message, "refused");
         found.push(d.help("share the states out instead: `with { gpus: 8, shard: \"zero3\" }`"));
     }
+}
+
+/// What the operator itself finds wrong in its call and in those before it.
+fn by_operator(facts: &Facts, node: &Node, found: &mut Problems) {
+    let Some(refuses) = facts.catalogue.get(&node.op).and_then(|op| op.spec.refuses) else { return };
+    let mut calls = vec![(node.op.as_str(), &node.args)];
+    let mut call = node;
+    while let Some(input) = call.inputs.first() {
+        call = facts.graph.node(input.node);
+        calls.push((&call.op, &call.args));
+    }
+    let Err(wrong) = refuses(&calls) else { return };
+    // What else may be wrong is said where the operator runs.
+    let Some(code) = [E0801, E0803].into_iter().find(|c| c.0 == wrong.code) else { return };
+    let d = Diagnostic::new(code, at(node, "of"), wrong.message, "refused");
+    found.push(match wrong.help {
+        Some(help) => d.help(help),
+        None => d,
+    });
 }
 
 /// A text other than the one that there is.
