@@ -177,11 +177,12 @@ fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Sprea
         let more = total(json)?;
         also.push((more.name(), more.estimate(&units)?));
     }
-    let compat = if bench.declare.compat.is_empty() {
-        None
-    } else {
-        let triples = rows.iter().filter_map(|r| r.compat.map(|c| (&bench.items[r.answer.item], r.answer.epoch, c)));
-        Some(bench.declare.compat_total()?.estimate(&self::units(triples))?)
+    let triples = rows.iter().filter_map(|r| r.compat.map(|c| (&bench.items[r.answer.item], r.answer.epoch, c)));
+    let first = self::units(triples.filter(|_| !bench.declare.compat.is_empty()));
+    // A seeded order may leave no item as it was written.
+    let compat = match first.is_empty() {
+        true => None,
+        false => Some(bench.declare.compat_total()?.estimate(&first)?),
     };
     let mut groups: BTreeMap<String, BTreeMap<String, Estimate>> = BTreeMap::new();
     let micro = total(&json!({ "verb": "total.micro", "args": {} }))?;
