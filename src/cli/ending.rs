@@ -13,6 +13,30 @@ use crate::engine::process::Stop;
 /// How to go on after a run was stopped.
 pub(super) const RESUME: &str = "the same command goes on from here";
 
+/// What became of the nodes of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Counts {
+    pub run: usize,
+    pub hit: usize,
+    pub failed: usize,
+    pub stopped: usize,
+    pub skipped: usize,
+}
+
+impl Counts {
+    /// The event that a run ends with.
+    pub(super) fn event(self, exit: Exit, seconds: f64) -> Event {
+        Event::new("run_finished")
+            .with("exit", exit as u8)
+            .with("seconds", seconds)
+            .with("run", self.run)
+            .with("hit", self.hit)
+            .with("failed", self.failed)
+            .with("stopped", self.stopped)
+            .with("skipped", self.skipped)
+    }
+}
+
 /// So long a run has to end by itself after the second request.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
@@ -59,16 +83,8 @@ impl Ending {
         let stopped = cut.len() + count("node_stopped");
         let (run, hit, failed) = (count("node_finished"), count("node_hit"), count("node_failed"));
         let seconds = self.since.elapsed().as_secs_f64();
-        self.hear(
-            &Event::new("run_finished")
-                .with("exit", Exit::Interrupted as u8)
-                .with("seconds", seconds)
-                .with("run", run)
-                .with("hit", hit)
-                .with("failed", failed)
-                .with("stopped", stopped)
-                .with("skipped", count("node_skipped")),
-        );
+        let counts = Counts { run, hit, failed, stopped, skipped: count("node_skipped") };
+        self.hear(&counts.event(Exit::Interrupted, seconds));
         let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
         let stopped = if stopped > 0 { format!(", {stopped} stopped") } else { String::new() };
         say(&format!("ended at once: {run} run, {hit} hit{failed}{stopped} · {seconds:.1} s; {RESUME}"));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use super::args::RunArgs;
-use super::ending::{Ending, RESUME, stop_on_signals};
+use super::ending::{Counts, Ending, RESUME, stop_on_signals};
 use super::packages::Pinning;
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, lock, placement, progress, render, say};
@@ -151,16 +151,14 @@ pub(super) fn execute(
     after(&summary, &listener);
     ending.take();
     let exit = exit(&summary, published.failed || published.damaged);
-    listener.hear(
-        &Event::new("run_finished")
-            .with("exit", exit as u8)
-            .with("seconds", summary.seconds)
-            .with("run", summary.count(NodeState::Done) - asked(compiled, &summary))
-            .with("hit", summary.count(NodeState::Hit))
-            .with("failed", summary.failures.len())
-            .with("stopped", summary.count(NodeState::Stopped))
-            .with("skipped", summary.count(NodeState::Skipped)),
-    );
+    let counts = Counts {
+        run: summary.count(NodeState::Done) - asked(compiled, &summary),
+        hit: summary.count(NodeState::Hit),
+        failed: summary.failures.len(),
+        stopped: summary.count(NodeState::Stopped),
+        skipped: summary.count(NodeState::Skipped),
+    };
+    listener.hear(&counts.event(exit, summary.seconds));
     tell(compiled, &summary, &published, args.no_exec);
     std::mem::forget(summary);
     Ok(exit)

@@ -71,7 +71,12 @@ pub fn gibibytes(bytes: u64) -> String {
 
 /// Returns a number of the kernel's account of memory, such as `MemAvailable`, in bytes.
 pub fn meminfo(name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    kernel_bytes("/proc/meminfo", name)
+}
+
+/// Returns the amount that a file of the kernel gives in KiB under a name, such as `VmHWM` in `/proc/self/status`, in bytes.
+pub fn kernel_bytes(file: impl AsRef<std::path::Path>, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     rest.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -82,16 +82,15 @@ impl<'a> Reach<'a> {
         let store = self.store;
         self.files.entry(digest).or_insert_with(|| {
             let mut names = Names::default();
-            // Damaged bytes name nothing that can be trusted, and what reads Arrow may stop at them.
-            if !matches!(extension, "arrow" | "json" | "jsonl") || !matches!(store.look(digest), Ok(Look::Whole)) {
-                return names;
-            }
-            let path = store.path(digest);
-            let _ = match extension {
-                "arrow" => in_arrow(&path, &mut names),
-                "json" | "jsonl" => in_text(&path, &mut names),
-                _ => Ok(()),
+            let read = match extension {
+                "arrow" => in_arrow,
+                "json" | "jsonl" => in_text,
+                _ => return names,
             };
+            // Damaged bytes name nothing that can be trusted, and what reads Arrow may stop at them.
+            if matches!(store.look(digest), Ok(Look::Whole)) {
+                let _ = read(&store.path(digest), &mut names);
+            }
             names
         })
     }

@@ -254,26 +254,24 @@ impl Loader<'_> {
 
     /// Parses the files that a file imports and no other did before, all at once.
     fn parse_imports(&mut self, from: usize, imports: &[(usize, Import, Span)]) {
-        let mut texts: BTreeMap<PathBuf, String> = BTreeMap::new();
-        let mut order = Vec::new();
+        let mut found: Vec<(SourceId, PathBuf, String)> = Vec::new();
         for (_, import, _) in imports {
             let ImportFrom::File(written) = &import.from else { continue };
             if written.plain().is_some_and(|written| package::is_package(&written)) {
                 continue;
             }
             let Ok(path) = self.imported_path(from, written) else { continue };
-            let met = [self.by_path.contains_key(&path), self.parsed.contains_key(&path), texts.contains_key(&path)];
-            if met.contains(&true) {
+            let met = self.by_path.contains_key(&path) || self.parsed.contains_key(&path);
+            if met || found.iter().any(|(_, other, _)| *other == path) {
                 continue;
             }
             if let Ok(text) = self.world.read(&path) {
-                order.push((self.sources.add(path.display().to_string(), path.parent(), text.as_str()), path.clone()));
-                texts.insert(path, text);
+                found.push((self.sources.add(path.display().to_string(), path.parent(), text.as_str()), path, text));
             }
         }
-        let parsed =
-            self.cache.parse(&order.iter().map(|(source, path)| (*source, texts[path].as_str())).collect::<Vec<_>>());
-        self.parsed.extend(order.into_iter().map(|(_, path)| path).zip(parsed));
+        let texts: Vec<(SourceId, &str)> = found.iter().map(|(source, _, text)| (*source, text.as_str())).collect();
+        let parsed = self.cache.parse(&texts);
+        self.parsed.extend(found.into_iter().map(|(_, path, _)| path).zip(parsed));
     }
 
     fn std_import(&mut self, path: &[Name], import: &Import) -> Vec<(Name, ImportTarget)> {

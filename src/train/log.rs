@@ -7,6 +7,8 @@ use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
+use crate::engine::capacity::kernel_bytes;
+
 /// One line of the log: the state of the run at a step that is logged or evaluated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -171,8 +173,5 @@ fn round(value: f64, decimals: i32) -> f64 {
 
 /// Returns the peak resident memory of this process in bytes, 0 where the system does not say.
 pub fn peak_rss() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+    kernel_bytes("/proc/self/status", "VmHWM").unwrap_or(0)
 }
