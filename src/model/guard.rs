@@ -15,13 +15,20 @@ pub fn guard<T>(what: &str, f: impl FnOnce() -> T) -> Result<T, OpError> {
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
             .unwrap_or_else(|| "unknown failure".to_owned());
-        let line = text.lines().next().unwrap_or("");
+        let line = first_line(&text);
         let error = OpError::new("E0612", format!("{what}: {line}"));
         if text.contains("out of memory") || text.contains("not enough memory") {
             return error.class("oom").help("use a smaller micro-batch, fewer pixels or a shorter cutoff");
         }
         error
     })
+}
+
+/// Returns the first line of a panic's message; of libtorch's failures, which `tch` quotes with its own backtrace, their first line.
+fn first_line(text: &str) -> &str {
+    let quoted = text.split_once("Torch(\"").map_or(text, |(_, quoted)| quoted);
+    let line = quoted.lines().next().unwrap_or("");
+    line.split("\\n").next().unwrap_or("")
 }
 
 /// Sets the number of threads that one tensor operation uses. Results are the same bytes for the same number.

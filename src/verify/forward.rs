@@ -14,7 +14,8 @@ use crate::model::rope::planar_angles;
 use crate::model::windows::{Grid, patch_positions, window_index};
 use crate::model::{Config, QwenVl, RewardHead, weights};
 
-type Tensors = BTreeMap<String, Tensor>;
+/// Tensors of a file, by name.
+pub(super) type Tensors = BTreeMap<String, Tensor>;
 
 /// Runs these checks.
 pub(super) fn check(dir: &Path, device: Device) -> Result<Rows, OpError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use tch::{Kind, Tensor};
 
 use super::compare::Rows;
-use super::forward::{grids, ints, take};
+use super::forward::{Tensors, grids, ints, take};
 use crate::base::OpError;
 use crate::model::collate::Pixels;
 use crate::model::processor::{PixelLimits, regularize, resized};
@@ -17,7 +17,7 @@ pub(super) fn check(dir: &Path) -> Result<Rows, OpError> {
     let golden = weights::read(&dir.join("processor.safetensors"))?;
     let get = |name: &str| take(&golden, name);
     let processor = Processor::load(&dir.join("model"))?;
-    for i in 0..3 {
+    for i in 0..pictures(&golden) {
         let picture = picture(dir, &format!("img{i}.png"))?;
         let pixels = processor.image(&picture)?;
         rows.equal(
@@ -39,7 +39,7 @@ pub(super) fn check(dir: &Path) -> Result<Rows, OpError> {
             &golden_samples(&get(&format!("lf_regularized.img{i}_u8"))?),
         );
     }
-    let pixels = processor.video(&video(dir)?, 2.0)?;
+    let pixels = video(dir, &processor, &golden)?;
     rows.equal("processor.video.grid", &vec![pixels.grid], &grids(&get("video.video_grid_thw")?));
     rows.close("processor.video.pixel_values", &tensor(&pixels), &get("video.pixel_values_videos")?, 1e-6, 0.0);
     rows.number(
@@ -51,7 +51,7 @@ pub(super) fn check(dir: &Path) -> Result<Rows, OpError> {
     );
 
     let source = golden_picture(&get("resize.src_u8")?);
-    for (width, height) in [(112, 56), (210, 140), (56, 84)] {
+    for (width, height) in golden.keys().filter_map(|name| size_of(name)) {
         let pil = source.resize(width, height);
         rows.equal(
             &format!("resize.pil_{width}x{height}"),
@@ -75,9 +75,24 @@ pub(super) fn picture(dir: &Path, name: &str) -> Result<Picture, OpError> {
     Picture::decode(&std::fs::read(dir.join("images").join(name))?)
 }
 
-/// Reads the four frames of the golden video.
-pub(super) fn video(dir: &Path) -> Result<Vec<Picture>, OpError> {
-    (0..4).map(|i| picture(dir, &format!("frame{i}.png"))).collect()
+/// Returns how many golden pictures there are.
+pub(super) fn pictures(golden: &Tensors) -> usize {
+    (0..).take_while(|i| golden.contains_key(&format!("img{i}.image_grid_thw"))).count()
+}
+
+/// Processes the golden video: its frames as they lie there, at the rate that the golden seconds tell.
+pub(super) fn video(dir: &Path, processor: &Processor, golden: &Tensors) -> Result<Pixels, OpError> {
+    let name = |i: usize| format!("frame{i}.png");
+    let frames = (0..).map(name).take_while(|name| dir.join("images").join(name).exists());
+    let frames = frames.map(|name| picture(dir, &name)).collect::<Result<Vec<_>, _>>()?;
+    let seconds = take(golden, "video.second_per_grid_ts")?.double_value(&[0]);
+    processor.video(&frames, processor.temporal as f64 / seconds)
+}
+
+/// Reads width and height from the name of a resized golden.
+fn size_of(name: &str) -> Option<(usize, usize)> {
+    let (width, height) = name.strip_prefix("resize.pil_")?.strip_suffix("_u8")?.split_once('x')?;
+    Some((width.parse().ok()?, height.parse().ok()?))
 }
 
 fn tensor(pixels: &Pixels) -> Tensor {

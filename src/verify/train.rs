@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use tch::{Device, Kind, Tensor};
 
 use super::compare::Rows;
@@ -181,6 +181,8 @@ fn adamw_run(rows: &mut Rows, dir: &Path, golden: &Json, scaling: Scaling, devic
     let mut model = QwenVl::load(&dir.join("model"), device, Kind::Float)?;
     let objective = Golden { dir: dir.to_owned(), weighting: Weighting::plain(scaling) };
     let records = train(&mut model, &objective, &settings(golden, 4))?;
+    let logged = golden["log"].as_array().map_or(0, Vec::len);
+    rows.equal(&format!("train.{mode}.steps"), &records.len(), &logged.max(1));
     for (ours, theirs) in records.iter().zip(golden["log"].as_array().into_iter().flatten()) {
         let name = |what: &str| format!("train.{mode}.step{}.{what}", ours.step);
         let number = |key: &str| theirs[key].as_f64().unwrap_or(f64::NAN);
@@ -194,7 +196,7 @@ fn adamw_run(rows: &mut Rows, dir: &Path, golden: &Json, scaling: Scaling, devic
         .flatten()
         .filter_map(|(name, norm)| Some((model.params.get(name)?.norm().double_value(&[]), norm.as_f64()?)))
         .unzip();
-    rows.equal(&format!("train.{mode}.param_names"), &ours.len(), &norms.map_or(0, serde_json::Map::len));
+    rows.equal(&format!("train.{mode}.param_names"), &ours.len(), &norms.map_or(0, Map::len));
     rows.close(
         &format!("train.{mode}.param_norms"),
         &Tensor::from_slice(&ours),
@@ -221,7 +223,7 @@ impl Objective for Pairs {
     type Batch = preference::Step;
 
     fn rows(&self) -> usize {
-        2
+        self.reference.len()
     }
 
     fn prepare(&self, _: &[usize], _: Share) -> Result<preference::Step, OpError> {
@@ -242,23 +244,29 @@ fn pair_batch(dir: &Path) -> Result<Batch, OpError> {
     let get = |name: &str| take(&golden, name);
     let picture = take(&weights::read(&dir.join("processor.safetensors"))?, "img0.pixel_values_fast")?;
     let attention_mask = get("attention_mask")?;
+    let image_grid_thw = grids(&get("image_grid_thw")?);
+    let rows = attention_mask.size()[0] as usize;
     Ok(Batch {
         input_ids: get("input_ids")?,
         labels: get("labels")?,
         position_ids: get("position_ids")?,
-        pixel_values: Some(Tensor::cat(&[&picture, &picture], 0)),
-        image_grid_thw: grids(&get("image_grid_thw")?),
-        image_uses: vec![0, 1],
+        pixel_values: Some(picture.repeat([image_grid_thw.len() as i64, 1])),
+        image_uses: (0..image_grid_thw.len()).collect(),
+        image_grid_thw,
         image_teaches: Vec::new(),
         pixel_values_videos: None,
         video_grid_thw: Vec::new(),
         video_teaches: Vec::new(),
-        rope_deltas: vec![0; 4],
+        rope_deltas: vec![0; rows],
         mask: None,
         left_padded: false,
         tokens: attention_mask.sum(Kind::Int64).int64_value(&[]),
         attention_mask,
     })
+}
+
+fn absent(what: &str) -> OpError {
+    OpError::new("E0501", format!("no golden `{what}`"))
 }
 
 fn list(tensor: &Tensor) -> Vec<f64> {
@@ -274,7 +282,9 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
     let mut policy = QwenVl::new(config, policy_params);
     let start = QwenVl::load(&dir.join("model"), device, Kind::Float)?;
 
-    let piece = Piece::halves(pair_batch(dir)?, vec![(0.0, 0.0); 2]);
+    let batch = pair_batch(dir)?;
+    let nothing = vec![(0.0, 0.0); batch.rope_deltas.len() / 2];
+    let piece = Piece::halves(batch, nothing);
     let reference = piece.look(&mut WholePass::new(&start))?;
     let joined = |logps: &Logps| Tensor::cat(&[&logps.chosen, &logps.rejected], 0);
     rows.close("dpo.ref_sum_logps", &joined(&reference), &take(&tensors, "ref_sum_logps")?, 1e-4, 0.0);
@@ -314,7 +324,7 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
     for (name, preference, theirs) in variants {
         let losses = piece.outcome(&logps, &preference).losses;
         let ours = losses.mean(Kind::Float).double_value(&[]);
-        rows.number(&format!("dpo.variant.{name}"), ours, theirs.as_f64().unwrap_or(f64::NAN), 1e-5, 0.0);
+        rows.number(&format!("dpo.variant.{name}"), ours, theirs.as_f64().unwrap_or(f64::NAN), 1e-5, 1e-6);
     }
 
     policy.params.set_trainable(|_| true)?;
@@ -328,14 +338,20 @@ fn preferences(rows: &mut Rows, dir: &Path, device: Device) -> Result<(), OpErro
         .flatten()
         .filter_map(|(name, norm)| Some((policy.params.grad_of(name)?.norm().double_value(&[]), norm.as_f64()?)))
         .unzip();
+    rows.equal("dpo.param_names", &ours.len(), &golden["grad_norm_per_param"].as_object().map_or(0, Map::len));
     rows.close("dpo.grad_norm_per_param", &Tensor::from_slice(&ours), &Tensor::from_slice(&theirs), 1e-6, 1e-4);
 
-    let steps = golden["steps_lr5e-4"].as_array().cloned().unwrap_or_default();
+    // Its name holds the rate: `steps_lr5e-4`.
+    let named = |(name, steps): (&String, &Json)| Some((name.strip_prefix("steps_lr")?.parse().ok()?, steps.clone()));
+    let (lr, steps): (f64, Json) =
+        golden.as_object().into_iter().flatten().find_map(named).ok_or_else(|| absent("steps_lr*"))?;
+    let steps = steps.as_array().cloned().unwrap_or_default();
+    let pairs = reference.len();
     let settings =
-        Settings { epochs: steps.len() as f64, lr: 5e-4, schedule: Shape::Constant, ..settings(&Json::Null, 2) };
+        Settings { epochs: steps.len() as f64, lr, schedule: Shape::Constant, ..settings(&Json::Null, pairs) };
     let objective = Pairs { dir: dir.to_owned(), preference: sigmoid, reference };
     let records = train(&mut policy, &objective, &settings)?;
-    rows.equal("dpo.steps", &records.len(), &steps.len());
+    rows.equal("dpo.steps", &records.len(), &steps.len().max(1));
     for (ours, theirs) in records.iter().zip(&steps) {
         let name = |what: &str| format!("dpo.step{}.{what}", ours.step);
         let number = |key: &str| theirs[key].as_f64().unwrap_or(f64::NAN);
