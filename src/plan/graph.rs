@@ -1,7 +1,7 @@
 //! The graph: nodes, what feeds what, and what people call them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use petgraph::Direction;
@@ -93,7 +93,7 @@ impl Node {
 
     /// Returns a number that nodes which do the same share, and hardly any others.
     fn digest(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
         (&self.op, &self.args, self.seed).hash(&mut hasher);
         self.inputs.iter().for_each(|input| input.node.hash(&mut hasher));
         hasher.finish()

@@ -1,5 +1,7 @@
 //! Unification: variables for types and for the rest of a row, what fits where, and what two branches have in common.
 
+use std::borrow::Cow;
+
 use crate::spec::{Dim, Row, Type};
 
 /// What is known of each variable. Types and rows share the numbers.
@@ -99,13 +101,43 @@ impl Solver {
             }
         }
         for (_, ty) in &mut out.fields {
-            *ty = self.resolve(ty);
+            if !self.settled(ty) {
+                *ty = self.rebuilt(ty);
+            }
         }
         out
     }
 
     /// Returns a type with what is known of its variables put in.
     pub(super) fn resolve(&self, ty: &Type) -> Type {
+        self.resolved(ty).into_owned()
+    }
+
+    /// As [`Self::resolve`], without a copy where nothing is to be put in.
+    fn resolved<'t>(&self, ty: &'t Type) -> Cow<'t, Type> {
+        if self.settled(ty) { Cow::Borrowed(ty) } else { Cow::Owned(self.rebuilt(ty)) }
+    }
+
+    /// Says whether [`Self::resolve`] would return the type itself.
+    fn settled(&self, ty: &Type) -> bool {
+        match ty {
+            Type::Var(v) => !matches!(self.slots.get(*v as usize), Some(Slot::Type(_))),
+            Type::Optional(t) => !matches!(**t, Type::Optional(_) | Type::Var(_)) && self.settled(t),
+            Type::List(t) | Type::Range(t) | Type::Metric(t) | Type::Field(t) | Type::RowFn(t) | Type::Grid(_, t) => {
+                self.settled(t)
+            }
+            Type::Tuple(ts) | Type::Union(ts) => ts.iter().all(|t| self.settled(t)),
+            Type::Record(row) | Type::Dataset(row) | Type::Schema(row) => self.settled_row(row),
+            _ => true,
+        }
+    }
+
+    fn settled_row(&self, row: &Row) -> bool {
+        row.tail.is_none_or(|tail| !matches!(self.slots.get(tail as usize), Some(Slot::Row(_))))
+            && row.fields.iter().all(|(_, ty)| self.settled(ty))
+    }
+
+    fn rebuilt(&self, ty: &Type) -> Type {
         let boxed = |t: &Type| Box::new(self.resolve(t));
         match ty {
             Type::Var(v) => match self.slots.get(*v as usize) {
@@ -137,7 +169,8 @@ impl Solver {
     /// Why it may not; variables are then as before.
     pub(super) fn fits(&mut self, have: &Type, want: &Type) -> Result<(), Misfit> {
         let before = self.trail.len();
-        let result = self.fit(&self.resolve(have), &self.resolve(want));
+        let (have, want) = (self.resolved(have), self.resolved(want));
+        let result = self.fit(&have, &want);
         if result.is_err() {
             self.undo(before);
         }

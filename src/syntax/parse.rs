@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::ast::{Comment, Expr, File, Item, UserOp};
+use super::ast::{Expr, File, Item, UserOp};
 use super::grammar::{self, Rule};
 use super::lower::Lower;
 use super::mend::Mended;
@@ -42,7 +42,7 @@ pub fn parse_all(files: &[(SourceId, &str)]) -> Vec<(File, Problems)> {
 pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     let scan = scan::scan(source, text);
     let clean = blanked(text, &scan.blank);
-    let bare = without_comments(&clean, &scan.comments);
+    let bare = bare(&clean, &scan.tokens);
     let mut problems = Problems::default();
     let mut items = Vec::with_capacity(scan.slices.len());
     let mut missing = Vec::new();
@@ -94,20 +94,20 @@ fn threads() -> Option<&'static rayon::ThreadPool> {
     THREADS.get_or_init(|| rayon::ThreadPoolBuilder::new().stack_size(STACK).build().ok()).as_ref()
 }
 
-/// Parses one item; `bare` is its text without comments. Where a mistake has a fix, reads on as if it were mended, so that the rest of the item is
+/// Parses one item; `plain` is its text without comments and line ends. Where a mistake has a fix, reads on as if it were mended, so that the rest of the item is
 /// looked at too.
 fn item(
     source: SourceId,
     text: &str,
     mut piece: Mended,
-    bare: &str,
+    plain: &str,
     scan: &Scan,
     problems: &mut Problems,
 ) -> Option<Item> {
-    let mut bare = Cow::Borrowed(bare);
+    let mut plain = Cow::Borrowed(plain);
     let mut reached = 0;
     for _ in 0..MAX_MENDS {
-        match grammar::parse(Rule::one_item, &bare) {
+        match grammar::parse(Rule::one_item, &plain) {
             Ok(pair) => return Lower::new(source, text, &piece, scan, problems).file_item(pair),
             Err(error) => {
                 let tokens = scan::scan_piece(source, &piece.text).tokens;
@@ -121,8 +121,8 @@ fn item(
                 problems.push(piece.placed(problem));
                 let fix = fix?;
                 piece.replace(fix.span.start as usize, fix.span.end as usize, &fix.text);
-                let comments = scan::scan_piece(source, &piece.text).comments;
-                bare = Cow::Owned(without_comments(&piece.text, &comments).into_owned());
+                let tokens = scan::scan_piece(source, &piece.text).tokens;
+                plain = Cow::Owned(bare(&piece.text, &tokens));
             }
         }
     }
@@ -214,7 +214,7 @@ fn piece<T>(
     }
     let whole = Mended::new(text, 0);
     let mut problems = Problems::default();
-    match grammar::parse(rule, &without_comments(text, &scan.comments)) {
+    match grammar::parse(rule, &bare(text, &scan.tokens)) {
         Ok(pair) => {
             let built = build(&mut Lower::new(source, text, &whole, &scan, &mut problems), pair);
             if problems.has_errors() { Err(problems) } else { Ok(built) }
@@ -226,10 +226,28 @@ fn piece<T>(
     }
 }
 
-/// Puts blanks in the place of comments.
-fn without_comments<'t>(text: &'t str, comments: &[Comment]) -> Cow<'t, str> {
-    let ranges: Vec<(usize, usize)> = comments.iter().map(|c| (c.span.start as usize, c.span.end as usize)).collect();
-    blanked(text, &ranges)
+/// Puts blanks in the place of line ends, tabs and comments: of all that stands between tokens, but for what is no part of the language.
+fn bare(text: &str, tokens: &[Token]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for token in tokens {
+        push_blanks(&mut out, &text[at..token.start]);
+        out.push_str(&text[token.start..token.end]);
+        at = token.end;
+    }
+    push_blanks(&mut out, &text[at..]);
+    out
+}
+
+fn push_blanks(out: &mut String, gap: &str) {
+    if gap == " " {
+        return out.push(' ');
+    }
+    for line in gap.split_inclusive('\n') {
+        let (before, comment) = line.split_at(line.find('#').unwrap_or(line.len()));
+        out.extend(before.chars().map(|c| if matches!(c, '\n' | '\t' | '\r') { ' ' } else { c }));
+        out.extend(std::iter::repeat_n(' ', comment.len()));
+    }
 }
 
 /// Replaces byte ranges by blanks, so that all offsets stay.
