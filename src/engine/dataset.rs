@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ipc::reader::StreamDecoder;
@@ -18,6 +18,32 @@ use super::store::{Incoming, Look, Store};
 use crate::base::OpError;
 use crate::data::chunks::{self, Chunker};
 use crate::data::table::Table;
+
+/// The column that numbers the rows of a dataset whose facts have [`NUMBERED`]; it is stored nowhere.
+pub const ROW: &str = "$row";
+/// The fact of a dataset that is read with a number for each row.
+pub const NUMBERED: &str = "numbered";
+/// The fact of a dataset that names columns which it had, for an operator that takes columns away.
+pub const LEFT_OUT: &str = "left_out";
+
+/// Returns the names of the columns of a dataset, in order.
+pub fn names(artifact: &Artifact) -> Vec<String> {
+    let columns = artifact.meta["columns"].as_array().into_iter().flatten();
+    columns.filter_map(|entry| Some(entry["name"].as_str()?.to_owned())).collect()
+}
+
+/// Returns the path of a column's file in an artifact.
+pub fn column_path(name: &str) -> String {
+    format!("columns/{name}.arrow")
+}
+
+fn numbers(from: usize, rows: usize) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values((from..from + rows).map(|row| row as i64)))
+}
+
+fn numbered(artifact: &Artifact) -> bool {
+    artifact.meta[NUMBERED] == true
+}
 
 /// Stores each column as a blob and returns the dataset artifact.
 pub fn save(store: &Store, table: &Table) -> Result<Artifact, OpError> {
@@ -51,7 +77,11 @@ pub fn load_only(store: &Store, artifact: &Artifact, wanted: impl Fn(&str) -> bo
         };
         columns.push((name, column));
     }
-    Table::new(columns, artifact.rows().unwrap_or(0) as usize)
+    let rows = artifact.rows().unwrap_or(0) as usize;
+    if numbered(artifact) && wanted(ROW) {
+        columns.push((ROW.to_owned(), numbers(0, rows)));
+    }
+    Table::new(columns, rows)
 }
 
 fn joined(name: &str, parts: &[ArrayRef]) -> Result<ArrayRef, OpError> {
@@ -68,7 +98,7 @@ fn files(artifact: &Artifact) -> Result<Vec<(String, FileRef)>, OpError> {
     let names = artifact.meta["columns"].as_array().cloned().unwrap_or_default();
     let file = |entry: &serde_json::Value| {
         let name = entry["name"].as_str().unwrap_or_default().to_owned();
-        let file = artifact.files.get(&format!("columns/{name}.arrow")).copied();
+        let file = artifact.files.get(&column_path(&name)).copied();
         let file = file.ok_or_else(|| OpError::new("E0503", format!("the dataset has no column file for `{name}`")))?;
         Ok((name, file))
     };
@@ -78,6 +108,8 @@ fn files(artifact: &Artifact) -> Result<Vec<(String, FileRef)>, OpError> {
 /// The chunks of a dataset in the store, one after the other.
 pub struct Chunks {
     columns: Vec<(String, Column)>,
+    /// Each row has its number.
+    numbered: bool,
     rows: usize,
     /// Rows that were read already; nothing before the first chunk.
     read: Option<usize>,
@@ -94,12 +126,13 @@ impl Chunks {
             let column = Column::open(&store.path(file.digest)).map_err(|e| broken(&name, &e))?;
             columns.push((name, column));
         }
-        Ok(Self { columns, rows: artifact.rows().unwrap_or(0) as usize, read: None })
+        Ok(Self { columns, numbered: numbered(artifact), rows: artifact.rows().unwrap_or(0) as usize, read: None })
     }
 
     /// Leaves out the columns that `wanted` does not want, by name and type.
     pub fn only(mut self, wanted: impl Fn(&str, &DataType) -> bool) -> Self {
         self.columns.retain(|(name, column)| wanted(name, column.ty()));
+        self.numbered &= wanted(ROW, &DataType::Int64);
         self
     }
 
@@ -118,6 +151,9 @@ impl Chunks {
         let before = self.read.unwrap_or(0);
         let rows = columns.first().map_or(self.rows - before, |(_, array)| array.len());
         self.read = Some(before + rows);
+        if self.numbered {
+            columns.push((ROW.to_owned(), numbers(before, rows)));
+        }
         Ok(Table { before, ..Table::new(columns, rows)? })
     }
 }
@@ -198,7 +234,7 @@ impl<'s> Writer<'s> {
         for Growing { name, ty, stream } in self.columns {
             types.push(serde_json::json!({ "name": name, "type": ty.to_string() }));
             let blob = stream.into_inner()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-            files.insert(format!("columns/{name}.arrow"), self.store.take(blob)?);
+            files.insert(column_path(&name), self.store.take(blob)?);
         }
         let meta = serde_json::json!({ "rows": self.rows, "columns": types });
         Ok(Artifact { kind: Kind::Dataset, meta, files })

@@ -1,18 +1,21 @@
 //! Whether a node must run: the one decision that `plan` and `run` share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use serde_json::{Map, Value as Json};
 
 use super::artifact::Artifact;
 use super::files::FileIndex;
+use super::passing::{self, Passing};
 use super::record::{self, Record};
 use super::remote::Offer;
+use super::scheduler::artifacts;
 use super::store::Store;
 use super::{hardware, history, verify};
 use crate::base::Digest;
 use crate::plan::explain;
+use crate::plan::graph::Input;
 use crate::plan::key::{Reads, action, preimage};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId};
@@ -66,7 +69,11 @@ pub fn identify(
 
 /// Returns the digests of what a node reads, those inputs that have a result.
 pub fn inputs(node: &Node, results: &BTreeMap<NodeId, Results>) -> BTreeMap<String, Digest> {
-    node.inputs.iter().filter_map(|i| Some((i.slot.clone(), results.get(&i.node)?.get(&i.field)?.0))).collect()
+    let one = |i: &Input| {
+        let (digest, artifact) = results.get(&i.node)?.get(&i.field)?;
+        Some((i.slot.clone(), passing::given(node, &i.slot, artifact).map_or(*digest, |given| given.digest())))
+    };
+    node.inputs.iter().filter_map(one).collect()
 }
 
 /// Returns a recorded result with all its bytes.
@@ -171,6 +178,12 @@ fn offered(key: &Digest, offer: &Offer) -> String {
     format!("{} in the remote{by}, made {}", key.short(), offer.entry.record.made)
 }
 
+/// Says whether what a node decides of its rows is recorded.
+pub(super) fn passes(node: &Node, identity: &Identity, results: &BTreeMap<NodeId, Results>, store: &Store) -> bool {
+    let passing = Passing::of(node, identity, &artifacts(node, results));
+    passing.is_some_and(|passing| passing.is_known(store))
+}
+
 /// Looks a result up that is not in the store: what a remote has under a key.
 pub type Elsewhere<'a> = &'a dyn Fn(Digest) -> Option<Offer>;
 
@@ -225,9 +238,12 @@ fn forecast_from(
     let read = order.iter().flat_map(|id| &graph.node(*id).inputs);
     let mut results: BTreeMap<NodeId, Results> =
         read.filter_map(|i| Some((i.node, there.get(&i.node)?.clone()))).collect();
+    // What is put together when it runs: nobody knows its bytes before.
+    let mut passed = BTreeSet::new();
     for id in order {
         let node = graph.node(id);
-        let waits = node.inputs.iter().find(|i| states.get(&i.node) != Some(&Forecast::Hit)).map(|i| i.node);
+        let unknown = |i: &&Input| states.get(&i.node) != Some(&Forecast::Hit) || passed.contains(&i.node);
+        let waits = node.inputs.iter().find(unknown).map(|i| i.node);
         let previous = last.get(&node.name).and_then(|key| record::read(store, *key));
         let (seconds, bytes) = (previous.as_ref().map(|r| r.seconds), previous.as_ref().map(|r| r.bytes));
         let why = String::new();
@@ -237,7 +253,8 @@ fn forecast_from(
             let changed = states.get(&upstream) == Some(&Forecast::Run) || states.get(&upstream).is_none();
             let name = &graph.node(upstream).name;
             // What runs may give the same bytes again: then this is a hit.
-            line.forecast = if previous.is_some() || node.gate.is_some() { Forecast::Maybe } else { Forecast::Run };
+            let perhaps = previous.is_some() || node.gate.is_some() || passed.contains(&upstream);
+            line.forecast = if perhaps { Forecast::Maybe } else { Forecast::Run };
             line.why = match line.forecast {
                 Forecast::Maybe if changed => format!("if `{name}` gives other bytes"),
                 _ => format!("reads `{name}`"),
@@ -262,6 +279,11 @@ fn forecast_from(
                             // Its key tells how rows came about, which only the records themselves say.
                             line.forecast = Forecast::Maybe;
                             line.why = "reads what is only in the remote so far".into();
+                        }
+                        None if passes(node, &identity, &results, store) => {
+                            line.forecast = Forecast::Hit;
+                            line.why = "its rows are decided; other columns changed, and pass".into();
+                            passed.insert(id);
                         }
                         None => match elsewhere(identity.key) {
                             Some(offer) => {

@@ -84,7 +84,8 @@ fn count(list: &mut Vec<(String, Tally)>, reason: &str, bytes: u64) {
 pub fn collect(store: &Store, policy: &Policy) -> io::Result<Account> {
     let policy = &Policy { grace: policy.grace.max(LEAST_GRACE), ..*policy };
     let now = SystemTime::now();
-    let roots = Roots::find(store, policy, now)?;
+    let mut roots = Roots::find(store, policy, now)?;
+    roots.follow(store);
     let mut out = Account::default();
     let mut reach = Reach::new(store);
     let (going, named_by_going) = records(store, &roots, &mut reach, policy, now, &mut out)?;
@@ -226,6 +227,16 @@ impl Roots {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What was decided of the rows of a result stays as long as the result.
+    fn follow(&mut self, store: &Store) {
+        let of_rows =
+            |(key, why): (&Digest, &(usize, String))| Some((record::read(store, *key)?.of_rows?, why.clone()));
+        let more: Vec<_> = self.keys.iter().filter_map(of_rows).collect();
+        for (key, why) in more {
+            self.keys.entry(key).or_insert(why);
         }
     }
 

@@ -11,11 +11,12 @@ use super::artifact::Artifact;
 use super::decide::{self, Identity, Results};
 use super::executors::{self, Work};
 use super::lease::{self, Lease};
+use super::passing::Passing;
 use super::record::Record;
 use super::scheduler::{Setup, artifacts, tell};
 use super::task::{Made, Task};
 use super::{fit, place, slots, verify};
-use crate::base::OpError;
+use crate::base::{Digest, OpError};
 use crate::plan::{Graph, Node, NodeId, key, serving};
 use crate::spec::{Class, Effect, Pool};
 
@@ -31,12 +32,22 @@ pub(super) type Outcome = Result<(Finished, Made), OpError>;
 
 /// How a job's result came about.
 pub(super) enum Finished {
-    /// It was executed; the lease is held until it is recorded.
-    Executed { seconds: f64, lease: Lease },
+    /// It was executed, or put together; the lease is held until it is recorded.
+    Executed { ended: Ended, lease: Lease },
     /// Another run made it in the meantime, or it came from the remote.
     Found(Box<Record>, Results),
     /// It is recorded nowhere, under `no_exec`.
     Missed,
+}
+
+/// What an execution came to besides what it made.
+pub(super) struct Ended {
+    /// What it took; what it had taken, where the result was only put together.
+    pub seconds: f64,
+    /// Under which what it decided of the rows is recorded.
+    pub of_rows: Option<Digest>,
+    /// The operator did not run: what it decides of the rows was recorded.
+    pub passed: bool,
 }
 
 /// Executes a node whose result is recorded once more; nothing is recorded of it.
@@ -70,7 +81,7 @@ pub(super) fn execute_again(
         told: true,
         setup,
     };
-    job.attempt(0)
+    job.attempt(0, None)
 }
 
 /// One execution, on a thread of its own.
@@ -99,7 +110,8 @@ impl Job<'_> {
     pub(super) fn begin(&mut self) {
         // What goes wrong here does so again when the job waits for the lease, and is told then.
         self.lease = lease::at_once(self.setup.store, self.identity.key).unwrap_or_default();
-        let recorded = || self.complete && decide::recorded(self.setup.store, self.identity.key).is_some();
+        let known = || self.passing().is_some_and(|p| p.is_known(self.setup.store));
+        let recorded = || self.complete && (decide::recorded(self.setup.store, self.identity.key).is_some() || known());
         // With a remote nobody knows yet whether it runs.
         if self.lease.is_some() && self.setup.remote.is_none() && !self.setup.no_exec && !recorded() {
             self.tell("node_started", Map::new());
@@ -128,6 +140,16 @@ impl Job<'_> {
         if self.stopped() {
             return Err(OpError::stopped());
         }
+        let passing = self.passing();
+        if let Some(passing) = &passing
+            && let Some((record, decided)) = passing.known(self.setup.store)
+        {
+            verify::sound(self.setup.store, self.inputs.values().chain([&decided]).flat_map(|a| a.files.values()))?;
+            let made = Made { outputs: BTreeMap::new(), fates: record.told(self.setup.store), counts: record.counts };
+            let made = self.assembled(passing, &decided, made)?;
+            let ended = Ended { seconds: record.seconds, of_rows: Some(passing.key), passed: true };
+            return Ok((Finished::Executed { ended, lease: held }, made));
+        }
         if self.setup.no_exec {
             return Ok((Finished::Missed, Made::default()));
         }
@@ -143,11 +165,17 @@ impl Job<'_> {
         let (mut attempt, mut squeeze, mut resumed) = (0, 0, 0);
         loop {
             let started = Instant::now();
-            match self.attempt(squeeze) {
-                Ok(made) => {
+            match self.attempt(squeeze, passing.as_ref()) {
+                Ok(mut made) => {
                     self.same_inputs()?;
                     let seconds = started.elapsed().as_secs_f64();
-                    return Ok((Finished::Executed { seconds, lease: held }, made));
+                    if let Some(passing) = &passing {
+                        made = passing.keep(self.setup.store, self.node, seconds, made)?;
+                        let decided = made.outputs.remove("").ok_or_else(|| OpError::new("E0612", "no rows came"))?;
+                        made = self.assembled(passing, &decided, made)?;
+                    }
+                    let ended = Ended { seconds, of_rows: passing.map(|p| p.key), passed: false };
+                    return Ok((Finished::Executed { ended, lease: held }, made));
                 }
                 Err(e) if e.class == "oom" && squeeze < self.rungs() && !self.stopped() => {
                     squeeze += 1;
@@ -167,6 +195,19 @@ impl Job<'_> {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Returns how the node's execution is parted, if columns pass it that its operator does not look at. Who compares wants the operator to see all.
+    fn passing(&self) -> Option<Passing> {
+        let parted = self.complete && !self.afresh;
+        parted.then(|| Passing::of(self.node, &self.identity, &self.inputs)).flatten()
+    }
+
+    /// Returns the result: what was decided of the rows, beside the columns that passed.
+    fn assembled(&self, passing: &Passing, decided: &Artifact, made: Made) -> Result<Made, OpError> {
+        let input = self.inputs.get(&passing.slot).ok_or_else(|| OpError::new("E0612", "no rows were given"))?;
+        let whole = passing.assemble(self.setup.store, input, decided)?;
+        Ok(Made { outputs: BTreeMap::from([(String::new(), whole)]), ..made })
     }
 
     fn made_by_others(&self) -> Option<(Record, Results)> {
@@ -196,7 +237,7 @@ impl Job<'_> {
         Some(fields)
     }
 
-    fn attempt(&self, squeeze: u64) -> Result<Made, OpError> {
+    fn attempt(&self, squeeze: u64, passing: Option<&Passing>) -> Result<Made, OpError> {
         let (store, key) = (self.setup.store, self.identity.key);
         let Some(builtin) = self.setup.operators.get(&self.node.op) else {
             return Err(OpError::new("E0204", format!("there is no operator `{}`", self.node.op)));
@@ -221,11 +262,15 @@ impl Job<'_> {
             with.insert(SQUEEZE.into(), json!(squeeze));
         }
         let checkpoints = (self.node.pool == Pool::Engine).then(|| executors::checkpoints(store.root(), key));
+        let mut inputs = self.inputs.clone();
+        if let Some(passing) = passing {
+            inputs.insert(passing.slot.clone(), passing.seen.clone());
+        }
         let task = Task {
             op: self.node.op.clone(),
             pool: self.node.pool,
             args,
-            inputs: self.inputs.clone(),
+            inputs,
             with: Json::Object(with),
             store: store.root().to_path_buf(),
             scratch: PathBuf::new(),

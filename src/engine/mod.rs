@@ -34,6 +34,7 @@ pub mod lock_merge;
 pub mod machine;
 pub mod models;
 pub mod packages;
+mod passing;
 pub mod past;
 mod peak;
 pub mod place;

@@ -15,8 +15,8 @@ use super::context::Fate;
 use super::crash::step;
 use super::gate::Gate;
 use super::store::{Store, make_folder, stays_inside};
-use crate::base::Digest;
 use crate::base::digest::canonical;
+use crate::base::{Digest, OpError};
 
 /// What a node made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Record {
     pub counts: BTreeMap<String, u64>,
     /// Rows that were dropped or changed, as JSONL.
     pub fates: Option<FileRef>,
+    /// The key of what was decided of its rows, where columns passed that the operator does not look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_rows: Option<Digest>,
     /// What the node was called where it ran first. For people.
     pub name: String,
     /// When it was made.
@@ -54,6 +57,19 @@ impl Record {
         let bytes = self.fates.and_then(|f| store.read(f.digest).ok()).unwrap_or_default();
         bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
+}
+
+/// Stores what became of rows; nothing where nothing did.
+pub(super) fn fates(store: &Store, fates: &[Fate]) -> Result<Option<FileRef>, OpError> {
+    if fates.is_empty() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    for fate in fates {
+        serde_json::to_writer(&mut text, fate)?;
+        text.push(b'\n');
+    }
+    Ok(Some(store.put(&text)?))
 }
 
 /// So many records pass the gate together: whoever deletes waits for less than a millisecond.

@@ -13,7 +13,7 @@ use super::decide::{self, Identity, Line, Results, Tally};
 use super::event::{Event, Listener};
 use super::executors::Executors;
 use super::files::FileIndex;
-use super::job::{Finished, Job, Outcome, service_of};
+use super::job::{Ended, Finished, Job, Outcome, service_of};
 use super::process::Stop;
 use super::record::{self, Published, Record};
 use super::remote::Remote;
@@ -21,7 +21,7 @@ use super::slots::Slots;
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::Made;
-use super::{in_process, place, site, verify};
+use super::{in_process, passing, place, site, verify};
 use crate::base::OpError;
 use crate::plan::graph::Input;
 use crate::plan::select::Selection;
@@ -210,7 +210,8 @@ impl<'a> Run<'a> {
                     match found {
                         Some((record, results)) => self.hit(id, &record, results),
                         None if self.setup.no_exec
-                            && (self.setup.remote.is_none() || self.incomplete.contains(&id)) =>
+                            && (self.setup.remote.is_none() || self.incomplete.contains(&id))
+                            && !self.passes(id) =>
                         {
                             self.missed(id);
                         }
@@ -231,6 +232,14 @@ impl<'a> Run<'a> {
                 }
             }
         }
+    }
+
+    /// Says whether what a node decides of its rows is recorded, so that its result need only be put together.
+    fn passes(&self, id: NodeId) -> bool {
+        let identity = self.identities.get(&id).filter(|_| !self.incomplete.contains(&id));
+        identity.is_some_and(|identity| {
+            decide::passes(self.graph.node(id), identity, &self.summary.results, self.setup.store)
+        })
     }
 
     /// A result that is recorded and cannot be used is damage, and told as such before it is made anew.
@@ -361,12 +370,13 @@ impl<'a> Run<'a> {
         match outcome {
             Ok((Finished::Found(record, results), _)) => self.hit(id, &record, results),
             Ok((Finished::Missed, _)) => self.missed(id),
-            Ok((Finished::Executed { seconds, lease }, made)) => {
-                let kept = self.keep(id, seconds, made);
+            Ok((Finished::Executed { ended, lease }, made)) => {
+                let state = if ended.passed { NodeState::Hit } else { NodeState::Done };
+                let kept = self.keep(id, ended, made);
                 drop(lease);
                 match kept {
                     Ok(()) => {
-                        self.states.set(id, NodeState::Done);
+                        self.states.set(id, state);
                     }
                     Err(e) => self.failed(id, &e),
                 }
@@ -408,8 +418,9 @@ impl<'a> Run<'a> {
         true
     }
 
-    /// Records what a node made.
-    fn keep(&mut self, id: NodeId, seconds: f64, made: Made) -> Result<(), OpError> {
+    /// Records what a node made, or what was put together of columns that passed it and what it had decided before.
+    fn keep(&mut self, id: NodeId, ended: Ended, made: Made) -> Result<(), OpError> {
+        let Ended { seconds, of_rows, passed } = ended;
         let node = self.graph.node(id);
         let store = self.setup.store;
         for field in &node.fields {
@@ -424,16 +435,7 @@ impl<'a> Run<'a> {
             artifact.meta.sort_all_objects();
             results.insert(field, (store.put_artifact(&artifact)?, artifact));
         }
-        let fates = if made.fates.is_empty() {
-            None
-        } else {
-            let mut text = Vec::new();
-            for fate in &made.fates {
-                serde_json::to_writer(&mut text, fate)?;
-                text.push(b'\n');
-            }
-            Some(store.put(&text)?)
-        };
+        let fates = record::fates(store, &made.fates)?;
         let identity = &self.identities[&id];
         let record = Record {
             key: identity.key,
@@ -445,6 +447,7 @@ impl<'a> Run<'a> {
             bytes: results.values().map(|(_, a)| a.bytes()).sum(),
             counts: made.counts,
             fates,
+            of_rows,
             name: node.name.clone(),
             made: super::event::now(),
             build: env!("CARGO_PKG_VERSION").into(),
@@ -480,7 +483,11 @@ impl<'a> Run<'a> {
         }
         fields.insert("output".into(), output(&outputs));
         self.summary.results.insert(id, results);
-        self.tell(id, "node_finished", fields);
+        if passed {
+            fields.remove("seconds");
+            fields.insert("passed".into(), json!(true));
+        }
+        self.tell(id, if passed { "node_hit" } else { "node_finished" }, fields);
         Ok(())
     }
 
@@ -544,9 +551,12 @@ pub fn fact(artifact: &Artifact, path: &str) -> Option<Json> {
     path.split('.').try_fold(&artifact.meta, |at, part| at.get(part)).cloned()
 }
 
-/// Returns what a node reads, by slot, as far as it is there.
+/// Returns what a node is given, by slot, as far as it is there.
 pub(super) fn artifacts(node: &Node, results: &BTreeMap<NodeId, Results>) -> BTreeMap<String, Artifact> {
-    let one = |i: &Input| Some((i.slot.clone(), results.get(&i.node)?.get(&i.field)?.1.clone()));
+    let one = |i: &Input| {
+        let whole = &results.get(&i.node)?.get(&i.field)?.1;
+        Some((i.slot.clone(), passing::given(node, &i.slot, whole).unwrap_or_else(|| whole.clone())))
+    };
     node.inputs.iter().filter_map(one).collect()
 }
 

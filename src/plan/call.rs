@@ -10,7 +10,7 @@ use super::graph::{Node, Text};
 use super::lower::{self, Lowered};
 use super::metric::Metric;
 use super::val::{Artifact, Val};
-use super::{grid, groups, serving};
+use super::{grid, groups, looks, serving};
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::semantics::modules::{ImportTarget, Program};
 use crate::spec::catalogue::Operator;
@@ -517,6 +517,7 @@ impl<'a> Evaluator<'a> {
             _ => None,
         };
         let paths = if op.spec.effect == Effect::Source { self.paths(op, args, &mut json, env) } else { Vec::new() };
+        let json = Json::Object(json);
         let fields = columns::fields(&op.signature.result);
         let mut node = Node {
             name: self.node_name(&op.name),
@@ -525,7 +526,8 @@ impl<'a> Evaluator<'a> {
             class: op.spec.class,
             effect: op.spec.effect,
             pool: op.spec.pool,
-            args: Json::Object(json),
+            looks: looks::of(op, &json),
+            args: json,
             inputs: lowered.inputs,
             fields: fields.iter().map(|(n, _)| n.clone()).collect(),
             seed,

@@ -265,6 +265,7 @@ impl<'a> Evaluator<'a> {
             pool: Pool::Cpu,
             args: Json::Null,
             inputs,
+            looks: Vec::new(),
             fields: vec![String::new()],
             seed: None,
             ordinal: 0,

@@ -8,6 +8,7 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::{Map, Value as Json};
 
+use super::looks::Look;
 use super::metric::Metric;
 use super::val::{Artifact, Val};
 use crate::base::{Digest, Span};
@@ -36,6 +37,8 @@ pub struct Node {
     pub args: Json,
     /// What it reads.
     pub inputs: Vec<Input>,
+    /// Which columns it looks at, of those inputs that it does not look at as a whole.
+    pub looks: Vec<Look>,
     /// The fields of its result; one empty name for a single result.
     pub fields: Vec<String>,
     /// The seed of a sampled operator.

@@ -12,6 +12,8 @@ use crate::spec::Class;
 
 /// The first bytes of every action key.
 const ACTION: &str = "rbpipe/action/v1";
+/// The first bytes of every key of what was decided of rows.
+const ROWS: &str = "rbpipe/rows/v1";
 /// The first bytes of every plan key.
 const PLAN: &str = "rbpipe/plan/v1";
 
@@ -144,6 +146,13 @@ pub fn walk(node: &Node, reads: &Reads, to: &mut dyn KeyWriter) {
 /// Returns the action key of a node.
 pub fn action(node: &Node, reads: &Reads) -> Digest {
     let mut hash = HashWriter::new(ACTION);
+    walk(node, reads, &mut hash);
+    hash.finish()
+}
+
+/// Returns the key of what a node decides of rows, whose other columns pass: `reads` has digests of those that it looks at.
+pub fn rows(node: &Node, reads: &Reads) -> Digest {
+    let mut hash = HashWriter::new(ROWS);
     walk(node, reads, &mut hash);
     hash.finish()
 }

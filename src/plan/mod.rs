@@ -15,6 +15,7 @@ pub mod key;
 pub mod licences;
 mod limits;
 pub mod lints;
+pub mod looks;
 pub mod lower;
 pub mod memory;
 pub mod metric;

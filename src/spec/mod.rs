@@ -12,7 +12,7 @@ pub mod user_op;
 pub mod value;
 
 pub use catalogue::Catalogue;
-pub use operator::{Class, Columns, Effect, Hub, OpSpec, Pool};
+pub use operator::{Class, Columns, Effect, Hub, Looks, OpSpec, Pool};
 pub use rowexpr::RowExpr;
 pub use types::{Dim, GridAxis, Row, Type};
 pub use value::Value;

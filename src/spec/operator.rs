@@ -83,6 +83,18 @@ pub enum Columns {
     Classify,
 }
 
+/// Which columns of its datasets an operator looks at. It is given no others, and must keep the order of its rows if its result has them. For operators
+/// whose work is no more than copying rows, `All` is the cheapest: `docs/decisions/columns-in-keys.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// All of them.
+    All,
+    /// Those that its signature names, those that stand in an argument of the call, and these where they are there.
+    At(&'static [&'static str]),
+    /// All but those that stand in an argument of the call.
+    Rest,
+}
+
 /// Which parameter of a source names a repository of the Hugging Face hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hub {
@@ -109,6 +121,8 @@ pub struct OpSpec {
     pub pool: Pool,
     /// How columns follow.
     pub columns: Columns,
+    /// Which columns it looks at.
+    pub looks: Looks,
     /// Arguments whose history the operator tells: how their rows came about. It gets it as the argument `$history`.
     pub history: &'static [&'static str],
     /// Takes the common `where: Where = true` of filters and dedups.
@@ -134,6 +148,7 @@ impl OpSpec {
         effect: Effect::RowSubset,
         pool: Pool::Cpu,
         columns: Columns::Signature,
+        looks: Looks::All,
         history: &[],
         takes_where: false,
         shows_media: false,

@@ -166,6 +166,7 @@ fn pictures_that_rows_name_are_reached_through_every_record() {
         rows: Some(1),
         bytes: 0,
         counts: Default::default(),
+        of_rows: None,
         fates: None,
         name: "n".into(),
         made: "now".into(),

@@ -144,7 +144,7 @@ impl Place {
         ran
     }
 
-    fn plan(&self) -> BTreeMap<String, String> {
+    pub fn plan(&self) -> BTreeMap<String, String> {
         let out = self.command(&["plan", "recipe.rb2", "--json"]).output().unwrap();
         let plan: Json = serde_json::from_slice(&out.stdout).unwrap();
         let text = |v: &Json| v.as_str().unwrap().to_owned();
@@ -561,6 +561,7 @@ fn every_record_can_be_read_back() {
             rows: None,
             bytes: 0,
             counts: BTreeMap::new(),
+            of_rows: None,
             fates: None,
             name: "n".into(),
             made: "now".into(),

@@ -10,6 +10,7 @@ mod chat_server;
 mod check;
 mod chunks;
 mod cluster;
+mod columns;
 mod cot;
 mod data;
 mod diff;

@@ -2,7 +2,7 @@
 
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Effect, OpSpec};
+use crate::spec::{Effect, Looks, OpSpec};
 
 /// The operator.
 pub static COUNT: Builtin = Builtin {
@@ -11,6 +11,7 @@ pub static COUNT: Builtin = Builtin {
 ## Returns the number of rows, as `d.rows` does.
 op data.count(d: Dataset[{ ..r }]) -> Metric[Rows]"#,
         effect: Effect::Reduce,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -1,8 +1,9 @@
 //! `data.drop`: all but some columns.
 
 use crate::base::OpError;
+use crate::engine::dataset::LEFT_OUT;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Columns, Effect, OpSpec};
+use crate::spec::{Columns, Effect, Looks, OpSpec};
 
 /// The operator.
 pub static DROP: Builtin = Builtin {
@@ -16,6 +17,7 @@ op data.drop(
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::RowMap,
         columns: Columns::Drop,
+        looks: Looks::Rest,
         ..OpSpec::BASE
     },
     run: Some(run),
@@ -29,7 +31,9 @@ struct Args {
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let d = cx.table("d")?;
-    for name in &args.columns {
+    let gone = cx.input("d")?.meta[LEFT_OUT].clone();
+    let was = |name: &String| gone.as_array().is_some_and(|gone| gone.iter().any(|g| g == name));
+    for name in args.columns.iter().filter(|name| !was(name)) {
         d.column(name)?;
     }
     let rest: Vec<String> = d.columns().into_iter().map(|(n, _)| n).filter(|n| !args.columns.contains(n)).collect();

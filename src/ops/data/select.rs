@@ -2,7 +2,7 @@
 
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Columns, Effect, OpSpec};
+use crate::spec::{Columns, Effect, Looks, OpSpec};
 
 /// The operator.
 pub static SELECT: Builtin = Builtin {
@@ -16,6 +16,7 @@ op data.select(
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::RowMap,
         columns: Columns::Select,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

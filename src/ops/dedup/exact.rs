@@ -9,7 +9,7 @@ use crate::data::text;
 use crate::data::texts::Texts as _;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
-use crate::spec::OpSpec;
+use crate::spec::{Looks, OpSpec};
 
 /// The operator.
 pub static EXACT: Builtin = Builtin {
@@ -25,6 +25,7 @@ op dedup.exact(
   normalise: Bool = true,"#
         ),
         takes_where: true,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -10,7 +10,7 @@ use crate::data::phash::{self, Hash};
 use crate::data::{simhash, within};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
-use crate::spec::OpSpec;
+use crate::spec::{Looks, OpSpec};
 
 /// The operator.
 pub static IMAGE: Builtin = Builtin {
@@ -28,6 +28,7 @@ op dedup.image(
   hash: enum { phash, dhash } = "phash","#
         ),
         takes_where: true,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -6,7 +6,7 @@ use crate::data::contrast::Contrasts;
 use crate::data::minhash::{self, Options, Spill};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
-use crate::spec::OpSpec;
+use crate::spec::{Looks, OpSpec};
 
 /// The operator.
 pub static MINHASH: Builtin = Builtin {
@@ -35,6 +35,7 @@ op dedup.minhash(
   contrast: Int = 0,"#
         ),
         takes_where: true,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -18,7 +18,7 @@ use crate::engine::Builtin;
 use crate::engine::{Context, Outputs};
 #[cfg(feature = "torch")]
 use crate::ops::rows::pooled;
-use crate::spec::{Class, OpSpec, Pool};
+use crate::spec::{Class, Looks, OpSpec, Pool};
 use crate::torch_run;
 
 /// The operator.
@@ -49,6 +49,7 @@ op dedup.semantic(
         takes_where: true,
         class: Class::Numeric,
         pool: Pool::Engine,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -9,7 +9,7 @@ use crate::data::text::Words;
 use crate::data::texts::Texts as _;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
-use crate::spec::OpSpec;
+use crate::spec::{Looks, OpSpec};
 
 /// The operator.
 pub static SIMHASH: Builtin = Builtin {
@@ -28,6 +28,7 @@ op dedup.simhash(
   shingle: Int = 2,"#
         ),
         takes_where: true,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -11,7 +11,7 @@ use crate::data::contrast::Contrasts;
 use crate::data::{minhash, text, within};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::{self, Reason, pooled};
-use crate::spec::OpSpec;
+use crate::spec::{Looks, OpSpec};
 
 /// The operator.
 pub static CONFLICT: Builtin = Builtin {
@@ -41,6 +41,7 @@ op filter.conflict(
   normalise: Bool = true,
 ) -> Dataset[{ votes: Int, ..r }]"#,
         takes_where: true,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -12,7 +12,7 @@ use crate::data::media;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::bounds::Bounds;
 use crate::ops::rows::{self, Reason, pooled};
-use crate::spec::OpSpec;
+use crate::spec::{Looks, OpSpec};
 
 /// The operator.
 pub static IMAGE: Builtin = Builtin {
@@ -37,6 +37,7 @@ op filter.image(
   policy: enum { all, any } = "all",
 ) -> Dataset[{ ..r }]"#,
         takes_where: true,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

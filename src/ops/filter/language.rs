@@ -10,7 +10,7 @@ use whatlang::{Detector, Lang};
 use crate::base::{OpError, phrase};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::{self, Reason, pooled};
-use crate::spec::OpSpec;
+use crate::spec::{Looks, OpSpec};
 
 /// The operator.
 pub static LANGUAGE: Builtin = Builtin {
@@ -28,6 +28,7 @@ op filter.language(
   least: Ratio = 65%,
 ) -> Dataset[{ language: Str?, ..r }]"#,
         takes_where: true,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

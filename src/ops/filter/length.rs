@@ -10,7 +10,7 @@ use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::bounds::Bounds;
 use crate::ops::rows::{self, Reason, pooled};
-use crate::spec::OpSpec;
+use crate::spec::{Looks, OpSpec};
 
 /// The operator.
 pub static LENGTH: Builtin = Builtin {
@@ -27,6 +27,7 @@ op filter.length(
   keep: Range[Tokens] | Range[Int],
 ) -> Dataset[{ tokens: Tokens, ..r }]"#,
         takes_where: true,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -5,7 +5,7 @@ use crate::base::OpError;
 use crate::engine::Builtin;
 #[cfg(feature = "torch")]
 use crate::engine::{Context, Outputs};
-use crate::spec::{Class, OpSpec, Pool};
+use crate::spec::{Class, Looks, OpSpec, Pool};
 use crate::torch_run;
 
 /// The operator.
@@ -31,6 +31,7 @@ op filter.perplexity(
         class: Class::Numeric,
         pool: Pool::Engine,
         shows_media: true,
+        looks: Looks::At(&["system", "images", "image", "video"]),
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -5,7 +5,7 @@ use crate::base::OpError;
 use crate::engine::Builtin;
 #[cfg(feature = "torch")]
 use crate::engine::{Context, Outputs};
-use crate::spec::{Class, OpSpec, Pool};
+use crate::spec::{Class, Looks, OpSpec, Pool};
 use crate::torch_run;
 
 /// The operator.
@@ -34,6 +34,7 @@ op filter.relevance(
         takes_where: true,
         class: Class::Numeric,
         pool: Pool::Engine,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -9,7 +9,7 @@ use super::{Judge, Keep, question, reason, schema, settle, shown, whole};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::chat::Outcome;
-use crate::spec::{Class, Effect, OpSpec, Pool};
+use crate::spec::{Class, Effect, Looks, OpSpec, Pool};
 
 /// The operator.
 pub static AGREE: Builtin = Builtin {
@@ -38,6 +38,7 @@ op judge.agree(
         effect: Effect::RowSubset,
         pool: Pool::Net,
         with: &["at_most", "spend"],
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

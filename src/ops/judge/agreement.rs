@@ -8,7 +8,7 @@ use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::spec::{Effect, OpSpec};
+use crate::spec::{Effect, Looks, OpSpec};
 
 /// The operator.
 pub static AGREEMENT: Builtin = Builtin {
@@ -19,6 +19,7 @@ pub static AGREEMENT: Builtin = Builtin {
 ## Source: Cohen 1960; standard error as in Fleiss, Cohen and Everitt 1969, the simple large-sample form.
 op judge.agreement(d: Dataset[{ ..r }], a: Col, b: Col) -> Report"#,
         effect: Effect::Reduce,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

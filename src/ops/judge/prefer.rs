@@ -9,7 +9,7 @@ use super::{Judge, Keep, question, reason, schema, settle, shown};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::chat::Outcome;
-use crate::spec::{Class, Effect, OpSpec, Pool};
+use crate::spec::{Class, Effect, Looks, OpSpec, Pool};
 
 /// The operator.
 pub static PREFER: Builtin = Builtin {
@@ -42,6 +42,7 @@ op judge.prefer(
         effect: Effect::RowSubset,
         pool: Pool::Net,
         with: &["at_most", "spend"],
+        looks: Looks::At(&["prompt", "instruction", "input"]),
         ..OpSpec::BASE
     },
     run: Some(run),

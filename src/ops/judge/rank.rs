@@ -10,7 +10,7 @@ use crate::base::{Digest, OpError};
 use crate::data::cell::Cell;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::chat::Outcome;
-use crate::spec::{Class, Effect, OpSpec, Pool};
+use crate::spec::{Class, Effect, Looks, OpSpec, Pool};
 
 /// The operator.
 pub static RANK: Builtin = Builtin {
@@ -38,6 +38,7 @@ op judge.rank(
         effect: Effect::RowSubset,
         pool: Pool::Net,
         with: &["at_most", "spend"],
+        looks: Looks::At(&["prompt", "instruction", "input"]),
         ..OpSpec::BASE
     },
     run: Some(run),

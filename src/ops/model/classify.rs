@@ -5,7 +5,7 @@ use crate::base::OpError;
 use crate::engine::Builtin;
 #[cfg(feature = "torch")]
 use crate::engine::{Context, Outputs};
-use crate::spec::{Class, Columns, Effect, OpSpec, Pool};
+use crate::spec::{Class, Columns, Effect, Looks, OpSpec, Pool};
 use crate::torch_run;
 
 /// The operator.
@@ -24,6 +24,7 @@ op model.classify(
         effect: Effect::RowMap,
         pool: Pool::Engine,
         columns: Columns::Classify,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -49,6 +49,7 @@ op train.dpo(
         pool: Pool::Engine,
         with: WITH,
         shows_media: true,
+        looks: super::signature::LOOKS,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

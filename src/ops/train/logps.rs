@@ -28,6 +28,7 @@ op train.logps(
         effect: Effect::RowMap,
         pool: Pool::Engine,
         shows_media: true,
+        looks: super::signature::LOOKS,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

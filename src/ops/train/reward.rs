@@ -38,6 +38,7 @@ op train.reward(
         pool: Pool::Engine,
         with: WITH,
         shows_media: true,
+        looks: super::signature::LOOKS,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

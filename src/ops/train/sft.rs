@@ -69,6 +69,7 @@ op train.sft(
         pool: Pool::Engine,
         with: WITH,
         shows_media: true,
+        looks: super::signature::LOOKS,
         ..OpSpec::BASE
     },
     run: torch_run!(run),

@@ -1,5 +1,7 @@
 //! The declaration of the arguments that SFT, DPO and reward training share.
 
+use crate::spec::Looks;
+
 /// The declaration of the shared arguments, as text for a signature.
 macro_rules! shared {
     () => {
@@ -83,6 +85,23 @@ macro_rules! shared {
     };
 }
 pub(super) use shared;
+
+/// The columns that rows of a training may have: prompt and replies, conversations, pictures, and what an amplifier goes by.
+pub const LOOKS: Looks = Looks::At(&[
+    "id",
+    "instruction",
+    "input",
+    "output",
+    "messages",
+    "prompt",
+    "chosen",
+    "rejected",
+    "system",
+    "images",
+    "image",
+    "video",
+    "risk",
+]);
 
 /// The options of `with` that trainings accept.
 pub const WITH: &[&str] =

@@ -12,7 +12,7 @@ use tokenizers::{AddedToken, Model, Tokenizer};
 use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::engine::{Builtin, Context, Kind, Output, Outputs};
-use crate::spec::{Effect, OpSpec};
+use crate::spec::{Effect, Looks, OpSpec};
 
 /// The operator.
 pub static TOKENIZER: Builtin = Builtin {
@@ -31,6 +31,7 @@ op train.tokenizer(
   vocab: Int = 4096,
 ) -> File"#,
         effect: Effect::Reduce,
+        looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
     run: Some(run),

@@ -406,6 +406,7 @@ fn two_trainings_are_the_same_model() {
         bytes: first.bytes(),
         counts: BTreeMap::new(),
         fates: None,
+        of_rows: None,
         name: "tuned".into(),
         made: "today".into(),
         build: "this".into(),

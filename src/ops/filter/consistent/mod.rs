@@ -12,7 +12,7 @@ use crate::base::OpError;
 use crate::engine::Builtin;
 #[cfg(feature = "torch")]
 use crate::engine::{Context, Outputs};
-use crate::spec::{Class, OpSpec, Pool};
+use crate::spec::{Class, Looks, OpSpec, Pool};
 use crate::torch_run;
 
 /// The operator.
@@ -48,6 +48,7 @@ op filter.consistent(
         takes_where: true,
         class: Class::Numeric,
         pool: Pool::Engine,
+        looks: Looks::At(&["system", "images", "image", "video"]),
         ..OpSpec::BASE
     },
     run: torch_run!(run),
