@@ -1,6 +1,7 @@
 //! From parsed rows to a table: types checked, pictures loaded, bad rows found. Shared by all loaders.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use rayon::prelude::*;
@@ -136,6 +137,10 @@ struct Nowhere;
 
 impl Blobs for Nowhere {
     fn get(&self, digest: Digest) -> Result<Vec<u8>, OpError> {
+        Err(OpError::new("E0503", format!("there is no blob {}", digest.short())))
+    }
+
+    fn file(&self, digest: Digest) -> Result<PathBuf, OpError> {
         Err(OpError::new("E0503", format!("there is no blob {}", digest.short())))
     }
 

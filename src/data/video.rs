@@ -150,3 +150,22 @@ pub fn per_second(n: usize, rate: f64, fps: f64, most: usize) -> Vec<usize> {
     out.dedup();
     out
 }
+
+/// Returns the frames of `n`, seen at `rate` a second, that a model is shown: `fps` a second, `least` to `most` of them, never more than there are,
+/// evenly spread from the first to the last; and how many a second these are.
+///
+/// # Source
+/// `_get_video_sample_indices` and `_regularize_videos` of LLaMA-Factory, whose `least` is 1.
+pub fn shown(n: usize, rate: f64, fps: f64, least: usize, most: usize) -> (Vec<usize>, f64) {
+    let seconds = n as f64 / rate;
+    let count = ((seconds * fps).floor() as usize).max(least.max(1)).min(most.max(1)).min(n);
+    (evenly(n, count), count as f64 / seconds)
+}
+
+/// Returns `numpy.linspace(0, n - 1, count)`, cut to whole numbers.
+pub fn evenly(n: usize, count: usize) -> Vec<usize> {
+    let last = n.saturating_sub(1);
+    let step = last as f64 / count.saturating_sub(1).max(1) as f64;
+    let at = |i: usize| if i > 0 && i + 1 == count { last } else { (i as f64 * step) as usize };
+    (0..count).map(at).collect()
+}

@@ -385,6 +385,10 @@ impl crate::data::blobs::Blobs for Store {
         self.read(digest).map_err(|e| super::verify::unsound(self, digest, &e))
     }
 
+    fn file(&self, digest: Digest) -> Result<PathBuf, OpError> {
+        Ok(self.path(digest))
+    }
+
     fn put(&self, bytes: &[u8]) -> Result<Digest, OpError> {
         Ok(Store::put(self, bytes)?.digest)
     }

@@ -1,5 +1,7 @@
 //! Worked examples of a benchmark: replies with the score that they must get.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use super::benchmark::Declaration;
@@ -74,6 +76,10 @@ struct NoBlobs;
 impl Blobs for NoBlobs {
     fn get(&self, _: Digest) -> Result<Vec<u8>, OpError> {
         Err(OpError::new("E0803", "an example has no mask; give its key as a polygon"))
+    }
+
+    fn file(&self, _: Digest) -> Result<PathBuf, OpError> {
+        Err(OpError::new("E0803", "an example has no files"))
     }
 
     fn put(&self, _: &[u8]) -> Result<Digest, OpError> {

@@ -12,6 +12,8 @@ pub enum Part {
     Text(String),
     /// A picture.
     Image(Picture),
+    /// A video: its file, or its frames.
+    Video(Vec<Picture>),
 }
 
 /// One request: a system text and the user's message.
@@ -26,11 +28,12 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Returns the message for people: pictures read `<image>`.
+    /// Returns the message for people: pictures read `<image>`, videos `<video>`.
     pub fn show(&self) -> String {
         let parts = self.parts.iter().map(|p| match p {
             Part::Text(text) => text.as_str(),
             Part::Image(_) => "<image>",
+            Part::Video(_) => "<video>",
         });
         parts.collect()
     }
@@ -41,6 +44,17 @@ impl Prompt {
         for part in &self.parts {
             if let Part::Image(picture) = part {
                 out.push(picture);
+            }
+        }
+        out
+    }
+
+    /// Returns the videos, in order.
+    pub fn videos(&self) -> Vec<&[Picture]> {
+        let mut out = Vec::new();
+        for part in &self.parts {
+            if let Part::Video(film) = part {
+                out.push(film.as_slice());
             }
         }
         out

@@ -25,7 +25,7 @@ const SHARD_BYTES: usize = 5_000_000_000;
 /// `*.rotary_emb.inv_freq` and value heads (`v_head.*`) are left to others.
 ///
 /// # Errors
-/// `E0501` when no file is there; `E0503` for a name that is unknown, missing or of another shape: the message lists them.
+/// `E0501` when no file is there; `E0503` for a name that is unknown, missing or of another shape, or numbers that are not finite: the message lists them.
 pub fn load(dir: &Path, schema: &Schema, kind: Kind, device: Device) -> Result<Params, OpError> {
     let params = Params::zeros(schema, kind, device);
     let all = 0..params.flat().numel() as i64;
@@ -56,7 +56,7 @@ const AT_ONCE: i64 = 1 << 22;
 /// Reads stretches of the flat buffer from a folder, and compares names and shapes of all weights.
 fn fill(dir: &Path, schema: &Schema, params: &Params, wanted: &[Range<i64>]) -> Result<(), OpError> {
     let known: BTreeMap<&str, usize> = schema.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
-    let (mut seen, mut unknown) = (BTreeSet::new(), Vec::new());
+    let (mut seen, mut unknown, mut broken) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
     let tied = !known.contains_key("lm_head.weight");
     let amplified = schema.iter().any(|(name, _)| name.starts_with(amplifier::PREFIX));
     for path in files(dir)?.into_iter().chain(amplified.then(|| dir.join(amplifier::FILE))) {
@@ -87,6 +87,10 @@ fn fill(dir: &Path, schema: &Schema, params: &Params, wanted: &[Range<i64>]) -> 
                 while start < end {
                     let len = AT_ONCE.min(end - start);
                     let piece = stored.slice(start - entry.offset, len);
+                    // A sum is finite where all of them are.
+                    if !piece.sum(Kind::Float).double_value(&[]).is_finite() {
+                        broken.insert(name.to_owned());
+                    }
                     no_grad(|| params.flat().narrow(0, start, len).copy_(&piece));
                     start += len;
                 }
@@ -105,6 +109,12 @@ fn fill(dir: &Path, schema: &Schema, params: &Params, wanted: &[Range<i64>]) -> 
             )
             .help("config.json and the weights must belong together"));
         }
+    }
+    if !broken.is_empty() {
+        let broken: Vec<String> = broken.into_iter().collect();
+        let what = format!("{}: {} weights hold NaN or infinity: {}", dir.display(), broken.len(), few(&broken));
+        return Err(OpError::new("E0503", what)
+            .help("the model diverged when it was trained, or the file is damaged: take an earlier one"));
     }
     Ok(())
 }

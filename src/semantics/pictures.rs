@@ -7,7 +7,8 @@ use crate::base::{Diagnostic, Span};
 use crate::spec::Type;
 
 /// The columns in which models look for pictures and videos.
-const COLUMNS: &[(&str, &str)] = &[("images", "[Image]"), ("image", "Image"), ("video", "Video")];
+const COLUMNS: &[(&str, &str)] =
+    &[("images", "[Image]"), ("image", "Image"), ("videos", "[Video]"), ("video", "Video")];
 
 impl Checker<'_> {
     /// E0304 for a column of that name and another type: its rows would be read as if they had no pictures.

@@ -13,7 +13,7 @@ use crate::dist::Group;
 use crate::engine::store::digest_of_file;
 
 /// How many checkpoints of a run are kept.
-const KEEP: usize = 2;
+pub const KEEP: usize = 2;
 const MANIFEST: &str = "state.json";
 
 /// The part of a checkpoint that is not tensors. The data position and the random order follow from `step` alone, because every

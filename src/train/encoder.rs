@@ -11,7 +11,7 @@ use super::micro::label_count;
 use super::rows::{Medium, TextRow};
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
-use crate::data::media;
+use crate::data::{media, video};
 use crate::model::collate::{IGNORE, Pixels, Sample};
 use crate::model::encode::{self, SftOptions, encode_replies, encode_sft};
 use crate::model::processor::{PixelLimits, regularize};
@@ -63,8 +63,8 @@ pub struct Encoded {
     pub row: usize,
     /// One per reply, in order.
     pub examples: Vec<Example>,
-    /// It was longer than the cutoff and has been cut.
-    pub cut: bool,
+    /// How long it was, in tokens, if it was longer than the cutoff and has been cut.
+    pub cut: Option<usize>,
 }
 
 /// What [`Encoder::encode`] gives: encoded rows in order, their pictures, and the rows that are lost with the reason.
@@ -77,6 +77,8 @@ pub struct Encoder {
     processor: Option<Processor>,
     /// Sizes to which pictures are brought before the processor's own.
     before: PixelLimits,
+    /// Sizes to which frames of videos are brought.
+    frame: PixelLimits,
     config: Config,
     /// What bounds a row.
     pub limits: Limits,
@@ -88,13 +90,15 @@ impl Encoder {
     /// # Errors
     /// `E0501` when a file is absent, `E0503` when it cannot be read.
     pub fn open(folder: &Path, config: &Config, limits: Limits) -> Result<Self, OpError> {
+        let within = |(least, most): (Option<u64>, Option<u64>)| PixelLimits {
+            max: most.map_or(usize::MAX, |most| most as usize),
+            min: least.map_or(1, |least| least as usize),
+        };
         Ok(Self {
             tokenizer: Tokenizer::load(folder)?,
             processor: config.vision.as_ref().map(|_| Processor::load(folder)).transpose()?,
-            before: PixelLimits {
-                max: limits.pixels.1.map_or(usize::MAX, |most| most as usize),
-                min: limits.pixels.0.map_or(1, |least| least as usize),
-            },
+            before: within(limits.pixels),
+            frame: within(limits.video_pixels),
             config: config.clone(),
             limits,
         })
@@ -120,19 +124,20 @@ impl Encoder {
         blobs: &dyn Blobs,
         told: &(dyn Fn(usize) + Sync),
     ) -> Result<EncodedRows, OpError> {
-        let media =
-            |pick: fn(&TextRow) -> &Vec<Medium>| rows.iter().flat_map(pick).cloned().collect::<BTreeSet<Medium>>();
-        let (images, videos) = (media(|r| &r.images), media(|r| &r.videos));
+        let images: BTreeSet<Shown> = rows.iter().flat_map(|r| r.images.iter().cloned().map(Shown::Image)).collect();
+        let videos: BTreeSet<Shown> = rows.iter().flat_map(|r| r.videos.iter().cloned().map(Shown::Video)).collect();
+        if videos.iter().any(|shown| matches!(shown, Shown::Video(film) if film.iter().any(Medium::is_video))) {
+            video::decoder()?;
+        }
         let mut gallery = Gallery::new(self.config.vision.as_ref());
-        let mut numbers: BTreeMap<Medium, Result<usize, String>> = BTreeMap::new();
-        let all: Vec<(Medium, bool)> =
-            images.into_iter().map(|m| (m, false)).chain(videos.into_iter().map(|m| (m, true))).collect();
+        let mut numbers: BTreeMap<Shown, Result<usize, String>> = BTreeMap::new();
+        let all: Vec<Shown> = images.into_iter().chain(videos).collect();
         // In parts, so that no more than a part's pixels exist as f32 at a time.
         for (done, part) in all.chunks(256).enumerate() {
-            let packed = |(m, video): &(Medium, bool)| Ok(gallery.packed(self.pixels(m, *video, blobs)?));
+            let packed = |shown: &Shown| Ok(gallery.packed(self.pixels(shown, blobs)?));
             let made: Vec<Result<Packed, String>> = part.par_iter().map(packed).collect();
-            for ((medium, _), packed) in part.iter().zip(made) {
-                numbers.insert(medium.clone(), packed.map(|p| gallery.add(p)));
+            for (shown, packed) in part.iter().zip(made) {
+                numbers.insert(shown.clone(), packed.map(|p| gallery.add(p)));
             }
             told((done * 256 + part.len()) * rows.len() / all.len().max(1));
         }
@@ -151,26 +156,46 @@ impl Encoder {
         Ok((kept, gallery, lost))
     }
 
-    fn pixels(&self, medium: &Medium, video: bool, blobs: &dyn Blobs) -> Result<Pixels, String> {
-        let Some(processor) = &self.processor else { return Err(BLIND.to_owned()) };
-        let digest = Digest::parse(&medium.digest).ok_or_else(|| format!("`{}` is no picture", medium.digest))?;
-        if video {
-            let media = &medium.media;
-            return Err(format!("a video file ({media}) cannot be decoded here: give its frames as `images`"));
+    fn pixels(&self, shown: &Shown, blobs: &dyn Blobs) -> Result<Pixels, String> {
+        let processor = self.processor.as_ref().ok_or_else(|| BLIND.to_owned())?;
+        match shown {
+            Shown::Image(medium) if medium.is_video() => {
+                Err(format!("a video ({}) stands where a picture is read: name its column `video`", medium.media))
+            }
+            Shown::Image(medium) => processor.image(&picture(medium, self.before, blobs)?).map_err(said),
+            Shown::Video(film) => {
+                let (frames, fps) = self.film(film, blobs)?;
+                processor.video(&frames, fps).map_err(said)
+            }
         }
-        let (_, picture) = media::decode(&blobs.get(digest).map_err(said)?)?;
-        let picture = regularize(&Picture::from_image(picture), self.before).map_err(said)?;
-        processor.image(&picture).map_err(said)
+    }
+
+    /// Returns the frames of a video that the model is shown, and how many they are a second.
+    fn film(&self, film: &[Medium], blobs: &dyn Blobs) -> Result<(Vec<Picture>, f64), String> {
+        let Limits { frames: (least, most), fps, .. } = self.limits;
+        let (least, most) = (least.unwrap_or(1) as usize, most.map_or(usize::MAX, |most| most as usize));
+        let [file] = film else {
+            // Frames that are given stand `fps` a second, and all are shown as far as there is room.
+            let count = film.len().min(most.max(1));
+            let frames = video::evenly(film.len(), count).into_iter().map(|i| picture(&film[i], self.frame, blobs));
+            return Ok((frames.collect::<Result<_, _>>()?, fps * count as f64 / film.len().max(1) as f64));
+        };
+        if !file.is_video() {
+            return Ok((vec![picture(file, self.frame, blobs)?], fps));
+        }
+        let told = |why: String| format!("the video {why}");
+        let path = blobs.file(digest(file)?).map_err(said)?;
+        let facts = video::facts(&path).map_err(told)?;
+        let (at, fps) = video::shown(facts.frames, facts.rate, fps, least, most);
+        let frame = |png: &Vec<u8>| regularize(&Picture::decode(png)?, self.frame);
+        let frames = video::frames(&path, &at).map_err(told)?;
+        Ok((frames.iter().map(frame).collect::<Result<_, _>>().map_err(said)?, fps))
     }
 
     fn row(&self, number: usize, row: &TextRow, known: &Known, gallery: &Gallery) -> Result<Encoded, String> {
-        let find = |media: &[Medium]| -> Result<Vec<usize>, String> {
-            media
-                .iter()
-                .map(|m| known.numbers.get(m).cloned().unwrap_or_else(|| Err("picture not read".into())))
-                .collect()
-        };
-        let (images, videos) = (find(&row.images)?, find(&row.videos)?);
+        let find = |shown: Shown| known.numbers.get(&shown).cloned().unwrap_or_else(|| Err("picture not read".into()));
+        let images = row.images.iter().cloned().map(Shown::Image).map(find).collect::<Result<Vec<_>, _>>()?;
+        let videos = row.videos.iter().cloned().map(Shown::Video).map(find).collect::<Result<Vec<_>, _>>()?;
         let merge = self.config.vision.as_ref().map_or(1, |vision| vision.merge);
         let units = |number: &usize| gallery.grid(*number).iter().product::<i64>() / (merge * merge);
         let tokens = |numbers: &[usize]| numbers.iter().map(units).collect::<Vec<i64>>();
@@ -181,6 +206,11 @@ impl Encoder {
         let limit = format!("{whole} tokens are more than the cutoff {}", self.limits.cutoff);
         if cut && self.limits.drop_long {
             return Err(limit);
+        }
+        let words = self.config.text.vocab;
+        if let Some(id) = made.iter().flat_map(|e| &e.ids).find(|id| !(0..words).contains(*id)) {
+            let text = self.tokenizer.text(&[*id], false).unwrap_or_default();
+            return Err(format!("token {id} (`{text}`) is none of the {words} that the model's embedding has"));
         }
         let media: i64 = image_tokens.iter().chain(&video_tokens).sum();
         let shown = |e: &encode::Encoded| {
@@ -207,7 +237,7 @@ impl Encoder {
         if examples.iter().any(|e| label_count(&e.sample) == 0) {
             return Err(format!("no token of the reply is left within {} tokens", self.limits.cutoff));
         }
-        Ok(Encoded { row: number, examples, cut })
+        Ok(Encoded { row: number, examples, cut: cut.then_some(whole) })
     }
 
     /// Returns ids and labels of a row, for each of its replies.
@@ -266,10 +296,28 @@ impl Encoder {
     }
 }
 
+/// Something that is read once for all rows that show it; pictures come before videos.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Shown {
+    Image(Medium),
+    /// A file, or frames.
+    Video(Vec<Medium>),
+}
+
+/// Decodes a picture and brings it within limits.
+fn picture(medium: &Medium, limits: PixelLimits, blobs: &dyn Blobs) -> Result<Picture, String> {
+    let (_, picture) = media::decode(&blobs.get(digest(medium)?).map_err(said)?)?;
+    regularize(&Picture::from_image(picture), limits).map_err(said)
+}
+
+fn digest(medium: &Medium) -> Result<Digest, String> {
+    Digest::parse(&medium.digest).ok_or_else(|| format!("`{}` is no picture", medium.digest))
+}
+
 /// What rows have in common.
 struct Known {
     /// Where each picture lies in the gallery, or why it does not.
-    numbers: BTreeMap<Medium, Result<usize, String>>,
+    numbers: BTreeMap<Shown, Result<usize, String>>,
     /// Tokens of labels by text.
     labels: BTreeMap<String, Vec<i64>>,
     /// Tokens of the cells of each picture, by where their texts lie: rows about one picture share them.

@@ -25,8 +25,8 @@ pub struct Example {
 
 /// All pictures and videos of a data set, each once, with pixels at a quarter to an eighth of their size as f32.
 ///
-/// A picture's normalised values take at most 256 levels per channel, and both of its frames are equal: levels are kept as bytes,
-/// and the very same f32 values come back.
+/// A picture's normalised values take at most 256 levels per channel, and both of its frames are equal, which those of a video are not: levels are kept as
+/// bytes, and the very same f32 values come back.
 pub struct Gallery {
     channels: usize,
     frame: usize,
@@ -39,7 +39,14 @@ pub struct Packed(Stored);
 
 enum Stored {
     Whole(Arc<Pixels>),
-    Coded { grid: [i64; 3], seconds: f64, levels: Vec<Vec<f32>>, codes: Vec<u8> },
+    /// `times`: how often each stretch of codes follows itself: all frames of a patch are equal in pictures, and not in videos.
+    Coded {
+        grid: [i64; 3],
+        seconds: f64,
+        levels: Vec<Vec<f32>>,
+        codes: Vec<u8>,
+        times: usize,
+    },
 }
 
 impl Gallery {
@@ -92,11 +99,11 @@ impl Gallery {
     fn pixels(&self, number: usize) -> Arc<Pixels> {
         match &self.items[number] {
             Stored::Whole(pixels) => Arc::clone(pixels),
-            Stored::Coded { grid, seconds, levels, codes } => {
-                let mut values = Vec::with_capacity(codes.len() * self.frames);
-                for (i, codes) in codes.chunks(self.frame).enumerate() {
+            Stored::Coded { grid, seconds, levels, codes, times } => {
+                let mut values = Vec::with_capacity(codes.len() * times);
+                for (i, codes) in codes.chunks(self.frame * self.frames / times).enumerate() {
                     let levels = &levels[i % self.channels];
-                    for _ in 0..self.frames {
+                    for _ in 0..*times {
                         values.extend(codes.iter().map(|&code| levels[usize::from(code)]));
                     }
                 }
@@ -105,22 +112,21 @@ impl Gallery {
         }
     }
 
-    /// Codes a picture as levels, unless its frames differ or a channel has more than 256 levels.
+    /// Codes a picture or video as levels, unless a channel has more than 256 of them.
     fn coded(&self, pixels: &Pixels) -> Option<Stored> {
         let mut levels: Vec<Levels> = (0..self.channels).map(|_| Levels::default()).collect();
-        let mut codes = Vec::with_capacity(pixels.values.len() / self.frames);
-        for (i, plane) in pixels.values.chunks(self.frame * self.frames).enumerate() {
-            let (first, rest) = plane.split_at(self.frame.min(plane.len()));
-            if rest.chunks(self.frame).any(|other| other != first) {
-                return None;
-            }
+        let planes = || pixels.values.chunks(self.frame * self.frames);
+        let still = planes().all(|plane| plane.chunks(self.frame).all(|frame| frame == &plane[..frame.len()]));
+        let times = if still { self.frames } else { 1 };
+        let mut codes = Vec::with_capacity(pixels.values.len() / times);
+        for (i, plane) in planes().enumerate() {
             let levels = &mut levels[i % self.channels];
-            for &value in first {
+            for &value in &plane[..plane.len() / times] {
                 codes.push(levels.code(value)?);
             }
         }
         let levels = levels.into_iter().map(|levels| levels.values).collect();
-        Some(Stored::Coded { grid: pixels.grid, seconds: pixels.seconds, levels, codes })
+        Some(Stored::Coded { grid: pixels.grid, seconds: pixels.seconds, levels, codes, times })
     }
 }
 

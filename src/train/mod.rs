@@ -1,7 +1,7 @@
 //! Training: schedules, data order, losses, the optimizer, checkpoints, and the loop that puts them together.
 //!
 //! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `share` (rows of a rank), `shards`, `held` (memory of a
-//! rank), `pass`, `blocks` → `run` with `log` and `checkpoint` → `rows`, `encoder`, `examples`, `micro` → `sft`; `pairs` → `preference`, `reward`; `score`
+//! rank), `pass`, `blocks` → `run` with `log`, `watch` and `checkpoint` → `rows`, `encoder`, `examples`, `micro` → `sft`; `pairs` → `preference`, `reward`; `score`
 //! and `scorer` read models without training them.
 
 pub mod blocks;
@@ -29,3 +29,4 @@ pub mod sft;
 pub mod shards;
 pub mod share;
 pub mod split;
+pub mod watch;

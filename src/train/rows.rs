@@ -6,13 +6,20 @@ use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::table::Table;
 
-/// A picture or video of a row.
+/// A picture of a row, a video or a frame of one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Medium {
     /// BLAKE3 of the file, 64 hex digits.
     pub digest: String,
     /// Media type.
     pub media: String,
+}
+
+impl Medium {
+    /// Says whether it is a file that holds a video.
+    pub fn is_video(&self) -> bool {
+        self.media.starts_with("video/")
+    }
 }
 
 /// One row before encoding.
@@ -28,8 +35,8 @@ pub struct TextRow {
     pub replies: Vec<String>,
     /// Pictures in order.
     pub images: Vec<Medium>,
-    /// At most one video.
-    pub videos: Vec<Medium>,
+    /// Videos in order: each a file, or its frames.
+    pub videos: Vec<Vec<Medium>>,
     /// A text per image token.
     pub cells: Option<Arc<Vec<String>>>,
     /// Phrases of the prompt, each with its label.
@@ -75,7 +82,7 @@ impl Columns<'_> {
 }
 
 /// Reads all rows of a table. The first prompt column and all reply columns must be there, or the messages; `input`, `system`,
-/// `images`, `image`, `video` and `id` are read where they are.
+/// `images`, `image`, `videos`, `video` and `id` are read where they are.
 ///
 /// # Errors
 /// `E0301` naming the column that is not there.
@@ -96,7 +103,7 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
     let phrases = columns.phrases.map(|name| table.column(name)).transpose()?;
     let (id, system) = (optional("id"), optional("system"));
     let images: Vec<_> = ["images", "image"].iter().filter_map(|name| optional(name)).collect();
-    let video = optional("video");
+    let videos: Vec<_> = ["videos", "video"].iter().filter_map(|name| optional(name)).collect();
     let text = |cell: Cell| cell.text().into_owned();
     let mut said_of_cells: Option<Arc<Vec<String>>> = None;
     let rows = (0..table.rows()).map(|row| {
@@ -125,7 +132,7 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
             messages,
             replies,
             images: media(&images),
-            videos: media(&video.into_iter().collect::<Vec<_>>()),
+            videos: videos.iter().flat_map(|c| videos_of(&Cell::read(c.as_ref(), row))).collect(),
             cells: cells.and_then(|c| match Cell::read(c.as_ref(), row) {
                 Cell::List(texts) if !texts.is_empty() => {
                     let texts: Vec<String> = texts.into_iter().map(text).collect();
@@ -141,6 +148,27 @@ pub fn read(table: &Table, columns: &Columns) -> Result<Vec<TextRow>, OpError> {
         }
     });
     Ok(rows.collect())
+}
+
+/// Reads what `train.logps` adds to pairs: the log-probabilities of both replies, in nats.
+///
+/// # Errors
+/// `E0301` naming the column that is not there, `E0302` the row that has no number in it.
+pub fn references(table: &Table) -> Result<Vec<(f64, f64)>, OpError> {
+    let numbers = |name: &str| -> Result<Vec<f64>, OpError> {
+        let column = table.column(name).map_err(|e| {
+            e.help("`reference: \"columns\"` reads what `other |> train.logps(pairs: …)` adds to the pairs")
+        })?;
+        let number = |row: usize| {
+            let found = Cell::read(column.as_ref(), row).as_f64().filter(|logp| logp.is_finite() && *logp <= 0.0);
+            let odd = || format!("{}: `{name}` is no log-probability", table.place(row));
+            found.ok_or_else(|| {
+                OpError::new("E0302", odd()).help("it is a sum of nats, at most 0, as `train.logps` makes it")
+            })
+        };
+        (0..table.rows()).map(number).collect()
+    };
+    Ok(numbers("logp_chosen")?.into_iter().zip(numbers("logp_rejected")?).collect())
 }
 
 /// Returns a conversation of one message.
@@ -170,6 +198,19 @@ fn media_of(cell: &Cell) -> Vec<Medium> {
             vec![Medium { digest: field("digest"), media: field("media") }]
         }
         _ => Vec::new(),
+    }
+}
+
+/// Returns the videos of a cell: one, a list of them, or the frames of one as a list of pictures.
+pub fn videos_of(cell: &Cell) -> Vec<Vec<Medium>> {
+    match cell {
+        Cell::List(items) if !items.iter().any(|item| matches!(item, Cell::List(_))) => {
+            let (files, frames): (Vec<Medium>, Vec<Medium>) = media_of(cell).into_iter().partition(Medium::is_video);
+            let frames = Some(frames).filter(|frames| !frames.is_empty());
+            files.into_iter().map(|file| vec![file]).chain(frames).collect()
+        }
+        Cell::List(items) => items.iter().flat_map(videos_of).collect(),
+        _ => media_of(cell).into_iter().map(|medium| vec![medium]).collect(),
     }
 }
 

@@ -23,6 +23,7 @@ use super::pass::Pass;
 use super::schedule::{Schedule, Shape, Span};
 use super::shards::Stage;
 use super::share::Share;
+use super::watch::signs;
 use crate::base::{Digest, OpError};
 use crate::dist::Group;
 use crate::model::QwenVl;
@@ -225,6 +226,8 @@ struct Trainer<'a> {
     evaluated: Instant,
     saved: Instant,
     spoken: Instant,
+    /// Signs that it goes wrong that were told already.
+    told: Vec<&'static str>,
 }
 
 /// What the ranks tell each other at each step.
@@ -274,6 +277,7 @@ impl<'a> Trainer<'a> {
             evaluated: now,
             saved: now,
             spoken: now,
+            told: Vec::new(),
         })
     }
 
@@ -418,6 +422,12 @@ impl<'a> Trainer<'a> {
             ..self.record(step, epoch)?
         };
         self.state.records.push(record);
+        for (name, text) in signs(&self.state.records) {
+            if self.hooks.group.first() && !self.told.contains(&name) {
+                self.told.push(name);
+                (self.hooks.emit)("node_log", json!({ "text": format!("step {step} of {}: {text}", self.total) }));
+            }
+        }
         Ok(())
     }
 

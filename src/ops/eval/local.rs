@@ -63,6 +63,19 @@ struct Local {
     temperature: f64,
 }
 
+/// What a model is told, and shown.
+#[derive(Default)]
+struct Message {
+    system: Option<String>,
+    text: String,
+    pictures: Vec<Medium>,
+    videos: Vec<Vec<Medium>>,
+}
+
+fn medium(picture: &Picture) -> Medium {
+    Medium { digest: picture.digest.hex(), media: picture.media.clone() }
+}
+
 impl Local {
     fn open(folder: &Path, pixels: (Option<u64>, Option<u64>), device: Device, store: Store) -> Result<Self, OpError> {
         let model = QwenVl::load(folder, device, Kind::Float)?;
@@ -73,23 +86,28 @@ impl Local {
     /// Encodes prompts as [`Self::encode`] does their messages.
     fn prompts(&self, prompts: &[Prompt]) -> Result<Vec<Result<Sample, String>>, OpError> {
         let texts: Vec<String> = prompts.iter().map(Prompt::show).collect();
-        let messages = prompts.iter().zip(&texts).map(|(p, text)| (p.system.as_deref(), text.as_str(), p.pictures()));
-        self.encode(&messages.collect::<Vec<_>>())
+        let message = |(p, text): (&'_ Prompt, &'_ String)| Message {
+            system: p.system.clone(),
+            text: text.clone(),
+            pictures: p.pictures().into_iter().map(medium).collect(),
+            videos: p.videos().into_iter().map(|film| film.iter().map(medium).collect()).collect(),
+        };
+        self.encode(prompts.iter().zip(&texts).map(message).collect())
     }
 
     /// Returns the ids of each message up to where the reply begins, as training encodes them, or why there are none.
-    fn encode(&self, messages: &[(Option<&str>, &str, Vec<&Picture>)]) -> Result<Vec<Result<Sample, String>>, OpError> {
-        let row = |(i, (system, text, pictures)): (usize, &(Option<&str>, &str, Vec<&Picture>))| TextRow {
+    fn encode(&self, messages: Vec<Message>) -> Result<Vec<Result<Sample, String>>, OpError> {
+        let row = |(i, message): (usize, Message)| TextRow {
             name: i.to_string(),
-            system: system.map(str::to_owned),
-            messages: asked(text),
+            system: message.system,
+            messages: asked(&message.text),
             replies: vec![String::new()],
-            images: pictures.iter().map(|p| Medium { digest: p.digest.hex(), media: p.media.clone() }).collect(),
-            videos: Vec::new(),
+            images: message.pictures,
+            videos: message.videos,
             cells: None,
             phrases: Vec::new(),
         };
-        let rows: Vec<TextRow> = messages.iter().enumerate().map(row).collect();
+        let rows: Vec<TextRow> = messages.into_iter().enumerate().map(row).collect();
         let (encoded, gallery, lost) = self.encoder.encode(&rows, &self.store, &|_| {})?;
         let mut out: Vec<Result<Sample, String>> = vec![Err("not encoded".to_owned()); rows.len()];
         for (row, why) in lost {
@@ -256,9 +274,14 @@ impl Fused {
             _ => self.router.as_ref().unwrap_or(&self.base),
         };
         let text = self.fusion.prompt.trim();
-        let messages: Vec<_> = fresh.values().map(|i| (None, text, prompts[*i].pictures())).collect();
+        let message = |i: &usize| Message {
+            text: text.to_owned(),
+            pictures: prompts[*i].pictures().into_iter().map(medium).collect(),
+            ..Message::default()
+        };
+        let messages: Vec<Message> = fresh.values().map(message).collect();
         let options: Vec<&[String]> = vec![self.fusion.into.as_slice(); messages.len()];
-        let probabilities = router.likelihoods(router.encode(&messages)?, &options)?;
+        let probabilities = router.likelihoods(router.encode(messages)?, &options)?;
         for (key, probabilities) in fresh.into_keys().zip(probabilities) {
             let best = probabilities.and_then(|p| {
                 let at = largest(&p)?;

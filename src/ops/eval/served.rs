@@ -129,6 +129,9 @@ fn question(
                 sizes.push((fitted.width as u32, fitted.height as u32));
                 chat::Part::Picture(fitted)
             }
+            Part::Video(_) => {
+                return Err(OpError::new("E0612", "a server is sent no videos").help("take frames: `data.frames`"));
+            }
         });
     }
     let sampling =

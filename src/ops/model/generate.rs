@@ -13,8 +13,8 @@ pub static GENERATE: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Adds what a model replies to each row, and how sure it was: the geometric mean of the probabilities that it gave its own tokens.
-## Shows the pictures of `images` or `image` and uses `system` where the rows have them. Rows whose pictures cannot be read, or that
-## are too long for the model, are dropped with the reason. To keep an earlier `reply`, rename it first.
+## Shows the pictures of `images` or `image` and the videos of `videos` or `video` (files, or lists of frames at two a second), and uses
+## `system`, where the rows have them. Rows whose pictures cannot be read, or that are too long for the model, are dropped with the reason. To keep an earlier `reply`, rename it first.
 op model.generate(
   d: Dataset[{ ..r }],
   by: Model,
@@ -67,10 +67,12 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
 
     use arrow::array::{ArrayRef, Float64Array, StringArray};
 
+    use crate::base::Digest;
     use crate::data::picture::Picture;
     use crate::eval::{self, Decoding, Part, Prompt, Reply};
     use crate::ops::eval::{asked, local};
     use crate::ops::rows::drop_rows;
+    use crate::train::rows::{Medium, videos_of};
 
     let args: Args = cx.args()?;
     let table = cx.table("d")?;
@@ -81,6 +83,13 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         for picture in ["images", "image"].iter().filter_map(|name| there(name)).flat_map(|cell| Picture::all(&cell)) {
             let odd = || OpError::new("E0302", format!("row {}: a picture without a digest", table.name(row)));
             parts.push(Part::Image(eval::Picture::of(&picture).ok_or_else(odd)?));
+        }
+        for film in ["videos", "video"].iter().filter_map(|name| there(name)).flat_map(|cell| videos_of(&cell)) {
+            let frame = |m: Medium| {
+                Some(eval::Picture { digest: Digest::parse(&m.digest)?, media: m.media, width: 0, height: 0 })
+            };
+            let odd = || OpError::new("E0302", format!("row {}: a video without a digest", table.name(row)));
+            parts.push(Part::Video(film.into_iter().map(frame).collect::<Option<_>>().ok_or_else(odd)?));
         }
         let mut said: Vec<String> = args.prompt.iter().cloned().collect();
         for column in args.given.iter().filter(|name| table.column(name).is_ok() || *name != "input") {

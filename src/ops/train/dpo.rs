@@ -17,8 +17,8 @@ pub static DPO: Builtin = Builtin {
             r#"
 ## Moves a model towards the better of two replies to one prompt.
 ##
-## The log-probabilities of the reference, which is the start model itself, are computed once before the first step, so that no
-## second model stays in memory. Rows' pictures are read as `train.sft` does. The log also holds rewards, their margin and how
+## The log-probabilities of the reference, which is the start model itself unless `reference` says otherwise, are computed once before the first step,
+## so that no second model stays in memory. Rows' pictures are read as `train.sft` does. The log also holds rewards, their margin and how
 ## often the better reply has the higher one.
 ##
 ## Source: Rafailov et al. 2023 (sigmoid), Zhao et al. 2023 (hinge), Azar et al. 2023 (ipo), Meng et al. 2024 (simpo), Hong et al.
@@ -37,8 +37,9 @@ op train.dpo(
   gamma: Float = 0.5,
   ## Weight of the better reply's mean negative log-likelihood, added to the loss.
   sft: Float = 0.0,
-  ## What the policy is compared with.
-  reference: enum { start, none } = "start","#,
+  ## What the policy is compared with: the start model, nothing, or a model whose log-probabilities stand in the columns `logp_chosen` and
+  ## `logp_rejected`, as `other |> train.logps(pairs: …)` adds them: a result of its own, which several trainings share.
+  reference: enum { start, columns, none } = "start","#,
             shared!(),
             r#"
 ) -> Model"#
@@ -83,12 +84,14 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     if args.reference == "none" && args.loss.needs_reference() {
         return Err(OpError::new("E0214", "reference: \"none\" goes with loss \"simpo\" or \"orpo\" only"));
     }
-    let learns = if args.loss.needs_reference() { Learns::Preferences } else { Learns::Replies };
+    let asked = args.loss.needs_reference() && args.reference == "start";
+    let learns = if asked { Learns::Preferences } else { Learns::Replies };
     let session = Session::open(cx, &args.shared, learns)?;
     let preference =
         Preference { variant: args.loss, beta: args.beta, gamma: args.gamma, smoothing: args.smoothing, sft: args.sft };
-    let mut objective = Dpo { data: session.pairs(cx, &args.shared)?, preference };
-    if args.loss.needs_reference() {
+    let given = args.loss.needs_reference() && args.reference == "columns";
+    let mut objective = Dpo { data: session.pairs(cx, &args.shared, given)?, preference };
+    if asked {
         let told = |done: usize, total: usize| cx.progress(done as u64, total as u64, "reference pairs");
         session.place.group.tell("computes the log-probabilities of the reference");
         fill_reference(&mut objective, &mut WholePass::new(&session.model), &session.place.group, &told)?;

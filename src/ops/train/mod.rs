@@ -8,6 +8,8 @@ pub mod dpo;
 pub mod logps;
 #[cfg(feature = "torch")]
 mod machine;
+#[cfg(feature = "torch")]
+mod preflight;
 pub mod reward;
 #[cfg(feature = "torch")]
 mod session;

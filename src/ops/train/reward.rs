@@ -60,7 +60,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     args.shared.check()?;
     let session = Session::open(cx, &args.shared, Learns::Scores)?;
-    let objective = Ranking { data: session.pairs(cx, &args.shared)?, center: args.center };
+    let objective = Ranking { data: session.pairs(cx, &args.shared, false)?, center: args.center };
     let trained = session.train(cx, &args.shared, 1, &objective)?;
     drop(objective);
     session.publish(cx, trained)

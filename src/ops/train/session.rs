@@ -9,6 +9,7 @@ use tch::{Device, Kind};
 use super::amplify::needs_a_teacher;
 use super::arguments::{Amount, Amplify, Shared};
 use super::machine::{self, Place};
+use super::preflight::{self, Writes};
 use crate::base::OpError;
 use crate::engine::capacity::meminfo;
 use crate::engine::context::Fate;
@@ -124,29 +125,35 @@ impl<'a> Session<'a> {
     /// # Errors
     /// `E0711` when no row with a label is left.
     pub fn sft(&self, cx: &mut Context, shared: &Shared, columns: &Columns) -> Result<Split<Example>, OpError> {
-        self.split(cx, "data", shared, columns, |e| e.examples.into_iter().next())
+        self.split(cx, "data", shared, columns, |e, _| e.examples.into_iter().next())
     }
 
-    /// Reads, splits and encodes the pairs of slot `pairs`.
+    /// Reads, splits and encodes the pairs of slot `pairs`; `given` says that the rows bring the log-probabilities of the reference.
     ///
     /// # Errors
-    /// `E0711` when no pair is left.
-    pub fn pairs(&self, cx: &mut Context, shared: &Shared) -> Result<Pairs<'_>, OpError> {
-        let Split { rows, held_out, gallery } = self.split(cx, "pairs", shared, &Columns::pairs(), |encoded| {
-            let mut examples = encoded.examples.into_iter();
-            Some(Pair { chosen: examples.next()?, rejected: examples.next()?, reference: (0.0, 0.0) })
-        })?;
+    /// `E0711` when no pair is left; `E0301` for a column that is not there, `E0302` for one without a number.
+    pub fn pairs(&self, cx: &mut Context, shared: &Shared, given: bool) -> Result<Pairs<'_>, OpError> {
+        let references = if given { Some(rows::references(&cx.table("pairs")?)?) } else { None };
+        let Split { rows, held_out, gallery } =
+            self.split(cx, "pairs", shared, &Columns::pairs(), |encoded, row| {
+                let mut examples = encoded.examples.into_iter();
+                let reference = references.as_ref().map_or((0.0, 0.0), |known| known[row]);
+                Some(Pair { chosen: examples.next()?, rejected: examples.next()?, reference })
+            })?;
+        if self.place.group.first() {
+            preflight::alike(cx, &rows);
+        }
         Ok(Pairs { config: &self.model.config, rows, held_out, gallery, layout: self.layout(cx, None) })
     }
 
-    /// Takes the first `max_rows` of the shuffled rows, holds some out, and encodes the rest.
+    /// Takes the first `max_rows` of the shuffled rows, holds some out, and encodes them; `make` is told the number of each row in the table.
     fn split<T>(
         &self,
         cx: &mut Context,
         slot: &str,
         shared: &Shared,
         columns: &Columns,
-        make: impl Fn(Encoded) -> Option<T>,
+        make: impl Fn(Encoded, usize) -> Option<T>,
     ) -> Result<Split<T>, OpError> {
         let table = cx.table(slot)?;
         let all = rows::read(&table, columns)?;
@@ -178,7 +185,12 @@ impl<'a> Session<'a> {
             pooled(machine::workers(cx, self.place.threads), || encoder.encode(&chosen, progress.store, &told))??;
         cx.counts.insert("read".into(), all.len() as u64);
         cx.counts.insert("dropped".into(), lost.len() as u64);
-        cx.counts.insert("cut".into(), encoded.iter().filter(|e| e.cut).count() as u64);
+        cx.counts.insert("cut".into(), encoded.iter().filter(|e| e.cut.is_some()).count() as u64);
+        for (encoded, whole) in encoded.iter().filter_map(|e| Some((e, e.cut?))) {
+            let kept = encoded.examples.iter().map(|e| e.sample.ids.len()).max().unwrap_or(0);
+            let (row, why) = (chosen[encoded.row].name.clone(), format!("{whole} tokens were cut to {kept}"));
+            cx.fates.push(Fate { row, what: "cut".into(), why });
+        }
         for (row, why) in lost {
             cx.fates.push(Fate { row: chosen[row].name.clone(), what: "dropped".into(), why });
         }
@@ -190,7 +202,8 @@ impl<'a> Session<'a> {
                 teachers += 1;
             }
             let side = if train { &mut rows } else { &mut held_out };
-            side.extend(make(encoded));
+            let row = order[encoded.row];
+            side.extend(make(encoded, row));
         }
         if rows.is_empty() {
             return Err(OpError::new("E0711", format!("no row with a trainable label is left of {}", all.len()))
@@ -255,6 +268,13 @@ impl<'a> Session<'a> {
             stage: self.place.stage,
             recompute: self.place.recompute(),
         };
+        let (all, _) = self.model.params.counts();
+        let numbers = 3 + u64::from(settings.ema.is_some()) + u64::from(settings.best);
+        let width = self.model.params.kind().elt_size_in_bytes() as u64;
+        let writes = Writes { checkpoint: 4 * numbers * all as u64, result: width * all as u64 };
+        if self.place.group.first() {
+            preflight::disk(cx, &writes, hooks.checkpoint.is_some())?;
+        }
         run(&self.model, objective, &settings, &hooks)
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::{Digest, OpError};
+use rbpipe::engine::context::Fate;
 use rbpipe::engine::record::{self, Record};
 use rbpipe::engine::{Artifact, Context, Output, Store, dataset, publish};
 use rbpipe::ops::BUILTINS;
@@ -16,21 +17,29 @@ use serde_json::{Value as Json, json};
 pub struct Bench {
     pub root: tempfile::TempDir,
     pub store: Store,
+    /// What the last operator said of rows.
+    fates: std::sync::Mutex<Vec<Fate>>,
 }
 
 impl Bench {
     pub fn new() -> Self {
         let root = tempfile::tempdir().expect("a folder");
         let store = Store::open(root.path().join("store")).expect("a store");
-        Self { root, store }
+        Self { root, store, fates: Default::default() }
     }
 
     pub fn run(&self, name: &str, args: Json, inputs: &[(&str, &Artifact)]) -> Result<Artifact, OpError> {
         self.run_with(name, args, json!({ "log": 1 }), inputs).0
     }
 
+    /// Runs an operator and returns what became of rows.
+    pub fn fates(&self, name: &str, args: Json, inputs: &[(&str, &Artifact)]) -> Vec<Fate> {
+        self.run(name, args, inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
+        self.fates.lock().expect("nobody panicked").clone()
+    }
+
     /// Runs an operator under some `with`; also returns what it said.
-    fn run_with(
+    pub fn run_with(
         &self,
         name: &str,
         args: Json,
@@ -80,6 +89,7 @@ impl Bench {
         };
         let run = op.spec.signature.contains(&mark).then_some(op.run).flatten().expect("it has code");
         let (_, output) = run(&mut cx)?.swap_remove(0);
+        *self.fates.lock().expect("nobody panicked") = std::mem::take(&mut cx.fates);
         Ok(match output {
             Output::Artifact(artifact) => artifact,
             Output::Table(table) => dataset::save(&self.store, &table)?,
