@@ -14,7 +14,8 @@ pub static GENERATE: Builtin = Builtin {
         signature: r#"
 ## Adds what a model replies to each row, and how sure it was: the geometric mean of the probabilities that it gave its own tokens.
 ## Shows the pictures of `images` or `image` and the videos of `videos` or `video` (files, or lists of frames at two a second), and uses
-## `system`, where the rows have them. Rows whose pictures cannot be read, or that are too long for the model, are dropped with the reason. To keep an earlier `reply`, rename it first.
+## `system`, where the rows have them. Rows whose pictures cannot be read, or that are too long for the model, are dropped with the reason.
+## To keep an earlier `reply`, rename it first.
 op model.generate(
   d: Dataset[{ ..r }],
   by: Model,
