@@ -16,41 +16,51 @@ use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::blobs::Blobs;
-use super::load::RawRow;
-use super::media::{self, Member, Members};
+use super::load::{Feed, RawRow};
+use super::media::{self, Member};
 use crate::base::OpError;
 use crate::spec::Type;
 
+/// Rows that are read before they are fed.
+const BATCH: usize = 1 << 10;
+
 /// Where the rows of a file go.
-pub struct Into<'a> {
+pub struct Into<'a, 'f> {
     /// The columns that are read, and no others.
     pub schema: &'a [(String, Type)],
-    /// Where pictures are kept that lie in the file itself; without it their bytes become base64.
+    /// Where pictures are kept that lie in the file itself, and the rows name them by their keys; without it their bytes become base64.
     pub blobs: Option<&'a dyn Blobs>,
-    /// Such pictures; the rows name them by their keys.
-    pub members: &'a mut Members,
+    /// Takes the rows of each batch.
+    pub feed: &'a mut Feed<'f>,
 }
 
 /// Reads the rows of a Parquet file; only the columns that the schema names.
 ///
 /// # Errors
 /// `E0501` when the file is missing, `E0503` when it is damaged.
-pub fn parquet(path: &Path, name: &str, into: Into) -> Result<Vec<RawRow>, OpError> {
+pub fn parquet(path: &Path, name: &str, into: Into<'_, '_>) -> Result<(), OpError> {
     guarded(path, || read_parquet(path, name, into))
 }
 
-fn read_parquet(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpError> {
-    let broken = |e: &dyn std::fmt::Display| OpError::new("E0503", format!("{}: {e}", path.display()));
+fn read_parquet(path: &Path, name: &str, mut into: Into<'_, '_>) -> Result<(), OpError> {
+    let broken = |e: &dyn std::fmt::Display| {
+        let why = e.to_string();
+        match why.split_once("Disabled feature at compile time: ") {
+            Some((_, packing)) => OpError::new("E0503", format!("{}: it is packed with {packing}", path.display()))
+                .help("write it again with snappy, zstd, gzip or lz4"),
+            None => OpError::new("E0503", format!("{}: {why}", path.display())),
+        }
+    };
     let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|e| broken(&e))?;
     let wanted = builder.schema().fields().iter().enumerate();
     let wanted = wanted.filter(|(_, f)| into.schema.iter().any(|(column, _)| column == f.name())).map(|(i, _)| i);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.collect::<Vec<_>>());
     let labels = Labels::of(builder.schema());
-    let mut rows = Vec::new();
+    let mut count = 0;
     for batch in builder.with_projection(mask).build().map_err(|e| broken(&e))? {
-        append(&batch.map_err(|e| broken(&e))?, name, &labels, &mut into, &mut rows)?;
+        pass_on(&batch.map_err(|e| broken(&e))?, name, &labels, &mut into, &mut count)?;
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Returns the names of a Parquet file's columns.
@@ -67,33 +77,33 @@ pub fn names(path: &Path) -> Result<Vec<String>, OpError> {
 ///
 /// # Errors
 /// As [`parquet`].
-pub fn arrow(path: &Path, name: &str, into: Into) -> Result<Vec<RawRow>, OpError> {
+pub fn arrow(path: &Path, name: &str, into: Into<'_, '_>) -> Result<(), OpError> {
     guarded(path, || read_arrow(path, name, into))
 }
 
-fn read_arrow(path: &Path, name: &str, mut into: Into) -> Result<Vec<RawRow>, OpError> {
+fn read_arrow(path: &Path, name: &str, mut into: Into<'_, '_>) -> Result<(), OpError> {
     let broken = |e: arrow::error::ArrowError| OpError::new("E0503", format!("{}: {e}", path.display()));
-    let mut rows = Vec::new();
+    let mut count = 0;
     match FileReader::try_new(BufReader::new(open(path)?), None) {
         Ok(batches) => {
             let labels = Labels::of(&batches.schema());
             for batch in batches {
-                append(&batch.map_err(broken)?, name, &labels, &mut into, &mut rows)?;
+                pass_on(&batch.map_err(broken)?, name, &labels, &mut into, &mut count)?;
             }
         }
         Err(_) => {
             let batches = StreamReader::try_new(BufReader::new(open(path)?), None).map_err(broken)?;
             let labels = Labels::of(&batches.schema());
             for batch in batches {
-                append(&batch.map_err(broken)?, name, &labels, &mut into, &mut rows)?;
+                pass_on(&batch.map_err(broken)?, name, &labels, &mut into, &mut count)?;
             }
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Readers of damaged files may panic: that is damage too.
-fn guarded(path: &Path, read: impl FnOnce() -> Result<Vec<RawRow>, OpError>) -> Result<Vec<RawRow>, OpError> {
+fn guarded(path: &Path, read: impl FnOnce() -> Result<(), OpError>) -> Result<(), OpError> {
     let broken = |_| Err(OpError::new("E0503", format!("{}: the file is damaged", path.display())));
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(broken)
 }
@@ -122,22 +132,40 @@ impl Labels {
     }
 }
 
-fn append(
+/// Feeds the rows of a batch, `count` rows having come before them.
+fn pass_on(
     batch: &RecordBatch,
     name: &str,
     labels: &Labels,
-    into: &mut Into,
-    rows: &mut Vec<RawRow>,
+    into: &mut Into<'_, '_>,
+    count: &mut usize,
 ) -> Result<(), OpError> {
+    // A batch may be a whole file: pictures are held for some rows only.
+    for from in (0..batch.num_rows()).step_by(BATCH) {
+        let part = batch.slice(from, BATCH.min(batch.num_rows() - from));
+        let rows = rows(&part, name, labels, into, *count)?;
+        *count += part.num_rows();
+        let (rows, found): (Vec<RawRow>, Vec<Vec<Member>>) = rows.into_iter().unzip();
+        (into.feed)(rows, found.into_iter().flatten().collect())?;
+    }
+    Ok(())
+}
+
+fn rows(
+    batch: &RecordBatch,
+    name: &str,
+    labels: &Labels,
+    into: &Into<'_, '_>,
+    first: usize,
+) -> Result<Vec<(RawRow, Vec<Member>)>, OpError> {
     let mut columns = Vec::new();
     for (column, ty) in into.schema {
         if let Some(array) = batch.column_by_name(column) {
             columns.push((column, ty, plain(array)?));
         }
     }
-    let first = rows.len();
     let blobs = into.blobs;
-    let read: Vec<(RawRow, Vec<Member>)> = (0..batch.num_rows())
+    Ok((0..batch.num_rows())
         .into_par_iter()
         .map(|row| {
             let place = format!("{name}[{}]", first + row);
@@ -150,12 +178,7 @@ fn append(
             let found = reading.found;
             (RawRow { place, value }, found)
         })
-        .collect();
-    for (row, found) in read {
-        rows.push(row);
-        into.members.extend(found);
-    }
-    Ok(())
+        .collect())
 }
 
 /// Brings the many types of text, bytes and numbers to one of each; nested ones are brought there when they are read.

@@ -6,10 +6,15 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 
 use super::jsonl;
-use super::load::RawRow;
+use super::load::{Feed, RawRow};
+use super::media::Members;
 use super::schema;
 use crate::base::OpError;
 use crate::spec::{Dim, Type};
+
+/// Rows and bytes that are read before they are fed.
+const ROWS: usize = 1 << 13;
+const BYTES: usize = 16 << 20;
 
 /// Reads the rows of a file; columns that `schema` does not name are passed over. Fields are read by the column's type: numbers and Bools as written, lists,
 /// records and Json as JSON, an empty field of an optional column as `none`. Columns of `base64` hold the bytes of pictures.
@@ -22,21 +27,28 @@ pub fn rows(
     schema: &[(String, Type)],
     separator: &str,
     base64: &[String],
-) -> Result<Vec<RawRow>, OpError> {
+    feed: &mut Feed<'_>,
+) -> Result<(), OpError> {
+    let unreadable = |e: csv::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
     let separator = match separator.as_bytes() {
         [b] => *b,
         _ => return Err(OpError::new("E0612", format!("separator {separator:?} is not one character"))),
     };
-    let bytes = jsonl::read(path)?;
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
-    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(bytes);
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(jsonl::open(path)?);
     let header = match reader.byte_headers() {
         Ok(header) => header.clone(),
-        Err(e) => return Ok(vec![RawRow { place: format!("{name}:1"), value: Err(format!("no header: {e}")) }]),
+        Err(e) if e.is_io_error() => return Err(unreadable(e)),
+        Err(e) => {
+            return feed(
+                vec![RawRow { place: format!("{name}:1"), value: Err(format!("no header: {e}")) }],
+                Members::new(),
+            );
+        }
     };
     let at: BTreeMap<&[u8], usize> = header.iter().enumerate().map(|(i, h)| (h, i)).collect();
-    let mut rows = Vec::new();
+    let (mut rows, mut held) = (Vec::new(), 0);
     for record in reader.byte_records() {
+        let bytes = record.as_ref().map_or(0, |r| r.as_slice().len());
         let (line, value) = match record {
             Ok(record) => {
                 let line = record.position().map_or(0, csv::Position::line);
@@ -53,11 +65,17 @@ pub fn rows(
                 });
                 (line, fault.map_or(Ok(Json::Object(fields)), Err))
             }
+            Err(e) if e.is_io_error() => return Err(unreadable(e)),
             Err(e) => (e.position().map_or(0, csv::Position::line), Err(e.to_string())),
         };
         rows.push(RawRow { place: format!("{name}:{line}"), value });
+        held += bytes;
+        if rows.len() == ROWS || held > BYTES {
+            held = 0;
+            feed(std::mem::take(&mut rows), Members::new())?;
+        }
     }
-    Ok(rows)
+    feed(rows, Members::new())
 }
 
 fn field(bytes: &[u8], ty: &Type, base64: bool) -> Result<Json, String> {

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::blobs::Blobs;
 use super::columnar::{self, Into};
-use super::load::RawRow;
-use super::media::Members;
+use super::load::Feed;
 use super::{csv, jsonl};
 use crate::base::OpError;
 use crate::spec::Type;
@@ -21,7 +20,7 @@ fn ending(path: &Path) -> String {
     name.rsplit_once('.').map(|(_, ending)| ending.to_owned()).unwrap_or_default()
 }
 
-/// Reads the rows of a JSON, CSV, Parquet or Arrow file.
+/// Reads the rows, some at a time, of a JSON, CSV, Parquet or Arrow file.
 ///
 /// # Errors
 /// `E0501` when it is missing, `E0503` when it is damaged or of another kind.
@@ -30,15 +29,14 @@ pub fn rows(
     name: &str,
     schema: &[(String, Type)],
     blobs: &dyn Blobs,
-    members: &mut Members,
-) -> Result<Vec<RawRow>, OpError> {
-    let into = Into { schema, blobs: Some(blobs), members };
+    feed: &mut Feed<'_>,
+) -> Result<(), OpError> {
     match ending(path).as_str() {
-        "jsonl" | "json" | "ndjson" => jsonl::rows(path, name),
-        "csv" => csv::rows(path, name, schema, ",", &[]),
-        "tsv" => csv::rows(path, name, schema, "\t", &[]),
-        "parquet" => columnar::parquet(path, name, into),
-        "arrow" => columnar::arrow(path, name, into),
+        "jsonl" | "json" | "ndjson" => jsonl::feed(path, name, feed),
+        "csv" => csv::rows(path, name, schema, ",", &[], feed),
+        "tsv" => csv::rows(path, name, schema, "\t", &[], feed),
+        "parquet" => columnar::parquet(path, name, Into { schema, blobs: Some(blobs), feed }),
+        "arrow" => columnar::arrow(path, name, Into { schema, blobs: Some(blobs), feed }),
         _ => Err(OpError::new("E0503", format!("{}: no file with rows", path.display()))
             .help(format!("rows are read from files that end in .{}", ENDINGS.join(", .")))),
     }

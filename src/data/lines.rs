@@ -1,12 +1,13 @@
-//! Files of JSON lines, read as a stream: block by block, each block's lines in parallel, and handed on as tables of bounded size.
+//! Files of JSON lines or of a JSON array, read as a stream: block by block, each block's rows in parallel, and handed on as tables of bounded size.
 
-use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 use rayon::prelude::*;
 
 use super::blobs::Blobs;
+use super::blocks::{Block, Blocks};
 use super::chunks;
 use super::growing::{Growing, TooLong};
 use super::jsonl;
@@ -17,11 +18,9 @@ use super::table::Table;
 use crate::base::OpError;
 use crate::spec::Type;
 
-/// Bytes that are read at once.
-const BLOCK: usize = 16 << 20;
 /// Bytes of a block that are one task.
 const PIECE: usize = 512 << 10;
-/// A line longer than this is no row.
+/// A row longer than this is none.
 const LONGEST: usize = 1 << 30;
 
 /// Receives rows in order, as tables.
@@ -68,24 +67,16 @@ impl<'a> Reader<'a> {
         Ok((self.rows.count, self.rows.bad))
     }
 
-    /// Reads a file of JSON lines; one that holds an array is read whole. `name` is what places are called by.
+    /// Reads a file of JSON lines or of one array. `name` is what places are called by.
     ///
     /// The chunks do not depend on the number of threads.
     pub fn file(&mut self, path: &Path, name: &str) -> Result<(), OpError> {
         let Self { lines, rows } = self;
-        let mut source = Source { from: jsonl::open(path)?, rest: Vec::new(), ended: false };
+        let mut source = Blocks::open(path)?;
         let failed = |e| jsonl::unreadable(path, &e);
         let mut block = source.next().map_err(failed)?;
-        if block.is_empty() {
+        if block.is_empty() && block.items.is_none() {
             return rows.careful(vec![jsonl::empty(name)]);
-        }
-        if block.starts_with(b"\xEF\xBB\xBF") {
-            block.drain(..3);
-        }
-        if block.trim_ascii_start().starts_with(b"[") {
-            source.from.read_to_end(&mut source.rest).map_err(failed)?;
-            block.append(&mut source.rest);
-            return rows.careful(jsonl::parse(&block, name));
         }
         // While a block is parsed, the next one is read and the one before is handed on.
         let mut count = 0;
@@ -96,7 +87,8 @@ impl<'a> Reader<'a> {
                 || rayon::join(|| lines.block(&block), || rows.take(std::mem::take(&mut before))),
             );
             taken?;
-            pieces.iter_mut().for_each(|piece| piece.place(name, &mut count));
+            let array = block.items.is_some();
+            pieces.iter_mut().for_each(|piece| piece.place(name, array, &mut count));
             before = pieces;
             block = next.map_err(failed)?;
         }
@@ -105,59 +97,98 @@ impl<'a> Reader<'a> {
 }
 
 impl Lines<'_> {
-    fn block(&self, block: &[u8]) -> Vec<Piece> {
-        let mut cuts = vec![0];
-        while block.len() - cuts[cuts.len() - 1] > PIECE {
-            let from = cuts[cuts.len() - 1] + PIECE;
-            match memchr(b'\n', &block[from..]) {
-                Some(at) if from + at + 1 < block.len() => cuts.push(from + at + 1),
-                _ => break,
+    fn block(&self, block: &Block) -> Vec<Piece> {
+        let bytes = &block.bytes[..];
+        let Some(items) = &block.items else {
+            let mut cuts = vec![0];
+            while bytes.len() - cuts[cuts.len() - 1] > PIECE {
+                let from = cuts[cuts.len() - 1] + PIECE;
+                match memchr(b'\n', &bytes[from..]) {
+                    Some(at) if from + at + 1 < bytes.len() => cuts.push(from + at + 1),
+                    _ => break,
+                }
             }
+            cuts.push(bytes.len());
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|w| &bytes[w[0]..w[1]]).collect();
+            return pieces.par_iter().map(|piece| self.lines(piece)).collect();
+        };
+        let mut pieces: Vec<Piece> = jsonl::grouped(items, PIECE).par_iter().map(|g| self.items(bytes, g)).collect();
+        if let Some(fault) = &block.fault {
+            let mut piece = self.begun();
+            self.bad(&mut piece, 0, fault.clone());
+            pieces.push(piece);
         }
-        cuts.push(block.len());
-        let pieces: Vec<&[u8]> = cuts.windows(2).map(|w| &block[w[0]..w[1]]).collect();
-        pieces.par_iter().map(|piece| self.piece(piece)).collect()
+        pieces
     }
 
-    fn piece(&self, bytes: &[u8]) -> Piece {
-        let mut piece = Piece::default();
+    fn begun(&self) -> Piece {
+        let columns = self.shape.as_ref().and_then(|_| Shape::columns(self.schema));
+        Piece { columns: columns.unwrap_or_default(), ..Piece::default() }
+    }
+
+    fn lines(&self, bytes: &[u8]) -> Piece {
+        let mut piece = self.begun();
         // Who checks a whole piece need not check each line.
         let valid = std::str::from_utf8(bytes).is_ok();
-        let columns = self.shape.as_ref().and_then(|_| Shape::columns(self.schema));
-        piece.columns = columns.unwrap_or_default();
         let mut from = 0;
         while from < bytes.len() {
-            let number = piece.lines;
+            let number = piece.places;
             let end = memchr(b'\n', &bytes[from..]);
-            piece.lines += usize::from(end.is_some());
+            piece.places += usize::from(end.is_some());
             let line = bytes[from..end.map_or(bytes.len(), |at| from + at)].trim_ascii();
             from = end.map_or(bytes.len(), |at| from + at + 1);
-            if line.is_empty() {
-                continue;
-            }
-            piece.rows += 1;
-            let Some(shape) = &self.shape else {
-                let value = if line.len() > LONGEST { Err(too_long()) } else { jsonl::one(line) };
-                piece.raw.push((number, RawRow { place: String::new(), value }));
-                continue;
-            };
-            if valid && line.len() <= LONGEST && shape.read(line, &mut piece.columns).is_ok() {
-                piece.good += 1;
-                continue;
-            }
-            piece.columns.iter_mut().for_each(|c| c.cut(piece.good));
-            match self.one(line, &mut piece.columns) {
-                Ok(()) => piece.good += 1,
-                Err(reason) => {
-                    piece.columns.iter_mut().for_each(|c| c.cut(piece.good));
-                    piece.bad.push((number, BadRow { place: String::new(), reason }));
-                }
+            if !line.is_empty() {
+                self.row(&mut piece, number, line, valid);
             }
         }
         piece
     }
 
-    /// Reads a line the careful way; the reason if it is no row.
+    fn items(&self, bytes: &[u8], items: &[Range<usize>]) -> Piece {
+        let mut piece = self.begun();
+        let whole = items.first().map_or(0, |i| i.start)..items.last().map_or(0, |i| i.end);
+        let valid = std::str::from_utf8(&bytes[whole]).is_ok();
+        for (number, item) in items.iter().enumerate() {
+            piece.places += 1;
+            self.row(&mut piece, number, bytes[item.clone()].trim_ascii(), valid);
+        }
+        piece
+    }
+
+    /// Reads a row; `valid` says that its text is known to be UTF-8.
+    fn row(&self, piece: &mut Piece, number: usize, text: &[u8], valid: bool) {
+        let Some(shape) = &self.shape else {
+            piece.rows += 1;
+            let value = if text.len() > LONGEST { Err(too_long()) } else { jsonl::one(text) };
+            return piece.raw.push((number, RawRow { place: String::new(), value }));
+        };
+        if valid && text.len() <= LONGEST && shape.read(text, &mut piece.columns).is_ok() {
+            piece.rows += 1;
+            piece.good += 1;
+            return;
+        }
+        piece.columns.iter_mut().for_each(|c| c.cut(piece.good));
+        match self.one(text, &mut piece.columns) {
+            Ok(()) => {
+                piece.rows += 1;
+                piece.good += 1;
+            }
+            Err(reason) => {
+                piece.columns.iter_mut().for_each(|c| c.cut(piece.good));
+                self.bad(piece, number, reason);
+            }
+        }
+    }
+
+    fn bad(&self, piece: &mut Piece, number: usize, reason: String) {
+        piece.rows += 1;
+        match self.shape {
+            Some(_) => piece.bad.push((number, BadRow { place: String::new(), reason })),
+            None => piece.raw.push((number, RawRow { place: String::new(), value: Err(reason) })),
+        }
+    }
+
+    /// Reads a row the careful way; the reason if it is none.
     fn one(&self, line: &[u8], columns: &mut [Growing]) -> Result<(), String> {
         if line.len() > LONGEST {
             return Err(too_long());
@@ -231,10 +262,10 @@ impl Rows<'_> {
 }
 
 fn too_long() -> String {
-    format!("the line is longer than {LONGEST} bytes")
+    format!("the row is longer than {LONGEST} bytes")
 }
 
-/// What a stretch of lines gave. Numbers of lines count from its start, until [`Piece::place`].
+/// What a stretch of rows gave. Numbers of lines or items count from its start, until [`Piece::place`].
 #[derive(Default)]
 struct Piece {
     columns: Vec<Growing>,
@@ -242,47 +273,22 @@ struct Piece {
     good: usize,
     /// Rows of all kinds.
     rows: usize,
-    /// Line ends.
-    lines: usize,
+    /// Line ends, or items.
+    places: usize,
     bad: Vec<(usize, BadRow)>,
     /// Rows that need more than their line.
     raw: Vec<(usize, RawRow)>,
 }
 
 impl Piece {
-    /// Says where its rows are, given how many lines come before it, and counts its own.
-    fn place(&mut self, name: &str, before: &mut usize) {
-        let place = |number: usize| format!("{name}:{}", *before + number + 1);
+    /// Says where its rows are, given how many lines or items come before it, and counts its own.
+    fn place(&mut self, name: &str, array: bool, before: &mut usize) {
+        let place = |number: usize| match array {
+            true => format!("{name}[{}]", *before + number),
+            false => format!("{name}:{}", *before + number + 1),
+        };
         self.bad.iter_mut().for_each(|(number, row)| row.place = place(*number));
         self.raw.iter_mut().for_each(|(number, row)| row.place = place(*number));
-        *before += self.lines;
-    }
-}
-
-/// A stream that is cut into blocks of whole lines.
-struct Source {
-    from: Box<dyn Read + Send>,
-    /// What was read after the last line end.
-    rest: Vec<u8>,
-    ended: bool,
-}
-
-impl Source {
-    /// Returns the next lines; nothing at the end.
-    fn next(&mut self) -> io::Result<Vec<u8>> {
-        let mut block = std::mem::take(&mut self.rest);
-        while !self.ended {
-            let from = block.len();
-            block.reserve(BLOCK);
-            let read = self.from.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
-            self.ended = read < BLOCK;
-            if let Some(at) = memrchr(b'\n', &block[from..])
-                && !self.ended
-            {
-                self.rest = block.split_off(from + at + 1);
-                break;
-            }
-        }
-        Ok(block)
+        *before += self.places;
     }
 }

@@ -45,6 +45,19 @@ pub struct BadRow {
     pub reason: String,
 }
 
+/// Takes the rows of a file in order, some at a time, with the pictures that lay in the file itself: rows that come later do not name them.
+pub type Feed<'a> = dyn FnMut(Vec<RawRow>, Members) -> Result<(), OpError> + 'a;
+
+/// Returns all rows that `read` feeds, and no pictures.
+pub fn collected(read: impl FnOnce(&mut Feed<'_>) -> Result<(), OpError>) -> Result<Vec<RawRow>, OpError> {
+    let mut all = Vec::new();
+    read(&mut |rows, _| {
+        all.extend(rows);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
 /// Turns raw rows into a table of exactly the columns of `schema`, in order, and the list of bad rows.
 ///
 /// # Errors

@@ -17,6 +17,10 @@ use crate::base::OpError;
 
 /// Largest file that is unpacked from an archive: more is a mistake, or made to fill the memory.
 pub const MOST_UNPACKED: u64 = 1 << 30;
+/// Bytes by which the kind of a picture or video is known.
+const SIGNATURE: u64 = 64;
+/// Size up to which a header is believed.
+const LIKELY: u64 = 64 << 20;
 /// Most memory that the pixels of one picture may take.
 const MOST_PIXEL_BYTES: u64 = 512 << 20;
 
@@ -83,12 +87,25 @@ impl Media {
     }
 
     fn load(&self, path: &str, blobs: &dyn Blobs) -> Result<Medium, String> {
+        if path.trim().is_empty() {
+            return Err("the path is empty".to_owned());
+        }
         let inside = inside(path).ok_or_else(|| format!("`{path}` leaves the media folder"))?;
         let bytes = match self {
-            Media::Folder(root) => std::fs::read(root.join(&inside)).map_err(|e| match e.kind() {
-                std::io::ErrorKind::NotFound => format!("`{path}` is missing"),
-                _ => format!("`{path}`: {e}"),
-            })?,
+            Media::Folder(root) => {
+                let whole = root.join(&inside);
+                let failed = |e: std::io::Error| match e.kind() {
+                    std::io::ErrorKind::NotFound => format!("`{path}` is missing"),
+                    _ => format!("`{path}`: {e}"),
+                };
+                // Opening a pipe would wait for somebody to write to it.
+                let about = std::fs::metadata(&whole).map_err(failed)?;
+                if !about.is_file() {
+                    return Err(format!("`{path}` is no file"));
+                }
+                let file = File::open(&whole).map_err(failed)?;
+                known(file, about.len(), u64::MAX).map_err(|why| format!("`{path}` {why}"))?
+            }
             Media::Zip(archive) => {
                 let mut archive = archive.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 let name = inside.to_string_lossy().replace('\\', "/");
@@ -96,24 +113,47 @@ impl Media {
                     zip::result::ZipError::FileNotFound => format!("`{path}` is missing in the zip"),
                     other => format!("`{path}` in the zip: {other}"),
                 })?;
-                unpacked(entry).map_err(|why| format!("`{path}` {why}"))?
+                let size = entry.size();
+                known(entry, size, MOST_UNPACKED).map_err(|why| format!("`{path}` {why}"))?
             }
         };
         examine(&bytes, blobs).map_err(|why| format!("`{path}` {why}"))
     }
 }
 
-/// Reads a member of an archive, at most [`MOST_UNPACKED`] bytes whatever its header says.
+/// Reads a member of an archive, at most [`MOST_UNPACKED`] bytes whatever its header says; `size` is what it says.
 ///
 /// # Errors
 /// A reason that reads after the member's name.
-pub fn unpacked(member: impl Read) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    member.take(MOST_UNPACKED + 1).read_to_end(&mut bytes).map_err(|e| format!("is damaged: {e}"))?;
-    if bytes.len() as u64 > MOST_UNPACKED {
-        return Err(format!("is larger than {} MiB unpacked", MOST_UNPACKED >> 20));
+pub fn unpacked(member: impl Read, size: u64) -> Result<Vec<u8>, String> {
+    at_most(Vec::new(), member, size, MOST_UNPACKED)
+}
+
+/// Reads a picture or video, at most `most` bytes; what does not begin like one is not read to its end.
+fn known(mut file: impl Read, size: u64, most: u64) -> Result<Vec<u8>, String> {
+    let mut start = Vec::new();
+    file.by_ref().take(SIGNATURE).read_to_end(&mut start).map_err(|e| format!("is damaged: {e}"))?;
+    if start.is_empty() {
+        return Err("is empty".to_owned());
     }
-    Ok(bytes)
+    if video_type(&start).is_none() && image::guess_format(&start).is_err() {
+        return Err("is no picture or video of a known kind".to_owned());
+    }
+    at_most(start, file, size, most)
+}
+
+/// Reads what follows `start`, `most` bytes in all.
+fn at_most(start: Vec<u8>, file: impl Read, size: u64, most: u64) -> Result<Vec<u8>, String> {
+    let too_large = || format!("is larger than {} MiB unpacked", most >> 20);
+    if size > most {
+        return Err(too_large());
+    }
+    let mut bytes = start;
+    // A header may lie: memory is taken for what comes, at once for what is likely.
+    bytes.reserve_exact(size.min(LIKELY) as usize);
+    let left = most.saturating_sub(bytes.len() as u64).saturating_add(1);
+    file.take(left).read_to_end(&mut bytes).map_err(|e| format!("is damaged: {e}"))?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// Returns the path without `.` and `..`, or nothing if it is absolute or climbs out.

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod asking;
 mod bandkeys;
 pub mod blobs;
+pub mod blocks;
 pub mod cell;
 pub mod cells;
 pub mod chunks;

@@ -10,13 +10,15 @@ use serde_json::{Map, Value as Json};
 
 use super::blobs::Blobs;
 use super::jsonl;
-use super::load::RawRow;
+use super::load::{Feed, RawRow};
 use super::media::{self, Member, Members};
 use crate::base::OpError;
 use crate::spec::Type;
 
 /// Bytes of samples that are held before they are examined, in parallel.
 const BATCH: usize = 64 << 20;
+/// Samples that are held, however small.
+const ROWS: usize = 1 << 13;
 const PICTURES: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 const VIDEOS: &[&str] = &["mp4", "webm", "avi", "mov", "mkv"];
 
@@ -28,7 +30,7 @@ struct Sample {
     fault: Option<String>,
 }
 
-/// Reads the samples of a shard, plain, gzip or zstd. A column is the member with its ending; `image`, `video` and `text` are a member of any such
+/// Reads the samples of a shard some at a time, plain, gzip or zstd. A column is the member with its ending; `image`, `video` and `text` are a member of any such
 /// ending; else the column is a field of the member `json`; `id` is the sample's key where there is no such field.
 ///
 /// # Errors
@@ -38,13 +40,13 @@ pub fn rows(
     name: &str,
     schema: &[(String, Type)],
     blobs: &dyn Blobs,
-    members: &mut Members,
-) -> Result<Vec<RawRow>, OpError> {
+    feed: &mut Feed<'_>,
+) -> Result<(), OpError> {
     let file = File::open(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
     let broken = |e: std::io::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
     let file = jsonl::unpacked(BufReader::with_capacity(1 << 20, file), path).map_err(broken)?;
     let mut archive = tar::Archive::new(file);
-    let mut shard = Shard { name, schema, blobs, waiting: Vec::new(), bytes: 0, rows: Vec::new() };
+    let mut shard = Shard { name, schema, blobs, waiting: Vec::new(), bytes: 0, feed };
     let mut seen = HashSet::new();
     let mut open: Option<Sample> = None;
     for entry in archive.entries().map_err(broken)? {
@@ -59,9 +61,8 @@ pub fn rows(
                 // What comes next is unknown: the sample that was open may lack members.
                 let key = open.take().map(|sample| sample.key).unwrap_or_default();
                 let place = if key.is_empty() { name.to_owned() } else { format!("{name}/{key}") };
-                shard.flush(members);
-                shard.rows.push(RawRow { place, value: Err(format!("the shard is cut off or damaged here: {why}")) });
-                return Ok(shard.rows);
+                shard.flush()?;
+                return shard.bad(place, format!("the shard is cut off or damaged here: {why}"));
             }
         };
         if kind.is_dir() || kind.is_pax_global_extensions() {
@@ -70,7 +71,7 @@ pub fn rows(
         let (key, ending) = split(&path);
         if open.as_ref().is_none_or(|sample| sample.key != key) {
             if let Some(sample) = open.take() {
-                shard.take(sample, members);
+                shard.take(sample)?;
             }
             let fault = (!seen.insert(key.clone())).then(|| "the sample comes a second time".to_owned());
             open = Some(Sample { key, members: Vec::new(), fault });
@@ -82,7 +83,7 @@ pub fn rows(
             sample.fault = Some(format!("two members end in `.{ending}`"));
         } else if wanted(schema, &ending) {
             let size = entry.size();
-            match media::unpacked(entry) {
+            match media::unpacked(entry, size) {
                 Ok(bytes) if (bytes.len() as u64) < size => sample.fault = Some(format!("`{path}` is cut off")),
                 Ok(bytes) => sample.members.push((ending, bytes)),
                 Err(why) => sample.fault = Some(format!("`{path}` {why}")),
@@ -90,13 +91,13 @@ pub fn rows(
         }
     }
     if let Some(sample) = open {
-        shard.take(sample, members);
+        shard.take(sample)?;
     }
-    shard.flush(members);
-    if shard.rows.is_empty() {
-        shard.rows.push(RawRow { place: name.to_owned(), value: Err("the shard holds no sample".to_owned()) });
+    shard.flush()?;
+    if seen.is_empty() {
+        return shard.bad(name.to_owned(), "the shard holds no sample".to_owned());
     }
-    Ok(shard.rows)
+    Ok(())
 }
 
 /// Splits at the first dot of the last part: `a/b.seg.png` is `a/b` and `seg.png`.
@@ -127,44 +128,56 @@ fn wanted(schema: &[(String, Type)], ending: &str) -> bool {
     ending == "json" || schema.iter().any(column)
 }
 
-struct Shard<'a> {
+struct Shard<'a, 'f> {
     name: &'a str,
     schema: &'a [(String, Type)],
     blobs: &'a dyn Blobs,
     waiting: Vec<Sample>,
     bytes: usize,
-    rows: Vec<RawRow>,
+    feed: &'a mut Feed<'f>,
 }
 
-impl Shard<'_> {
-    fn take(&mut self, sample: Sample, members: &mut Members) {
+impl Shard<'_, '_> {
+    fn take(&mut self, sample: Sample) -> Result<(), OpError> {
         self.bytes += sample.members.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         self.waiting.push(sample);
-        if self.bytes > BATCH {
-            self.flush(members);
-        }
+        if self.bytes > BATCH || self.waiting.len() == ROWS { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self, members: &mut Members) {
-        let read: Vec<_> = std::mem::take(&mut self.waiting).into_par_iter().map(|sample| self.row(sample)).collect();
+    fn flush(&mut self) -> Result<(), OpError> {
+        let (name, schema, blobs) = (self.name, self.schema, self.blobs);
+        let waiting = std::mem::take(&mut self.waiting);
+        let read = waiting.into_par_iter().map(|sample| Reading { name, schema, blobs }.row(&sample));
+        let (rows, found): (Vec<RawRow>, Vec<Vec<Member>>) = read.unzip();
         self.bytes = 0;
-        for (row, found) in read {
-            self.rows.push(row);
-            members.extend(found);
-        }
+        (self.feed)(rows, found.into_iter().flatten().collect())
     }
 
-    fn row(&self, sample: Sample) -> (RawRow, Vec<Member>) {
+    fn bad(self, place: String, why: String) -> Result<(), OpError> {
+        (self.feed)(vec![RawRow { place, value: Err(why) }], Members::new())
+    }
+}
+
+/// Reads samples.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    name: &'a str,
+    schema: &'a [(String, Type)],
+    blobs: &'a dyn Blobs,
+}
+
+impl Reading<'_> {
+    fn row(self, sample: &Sample) -> (RawRow, Vec<Member>) {
         let place = format!("{}/{}", self.name, sample.key);
         let mut found = Vec::new();
         let value = match &sample.fault {
             Some(fault) => Err(fault.clone()),
-            None => self.fields(&sample, &place, &mut found),
+            None => self.fields(sample, &place, &mut found),
         };
         (RawRow { place, value: value.map(Json::Object) }, found)
     }
 
-    fn fields(&self, sample: &Sample, place: &str, found: &mut Vec<Member>) -> Result<Map<String, Json>, String> {
+    fn fields(self, sample: &Sample, place: &str, found: &mut Vec<Member>) -> Result<Map<String, Json>, String> {
         let member = |ending: &str| sample.members.iter().find(|(e, _)| e == ending);
         let described = match member("json") {
             Some((_, bytes)) => match serde_json::from_slice(bytes) {
@@ -200,7 +213,7 @@ impl Shard<'_> {
         Ok(out)
     }
 
-    fn value(&self, bytes: &[u8], ty: &Type, key: &str, found: &mut Vec<Member>) -> Result<Json, String> {
+    fn value(self, bytes: &[u8], ty: &Type, key: &str, found: &mut Vec<Member>) -> Result<Json, String> {
         let text = || std::str::from_utf8(bytes).map_err(|e| format!("is no UTF-8 from byte {}", e.valid_up_to() + 1));
         match ty {
             Type::Optional(inner) => self.value(bytes, inner, key, found),

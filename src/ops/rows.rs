@@ -54,6 +54,20 @@ impl From<String> for Reason {
     }
 }
 
+/// Goes through the rows of the dataset in a slot chunk by chunk: `change` gives each chunk as it is to be kept, with the same columns each time.
+pub fn each(
+    cx: &mut Context,
+    slot: &str,
+    mut change: impl FnMut(&mut Context, Table) -> Result<Table, OpError>,
+) -> Result<Outputs, OpError> {
+    let mut writer = Writer::new(cx.store);
+    for chunk in cx.chunks(slot)? {
+        cx.go_on()?;
+        writer.push(change(cx, chunk?)?)?;
+    }
+    Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
+}
+
 /// Goes through the rows of the dataset `d` chunk by chunk: `judge` gives the chunk as it is to be kept, and for each of its rows the reason to
 /// drop it, if there is one.
 pub fn sift<R: Clone + Into<Reason>>(
@@ -62,6 +76,7 @@ pub fn sift<R: Clone + Into<Reason>>(
 ) -> Result<Outputs, OpError> {
     let mut writer = Writer::new(cx.store);
     for chunk in cx.chunks("d")? {
+        cx.go_on()?;
         let (chunk, reasons) = judge(cx, chunk?)?;
         writer.push(drop_rows(cx, &chunk, &reasons)?)?;
     }

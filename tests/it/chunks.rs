@@ -1,10 +1,17 @@
 //! Rows in bulk: lines read by the quick way and by the careful one, datasets of several chunks, texts and keys that lie in files.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 use rbpipe::data::chunks;
 use rbpipe::data::clusters::Rule;
 use rbpipe::data::load::{self, Bad};
 use rbpipe::data::media::Media;
 use rbpipe::data::minhash::{self, Options, Spill};
+use rbpipe::data::table::Table;
 use rbpipe::data::texts::{Collector, Held, Texts as _};
 use rbpipe::data::{jsonl, schema};
 use rbpipe::engine::dataset::{self, Chunks, Writer};
@@ -157,7 +164,7 @@ fn lines_are_read_as_json_values_are() {
         }
         bench.write("rows.jsonl", &file);
         let (table, bad) =
-            load::table(jsonl::parse(&file, "rows.jsonl"), &types, &media, bench.store(), Bad::Skip).unwrap();
+            load::table(jsonl::parse(&file, "rows.jsonl").unwrap(), &types, &media, bench.store(), Bad::Skip).unwrap();
         let made = bench.run("data.jsonl", args.clone(), &[]).unwrap();
         let complaints: Vec<(String, String)> = bad.into_iter().map(|b| (b.place, b.reason)).collect();
         assert_eq!(
@@ -238,6 +245,75 @@ fn chunks_depend_on_rows_alone() {
         assert!(failed.message.starts_with("row 0:"), "{}", failed.message);
     }
     assert_eq!(digests[0], digests[1]);
+}
+
+/// Arrays of JSON, CSV, Parquet in each of its packings and Arrow are read some rows at a time, and become the dataset that JSON lines become.
+#[test]
+fn files_of_every_kind_are_read_in_pieces() {
+    let bench = Bench::new();
+    let total = chunks::ROWS + 4000;
+    let text = |i: usize| format!("row {i} \\ \"[{{,\" {}", "é".repeat(120));
+    let rows: Vec<Json> = (0..total).map(|i| json!({ "n": i, "t": text(i) })).collect();
+    let lines: Vec<String> = rows.iter().map(Json::to_string).collect();
+    bench.write("rows.jsonl", lines.join("\n").as_bytes());
+    let array = format!("\u{feff} [\n  {}\n]\n", lines.join(",\n  "));
+    assert!(array.len() > 17 << 20, "it takes two blocks");
+    bench.write("rows.json", array.as_bytes());
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(["n", "t"]).unwrap();
+    (0..total).for_each(|i| csv.write_record([i.to_string(), text(i)]).unwrap());
+    bench.write("rows.csv", &csv.into_inner().unwrap());
+    let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..total as i64));
+    let t: ArrayRef = Arc::new(StringArray::from_iter_values((0..total).map(text)));
+    let batch = RecordBatch::try_from_iter([("n", n), ("t", t)]).unwrap();
+    let mut stream = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    stream.write(&batch).unwrap();
+    bench.write("rows.arrow", &stream.into_inner().unwrap());
+    let mut names = vec!["rows.json", "rows.csv", "rows.arrow"];
+    let packings = [
+        ("gzip.parquet", Compression::GZIP(GzipLevel::default())),
+        ("lz4.parquet", Compression::LZ4_RAW),
+        ("lz4-hadoop.parquet", Compression::LZ4),
+        ("snappy.parquet", Compression::SNAPPY),
+        ("zstd.parquet", Compression::ZSTD(ZstdLevel::default())),
+    ];
+    for (name, packing) in packings {
+        let how = WriterProperties::builder().set_compression(packing).build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(how)).unwrap();
+        writer.write(&batch).unwrap();
+        bench.write(name, &writer.into_inner().unwrap());
+        names.push(name);
+    }
+
+    let schema = json!({ "columns": [{ "name": "n", "type": "Int" }, { "name": "t", "type": "Str" }] });
+    let load = |name: &str, bad: &str| {
+        let args = json!({ "path": name, "as": schema, "media": null, "bad": bad, "separator": ",", "base64": [] });
+        let ending = name.rsplit_once('.').unwrap().1.replace("json", "jsonl").replace("jsonll", "jsonl");
+        bench.run(&format!("data.{ending}"), args, &[]).unwrap()
+    };
+    let stored = |table: &Table| dataset::save(bench.store(), table).unwrap().digest();
+    let expected = stored(load("rows.jsonl", "fail").table());
+    for name in names {
+        assert_eq!(stored(load(name, "fail").table()), expected, "{name}");
+    }
+
+    // What comes before the damage stays.
+    let at = array.find(&lines[66_000]).unwrap();
+    bench.write("cut.json", array[..at + 30].as_bytes());
+    bench.write("more.json", format!("{array}[]").as_bytes());
+    let odd = format!("[{}, 7, {{\"n\": 1, \"t\": }}, {},]", lines[0], lines[1]);
+    bench.write("odd.json", odd.as_bytes());
+    let told = |name: &str| {
+        let made = load(name, "quarantine");
+        assert_eq!(made.counts["read"], (made.table().rows() + made.fates.len()) as u64);
+        (made.table().rows(), made.fates.iter().map(|f| format!("{}: {}", f.row, f.why)).collect::<Vec<_>>())
+    };
+    assert_eq!(told("cut.json"), (66_000, vec!["cut.json[66000]: the array is cut off here".to_owned()]));
+    assert_eq!(told("more.json"), (total, vec![format!("more.json[{total}]: more text follows the end of the array")]));
+    let (good, bad) = told("odd.json");
+    assert_eq!(good, 2);
+    assert!(bad[0].starts_with("odd.json[1]: expected an object") && bad[1].starts_with("odd.json[2]: no JSON"));
+    assert!(bad[2].starts_with("odd.json[4]: no JSON"), "{bad:?}");
 }
 
 /// Each value is cut to a chunk of its own if two are too large for one.

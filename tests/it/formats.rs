@@ -57,6 +57,39 @@ fn files_of_datasets_are_read_as_they_are() {
     }
 }
 
+/// What does not begin like a picture is not read to its end, and a pipe is not waited for.
+#[cfg(unix)]
+#[test]
+fn what_is_no_picture_is_not_unpacked() {
+    let bench = Bench::new();
+    let pipe = bench.folder().join("pipe.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::create_dir(bench.folder().join("folder")).unwrap();
+    let rows = ["pipe.png", "folder", "", "/dev/zero"].map(|name| json!({ "id": name, "pic": name }).to_string());
+    bench.write("rows.jsonl", rows.join("\n").as_bytes());
+    let load = |path: &str, media: Json| {
+        let args = json!({ "path": path, "as": schema(&[("id", "Str"), ("pic", "Image")]), "media": media, "bad": "quarantine" });
+        told(&bench.run("data.jsonl", args, &[]).unwrap())
+    };
+    let expected = [
+        "rows.jsonl:1: column `pic`: `pipe.png` is no file",
+        "rows.jsonl:2: column `pic`: `folder` is no file",
+        "rows.jsonl:3: column `pic`: the path is empty",
+        "rows.jsonl:4: column `pic`: `/dev/zero` leaves the media folder",
+    ];
+    assert_eq!(load("rows.jsonl", Json::Null), expected);
+
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    zip.start_file("zeros.png", options).unwrap();
+    let zeros = vec![0; 1 << 20];
+    (0..64).for_each(|_| std::io::Write::write_all(&mut zip, &zeros).unwrap());
+    bench.write("all.zip", &zip.finish().unwrap().into_inner());
+    bench.write("zip.jsonl", br#"{"id":"a","pic":"zeros.png"}"#);
+    let why = load("zip.jsonl", json!("all.zip"));
+    assert_eq!(why, ["zip.jsonl:1: column `pic`: `zeros.png` is no picture or video of a known kind"]);
+}
+
 fn shard(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, bytes) in members {

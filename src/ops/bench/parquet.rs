@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json};
 use super::archive::facts;
 use crate::base::OpError;
 use crate::data::columnar;
-use crate::data::load::RawRow;
-use crate::data::media::{Members, examine};
+use crate::data::load::{self, RawRow};
+use crate::data::media::examine;
 use crate::engine::Store;
 use crate::spec::Type;
 
@@ -24,8 +24,8 @@ pub(super) fn rows(
     pictures: &mut Map<String, Json>,
 ) -> Result<Vec<RawRow>, OpError> {
     let columns: Vec<(String, Type)> = columnar::names(file)?.into_iter().map(|n| (n, Type::Str)).collect();
-    let into = columnar::Into { schema: &columns, blobs: None, members: &mut Members::new() };
-    let mut rows = columnar::parquet(file, name, into)?;
+    let mut rows =
+        load::collected(|feed| columnar::parquet(file, name, columnar::Into { schema: &columns, blobs: None, feed }))?;
     for row in &mut rows {
         if let Ok(value) = &mut row.value {
             take(value, store, pictures)

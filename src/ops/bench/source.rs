@@ -14,10 +14,11 @@ use super::archive::{self, facts};
 use crate::base::OpError;
 use crate::base::world::OsWorld;
 use crate::data::cell::{self, Cell};
+use crate::data::load::{self, RawRow};
 use crate::data::rowexpr::unify;
 use crate::data::schema::list_of;
 use crate::data::table::Table;
-use crate::data::{jsonl, load::RawRow, paths};
+use crate::data::{jsonl, paths};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs, dataset};
 use crate::plan::hub;
@@ -238,7 +239,7 @@ fn read_all(
         if file.extension().is_some_and(|e| e == "parquet") {
             rows.extend(super::parquet::rows(file, &name, cx.store, &mut pictures)?);
         } else {
-            rows.extend(jsonl::rows(file, &name)?);
+            rows.extend(load::collected(|feed| jsonl::feed(file, &name, feed))?);
         }
     }
     let mut names = if unpacked { archive::below(folder)? } else { BTreeSet::new() };

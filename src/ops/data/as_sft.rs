@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Effect, OpSpec};
 
 /// The operator.
@@ -29,7 +30,8 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let pairs = cx.table("pairs")?;
-    let (prompt, answer) = (Arc::clone(pairs.column("prompt")?), Arc::clone(pairs.column(&args.answer)?));
-    Ok(Context::rows(pairs.with_column("instruction", prompt)?.with_column("output", answer)?))
+    rows::each(cx, "pairs", |_, pairs| {
+        let (prompt, answer) = (Arc::clone(pairs.column("prompt")?), Arc::clone(pairs.column(&args.answer)?));
+        pairs.with_column("instruction", prompt)?.with_column("output", answer)
+    })
 }

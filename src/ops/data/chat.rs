@@ -9,8 +9,8 @@ use super::source;
 use crate::base::world::OsWorld;
 use crate::base::{OpError, phrase};
 use crate::data::conversation::{self, Entry, Layout};
-use crate::data::load::{Bad, RawRow};
-use crate::data::media::{Media, Members};
+use crate::data::load::{Bad, Feed, RawRow};
+use crate::data::media::Media;
 use crate::data::schema::{Column, Columns};
 use crate::data::{files, paths};
 use crate::engine::{Builtin, Context, Outputs};
@@ -186,14 +186,15 @@ fn load(
     wanted.push(("id".into(), Type::Str));
     let mut left = most;
     let store = cx.store;
-    source::load_files(cx, &loading, found, media, |path: &Path, name: &str, members: &mut Members| {
-        let mut rows = files::rows(path, name, &wanted, store, members)?;
-        rows.truncate(left);
-        left -= rows.len();
-        let convert = |RawRow { place, value }| {
-            let value = value.and_then(|row| layout.convert(&row, &place));
-            RawRow { place, value }
-        };
-        Ok(rows.into_iter().map(convert).collect())
+    source::load_files(cx, &loading, found, media, |path: &Path, name: &str, feed: &mut Feed<'_>| {
+        files::rows(path, name, &wanted, store, &mut |mut rows, members| {
+            rows.truncate(left);
+            left -= rows.len();
+            let convert = |RawRow { place, value }| {
+                let value = value.and_then(|row| layout.convert(&row, &place));
+                RawRow { place, value }
+            };
+            feed(rows.into_iter().map(convert).collect(), members)
+        })
     })
 }

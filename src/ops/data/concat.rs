@@ -6,8 +6,8 @@ use arrow::array::StringArray;
 use serde_json::Value as Json;
 
 use crate::base::OpError;
-use crate::data::table::Table;
-use crate::engine::{Builtin, Context, Outputs};
+use crate::engine::dataset::{Chunks, Writer};
+use crate::engine::{Builtin, Context, Output, Outputs};
 use crate::spec::{Columns, Effect, OpSpec};
 
 /// The operator.
@@ -36,15 +36,25 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let mut tables = Vec::new();
+    let mut inputs = Vec::new();
     for (name, input) in &args.inputs {
         let slot = input["$input"].as_str().map_or_else(|| format!("inputs.{name}"), str::to_owned);
-        tables.push((name, cx.table(&slot)?));
+        inputs.push((name, cx.chunks(&slot)?));
     }
-    let labels: Vec<&str> = tables.iter().flat_map(|(n, t)| std::iter::repeat_n(n.as_str(), t.rows())).collect();
-    let labels = Arc::new(StringArray::from(labels));
-    let all: Vec<Table> = tables.into_iter().map(|(_, t)| t).collect();
-    let joined = super::shared(&all, Some(&args.label))?;
-    cx.counts.insert("kept".into(), joined.rows() as u64);
-    Ok(Context::rows(joined.with_column(&args.label, labels)?))
+    let typed = |chunks: &Chunks| chunks.types().map(|(name, ty)| (name.to_owned(), ty)).collect();
+    let types: Vec<Vec<_>> = inputs.iter().map(|(_, chunks)| typed(chunks)).collect();
+    let names = super::shared_names(&types, Some(&args.label))?;
+    let mut writer = Writer::new(cx.store);
+    let mut kept = 0;
+    for (name, chunks) in inputs {
+        for chunk in chunks {
+            cx.go_on()?;
+            let chunk = chunk?.select(&names)?;
+            kept += chunk.rows() as u64;
+            let labels = StringArray::from_iter_values(std::iter::repeat_n(name, chunk.rows()));
+            writer.push(chunk.with_column(&args.label, Arc::new(labels))?)?;
+        }
+    }
+    cx.counts.insert("kept".into(), kept);
+    Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
 }

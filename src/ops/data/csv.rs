@@ -43,5 +43,5 @@ struct Args {
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let (own, args): (Args, source::Args) = (cx.args()?, cx.args()?);
     let schema = args.schema.types()?;
-    source::load(cx, &args, |path, name| csv::rows(path, name, &schema, &own.separator, &own.base64))
+    source::load_with(cx, &args, |path, name, feed| csv::rows(path, name, &schema, &own.separator, &own.base64, feed))
 }

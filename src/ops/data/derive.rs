@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::base::OpError;
 use crate::data::rowexpr::Program;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::rows::pooled;
+use crate::ops::rows::{self, pooled};
 use crate::spec::{Columns, Effect, OpSpec, RowExpr};
 
 /// The operator.
@@ -33,13 +33,15 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let mut out = d.clone();
-    for (name, expr) in &args.columns {
-        let expr: RowExpr = serde_json::from_value(expr.clone())?;
-        let program = Program::new(&expr, &d)?;
-        let column = pooled(cx.threads, || program.column(&d))??;
-        out = out.with_column(name, column)?;
-    }
-    Ok(Context::rows(out))
+    let columns = args.columns.into_iter().map(|(name, expr)| Ok((name, serde_json::from_value(expr)?)));
+    let columns = columns.collect::<Result<Vec<(String, RowExpr)>, OpError>>()?;
+    rows::each(cx, "d", |cx, d| {
+        let mut out = d.clone();
+        for (name, expr) in &columns {
+            let program = Program::new(expr, &d)?;
+            let column = pooled(cx.threads, || program.column(&d))??;
+            out = out.with_column(name, column)?;
+        }
+        Ok(out)
+    })
 }

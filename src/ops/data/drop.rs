@@ -3,6 +3,7 @@
 use crate::base::OpError;
 use crate::engine::dataset::LEFT_OUT;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Columns, Effect, Looks, OpSpec};
 
 /// The operator.
@@ -30,12 +31,13 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
     let gone = cx.input("d")?.meta[LEFT_OUT].clone();
     let was = |name: &String| gone.as_array().is_some_and(|gone| gone.iter().any(|g| g == name));
-    for name in args.columns.iter().filter(|name| !was(name)) {
-        d.column(name)?;
-    }
-    let rest: Vec<String> = d.columns().into_iter().map(|(n, _)| n).filter(|n| !args.columns.contains(n)).collect();
-    Ok(Context::rows(d.select(&rest)?))
+    rows::each(cx, "d", |_, d| {
+        for name in args.columns.iter().filter(|name| !was(name)) {
+            d.column(name)?;
+        }
+        let rest: Vec<String> = d.columns().into_iter().map(|(n, _)| n).filter(|n| !args.columns.contains(n)).collect();
+        d.select(&rest)
+    })
 }

@@ -4,6 +4,7 @@ use super::source;
 use crate::base::OpError;
 use crate::base::world::OsWorld;
 use crate::data::files;
+use crate::data::load::Feed;
 use crate::data::media::Media;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::plan::hub;
@@ -58,9 +59,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let media = Media::open(&root)?;
     let store = cx.store;
     // Places are told as the repository names its files.
-    let read = |path: &std::path::Path, _: &str, members: &mut crate::data::media::Members| {
+    let read = |path: &std::path::Path, _: &str, feed: &mut Feed<'_>| {
         let name = format!("{}/{}", args.repo, path.strip_prefix(&root).unwrap_or(path).display());
-        files::rows(path, &name, &schema, store, members)
+        files::rows(path, &name, &schema, store, feed)
     };
     let loading = source::Args { path: String::new(), schema: args.schema.clone(), media: None, bad: args.bad };
     source::load_files(cx, &loading, &found, media, read)

@@ -9,6 +9,7 @@ use crate::data::cell::{self, Cell};
 use crate::data::schema::list_of;
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Effect, OpSpec};
 
 /// The operator.
@@ -36,26 +37,24 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let out = match args.to.as_str() {
+    rows::each(cx, "d", |_, d| shaped(&d, &args.to))
+}
+
+fn shaped(d: &Table, to: &str) -> Result<Table, OpError> {
+    Ok(match to {
         "alpaca" => {
             let input = match d.column("input") {
                 Ok(_) => d.texts(&["input".to_owned()])?,
                 Err(_) => vec![String::new(); d.rows()],
             };
-            let questions = with_placeholders(&d, d.texts(&["instruction".to_owned()])?)?;
+            let questions = with_placeholders(d, d.texts(&["instruction".to_owned()])?)?;
             d.column("output")?;
-            put(
-                &put(&d, "instruction", &texts(&questions), &DataType::Utf8)?,
-                "input",
-                &texts(&input),
-                &DataType::Utf8,
-            )?
+            put(&put(d, "instruction", &texts(&questions), &DataType::Utf8)?, "input", &texts(&input), &DataType::Utf8)?
         }
-        "sharegpt" => turns(&d, "conversations", ("from", "value"), ("human", Some("gpt")))?,
-        "messages" => turns(&d, "messages", ("role", "content"), ("user", Some("assistant")))?,
+        "sharegpt" => turns(d, "conversations", ("from", "value"), ("human", Some("gpt")))?,
+        "messages" => turns(d, "messages", ("role", "content"), ("user", Some("assistant")))?,
         _ => {
-            let mut out = turns(&d, "conversations", ("from", "value"), ("human", None))?;
+            let mut out = turns(d, "conversations", ("from", "value"), ("human", None))?;
             for name in ["chosen", "rejected"] {
                 let answers = d.texts(&[name.to_owned()])?;
                 let cells: Vec<Cell<'_>> = answers.iter().map(|a| turn(("from", "value"), "gpt", a)).collect();
@@ -63,8 +62,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             }
             out
         }
-    };
-    Ok(Context::rows(out))
+    })
 }
 
 /// Adds a column of turns: the question, and the answer where `answerer` is given.

@@ -33,10 +33,12 @@ pub mod top;
 pub mod visual_genome;
 pub mod webdataset;
 
+use ::arrow::datatypes::DataType;
 use serde::Deserialize;
 
 use crate::base::{Digest, OpError};
 use crate::data::draw::{Draw, row_keys};
+use crate::data::schema;
 use crate::data::table::Table;
 
 /// A number of rows, or a share of them: `{"rows": 80}` or `{"ratio": 0.05}`.
@@ -87,17 +89,30 @@ fn shuffled(table: &Table, stream: Digest) -> Result<Vec<u32>, OpError> {
     Ok(order)
 }
 
+/// Returns the columns that all of some datasets have, in the first one's order, leaving out `except`.
+///
+/// # Errors
+/// `E0211` when there is no dataset; `E0302` when a column has different types.
+fn shared_names(datasets: &[Vec<(String, DataType)>], except: Option<&str>) -> Result<Vec<String>, OpError> {
+    let (first, rest) = datasets.split_first().ok_or_else(|| OpError::new("E0211", "no dataset was given"))?;
+    let mut names = Vec::new();
+    for (name, ty) in first.iter().filter(|(name, _)| Some(name.as_str()) != except) {
+        let others = rest.iter().map(|d| d.iter().find(|(n, _)| n == name).map(|(_, ty)| ty));
+        let Some(others) = others.collect::<Option<Vec<_>>>() else { continue };
+        if let Some(other) = others.into_iter().find(|other| *other != ty) {
+            let (a, b) = (schema::text(ty), schema::text(other));
+            let message = format!("column `.{name}` is {a} in one input and {b} in another");
+            return Err(OpError::new("E0302", message));
+        }
+        names.push(name.clone());
+    }
+    Ok(names)
+}
+
 /// Joins tables on the columns that all of them have, in the first one's order, leaving out `except`.
 fn shared(tables: &[Table], except: Option<&str>) -> Result<Table, OpError> {
-    let Some(first) = tables.first() else {
-        return Err(OpError::new("E0211", "no dataset was given"));
-    };
-    let names: Vec<String> = first
-        .columns()
-        .into_iter()
-        .map(|(name, _)| name)
-        .filter(|name| Some(name.as_str()) != except && tables.iter().all(|t| t.column(name).is_ok()))
-        .collect();
+    let typed = |t: &Table| t.columns().into_iter().map(|(name, array)| (name, array.data_type().clone())).collect();
+    let names = shared_names(&tables.iter().map(typed).collect::<Vec<_>>(), except)?;
     let selected = tables.iter().map(|t| t.select(&names)).collect::<Result<Vec<_>, _>>()?;
     Table::concat(&selected)
 }

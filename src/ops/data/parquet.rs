@@ -34,7 +34,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: source::Args = cx.args()?;
     let schema = args.schema.types()?;
     let blobs: Option<&dyn Blobs> = Some(cx.store);
-    source::load_with(cx, &args, |path, name, members| {
-        columnar::parquet(path, name, columnar::Into { schema: &schema, blobs, members })
+    source::load_with(cx, &args, |path, name, feed| {
+        columnar::parquet(path, name, columnar::Into { schema: &schema, blobs, feed })
     })
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 use crate::base::OpError;
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Columns, Effect, OpSpec};
 
 /// The operator.
@@ -33,7 +34,10 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
+    rows::each(cx, "d", |_, d| renamed(&d, &args))
+}
+
+fn renamed(d: &Table, args: &Args) -> Result<Table, OpError> {
     let mut columns = d.columns();
     for old in args.columns.values() {
         d.column(old.as_str().unwrap_or_default())?;
@@ -49,5 +53,5 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             OpError::new("E0303", format!("column `.{name}` exists already")).help("drop it first with `data.drop`")
         );
     }
-    Ok(Context::rows(Table::new(columns, d.rows())?))
+    Table::new(columns, d.rows())
 }

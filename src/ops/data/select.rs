@@ -2,6 +2,7 @@
 
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Columns, Effect, Looks, OpSpec};
 
 /// The operator.
@@ -29,5 +30,5 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    Ok(Context::rows(cx.table("d")?.select(&args.columns)?))
+    rows::each(cx, "d", |_, d| d.select(&args.columns))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::base::OpError;
 use crate::base::world::OsWorld;
-use crate::data::load::{self, Bad, RawRow};
+use crate::data::load::{self, Bad, BadRow, Feed, RawRow};
 use crate::data::media::{Media, Members};
 use crate::data::schema::Columns;
 use crate::data::{lines::Reader, paths};
@@ -15,6 +15,7 @@ use crate::engine::dataset::Writer;
 use crate::engine::{Context, Output, Outputs};
 use crate::ops::rows::pooled;
 use crate::plan::hub;
+use crate::spec::Type;
 
 /// The arguments that all loaders take.
 #[derive(Deserialize)]
@@ -31,20 +32,20 @@ pub struct Args {
     pub bad: Bad,
 }
 
-/// Reads the rows of all files that the arguments name, each with `read(file, name)`, and makes a table of them.
+/// Reads the rows of all files that the arguments name, each whole with `read(file, name)`, and makes a dataset of them.
 pub fn load(
     cx: &mut Context,
     args: &Args,
     mut read: impl FnMut(&Path, &str) -> Result<Vec<RawRow>, OpError> + Send,
 ) -> Result<Outputs, OpError> {
-    load_with(cx, args, |path, name, _| read(path, name))
+    load_with(cx, args, |path, name, feed| feed(read(path, name)?, Members::new()))
 }
 
-/// As [`load`], for files that hold pictures too: `read` puts them among the members.
+/// As [`load`], for files that `read` feeds some rows at a time: no more of them is in memory.
 pub fn load_with(
     cx: &mut Context,
     args: &Args,
-    read: impl FnMut(&Path, &str, &mut Members) -> Result<Vec<RawRow>, OpError> + Send,
+    read: impl FnMut(&Path, &str, &mut Feed<'_>) -> Result<(), OpError> + Send,
 ) -> Result<Outputs, OpError> {
     let (files, media) = named(cx, args)?;
     load_files(cx, args, &files, media, read)
@@ -56,21 +57,49 @@ pub fn load_files(
     args: &Args,
     files: &[PathBuf],
     media: Media,
-    mut read: impl FnMut(&Path, &str, &mut Members) -> Result<Vec<RawRow>, OpError> + Send,
+    mut read: impl FnMut(&Path, &str, &mut Feed<'_>) -> Result<(), OpError> + Send,
 ) -> Result<Outputs, OpError> {
     let schema = args.schema.types()?;
-    let (table, bad, total) = pooled(cx.threads, || -> Result<_, OpError> {
-        let mut rows = Vec::new();
-        let mut members = Members::new();
+    let mut writer = Writer::new(cx.store);
+    let (total, bad) = pooled(cx.threads, || -> Result<_, OpError> {
+        let (mut total, mut bad) = (0, Vec::new());
+        let mut loaded = Members::new();
         for file in files {
-            rows.extend(read(file, &paths::name(&cx.folder, file), &mut members)?);
+            read(file, &paths::name(&cx.folder, file), &mut |rows, within| {
+                total += rows.len();
+                let keys: Vec<String> = within.keys().cloned().collect();
+                loaded.extend(within);
+                let (table, unfit) = load::table_with(rows, &schema, &media, cx.store, Bad::Skip, &mut loaded)?;
+                keys.iter().for_each(|key| {
+                    loaded.remove(key);
+                });
+                bad.extend(unfit);
+                writer.push(table)
+            })?;
         }
-        let total = rows.len();
-        let (table, bad) = load::table_with(rows, &schema, &media, cx.store, args.bad, &mut members)?;
-        Ok((table, bad, total))
+        Ok((total, bad))
     })??;
+    written(cx, args, &schema, writer, bad, total)
+}
+
+/// Ends a dataset of which `total` rows were read, and tells of the bad ones.
+fn written(
+    cx: &mut Context,
+    args: &Args,
+    schema: &[(String, Type)],
+    mut writer: Writer<'_>,
+    bad: Vec<BadRow>,
+    total: usize,
+) -> Result<Outputs, OpError> {
+    if args.bad == Bad::Fail {
+        load::none_bad(&bad, total)?;
+    }
+    if total == bad.len() {
+        let nowhere = Media::Folder(cx.folder.clone());
+        writer.push(load::table(Vec::new(), schema, &nowhere, cx.store, Bad::Skip)?.0)?;
+    }
     tell(cx, args.bad, bad, total);
-    Ok(Context::rows(table))
+    Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
 }
 
 /// Finds the files that the arguments name, and opens the place of their pictures.
@@ -101,18 +130,10 @@ pub fn lines(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
         }
         reader.finish()
     })??;
-    if args.bad == Bad::Fail {
-        load::none_bad(&bad, total)?;
-    }
-    if total == bad.len() {
-        writer.push(load::table(Vec::new(), &schema, &media, cx.store, Bad::Skip)?.0)?;
-    }
-    tell(cx, args.bad, bad, total);
-    let artifact = writer.finish()?;
-    Ok(vec![(String::new(), Output::Artifact(artifact))])
+    written(cx, args, &schema, writer, bad, total)
 }
 
-fn tell(cx: &mut Context, policy: Bad, bad: Vec<load::BadRow>, total: usize) {
+fn tell(cx: &mut Context, policy: Bad, bad: Vec<BadRow>, total: usize) {
     let (what, counted) = match policy {
         Bad::Quarantine => (QUARANTINED, "quarantined"),
         _ => ("dropped", "skipped"),

@@ -36,5 +36,5 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: source::Args = cx.args()?;
     let schema = args.schema.types()?;
     let store = cx.store;
-    source::load_with(cx, &args, |path, name, members| webdataset::rows(path, name, &schema, store, members))
+    source::load_with(cx, &args, |path, name, feed| webdataset::rows(path, name, &schema, store, feed))
 }

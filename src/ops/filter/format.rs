@@ -2,12 +2,14 @@
 
 use std::sync::LazyLock;
 
+use rayon::prelude::*;
 use regex::Regex;
 use serde_json::Value as Json;
 
 use crate::base::OpError;
+use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::rows::{self, Reason};
+use crate::ops::rows::{self, Reason, pooled};
 use crate::spec::{OpSpec, RowExpr};
 
 /// The operator.
@@ -47,32 +49,44 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let scope = rows::in_scope(cx, &d)?;
-    let mut demands: Vec<(Form, Vec<bool>)> = Vec::new();
+    let mut demands: Vec<(Form, RowExpr)> = Vec::new();
     for (name, when) in args.demand.iter().filter(|(_, when)| !when.is_null()) {
         let form = Form::named(name).ok_or_else(|| OpError::new("E0210", format!("there is no form `{name}`")))?;
-        let when: RowExpr = serde_json::from_value(when.clone())?;
-        demands.push((form, rows::condition(&when, &d, cx.threads)?));
+        demands.push((form, serde_json::from_value(when.clone())?));
     }
     let pattern = args.pattern.as_ref().map(|p| Regex::new(p)).transpose();
     let pattern = pattern.map_err(|e| OpError::new("E0612", format!("argument `pattern`: {e}")))?;
     if let Some(schema) = &args.schema {
         known_keywords(schema)?;
     }
+    rows::sift(cx, |cx, d| {
+        let reasons = judged(cx, &d, &args, &demands, pattern.as_ref())?;
+        Ok((d, reasons))
+    })
+}
+
+fn judged(
+    cx: &Context,
+    d: &Table,
+    args: &Args,
+    demands: &[(Form, RowExpr)],
+    pattern: Option<&Regex>,
+) -> Result<Vec<Option<Reason>>, OpError> {
+    let scope = rows::in_scope(cx, d)?;
+    let when = |(form, when): &(Form, RowExpr)| Ok((*form, rows::condition(when, d, cx.threads)?));
+    let demands = demands.iter().map(when).collect::<Result<Vec<_>, OpError>>()?;
     let texts = d.texts(std::slice::from_ref(&args.of))?;
     let judge = |row: usize| -> Option<Reason> {
         let text = texts[row].as_str();
         if text.trim().is_empty() {
             return (args.empty == "drop").then(|| Reason::new("empty", format!(".{} is empty", args.of)));
         }
-        for (form, when) in demands.iter().filter(|(_, when)| when[row]) {
+        for (form, _) in demands.iter().filter(|(_, when)| when[row]) {
             if let Some(fault) = form.fault(text) {
-                debug_assert!(when[row]);
                 return Some(Reason::new(fault, format!(".{}: {fault}: {}", args.of, short(text))));
             }
         }
-        if let Some(pattern) = pattern.as_ref().filter(|p| !p.is_match(text)) {
+        if let Some(pattern) = pattern.filter(|p| !p.is_match(text)) {
             let why = format!(".{} does not match {pattern}: {}", args.of, short(text));
             return Some(Reason::new("another pattern", why));
         }
@@ -83,8 +97,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         };
         Some(Reason::new("another schema", format!(".{}: {fault}", args.of)))
     };
-    let reasons: Vec<Option<Reason>> = (0..d.rows()).map(|row| if scope[row] { judge(row) } else { None }).collect();
-    Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
+    let judge = |row: usize| if scope[row] { judge(row) } else { None };
+    pooled(cx.threads, || (0..d.rows()).into_par_iter().with_min_len(64).map(judge).collect())
 }
 
 #[derive(Clone, Copy)]

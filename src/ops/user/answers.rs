@@ -12,8 +12,8 @@ use crate::base::OpError;
 use crate::data::blobs::Blobs;
 use crate::data::cell::{self, Cell};
 use crate::data::columnar;
-use crate::data::load::{self, Bad, RawRow};
-use crate::data::media::{Media, Members};
+use crate::data::load::{self, Bad, Feed, RawRow};
+use crate::data::media::Media;
 use crate::data::schema;
 use crate::data::table::Table;
 use crate::spec::{Type, user_op};
@@ -107,8 +107,9 @@ fn lines(path: &Path) -> Result<Vec<RawRow>, OpError> {
 fn stream(path: &Path, types: &[(String, Type)]) -> Result<Vec<RawRow>, OpError> {
     let mut wanted = types.to_vec();
     wanted.push((user_op::ROW.into(), Type::Str));
-    let into = columnar::Into { schema: &wanted, blobs: None, members: &mut Members::new() };
-    let rows = columnar::arrow(path, "answer", into).map_err(|e| {
+    let read =
+        |feed: &mut Feed<'_>| columnar::arrow(path, "answer", columnar::Into { schema: &wanted, blobs: None, feed });
+    let rows = load::collected(read).map_err(|e| {
         let what = e.message.replace(&path.display().to_string(), "its output");
         OpError::new("E0611", format!("{what}: not an Arrow stream"))
             .help("write an IPC stream to stdout, and nothing else; what is for people goes to stderr")
