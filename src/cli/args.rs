@@ -323,6 +323,9 @@ pub struct GcArgs {
     /// Keep what the last N runs of each recipe used
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub keep_runs: usize,
+    /// Keep no result only because an output of it lies where a recipe put it
+    #[arg(long)]
+    pub drop_outputs: bool,
     /// Keep whatever is younger, such as 30s, 5m, 2h: a run may be about to use it
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     pub grace: Duration,

@@ -98,6 +98,7 @@ fn collect(store: &Store, args: &GcArgs) -> Exit {
         keep: std::time::Duration::from_secs_f64(args.keep_days * 86_400.0),
         runs: args.keep_runs,
         grace: args.grace,
+        outputs: !args.drop_outputs,
         apply: args.apply,
     };
     let account = match gc::collect(store, &policy) {

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::event::Event;
 use super::gate::Gate;
+use super::held;
 use super::journal;
 use super::machine;
 use super::reach::Reach;
@@ -33,6 +34,8 @@ pub struct Policy {
     pub runs: usize,
     /// Whatever is younger stays, whether or not anything names it: a run may be about to name it.
     pub grace: Duration,
+    /// What lies as an output where a recipe put it stays.
+    pub outputs: bool,
     /// Delete; otherwise only say what would be deleted.
     pub apply: bool,
 }
@@ -149,6 +152,8 @@ struct Roots {
     started: BTreeSet<Digest>,
     /// Journals of runs that are kept for nothing.
     old_runs: Vec<PathBuf>,
+    /// Places of outputs that are no more.
+    old_outputs: Vec<PathBuf>,
     /// Texts of recipes, and whether a kept journal names them.
     texts: Vec<(PathBuf, bool)>,
     /// When the oldest node that is being made began.
@@ -161,6 +166,7 @@ impl Roots {
             keys: BTreeMap::new(),
             started: BTreeSet::new(),
             old_runs: Vec::new(),
+            old_outputs: Vec::new(),
             texts: Vec::new(),
             oldest_lease: None,
         };
@@ -175,6 +181,11 @@ impl Roots {
                     out.started.insert(key);
                 }
             }
+        }
+        let (held, gone) = held::all(store, now - policy.keep.max(policy.grace));
+        out.old_outputs = gone;
+        for held in held.into_iter().filter(|_| policy.outputs) {
+            out.keys.entry(held.key).or_insert((2, format!("outputs of {}", held.recipe)));
         }
         let host = machine::host();
         for folder in fs::read_dir(store.root().join("runs"))?.flatten() {
@@ -193,9 +204,9 @@ impl Roots {
                 let (rank, why) = if journal::is_open(&path) {
                     (1, "runs that go on".to_owned())
                 } else if age < policy.runs && !gone {
-                    (2, format!("last runs of {recipe}"))
+                    (3, format!("last runs of {recipe}"))
                 } else if fs::metadata(&path).is_ok_and(|m| !before(&m, now - policy.keep.max(policy.grace))) {
-                    (3, recently(policy))
+                    (4, recently(policy))
                 } else {
                     out.old_runs.push(path);
                     continue;
@@ -335,6 +346,9 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
     }
     for path in &roots.old_runs {
         age(path, Some(line), "journals of old runs", policy, out)?;
+    }
+    for path in &roots.old_outputs {
+        age(path, Some(now - policy.grace), "places of outputs that are no more", policy, out)?;
     }
     for (path, named) in &roots.texts {
         age(path, (!named).then_some(line), "texts of recipes as they ran", policy, out)?;

@@ -20,6 +20,7 @@ pub mod fit;
 pub mod gate;
 pub mod gc;
 pub mod hardware;
+mod held;
 pub mod history;
 pub mod hub_rows;
 pub mod in_process;

@@ -14,7 +14,7 @@ use super::hub_rows::{self, Form};
 use super::machine;
 use super::store::{Store, digest_of_file};
 use super::terms::Flowed;
-use super::{dataset, export, json_lines};
+use super::{dataset, export, held, json_lines};
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
 
@@ -104,6 +104,8 @@ pub fn publish(
         && before.artifact == digest
         && before.files.iter().all(|(path, written)| unchanged(&place(target, path), *written))
     {
+        // Without this the result may be collected and is made anew; the output stays.
+        let _ = held::remember(store, target, &provenance);
         return Ok(Done::Same);
     }
     if target.exists() && before.is_none() && !force {
@@ -151,6 +153,7 @@ pub fn publish(
         return Err(at(target, &e));
     }
     step();
+    let _ = held::remember(store, target, &told.provenance);
     told.underway = false;
     told.write(temporary.path(), &note)?;
     std::fs::File::open(parent).and_then(|f| f.sync_all()).map_err(|e| at(parent, &e))?;
@@ -170,6 +173,12 @@ fn sweep(folder: &Path) {
             let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }
     }
+}
+
+/// Returns the key that the note beside a target tells, which may be none; nothing where neither the target nor a note lies.
+pub(super) fn noted(target: &Path) -> Option<Option<Digest>> {
+    let note: Sidecar = serde_json::from_slice(&std::fs::read(sidecar(target)).ok()?).ok()?;
+    target.exists().then(|| note.provenance["key"].as_str().and_then(Digest::parse))
 }
 
 /// Returns the files that were published at a target, with size and digest, as the note beside it tells; nothing without such a note.

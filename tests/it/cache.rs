@@ -13,7 +13,7 @@ use crate::engine::{Place, files_below, rows};
 use crate::workbench::Workbench;
 
 /// Takes everything without waiting: what is young was made old before by [`age`].
-pub const ALL: &[&str] = &["cache", "gc", "--keep-days", "0", "--keep-runs", "0", "--grace", "0s"];
+pub const ALL: &[&str] = &["cache", "gc", "--keep-days", "0", "--keep-runs", "0", "--grace", "0s", "--drop-outputs"];
 
 /// Makes everything in a store a hundred days old.
 pub fn age(store: &Path) {
@@ -44,7 +44,8 @@ fn gc(place: &Place, args: &[&str]) -> String {
 const KEPT: &[(&[&str], usize)] = &[
     (&[], 6),
     (&["--keep-runs", "1"], 4),
-    (&["--keep-runs", "0"], 0),
+    (&["--keep-runs", "0"], 2),
+    (&["--keep-runs", "0", "--drop-outputs"], 0),
     (&["--keep-runs", "0", "--keep-days", "365"], 6),
     (&["--keep-runs", "0", "--keep-days", "0", "--grace", "200d"], 6),
 ];
@@ -82,7 +83,53 @@ fn a_recipe_that_is_gone_from_this_machine_holds_nothing() {
     age(&place.cache());
     fs::rename(place.path("recipe.rb2"), place.path("other.rb2")).unwrap();
     assert!(gc(&place, &["--apply"]).contains("freed"));
+    assert_eq!(count(&place, "records"), 2, "its outputs hold theirs");
+    fs::remove_dir_all(place.path("out")).unwrap();
+    assert!(gc(&place, &["--apply"]).contains("freed"));
     assert_eq!(count(&place, "records"), 0);
+}
+
+/// What becomes of an output, and whether its result stays.
+type Change = (&'static str, fn(&Place), bool);
+
+const CHANGES: &[Change] = &[
+    ("nothing", |_| {}, true),
+    ("a user's edit", |place| fs::write(place.path("out/kept.jsonl"), "mine").unwrap(), true),
+    ("the output is gone", |place| fs::remove_file(place.path("out/kept.jsonl")).unwrap(), false),
+    ("its note is gone", |place| fs::remove_file(place.path("out/kept.jsonl.rbpipe.json")).unwrap(), false),
+    (
+        "another result is put there",
+        |place| {
+            place.write("recipe.rb2", &place.read("recipe.rb2").replace(".text + .text", ".text + \"!\""));
+            place.done();
+        },
+        false,
+    ),
+];
+
+#[test]
+fn a_result_stays_as_long_as_its_output() {
+    for (what, change, stays) in CHANGES {
+        let place = Place::new();
+        let ran = place.done();
+        let key =
+            ran.events.iter().find(|e| e["node"] == "kept" && e["event"] == "node_finished").unwrap()["key"].clone();
+        let record = record::path(&Store::open(place.cache()).unwrap(), Digest::parse(key.as_str().unwrap()).unwrap());
+        change(&place);
+        age(&place.cache());
+        let args = ["--keep-runs", "0", "--keep-days", "0", "--grace", "0s"];
+        let dry = gc(&place, &args);
+        assert!(dry.contains("outputs of recipe.rb2"), "{what}: the other output is there: {dry}");
+        gc(&place, &[&args[..], &["--apply"]].concat());
+        assert_eq!(record.exists(), *stays, "{what}: {dry}");
+        assert_eq!(count(&place, "outputs"), 1 + usize::from(*stays || what.starts_with("another")), "{what}");
+        assert_eq!(cache(&place, &["cache", "verify"]).0, 0, "{what}");
+        // What a result stays for: it is put back without being made, as soon as its inputs' results are there again.
+        place.write("recipe.rb2", crate::engine::RECIPE);
+        let again = place.run(&["--force"]);
+        assert_eq!(again.code, 0, "{what}: {}", again.stderr);
+        assert_eq!(again.executed().contains(&"kept".to_owned()), !stays, "{what}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rbpipe::engine::Store;
 use rbpipe::engine::record::{self, Record};
 use serde_json::Value as Json;
 
-const RECIPE: &str = r#"
+pub const RECIPE: &str = r#"
 recipe "words"
 import std.{data, filter}
 
