@@ -13,6 +13,7 @@ use super::event::Event;
 use super::gate::Gate;
 use super::held;
 use super::journal;
+use super::lease;
 use super::machine;
 use super::reach::Reach;
 use super::record;
@@ -152,6 +153,8 @@ struct Roots {
     started: BTreeSet<Digest>,
     /// Journals of runs that are kept for nothing.
     old_runs: Vec<PathBuf>,
+    /// Leases of processes that are no more.
+    old_leases: Vec<PathBuf>,
     /// Places of outputs that are no more.
     old_outputs: Vec<PathBuf>,
     /// Texts of recipes, and whether a kept journal names them.
@@ -166,20 +169,20 @@ impl Roots {
             keys: BTreeMap::new(),
             started: BTreeSet::new(),
             old_runs: Vec::new(),
+            old_leases: Vec::new(),
             old_outputs: Vec::new(),
             texts: Vec::new(),
             oldest_lease: None,
         };
-        for path in below(&store.root().join("leases"), 0)? {
-            let held = |file: fs::File| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock));
-            if fs::OpenOptions::new().write(true).open(&path).is_ok_and(held) {
-                let begun = fs::metadata(&path).and_then(|m| m.modified()).ok();
-                out.oldest_lease = [out.oldest_lease, begun].into_iter().flatten().min();
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if let Some(key) = Digest::parse(&name) {
-                    out.keys.insert(key, (0, "being made".into()));
-                    out.started.insert(key);
-                }
+        for lease in lease::all(store, policy.grace) {
+            if !lease.held {
+                out.old_leases.push(lease.path);
+                continue;
+            }
+            out.oldest_lease = [out.oldest_lease, lease.begun].into_iter().flatten().min();
+            if let Some(key) = lease.key {
+                out.keys.insert(key, (0, "being made".into()));
+                out.started.insert(key);
             }
         }
         let (held, gone) = held::all(store, now - policy.keep.max(policy.grace));
@@ -346,6 +349,9 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
     }
     for path in &roots.old_runs {
         age(path, Some(line), "journals of old runs", policy, out)?;
+    }
+    for path in &roots.old_leases {
+        age(path, Some(now - policy.grace), "leases of processes that are no more", policy, out)?;
     }
     for path in &roots.old_outputs {
         age(path, Some(now - policy.grace), "places of outputs that are no more", policy, out)?;

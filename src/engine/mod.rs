@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod capacity;
 pub mod child;
 pub mod chronicle;
+mod claim;
 mod column;
 pub mod context;
 pub mod crash;

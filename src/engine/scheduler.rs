@@ -372,6 +372,9 @@ impl<'a> Run<'a> {
             Ok((Finished::Missed, _)) => self.missed(id),
             Ok((Finished::Executed { ended, lease }, made)) => {
                 let state = if ended.passed { NodeState::Hit } else { NodeState::Done };
+                if lease.is_lost() {
+                    self.tell(id, "lease_lost", Map::new());
+                }
                 let kept = self.keep(id, ended, made);
                 drop(lease);
                 match kept {

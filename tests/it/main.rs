@@ -27,6 +27,7 @@ mod keys;
 mod kills;
 mod knn;
 mod layout;
+mod leases;
 mod lints;
 mod lock;
 mod lsp;

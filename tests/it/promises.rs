@@ -257,7 +257,7 @@ fn temporary_files_of_another_machine_are_left_alone() {
 }
 
 /// A recipe with a program of the user's; `BODY` is its text, `PATH` in it this place.
-fn with_a_program(body: &str) -> Place {
+pub fn with_a_program(body: &str) -> Place {
     let place = Place::new();
     let folder = place.folder.display().to_string();
     place.write("mine.py", &body.replace("PATH", &folder));
@@ -456,17 +456,22 @@ int flock(int fd, int how) {
 }
 "#;
 
+/// Compiles a function that stands before one of the C library; nothing, with a word, where that cannot be.
+pub fn preloaded(place: &Place, text: &str) -> Option<PathBuf> {
+    place.write("before.c", text);
+    let mut cc = std::process::Command::new("cc");
+    cc.args(["-shared", "-fPIC", "before.c", "-o", "before.so", "-ldl"]).current_dir(&place.folder);
+    if !cc.status().is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: there is no compiler for C");
+        return None;
+    }
+    Some(place.path("before.so"))
+}
+
 #[test]
 fn a_store_where_nothing_can_be_locked_is_an_error_and_no_wait() {
     let place = Place::new();
-    place.write("no_locks.c", NO_LOCKS);
-    let library = place.path("no_locks.so");
-    let mut cc = std::process::Command::new("cc");
-    cc.args(["-shared", "-fPIC", "no_locks.c", "-o", "no_locks.so", "-ldl"]).current_dir(&place.folder);
-    if !cc.status().is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: there is no compiler for C");
-        return;
-    }
+    let Some(library) = preloaded(&place, NO_LOCKS) else { return };
     let ran = place.run_in(&[("LD_PRELOAD", library.to_str().unwrap())], &[]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     assert!(ran.stderr.contains("cannot lock `") && ran.stderr.contains("RBPIPE_CACHE must name"), "{}", ran.stderr);
