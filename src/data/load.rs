@@ -136,8 +136,17 @@ pub fn none_bad(bad: &[BadRow], total: usize) -> Result<(), OpError> {
         0 => String::new(),
         n => format!(" (and {n} more of {total} rows)"),
     };
-    Err(OpError::new("E0610", format!("{}: {}{more}", first.place, first.reason))
-        .help("mend the row, or load with `bad: \"quarantine\"` to leave such rows out and list them"))
+    let help = match first.reason.split_once("expected Str, found ") {
+        Some((_, found)) if found.starts_with("number") => {
+            "numbers are `Int`, or `Float`, in the schema; `Json` takes any value"
+        }
+        Some((_, "null")) => "`Str?` in the schema takes rows without one",
+        Some((_, found)) if found.starts_with("array") => {
+            "lists of texts are `[Str]` in the schema; `Json` takes any value"
+        }
+        _ => "mend the row, or load with `bad: \"quarantine\"` to leave such rows out and list them",
+    };
+    Err(OpError::new("E0610", format!("{}: {}{more}", first.place, first.reason)).help(help))
 }
 
 /// Reads a row of a schema without pictures; the reason if it does not fit.

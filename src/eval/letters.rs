@@ -21,7 +21,14 @@ static REJECTED_AFTER: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static REJECTED_BEFORE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"(?i)\b(?:not|rather\s+than|instead\s+of)\s+(?:(?:option|choice|answer)\s+)?[*_`"'(\[]*$"#)
+    pattern(
+        r#"(?xi) (?: \b(?:not|neither|nor|cannot\s+be|rather\s+than|instead\s+of|except|excluding|eliminate|rule\s+out)
+        | \b(?:is|are|was|can|could|would|won)n?['’]t(?:\s+be)? ) \s+ (?:(?:option|choice|answer)\s+)? [*_`"'(\[]* $"#,
+    )
+});
+/// "A? No, B", "A... wait, B".
+static TAKEN_BACK: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)^[)\]*_`.…\s]*(?:\?\s*no\b|[,;–-]?\s*(?:no,?\s+)?(?:wait|hold\s+on|correction|sorry)\b)")
 });
 static OR: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r#"^[)\]*_`"'.]*\s*(?:/|&|\b(?:or|and)\b)\s*(?:(?:option|choice)\s+)?[*_`"'(\[]*([A-Z])"#)
@@ -108,6 +115,8 @@ pub struct Letter {
     pub rejected: bool,
     /// Another word follows it in the same line.
     pub followed: bool,
+    /// Where it ends in the text, in bytes.
+    pub end: usize,
 }
 
 /// Returns the capital letters that are words of their own, in order; "A cup" and the pronoun "I" are none.
@@ -120,7 +129,7 @@ pub fn letters(text: &str) -> Vec<Letter> {
         if letter.is_ascii_uppercase() && is_letter(before, letter, after) {
             let followed = after.trim_start_matches(' ');
             let followed = followed.len() < after.len() && followed.starts_with(char::is_alphabetic);
-            out.push(Letter { letter, rejected: rejected(before, after), followed });
+            out.push(Letter { letter, rejected: rejected(before, after), followed, end: word.end() });
         }
     }
     out
@@ -138,12 +147,22 @@ pub fn is_letter(before: &str, letter: char, after: &str) -> bool {
     let (word, joined) = (&next[1], &next[2]);
     // "A so-called", "A on-off switch": a word with a hyphen is an adjective.
     let free = |list: &[&str]| joined != "-" && list.contains(&word);
-    free(NO_NOUN) || letter == 'A' && (free(NO_NOUN_NOR_SPEAKER) || NAMED.is_match(before))
+    free(NO_NOUN) || letter == 'A' && (free(NO_NOUN_NOR_SPEAKER) || NAMED.is_match(tail(before)))
 }
 
 /// Says whether a letter between two texts is named as not the answer: "B is wrong", "not B".
 pub fn rejected(before: &str, after: &str) -> bool {
-    REJECTED_AFTER.is_match(after) || REJECTED_BEFORE.is_match(before)
+    REJECTED_AFTER.is_match(after) || TAKEN_BACK.is_match(after) || REJECTED_BEFORE.is_match(tail(before))
+}
+
+/// The end of a text, long enough for what may stand right before a letter: long replies hold many letters.
+pub fn tail(text: &str) -> &str {
+    const MOST: usize = 64;
+    let mut from = text.len().saturating_sub(MOST);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    &text[from..]
 }
 
 /// Says whether another letter is named as just as good: "B or C".

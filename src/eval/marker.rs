@@ -10,7 +10,7 @@ use super::item::{Item, ItemKind};
 use super::mask::{Mask, Take};
 use super::polygon::{PolygonRule, inside, parse};
 use super::read_points::{Frame, Shape, points};
-use super::read_text::{best_line, plain};
+use super::read_text::{best_line, same_text};
 use super::reader::{Parsed, picture_size};
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
@@ -149,7 +149,7 @@ impl Marker {
                 let fine = said.chars().all(|c| item.key.contains(c));
                 if *partial && fine { share } else { one(*said == item.key) }
             }
-            (Marker::TextEqual {}, Parsed::Text(t)) => one(plain(t, true, false) == plain(&item.key, true, false)),
+            (Marker::TextEqual {}, Parsed::Text(t)) => one(same_text(t, &item.key)),
             (Marker::TextSimilar { t }, Parsed::Text(text)) => one(best_line(text, &item.key) > *t),
             (Marker::Mra {}, Parsed::Number(n)) => item.key.trim().parse().map_or(0.0, |key| mra(*n, key)),
             (Marker::Near { abs, rel }, Parsed::Number(n)) => item.key.trim().parse().map_or(0.0, |key: f64| {

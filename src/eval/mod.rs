@@ -15,6 +15,7 @@ pub mod letters;
 pub mod marker;
 pub mod mask;
 pub mod normalise;
+pub mod numerals;
 pub mod polygon;
 pub mod prompt;
 pub mod read_choice;

@@ -49,12 +49,14 @@ pub fn number_word(word: &str) -> Option<f64> {
     }
 }
 
-/// Returns all numbers written in words, in order: "two", "twenty-three", "one hundred and five"; with `signed` also "minus two".
+/// Returns all numbers written in words, in order: "two", "twenty-three", "one hundred and five", "three point five"; with `signed` also "minus two".
 pub fn numbers_in_words(text: &str, signed: bool) -> Vec<f64> {
     let mut out = Vec::new();
     let (mut total, mut group, mut open) = (0.0, 0.0, false);
     let mut last: Option<f64> = None;
     let (mut sign, mut minus) = (1.0, false);
+    // Behind "point": the place of the next decimal.
+    let (mut point, mut share) = (false, 1.0);
     for word in text.split(|c: char| !c.is_alphabetic()).filter(|w| !w.is_empty()) {
         match number_word(word) {
             Some(m) if m >= 1000.0 && open => {
@@ -65,6 +67,11 @@ pub fn numbers_in_words(text: &str, signed: bool) -> Vec<f64> {
             Some(m) if m == 100.0 && open => {
                 group = f64::max(group, 1.0) * m;
                 last = Some(m);
+            }
+            Some(n) if point && n < 10.0 => {
+                share /= 10.0;
+                group += n * share;
+                last = Some(n);
             }
             Some(n) => {
                 // "two three" are two numbers; "twenty three" and "hundred five" are one.
@@ -79,6 +86,7 @@ pub fn numbers_in_words(text: &str, signed: bool) -> Vec<f64> {
                 open = true;
                 last = Some(n);
             }
+            None if word.eq_ignore_ascii_case("point") && open && !point => point = true,
             None if word.eq_ignore_ascii_case("and") && last.is_some_and(|l| l >= 100.0) => {}
             None => {
                 if open {
@@ -87,6 +95,7 @@ pub fn numbers_in_words(text: &str, signed: bool) -> Vec<f64> {
                 // "ten minus two" is a subtraction.
                 minus = signed && !open && ["minus", "negative"].contains(&word.to_lowercase().as_str());
                 (total, group, open, last) = (0.0, 0.0, false, None);
+                (point, share) = (false, 1.0);
                 continue;
             }
         }

@@ -17,7 +17,7 @@ static LABELLED: LazyLock<Regex> = LazyLock::new(|| {
 /// A small letter counts where nothing else follows, or between quotes; a bare "is a" may be a sentence that was cut.
 static LABELLED_LOWER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"(?xi) (?:\b(?:answer|option|choice)\b|答案) ["'*_`]*
+        r#"(?xi) ^\s* (?:option|choice) \s+ [*_`"'(\[]* ([a-z]) [)\]}*_`"'.,。]* \s*$ | (?:\b(?:answer|option|choice)\b|答案) ["'*_`]*
         (?: \s*[:=]\s* ["'] ([a-z]) ["'] | (?: \s*[:=]\s*[*_`"'(\[]* ([a-z]) | \s+is\s+ (?: [*_`"'(\[]+ ([a-z]) | ([b-hj-z]) ) ) [)\]}*_`"'.,。]*\s*$ )"#,
     )
 });
@@ -25,13 +25,23 @@ static BOXED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"\\boxed\s*\{\s*(?:\\text\s*\{\s*)?\(?\s*([A-Za-z])\s*[)}.]|`+\s*\(?([A-Z])\)?\.?\s*`+"));
 static LONE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[\s\W_]*([A-Za-z])[\s\W_]*$"));
 static LINE_START: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*[*_]*[(\[]?([A-Za-z])[.)\]:][*_]*\s+\S"));
+/// A label of an option in an enumeration: `A.`, `(B)`, `C:`.
+static ENUMERATED: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:^|\s)[*_]*[(\[]?([A-Z])[.)\]:][*_]*\s+\S"));
+/// A letter with its reason: "B because A is farther".
+static REASONED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?i)^[)\]*_`"'.]*,?\s+(?:because|since|given\s+that|due\s+to)\b"#));
+static CONCLUDED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:so|thus|therefore|hence|but|however|answer)\b"));
+/// "None of the above" names no option, whatever words it shares with one.
+static OF_THEM: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:none|neither|all|any|both|either|each)\s+of\b|\bneither\b"));
 static BACKTICKS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"``\s*([^`]*?)\s*``|`\s*([^`]*?)\s*`|\{\s*([A-Za-z])\s*\}"));
 
 /// Returns the option letter that a reply names, and the rule that found it; never a letter that the item does not have,
 /// never a guess.
 ///
-/// Rules in order: `single`, `labelled`, `boxed`, `lone_line`, `line_start`, `standalone`, `option_text`. A reply that states a
+/// Rules in order: `single`, `labelled`, `boxed`, `lone_line`, `line_start`, `standalone` or `reasoned`, `option_text`. A reply that states a
 /// letter that the item does not have, or two of them, is not searched further: what else it mentions is not its answer.
 pub fn choice(reply: &str, options: &[String]) -> Option<(char, &'static str)> {
     let text = strip(reply);
@@ -56,17 +66,30 @@ pub fn choice(reply: &str, options: &[String]) -> Option<(char, &'static str)> {
     if let Some(c) = agreed(lines.iter().filter_map(lone).filter_map(legal)) {
         return Some((c, "lone_line"));
     }
-    let starts = || lines.iter().filter_map(|l| LINE_START.captures(l)).filter_map(|m| first_group(&m));
-    if let Some(c) = agreed(starts().filter_map(legal)) {
+    let starts = |lines: &[&str]| -> Vec<char> {
+        let own = lines.iter().filter(|l| !enumerates(l));
+        own.filter_map(|l| LINE_START.captures(l)).filter_map(|m| first_group(&m)).collect()
+    };
+    let labels = starts(&lines);
+    if let Some(c) = agreed(labels.iter().copied().filter_map(legal)) {
         return Some((c, "line_start"));
     }
-    let stated = lines.last().and_then(lone).or_else(|| agreed(starts()));
+    let stated = lines.last().and_then(lone).or_else(|| agreed(labels.iter().copied()));
     if stated.is_some_and(|c| c.is_ascii_uppercase() && legal(c).is_none()) {
         return None;
     }
+    // Where several lines have labels they repeat the options.
+    let lines: Vec<&str> = lines.into_iter().filter(|l| labels.is_empty() || !LINE_START.is_match(l)).collect();
+    let text = if labels.is_empty() { text.clone() } else { lines.join("\n") };
     for part in [lines.last().copied().unwrap_or(""), text.as_str()] {
-        if let Some(c) = agreed(letters(part).into_iter().filter(|l| !l.rejected).filter_map(|l| legal(l.letter))) {
+        let found = letters(part);
+        if let Some(c) = agreed(found.iter().filter(|l| !l.rejected).filter_map(|l| legal(l.letter))) {
             return Some((c, "standalone"));
+        }
+        // The first letter alone, where it is given with its reason and nothing is concluded from that.
+        let reasoned = found.iter().find(|l| !l.rejected).filter(|l| REASONED.is_match(&part[l.end..]));
+        if let Some(c) = reasoned.filter(|l| !CONCLUDED.is_match(&part[l.end..])).and_then(|l| legal(l.letter)) {
+            return Some((c, "reasoned"));
         }
     }
     option_text(&text, options).map(|c| (c, "option_text"))
@@ -132,6 +155,13 @@ pub fn choice_flagevalmm(reply: &str) -> Option<char> {
     rest.chars().find(char::is_ascii_uppercase)
 }
 
+/// Says whether a line runs through options: `A: no. B: yes.`, `A. left B. right C. above`.
+fn enumerates(line: &str) -> bool {
+    let labels: Vec<char> = ENUMERATED.captures_iter(line).filter_map(|m| first_group(&m)).collect();
+    let colons = ENUMERATED.captures_iter(line).filter(|m| m[0].contains(':')).count();
+    labels.len() >= if colons > 1 { 2 } else { 3 } && labels[0] == 'A' && labels.windows(2).all(|w| w[0] < w[1])
+}
+
 /// What a line states as the answer: `None` where it has no label with a letter, `Some(None)` for a letter that the item does
 /// not have and for more than one.
 fn labelled(line: &str, options: usize) -> Option<Option<char>> {
@@ -167,6 +197,9 @@ fn agreed(mut letters: impl Iterator<Item = char>) -> Option<char> {
 
 /// The only option whose text the reply holds; a text inside a longer matching one does not count.
 fn option_text(text: &str, options: &[String]) -> Option<char> {
+    if OF_THEM.is_match(text) {
+        return None;
+    }
     let folded = text.to_lowercase();
     let texts: Vec<String> = options.iter().map(|o| o.trim().trim_end_matches('.').to_lowercase()).collect();
     if texts.iter().all(|t| t.chars().count() <= 1 && t.chars().all(char::is_alphabetic)) {

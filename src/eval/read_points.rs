@@ -9,8 +9,25 @@ use super::strip::{pattern, strip};
 
 static XML: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)<points?\s[^>]*>"));
 static ATTRIBUTE: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)\b([xy])(\d*)\s*=\s*["']?\s*(-?\d*\.?\d+)"#));
-static GROUP: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"[(\[]\s*(-?(?:\d+\.?\d*|\.\d+)%?(?:\s*[,;]\s*-?(?:\d+\.?\d*|\.\d+)%?)+)\s*,?\s*[)\]]"));
+/// Numbers in brackets of any kind, perhaps with their names: `(0.5, 0.25)`, `[12 40]`, `{x: 3, y: 4}`.
+static GROUP: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&r"(?i)[(\[{<]\s*((?:[xy]\d?\s*[=:]\s*)?NUM%?(?:(?:\s*[,;]\s*|\s+)(?:[xy]\d?\s*[=:]\s*)?NUM%?)+)\s*,?\s*\\?[)\]}>]"
+        .replace("NUM", r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"))
+});
+/// A line that is nothing but two or four numbers.
+static BARE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&r"(?i)^[\s*_`$-]*((?:[xy]\d?\s*[=:]\s*)?NUM%?(?:(?:\s*[,;]\s*|\s+)(?:[xy]\d?\s*[=:]\s*)?NUM%?){1,3})[\s*_`$.]*$"
+        .replace("NUM", r"[-+]?(?:\d+\.?\d*|\.\d+)"))
+});
+/// Coordinates by name, wherever they stand.
+static NAMED: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&r"(?i)\bx\s*[=:]\s*(NUM%?)\W{1,4}(?:and\s+)?y\s*[=:]\s*(NUM%?)".replace("NUM", r"-?(?:\d+\.?\d*|\.\d+)"))
+});
+/// Tags that stand for brackets: `<point>0.5, 0.25</point>`.
+static TAG: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)<(/?)(?:points?|bbox|box)>"));
+/// The two corners of a box as Qwen-VL writes them.
+static CORNERS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"<\|box_start\|>\s*\(([^()]*)\)\s*,\s*\(([^()]*)\)\s*<\|box_end\|>"));
 static LABEL: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r#"(?i)(?:\b(?:answers?|final\s+points?)\b|答案)["'\s*_]*(?:(?:is|are)\b[\s*_]*:?|[:=]|[是为]:?)"#)
 });
@@ -116,6 +133,8 @@ pub fn points_flagevalmm(reply: &str, width: u32, height: u32, norm1k: bool) -> 
 
 fn from_text(text: &str) -> Option<(Points, &'static str)> {
     from_json(text)
+        // As Python prints it.
+        .or_else(|| text.contains("{'").then(|| from_json(&text.replace('\'', "\"")))?)
         .map(|p| (p, "json"))
         .or_else(|| from_xml(text).map(|p| (p, "xml")))
         .or_else(|| from_pairs(text).map(|p| (p, "pairs")))
@@ -167,10 +186,30 @@ fn after_language(fence: &str) -> &str {
     &fence[fence.find('\n').map_or(0, |n| n + 1)..]
 }
 
+/// Fields of an object that hold its points or boxes.
+const SHAPES: [&str; 14] = [
+    "point_2d",
+    "point",
+    "points",
+    "bbox_2d",
+    "bbox",
+    "box",
+    "box_2d",
+    "bounding_box",
+    "coordinates",
+    "coordinate",
+    "position",
+    "location",
+    "center",
+    "centre",
+];
+/// Names of the corners of a box.
+const EDGES: [[&str; 4]; 2] = [["x1", "y1", "x2", "y2"], ["xmin", "ymin", "xmax", "ymax"]];
+
 fn collect(value: &Json, shapes: &mut Vec<Shape>, objects: &mut bool) {
     match value {
         Json::Object(map) => {
-            for key in ["point_2d", "point", "points", "bbox_2d", "bbox", "box"] {
+            for key in SHAPES {
                 if let Some(inner) = map.get(key) {
                     *objects = true;
                     collect(inner, shapes, objects);
@@ -180,6 +219,13 @@ fn collect(value: &Json, shapes: &mut Vec<Shape>, objects: &mut bool) {
             if let (Some(x), Some(y)) = (map.get("x").and_then(Json::as_f64), map.get("y").and_then(Json::as_f64)) {
                 *objects = true;
                 shapes.push(Shape::Point(x, y));
+            }
+            for names in EDGES {
+                let edges = names.map(|name| map.get(name).and_then(Json::as_f64));
+                if let [Some(a), Some(b), Some(c), Some(d)] = edges {
+                    *objects = true;
+                    shapes.push(Shape::Box(a, b, c, d));
+                }
             }
         }
         Json::Array(items) => {
@@ -214,10 +260,26 @@ fn from_xml(text: &str) -> Option<Points> {
 }
 
 fn from_pairs(text: &str) -> Option<Points> {
+    let text = CORNERS.replace_all(text, "($1, $2)");
+    let text = TAG.replace_all(&text, |m: &regex::Captures| if m[1].is_empty() { "(" } else { ")" });
+    let mut groups: Vec<&str> = GROUP.captures_iter(&text).filter_map(|m| m.get(1)).map(|g| g.as_str()).collect();
+    if groups.is_empty() {
+        groups = NAMED.find_iter(&text).map(|m| m.as_str()).collect();
+    }
+    if groups.is_empty() {
+        let lines = text.lines().filter(|l| !l.trim().is_empty());
+        let bare: Option<Vec<&str>> =
+            lines.map(|l| BARE.captures(l).and_then(|m| m.get(1)).map(|g| g.as_str())).collect();
+        groups = bare?;
+    }
     let mut shapes = Vec::new();
     let mut percent = 0;
-    for group in GROUP.captures_iter(text) {
-        let parts: Vec<&str> = group[1].split([',', ';']).map(str::trim).collect();
+    for group in groups {
+        let parts: Vec<&str> = group
+            .split(|c: char| c == ',' || c == ';' || c.is_whitespace())
+            .map(|p| p.rsplit(['=', ':']).next().unwrap_or(p))
+            .filter(|p| p.contains(|c: char| c.is_ascii_digit()))
+            .collect();
         percent += usize::from(parts.iter().all(|p| p.ends_with('%')));
         let numbers: Vec<f64> = parts.iter().filter_map(|p| p.trim_end_matches('%').parse().ok()).collect();
         match numbers.as_slice() {

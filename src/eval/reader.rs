@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::coords::Coords;
 use super::item::{Item, ItemKind};
+use super::numerals::NumberForm;
 use super::read_choice::{choice, choice_backtick, choice_flagevalmm};
 use super::read_choices::choices;
-use super::read_number::{NumberForm, number, number_flagevalmm};
+use super::read_number::{number, number_flagevalmm};
 use super::read_points::{Frame, Points, Shape, points, points_flagevalmm};
 use super::read_text::{text, text_flagevalmm};
 use super::read_yes_no::{YesNoMode, yes_no};
@@ -151,7 +152,7 @@ impl Reader {
             Reader::Choice {} => letter(choice(reply, &item.options)),
             Reader::ChoiceBacktick {} => letter(choice_backtick(reply, &item.options)),
             Reader::ChoiceFlagevalmm {} => letter(choice_flagevalmm(reply).map(|c| (c, "flagevalmm"))),
-            Reader::Choices {} => choices(reply, item.options.len()).map(|(l, rule)| (Parsed::Letters(l), rule)),
+            Reader::Choices {} => choices(reply, &item.options).map(|(l, rule)| (Parsed::Letters(l), rule)),
             Reader::Number { words, signed, thousands } => {
                 let form = NumberForm { words: *words, signed: *signed, thousands: *thousands };
                 number(reply, form).map(|(n, rule)| (Parsed::Number(n), rule))

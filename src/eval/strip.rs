@@ -3,12 +3,27 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
+use serde_json::Value as Json;
 
-static CLOSER: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)</\s*(?:think|thinking|thought|reasoning)\s*>"));
-static OPENER: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)<\s*(?:think|thinking|thought|reasoning)\s*>"));
+static CLOSER: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)</\s*(?:think|thinking|thought|reasoning)\s*>|◁/think▷|<\|end_of_thought\|>|\[/THINK\]")
+});
+static OPENER: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)<\s*(?:think|thinking|thought|reasoning)\s*>|◁think▷|<\|begin_of_thought\|>|\[THINK\]")
+});
+/// What a template puts around a turn, where a server leaves it in the reply.
+static TURN: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?x) ^ (?: <\|im_start\|> | <start_of_turn> ) (?:assistant|model) \s
+        | (?: <\|(?:im_end|endoftext|eot_id|end|eom_id)\|> | </s> | <eos> | <end_of_turn> ) \s* $",
+    )
+});
 static ANSWER: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)<\s*answer\s*>"));
 static ANSWER_END: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)</\s*answer\s*>"));
 static FENCE: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)^```[\w-]*[ \t]*\n(.*?)\n?```$"));
+
+/// Fields of a JSON object that hold its answer.
+const NAMES: [&str; 3] = ["answer", "final_answer", "answers"];
 
 /// Compiles a pattern of ours.
 ///
@@ -28,8 +43,8 @@ pub fn narrow(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
-/// Returns the reply without reasoning, unwrapped from its last `<answer>` tag and from code fences, in plain forms of letters
-/// and digits ([`narrow`]), trimmed.
+/// Returns the reply without reasoning, unwrapped from its last `<answer>` tag, from code fences, from the marks of a turn and from a JSON
+/// object that names its answer, in plain forms of letters and digits ([`narrow`]), trimmed.
 ///
 /// A reasoning tag that is opened and never closed means that the reply was cut: nothing is left of it. Applying it twice
 /// changes nothing more.
@@ -58,10 +73,25 @@ fn step(text: &str) -> String {
     if let Some(close) = ANSWER_END.find(rest) {
         rest = &rest[..close.start()];
     }
+    let rest = TURN.replace(rest.trim(), "");
     let rest = rest.trim();
     match FENCE.captures(rest) {
         // Two fences are not one.
         Some(found) if !found[1].contains("```") => found[1].trim().to_owned(),
-        _ => rest.to_owned(),
+        _ => named(rest).unwrap_or_else(|| rest.to_owned()),
     }
+}
+
+/// The answer of `{"answer": "B"}`, whatever else stands in the object.
+fn named(text: &str) -> Option<String> {
+    if !text.starts_with('{') || !text.ends_with('}') {
+        return None;
+    }
+    let fields: serde_json::Map<String, Json> = serde_json::from_str(text).ok()?;
+    let (_, value) =
+        fields.iter().find(|(name, _)| NAMES.contains(&name.to_lowercase().replace([' ', '-'], "_").as_str()))?;
+    Some(match value {
+        Json::String(text) => text.trim().to_owned(),
+        other => other.to_string(),
+    })
 }

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod examples;
+mod held;
 mod overlap;
 mod page;
 mod pictures;

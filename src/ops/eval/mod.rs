@@ -3,6 +3,7 @@
 pub mod asked;
 mod backend;
 pub mod compare;
+mod given;
 #[cfg(feature = "torch")]
 pub mod local;
 pub mod loss;

@@ -40,7 +40,7 @@ op eval.run(
   ## pass of the model over each question; of a server the log-probabilities of the first word of its reply.
   confidence: Bool = false,
 ) -> Score"#,
-        version: 4,
+        version: 5,
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,

@@ -2,10 +2,11 @@
 
 use rbpipe::eval::coords::{Coords, Space, smart_resize};
 use rbpipe::eval::marker::mra;
+use rbpipe::eval::numerals::NumberForm;
 use rbpipe::eval::polygon::{PolygonRule, inside, parse};
 use rbpipe::eval::read_choice::{choice, choice_backtick, choice_flagevalmm};
 use rbpipe::eval::read_choices::choices;
-use rbpipe::eval::read_number::{NumberForm, number, number_flagevalmm};
+use rbpipe::eval::read_number::{number, number_flagevalmm};
 use rbpipe::eval::read_points::{points, points_flagevalmm};
 use rbpipe::eval::read_text::{plain, text};
 use rbpipe::eval::read_yes_no::{YesNoMode, yes_no};
@@ -106,7 +107,7 @@ fn several_letters() {
         ("A is right but B is not", "", ""),
         ("", "", ""),
     ] {
-        assert_eq!(choices(reply, 4).unwrap_or_default(), (want.to_owned(), rule), "{reply}");
+        assert_eq!(choices(reply, &options(4)).unwrap_or_default(), (want.to_owned(), rule), "{reply}");
     }
 }
 
