@@ -25,12 +25,19 @@ impl<'a> Asker<'a> {
     pub fn new(scene: &'a Scene, drawing: &'a Drawing, draw: &'a mut Draw) -> Self {
         let names: Vec<String> = scene.objects.iter().map(Object::name).collect();
         let alone = |i: &usize| names.iter().filter(|n| **n == names[*i]).count() == 1;
-        let things = (0..names.len()).filter(|i| alone(i) && !scene.objects[*i].is_mark()).collect();
+        let told = |i: &usize| scene.tells(&scene.objects[*i].label);
+        let things = (0..names.len()).filter(|i| alone(i) && !scene.objects[*i].is_mark() && told(i)).collect();
         Self { scene, grid: drawing.grid, labels: &drawing.labels, varied: drawing.varied, draw, things }
     }
 
     /// Returns all questions of a kind.
     pub fn all(&mut self, ask: Ask) -> Vec<Inquiry> {
+        // What has to do with all objects cannot be asked where there are more than was annotated.
+        let whole = matches!(ask, Ask::Nearest | Ask::Edge | Ask::Total | Ask::Free | Ask::Between);
+        let marked = matches!(ask, Ask::Mark | Ask::Risk) && self.marks().is_empty();
+        if self.scene.known.is_some() && (whole || marked) {
+            return Vec::new();
+        }
         match ask {
             Ask::Cell => self.cell(),
             Ask::Point => self.point(),
@@ -366,11 +373,11 @@ impl<'a> Asker<'a> {
 
     /// Every noun of the scene, and as many others of the data set.
     fn count(&mut self) -> Vec<Inquiry> {
-        let number = |label: &str| self.scene.objects.iter().filter(|o| o.label == label && !o.is_mark()).count();
-        let (here, mut absent): (Vec<&String>, Vec<&String>) = self.labels.iter().partition(|l| number(l) > 0);
+        let told = self.labels.iter().filter(|l| self.scene.tells(l)).map(|l| (plural(l), self.scene.number(l)));
+        let (here, mut absent): (Vec<_>, Vec<_>) = told.partition(|(_, n)| *n > 0);
         self.draw.shuffle(&mut absent);
         absent.truncate(here.len());
-        let counted: Vec<(String, usize)> = here.into_iter().chain(absent).map(|l| (plural(l), number(l))).collect();
+        let counted: Vec<(String, usize)> = here.into_iter().chain(absent).collect();
         let ask = |(label, n): (String, usize)| {
             let question = self.say(&wordings::COUNT, &label, "");
             self.number(Ask::Count, question, n)

@@ -81,16 +81,22 @@ fn all(pair: [&Scene; 2], kind: Compare, varied: bool, draw: &mut Draw) -> Vec<I
                 };
                 ask(&wordings::MORE, &plural(&label), answer, &others)
             };
-            distinct(pair, |o| o.label.clone()).into_iter().map(of_label).collect()
+            let told = |label: &String| pair.iter().all(|scene| scene.tells(label));
+            distinct(pair, |o| o.label.clone()).into_iter().filter(told).map(of_label).collect()
         }
         Compare::Shows => {
             let has = |scene: &Scene, name: &str| scene.objects.iter().any(|o| o.name() == name);
+            let told = |name: &str| {
+                let mut objects = pair.iter().flat_map(|scene| &scene.objects);
+                objects.find(|o| o.name() == name).is_none_or(|o| pair.iter().all(|scene| scene.tells(&o.label)))
+            };
             let of_name = |name: String| {
                 let [a, b] = pair.map(|scene| has(scene, &name));
-                (a != b).then(|| ask(&wordings::SHOWS, &name, which(a).0, &[which(a).1]))
+                (a != b && told(&name)).then(|| ask(&wordings::SHOWS, &name, which(a).0, &[which(a).1]))
             };
             distinct(pair, Object::name).into_iter().filter_map(of_name).collect()
         }
+        Compare::Mark if pair.iter().any(|scene| scene.known.is_some()) => Vec::new(),
         Compare::Mark => match pair.map(|scene| scene.objects.iter().any(Object::is_mark)) {
             [false, false] => Vec::new(),
             [true, true] => vec![ask(&wordings::MARKED, "", "both", &[FIRST, SECOND])],

@@ -1,11 +1,11 @@
 //! Annotated scenes: objects with boxes and attributes, relations between them, labels known to be absent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
 use super::blobs::Blobs;
-use super::cell::Cell;
+use super::cell::{self, Cell};
 use super::load::RawRow;
 use super::originals::originals;
 use super::picture::Picture;
@@ -20,6 +20,12 @@ pub const COLUMNS: [(&str, &str); 4] = [
     ("absent", "[Str]"),
 ];
 
+/// The same, and labels of which not every object is annotated.
+pub const FEDERATED: [(&str, &str); 5] = [COLUMNS[0], COLUMNS[1], COLUMNS[2], COLUMNS[3], ("partial", "[Str]")];
+
+/// The columns of regions in the language.
+pub const REGIONS: [(&str, &str); 4] = [("id", "Str"), ("image", "Image"), ("phrase", "Str"), ("box", "Box")];
+
 /// What a hazard mark is called, whatever its kind.
 pub const MARK: &str = "hazard mark";
 
@@ -32,6 +38,17 @@ pub struct Scene {
     pub objects: Vec<Object>,
     /// How the objects stand.
     pub relations: Vec<Relation>,
+    /// What is known of things that are not among the objects; none where the objects are all there is.
+    pub known: Option<Known>,
+}
+
+/// What is known of a picture that has more in it than was annotated.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Labels that are not in the picture.
+    pub absent: BTreeSet<String>,
+    /// Labels of which not every object is annotated.
+    pub partial: BTreeSet<String>,
 }
 
 /// A thing in a scene.
@@ -57,6 +74,19 @@ pub struct Relation {
 }
 
 impl Scene {
+    /// Returns how many objects of a label there are, hazard marks left out.
+    pub fn number(&self, label: &str) -> usize {
+        self.objects.iter().filter(|o| o.label == label && !o.is_mark()).count()
+    }
+
+    /// Says whether the annotations tell how many objects of a label there are.
+    pub fn tells(&self, label: &str) -> bool {
+        self.known.as_ref().is_none_or(|known| match self.objects.iter().any(|o| o.label == label) {
+            false => known.absent.contains(label),
+            true => !known.partial.contains(label),
+        })
+    }
+
     /// Says whether the annotations put two objects right beside each other, or one on the other.
     pub fn beside(&self, a: usize, b: usize) -> bool {
         const APART: [&str; 4] = ["left of", "right of", "in front of", "behind"];
@@ -99,6 +129,11 @@ pub fn converse(predicate: &str) -> Option<&str> {
 pub fn read(table: &Table) -> Result<Vec<Scene>, OpError> {
     let (images, objects, relations) = (table.cells("image")?, table.cells("objects")?, table.cells("relations")?);
     let text = |cell: &Cell<'_>, name: &str| cell.field(name).map_or_else(String::new, |c| c.text().into_owned());
+    let labels = |name: &str| -> Result<Option<Vec<BTreeSet<String>>>, OpError> {
+        let cells = if table.column(name).is_ok() { table.cells(name)? } else { return Ok(None) };
+        Ok(Some(cells.iter().map(|cell| items(cell).iter().map(|c| c.text().into_owned()).collect()).collect()))
+    };
+    let known = labels("absent")?.zip(labels("partial")?);
     let index =
         |cell: &Cell<'_>, name: &str| cell.field(name).and_then(Cell::as_f64).map_or(usize::MAX, |n| n as usize);
     let mut scenes = Vec::with_capacity(images.len());
@@ -124,7 +159,11 @@ pub fn read(table: &Table) -> Result<Vec<Scene>, OpError> {
             })
             .filter(|r| r.subject < objects.len() && r.object < objects.len())
             .collect();
-        scenes.push(Scene { image, objects, relations });
+        let of_row = |(absent, partial): &(Vec<BTreeSet<String>>, Vec<BTreeSet<String>>)| Known {
+            absent: absent[row].clone(),
+            partial: partial[row].clone(),
+        };
+        scenes.push(Scene { image, objects, relations, known: known.as_ref().map(of_row) });
     }
     Ok(scenes)
 }
@@ -165,7 +204,53 @@ fn items<'c, 'a>(cell: &'c Cell<'a>) -> &'c [Cell<'a>] {
     }
 }
 
-/// Turns a Visual Genome file, an array of scene graphs, into raw rows. The picture is `image` or `file_name`, else `<image_id>.jpg`.
+/// Cuts the boxes of a table of scenes or regions to their pictures; boxes that people draw leave them by some pixels.
+pub fn within_pictures(table: Table) -> Result<Table, OpError> {
+    let sizes: Vec<Option<Picture>> = table.cells("image")?.iter().map(Picture::read).collect();
+    for (column, nested) in [("objects", true), ("box", false)] {
+        let Ok(array) = table.column(column) else { continue };
+        let mut changed = false;
+        let mut cells = table.cells(column)?;
+        for (cell, picture) in cells.iter_mut().zip(&sizes) {
+            let Some(picture) = picture else { continue };
+            match cell {
+                Cell::List(objects) if nested => {
+                    let boxes = objects.iter_mut().filter_map(|object| match object {
+                        Cell::Record(fields) => fields.iter_mut().find(|(name, _)| name == "box").map(|(_, b)| b),
+                        _ => None,
+                    });
+                    boxes.for_each(|b| changed |= cut(b, picture));
+                }
+                cell => changed |= cut(cell, picture),
+            }
+        }
+        if changed {
+            let made = cell::column(&cells, array.data_type())
+                .map_err(|m| OpError::new("E0612", format!("column `{column}`: {}", m.message)))?;
+            return table.with_column(column, made);
+        }
+    }
+    Ok(table)
+}
+
+/// Cuts a box to a picture; says whether it left it.
+fn cut(cell: &mut Cell<'_>, picture: &Picture) -> bool {
+    let Cell::List(sides) = cell else { return false };
+    let [Some(x), Some(y), Some(w), Some(h)] = std::array::from_fn(|i| sides.get(i).and_then(Cell::as_f64)) else {
+        return false;
+    };
+    let (right, bottom) = (picture.width as f64, picture.height as f64);
+    if x >= 0.0 && y >= 0.0 && w >= 0.0 && h >= 0.0 && x + w <= right && y + h <= bottom {
+        return false;
+    }
+    let (left, top) = (x.clamp(0.0, right), y.clamp(0.0, bottom));
+    let (w, h) = ((x + w).clamp(left, right) - left, (y + h).clamp(top, bottom) - top);
+    *sides = [left, top, w, h].map(Cell::Float).to_vec();
+    true
+}
+
+/// Turns a Visual Genome file, an array of scene graphs or of relationships, into raw rows. The picture is `image` or `file_name`, else
+/// `<image_id>.jpg`. Objects that only relationships tell of are added in the order in which they come.
 ///
 /// # Errors
 /// `E0503` when the file is no such array.
@@ -177,48 +262,92 @@ pub fn visual_genome(file: &Json, name: &str) -> Result<Vec<RawRow>, OpError> {
 
 fn scene_graph(graph: &Json) -> Result<Json, String> {
     let listed = |key: &str| graph[key].as_array().map_or(&[][..], Vec::as_slice);
-    let image = match (graph["image"].as_str().or(graph["file_name"].as_str()), graph["image_id"].as_i64()) {
-        (Some(path), _) => path.to_owned(),
-        (None, Some(id)) => format!("{id}.jpg"),
-        (None, None) => return Err("the scene graph has neither `image` nor `image_id`".into()),
-    };
+    let image = picture_of(graph)?;
     let mut positions = BTreeMap::new();
     let mut objects = Vec::new();
     for object in listed("objects") {
-        let label = object["names"][0].as_str().or(object["name"].as_str()).ok_or("an object has no name")?;
-        let side = |key: &str| object[key].as_f64().ok_or(format!("object `{label}` has no `{key}`"));
         if let Some(id) = object["object_id"].as_i64() {
             positions.insert(id, objects.len());
         }
-        let attributes = object["attributes"].as_array().cloned().unwrap_or_default();
-        objects.push(json!({
-            "label": label,
-            "box": [side("x")?, side("y")?, side("w")?, side("h")?],
-            "attributes": attributes,
-        }));
+        objects.push(thing(object)?);
     }
     let mut relations = Vec::new();
     for relation in listed("relationships") {
-        let end = |key: &str| {
-            let id = relation[format!("{key}_id").as_str()].as_i64().or(relation[key]["object_id"].as_i64());
-            id.and_then(|id| positions.get(&id)).ok_or(format!("a relation's {key} is no object of the scene"))
+        let mut end = |key: &str| {
+            let whole = &relation[key];
+            let id = relation[format!("{key}_id").as_str()].as_i64().or(whole["object_id"].as_i64());
+            let id = id.filter(|id| positions.contains_key(id) || whole.is_object());
+            let id = id.ok_or(format!("a relation's {key} is no object of the scene"))?;
+            if !positions.contains_key(&id) {
+                positions.insert(id, objects.len());
+                objects.push(thing(whole)?);
+            }
+            Ok::<usize, String>(positions[&id])
         };
-        let predicate = relation["predicate"].as_str().unwrap_or_default();
-        relations.push(json!({ "subject": end("subject")?, "predicate": predicate, "object": end("object")? }));
+        let (subject, object) = (end("subject")?, end("object")?);
+        let predicate = relation["predicate"].as_str().unwrap_or_default().trim().to_lowercase();
+        relations.push(json!({ "subject": subject, "predicate": predicate, "object": object }));
     }
     Ok(json!({ "image": image, "objects": objects, "relations": relations, "absent": [] }))
 }
 
+fn picture_of(entry: &Json) -> Result<String, String> {
+    let id = entry["image_id"].as_i64().or(entry["id"].as_i64());
+    match (entry["image"].as_str().or(entry["file_name"].as_str()), id) {
+        (Some(path), _) => Ok(path.to_owned()),
+        (None, Some(id)) => Ok(format!("{id}.jpg")),
+        (None, None) => Err("it has neither `image` nor `image_id`".into()),
+    }
+}
+
+fn thing(object: &Json) -> Result<Json, String> {
+    let label = object["names"][0].as_str().or(object["name"].as_str()).ok_or("an object has no name")?;
+    let side = |key: &str| object[key].as_f64().ok_or(format!("object `{label}` has no `{key}`"));
+    let attributes = object["attributes"].as_array().cloned().unwrap_or_default();
+    let sides = [side("x")?, side("y")?, side("w")?, side("h")?];
+    Ok(json!({ "label": label, "box": sides, "attributes": attributes }))
+}
+
+/// Turns Visual Genome's descriptions of regions into raw rows, one for each region.
+///
+/// # Errors
+/// `E0503` when the file is no array of pictures with regions.
+pub fn regions(file: &Json, name: &str) -> Result<Vec<RawRow>, OpError> {
+    let pictures = file.as_array().ok_or_else(|| layout(name, "an array of pictures with `regions`"))?;
+    let mut rows = Vec::new();
+    for (i, picture) in pictures.iter().enumerate() {
+        let Some(regions) = picture["regions"].as_array() else {
+            rows.push(RawRow { place: format!("{name}[{i}]"), value: Err("it has no list `regions`".into()) });
+            continue;
+        };
+        for (n, region) in regions.iter().enumerate() {
+            let place = format!("{name}[{i}].regions[{n}]");
+            rows.push(RawRow { value: described(picture, region, &place), place });
+        }
+    }
+    Ok(rows)
+}
+
+fn described(picture: &Json, region: &Json, place: &str) -> Result<Json, String> {
+    let phrase = region["phrase"].as_str().ok_or("the region has no `phrase`")?;
+    let side = |key: &str| region[key].as_f64().ok_or(format!("the region has no `{key}`"));
+    let id =
+        region["region_id"].as_i64().or(region["id"].as_i64()).map_or_else(|| place.to_owned(), |id| id.to_string());
+    let sides = [side("x")?, side("y")?, side("width")?, side("height")?];
+    Ok(json!({ "id": id, "image": picture_of(picture)?, "phrase": phrase, "box": sides }))
+}
+
 /// Turns an LVIS or COCO instances file into raw rows, one for each picture. Boxes come from `bbox`, or from the area that `segmentation` covers;
-/// `neg_category_ids` become `absent`. The picture is `file_name`, else the last two parts of `coco_url`.
+/// `neg_category_ids` become `absent`, where there is no such list all categories without an annotation; `not_exhaustive_category_ids` and those of
+/// crowds become `partial`. Labels have blanks where LVIS has `_`. The picture is `file_name`, else the last two parts of `coco_url`.
 ///
 /// # Errors
 /// `E0503` when the file has no such layout.
 pub fn instances(file: &Json, name: &str) -> Result<Vec<RawRow>, OpError> {
     let listed =
         |key: &str| file[key].as_array().ok_or_else(|| layout(name, &format!("an object with a list `{key}`")));
-    let labels: BTreeMap<i64, &str> =
-        listed("categories")?.iter().filter_map(|c| Some((c["id"].as_i64()?, c["name"].as_str()?))).collect();
+    let label = |c: &Json| Some((c["id"].as_i64()?, c["name"].as_str()?.replace('_', " ")));
+    let labels: BTreeMap<i64, String> = listed("categories")?.iter().filter_map(label).collect();
     let mut of_image: BTreeMap<i64, Vec<&Json>> = BTreeMap::new();
     for annotation in listed("annotations")? {
         of_image.entry(annotation["image_id"].as_i64().unwrap_or(-1)).or_default().push(annotation);
@@ -230,7 +359,7 @@ pub fn instances(file: &Json, name: &str) -> Result<Vec<RawRow>, OpError> {
     Ok(listed("images")?.iter().enumerate().map(row).collect())
 }
 
-fn annotated(image: &Json, found: &[&Json], labels: &BTreeMap<i64, &str>) -> Result<Json, String> {
+fn annotated(image: &Json, found: &[&Json], labels: &BTreeMap<i64, String>) -> Result<Json, String> {
     let path = match (image["file_name"].as_str(), image["coco_url"].as_str()) {
         (Some(path), _) => path.to_owned(),
         (None, Some(url)) => {
@@ -238,19 +367,31 @@ fn annotated(image: &Json, found: &[&Json], labels: &BTreeMap<i64, &str>) -> Res
         }
         (None, None) => return Err("the image has neither `file_name` nor `coco_url`".into()),
     };
-    let label = |id: &Json| id.as_i64().and_then(|id| labels.get(&id)).copied();
+    let label = |id: &Json| id.as_i64().and_then(|id| labels.get(&id)).map(String::as_str);
+    let mut partial: BTreeSet<&str> =
+        image["not_exhaustive_category_ids"].as_array().into_iter().flatten().filter_map(label).collect();
     let mut objects = Vec::with_capacity(found.len());
     for annotation in found {
         let noun =
             label(&annotation["category_id"]).ok_or(format!("category {} is unknown", annotation["category_id"]))?;
+        if annotation["iscrowd"].as_i64() == Some(1) {
+            partial.insert(noun);
+        }
         let rect = match &annotation["bbox"] {
             Json::Array(sides) if sides.len() == 4 => json!(sides),
             _ => json!(super::rle::bounds(&annotation["segmentation"])?),
         };
         objects.push(json!({ "label": noun, "box": rect, "attributes": [] }));
     }
-    let absent: Vec<&str> = image["neg_category_ids"].as_array().into_iter().flatten().filter_map(label).collect();
-    Ok(json!({ "image": path, "objects": objects, "relations": [], "absent": absent }))
+    let absent: Vec<&str> = match image["neg_category_ids"].as_array() {
+        Some(ids) => ids.iter().filter_map(label).collect(),
+        // COCO annotates every object of its categories.
+        None => {
+            let here: BTreeSet<&str> = found.iter().filter_map(|a| label(&a["category_id"])).collect();
+            labels.values().map(String::as_str).filter(|label| !here.contains(label)).collect()
+        }
+    };
+    Ok(json!({ "image": path, "objects": objects, "relations": [], "absent": absent, "partial": partial }))
 }
 
 fn layout(name: &str, expected: &str) -> OpError {

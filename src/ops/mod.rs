@@ -36,6 +36,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &data::hf::HF,
     &data::visual_genome::VISUAL_GENOME,
     &data::lvis::LVIS,
+    &data::regions::REGIONS,
     &data::episodes::EPISODES,
     &data::clips::EPIC,
     &data::clips::EGO4D,

@@ -50,7 +50,9 @@ pub(super) fn replace(
         |all: &[(&str, &str)]| all.iter().map(|(name, ty)| json!({ "name": name, "type": ty })).collect::<Vec<_>>();
     let columns = match (node.args["as"]["columns"].as_array(), op) {
         (Some(columns), _) => columns.clone(),
-        (None, "data.visual_genome" | "data.lvis") => named(&scene::COLUMNS),
+        (None, "data.visual_genome") => named(&scene::COLUMNS),
+        (None, "data.lvis") => named(&scene::FEDERATED),
+        (None, "data.regions") => named(&scene::REGIONS),
         (None, "data.episodes") => named(&episode::COLUMNS),
         // It reads nothing from outside, or the recipe's own small files.
         (None, _) if node.paths.is_empty() || !op.starts_with("data.") => return Ok(None),

@@ -599,3 +599,87 @@ output numbers = about to "out/about.json"
     // Rows by source; characters of ids and sources; values of n; width and height.
     assert_eq!(page.matches("<svg").count(), 1 + 2 + 1 + 2, "{page}");
 }
+
+/// What LVIS, COCO and Visual Genome publish, in small: what is cut, what is known to be absent, what is counted.
+#[test]
+fn annotations_of_pictures_as_published() {
+    let bench = Bench::new();
+    bench.write("1.png", &png([200, 0, 0]));
+    bench.write("2.png", &png([0, 200, 0]));
+    let categories =
+        json!([{ "id": 18, "name": "dog" }, { "id": 1, "name": "baseball_bat" }, { "id": 3, "name": "cup" }]);
+    let image = |id: i64, more: Json| {
+        let mut image = json!({ "id": id, "file_name": format!("{id}.png"), "width": 4, "height": 3 });
+        more.as_object().unwrap().iter().for_each(|(key, value)| image[key] = value.clone());
+        image
+    };
+    let box_of = |image: i64, category: i64, sides: [f64; 4], crowd: i64| json!({ "id": 1, "image_id": image, "category_id": category, "bbox": sides, "iscrowd": crowd });
+    let load = |op: &str, file: &str, content: &Json| {
+        bench.write(file, content.to_string().as_bytes());
+        bench.run(op, json!({ "path": file, "media": null, "bad": "quarantine" }), &[]).unwrap()
+    };
+    let coco = json!({ "images": [image(1, json!({})), image(2, json!({}))], "categories": categories,
+        "annotations": [box_of(1, 18, [1.0, 1.0, 9.0, 9.0], 0), box_of(2, 3, [0.0, 0.0, 1.0, 1.0], 1), box_of(2, 18, [9.0, 1.0, 2.0, 1.0], 0)] });
+    let coco = load("data.lvis", "coco.json", &coco);
+    assert_eq!(coco.column("absent"), [json!(["baseball bat", "cup"]), json!(["baseball bat"])]);
+    assert_eq!(coco.column("partial"), [json!([]), json!(["cup"])]);
+    assert_eq!(coco.column("objects")[0][0]["box"], json!([1.0, 1.0, 3.0, 2.0]));
+    assert_eq!(coco.column("objects")[1][1]["box"], json!([4.0, 1.0, 0.0, 1.0]));
+    let lvis = json!({ "categories": categories, "images": [
+        image(1, json!({ "neg_category_ids": [1], "not_exhaustive_category_ids": [] })),
+        image(2, json!({ "neg_category_ids": [], "not_exhaustive_category_ids": [18] })) ],
+        "annotations": [box_of(1, 18, [0.0, 0.0, 2.0, 2.0], 0), box_of(2, 18, [0.0, 0.0, 2.0, 2.0], 0), box_of(2, 3, [2.0, 0.0, 2.0, 2.0], 0), box_of(2, 1, [3.0, 2.0, 1.0, 1.0], 0)] });
+    let lvis = load("data.lvis", "lvis.json", &lvis);
+    assert_eq!(lvis.column("absent"), [json!(["baseball bat"]), json!([])]);
+    assert_eq!(lvis.column("partial"), [json!([]), json!(["dog"])]);
+
+    let everything = ["count", "total", "mark", "risk", "edge", "nearest", "free", "between", "point"];
+    let args = json!({ "ask": everything, "per_scene": 50, "grid": 4, "letters": 0.0, "varied": false });
+    let asked = bench.run("cot.questions", args, &[("scenes", lvis.table())]).unwrap();
+    let said = asked.column("instruction").into_iter().zip(asked.column("output"));
+    let said: Vec<(String, String)> =
+        said.map(|(q, a)| (q.as_str().unwrap().to_owned(), a.as_str().unwrap().to_owned())).collect();
+    let of = |kind: &str| asked.column("kind").iter().filter(|k| *k == kind).count();
+    // One dog and no bat; one cup and one bat. Nobody knows how many dogs are in the second picture, nor of cups in the first.
+    assert_eq!((of("count"), of("point"), said.len()), (4, 3, 7), "{said:?}");
+    let counted =
+        |n: &str| said.iter().zip(asked.column("kind")).filter(|((_, a), kind)| a == n && *kind == "count").count();
+    assert_eq!((counted("1"), counted("0")), (3, 1), "{said:?}");
+
+    let thing = |id: i64, name: &str, x: f64| json!({ "object_id": id, "names": [name], "x": x, "y": -1.0, "w": 2.0, "h": 2.0 });
+    let relationships = json!([{ "image_id": 1, "file_name": "1.png", "relationships": [
+        { "predicate": "ON ", "subject": thing(7, "cup", 0.0), "object": { "object_id": 9, "name": "table", "x": 0, "y": 1, "w": 4, "h": 9 } },
+        { "predicate": "near", "subject": thing(7, "cup", 0.0), "object": thing(8, "spoon", -1.0) } ] }]);
+    let scenes = load("data.visual_genome", "relationships.json", &relationships);
+    let labels: Vec<Json> =
+        scenes.column("objects")[0].as_array().unwrap().iter().map(|o| o["label"].clone()).collect();
+    assert_eq!(labels, ["cup", "table", "spoon"]);
+    assert_eq!(scenes.column("objects")[0][2]["box"], json!([0.0, 0.0, 1.0, 1.0]));
+    let relations =
+        json!([{ "subject": 0, "predicate": "on", "object": 1 }, { "subject": 0, "predicate": "near", "object": 2 }]);
+    assert_eq!(scenes.column("relations"), [relations]);
+    let unknown = json!([{ "image_id": 1, "file_name": "1.png", "relationships": [{ "predicate": "on", "subject_id": 1, "object_id": 2 }] }]);
+    assert_eq!(
+        told(&load("data.visual_genome", "unknown.json", &unknown)),
+        ["unknown.json:0: a relation's subject is no object of the scene"]
+    );
+
+    let region = |id: i64, sides: [f64; 4]| {
+        let [x, y, width, height] = sides;
+        json!({ "region_id": id, "image_id": 1, "phrase": format!("thing {id}"), "x": x, "y": y, "width": width, "height": height })
+    };
+    let regions = json!([
+        { "id": 1, "image": "1.png", "regions": [region(5, [0.0, 0.0, 2.0, 2.0]), region(6, [-2.0, 1.0, 9.0, 9.0])] },
+        { "id": 2, "image": "2.png", "regions": [{ "region_id": 7, "x": 0 }] }, { "id": 3 } ]);
+    let regions = load("data.regions", "region_descriptions.json", &regions);
+    assert_eq!(
+        (regions.ids(), regions.column("phrase")),
+        (vec!["5".to_owned(), "6".into()], vec![json!("thing 5"), json!("thing 6")])
+    );
+    assert_eq!(regions.column("box"), [json!([0.0, 0.0, 2.0, 2.0]), json!([0.0, 1.0, 4.0, 2.0])]);
+    let expected = [
+        "region_descriptions.json[1].regions[0]: the region has no `phrase`",
+        "region_descriptions.json[2]: it has no list `regions`",
+    ];
+    assert_eq!(told(&regions), expected);
+}

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::source;
 use crate::base::OpError;
 use crate::data::load::{Bad, RawRow};
+use crate::data::scene;
 use crate::data::schema::{Column, Columns};
 use crate::engine::{Context, Outputs};
 
@@ -25,7 +26,9 @@ pub fn load(
     let args: Args = cx.args()?;
     let columns = columns.iter().map(|(name, ty)| Column { name: (*name).into(), ty: (*ty).into() }).collect();
     let args = source::Args { path: args.path, schema: Columns { columns }, media: args.media, bad: args.bad };
-    source::load(cx, &args, |file: &Path, name: &str| {
+    let boxed = args.schema.columns.iter().any(|c| matches!(c.name.as_str(), "objects" | "box"));
+    let change = |table| if boxed { scene::within_pictures(table) } else { Ok(table) };
+    source::load_changed(cx, &args, change, |file: &Path, name: &str| {
         let text = std::fs::read(file).map_err(|e| OpError::new("E0501", format!("{name}: {e}")))?;
         let json = serde_json::from_slice(&text).map_err(|e| OpError::new("E0503", format!("{name}: no JSON: {e}")))?;
         rows(&json, name)

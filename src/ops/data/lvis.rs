@@ -11,7 +11,8 @@ pub static LVIS: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## Reads instances in the layout of LVIS and COCO. A box missing from an annotation is taken from its polygons or run lengths (plain or
-## compressed); `neg_category_ids` become `absent`.
+## compressed), and is cut to the picture. LVIS says of some labels that they are not in a picture (`neg_category_ids`), and of some that not every
+## object is annotated: of the others nothing is known, and `cot.questions` does not count them. COCO annotates all objects of its categories but crowds.
 op data.lvis(
   ## A file or a glob, relative to the recipe.
   path: Str,
@@ -27,13 +28,16 @@ op data.lvis(
   relations: [{ subject: Int, predicate: Str, object: Int }],
   ## Labels that are known not to be in the picture.
   absent: [Str],
+  ## Labels of which not every object is annotated.
+  partial: [Str],
 }]"#,
         effect: Effect::Source,
+        version: 2,
         ..OpSpec::BASE
     },
     run: Some(run),
 };
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
-    annotated::load(cx, &scene::COLUMNS, scene::instances)
+    annotated::load(cx, &scene::FEDERATED, scene::instances)
 }

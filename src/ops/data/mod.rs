@@ -22,6 +22,7 @@ pub mod parquet;
 pub mod profile;
 mod profile_page;
 pub mod quantile;
+pub mod regions;
 pub mod rename;
 pub mod sample;
 pub mod select;

@@ -9,6 +9,7 @@ use crate::base::world::OsWorld;
 use crate::data::load::{self, Bad, BadRow, Feed, RawRow};
 use crate::data::media::{Media, Members};
 use crate::data::schema::Columns;
+use crate::data::table::Table;
 use crate::data::{lines::Reader, paths};
 use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::dataset::Writer;
@@ -41,6 +42,17 @@ pub fn load(
     load_with(cx, args, |path, name, feed| feed(read(path, name)?, Members::new()))
 }
 
+/// As [`load`], with a change of what was read that is not the file's to make, such as one that needs the pictures.
+pub fn load_changed(
+    cx: &mut Context,
+    args: &Args,
+    change: impl FnMut(Table) -> Result<Table, OpError> + Send,
+    mut read: impl FnMut(&Path, &str) -> Result<Vec<RawRow>, OpError> + Send,
+) -> Result<Outputs, OpError> {
+    let (files, media) = named(cx, args)?;
+    load_through(cx, args, &files, media, change, |path, name, feed| feed(read(path, name)?, Members::new()))
+}
+
 /// As [`load`], for files that `read` feeds some rows at a time: no more of them is in memory.
 pub fn load_with(
     cx: &mut Context,
@@ -57,6 +69,17 @@ pub fn load_files(
     args: &Args,
     files: &[PathBuf],
     media: Media,
+    read: impl FnMut(&Path, &str, &mut Feed<'_>) -> Result<(), OpError> + Send,
+) -> Result<Outputs, OpError> {
+    load_through(cx, args, files, media, Ok, read)
+}
+
+fn load_through(
+    cx: &mut Context,
+    args: &Args,
+    files: &[PathBuf],
+    media: Media,
+    mut change: impl FnMut(Table) -> Result<Table, OpError> + Send,
     mut read: impl FnMut(&Path, &str, &mut Feed<'_>) -> Result<(), OpError> + Send,
 ) -> Result<Outputs, OpError> {
     let schema = args.schema.types()?;
@@ -74,7 +97,7 @@ pub fn load_files(
                     loaded.remove(key);
                 });
                 bad.extend(unfit);
-                writer.push(table)
+                writer.push(change(table)?)
             })?;
         }
         Ok((total, bad))

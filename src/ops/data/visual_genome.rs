@@ -10,7 +10,8 @@ use crate::spec::{Effect, OpSpec};
 pub static VISUAL_GENOME: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
-## Reads scene graphs in the layout of Visual Genome. The picture is `image` or `file_name`, else `<image_id>.jpg`.
+## Reads scene graphs in the layout of Visual Genome: `scene_graphs.json`, `objects.json` or `relationships.json`. The picture is `image` or
+## `file_name`, else `<image_id>.jpg`. Boxes are cut to the picture, predicates are in lower case. `data.regions` reads descriptions of regions.
 op data.visual_genome(
   ## A file or a glob, relative to the recipe.
   path: Str,
@@ -28,6 +29,7 @@ op data.visual_genome(
   absent: [Str],
 }]"#,
         effect: Effect::Source,
+        version: 2,
         ..OpSpec::BASE
     },
     run: Some(run),
