@@ -383,7 +383,7 @@ fn outputs_of_others_are_left_alone_and_own_ones_are_mended() {
 }
 
 #[test]
-fn two_processes_on_one_store_make_each_result_once() {
+fn eight_processes_on_one_store_make_each_result_once() {
     let place = Place::new();
     let texts: Vec<String> = (0..20_000).map(|i| format!("some words of row {i}")).collect();
     place.write("rows.jsonl", &rows(&texts.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -392,7 +392,7 @@ fn two_processes_on_one_store_make_each_result_once() {
         let args = ["run", "recipe.rb2", "--to", "long", "--to", "small", "--events", events.to_str().unwrap()];
         (events.clone(), place.command(&args).stderr(Stdio::null()).spawn().unwrap())
     };
-    let started: Vec<_> = (0..3).map(start).collect();
+    let started: Vec<_> = (0..8).map(start).collect();
     let mut executed = Vec::new();
     for (events, mut child) in started {
         assert!(child.wait().unwrap().success());
