@@ -121,6 +121,9 @@ pub struct RunArgs {
     /// Take results that are there from this store before executing a node [default: RBPIPE_REMOTE]
     #[arg(long, value_name = "ADDRESS")]
     pub remote: Option<String>,
+    /// Leave the bytes of a result in the remote until a node that is executed, or an output, reads them
+    #[arg(long)]
+    pub lazy: bool,
 }
 
 /// Arguments of `check`.

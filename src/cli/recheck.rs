@@ -43,6 +43,7 @@ pub(super) fn run(store: &Store, files: &FileIndex, args: &RecheckArgs) -> Resul
         fail_fast: false,
         no_exec: false,
         remote: None,
+        lazy: false,
         stop: &stop,
         foresee: None,
     };

@@ -105,6 +105,7 @@ fn act(compiled: &Compiled, selection: &Selection, store: &Store, notes: &Notes,
         fail_fast: false,
         no_exec: false,
         remote: None,
+        lazy: false,
         stop: &stop,
         foresee: None,
     };

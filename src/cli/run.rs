@@ -117,6 +117,7 @@ pub(super) fn execute(
         fail_fast: args.fail_fast,
         no_exec: args.no_exec,
         remote: remote.as_ref(),
+        lazy: args.lazy,
         stop: &stop,
         foresee: Some(&foresee),
     };

@@ -206,6 +206,7 @@ fn pull_recipe(compiled: &Compiled, selection: &Selection, store: &Store, files:
             fail_fast: false,
             no_exec: true,
             remote: Some(remote),
+            lazy: false,
             stop: &Stop::default(),
             foresee: None,
         },

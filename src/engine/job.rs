@@ -10,9 +10,11 @@ use serde_json::{Map, Value as Json, json};
 use super::artifact::Artifact;
 use super::decide::{self, Identity, Results};
 use super::executors::{self, Work};
+use super::lazily::{self, Promised};
 use super::lease::{self, Lease};
 use super::passing::Passing;
 use super::record::Record;
+use super::remote::Offer;
 use super::scheduler::{Setup, artifacts, tell};
 use super::task::{Made, Task};
 use super::{fit, place, slots, verify};
@@ -36,6 +38,8 @@ pub(super) enum Finished {
     Executed { ended: Ended, lease: Lease },
     /// Another run made it in the meantime, or it came from the remote.
     Found(Box<Record>, Results),
+    /// The remote has it; so many bytes were left there.
+    Promised(Box<Record>, Results, u64),
     /// It is recorded nowhere, under `no_exec`.
     Missed,
 }
@@ -79,6 +83,8 @@ pub(super) fn execute_again(
         gpus,
         lease: None,
         told: true,
+        whole: true,
+        promised: Vec::new(),
         setup,
     };
     job.attempt(0, None)
@@ -102,6 +108,10 @@ pub(super) struct Job<'a> {
     pub lease: Option<Lease>,
     /// It was told that the node runs.
     pub told: bool,
+    /// The bytes of its result must be here.
+    pub whole: bool,
+    /// What it reads and is not here yet.
+    pub promised: Vec<Promised>,
     pub setup: &'a Setup<'a>,
 }
 
@@ -133,14 +143,17 @@ impl Job<'_> {
         };
         // Whoever had the lease before may have made it, or somebody elsewhere.
         if self.complete
-            && let Some((record, results)) = self.made_by_others()
+            && let Some(found) = self.made_by_others()
         {
-            return Ok((Finished::Found(Box::new(record), results), Made::default()));
+            return Ok((found, Made::default()));
         }
         if self.stopped() {
             return Err(OpError::stopped());
         }
         let passing = self.passing();
+        if !self.setup.no_exec || passing.as_ref().is_some_and(|p| p.is_known(self.setup.store)) {
+            lazily::bring(self.setup, &self.promised, &|event: &str, fields: Json| self.emit(event, fields))?;
+        }
         if let Some(passing) = &passing
             && let Some((record, decided)) = passing.known(self.setup.store)
         {
@@ -210,12 +223,19 @@ impl Job<'_> {
         Ok(Made { outputs: BTreeMap::from([(String::new(), whole)]), ..made })
     }
 
-    fn made_by_others(&self) -> Option<(Record, Results)> {
+    fn made_by_others(&self) -> Option<Finished> {
         let (store, key) = (self.setup.store, self.identity.key);
-        decide::claimed(store, key).or_else(|| {
+        let found = |(record, results)| Finished::Found(Box::new(record), results);
+        decide::claimed(store, key).map(found).or_else(|| {
             let emit = |event: &str, fields: Json| self.emit(event, fields);
-            self.setup.remote?.fetch(store, key, &emit, &self.setup.stop.soon)?;
-            decide::claimed(store, key)
+            let remote = self.setup.remote?;
+            if !self.whole {
+                let Offer { entry, results, .. } = remote.offer(key, &emit)?;
+                let left = entry.blobs.iter().filter(|blob| !store.holds(**blob)).map(|blob| blob.bytes).sum();
+                return Some(Finished::Promised(Box::new(entry.record), results, left));
+            }
+            remote.fetch(store, key, &emit, &self.setup.stop.soon)?;
+            decide::claimed(store, key).map(found)
         })
     }
 

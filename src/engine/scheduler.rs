@@ -14,6 +14,7 @@ use super::event::{Event, Listener};
 use super::executors::Executors;
 use super::files::FileIndex;
 use super::job::{Ended, Finished, Job, Outcome, service_of};
+use super::lazily::Promised;
 use super::process::Stop;
 use super::record::{self, Published, Record};
 use super::remote::Remote;
@@ -21,7 +22,7 @@ use super::slots::Slots;
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::Made;
-use super::{in_process, passing, place, site, verify};
+use super::{in_process, lazily, passing, place, site, verify};
 use crate::base::OpError;
 use crate::plan::graph::Input;
 use crate::plan::select::Selection;
@@ -50,6 +51,8 @@ pub struct Setup<'a> {
     pub no_exec: bool,
     /// Where results of others are looked for before a node is executed.
     pub remote: Option<&'a Remote>,
+    /// Leave the bytes of a result in the remote until a node that is executed, or an output, reads them.
+    pub lazy: bool,
     /// Set when the run is being stopped.
     pub stop: &'a Stop,
     /// What a plan of those nodes says that have no result yet, asked once before the first is executed, so that it stands beside what comes of it.
@@ -122,6 +125,8 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
         identities: BTreeMap::new(),
         incomplete: BTreeSet::new(),
         mended: BTreeMap::new(),
+        needed: if setup.lazy { lazily::needed(graph, selection) } else { selection.nodes.iter().copied().collect() },
+        promised: BTreeMap::new(),
         foreseen: None,
     };
     let started = Instant::now();
@@ -177,6 +182,10 @@ struct Run<'a> {
     identities: BTreeMap<NodeId, Identity>,
     /// Nodes that read something incomplete: their results are never recorded.
     incomplete: BTreeSet<NodeId>,
+    /// Nodes whose bytes must be here.
+    needed: BTreeSet<NodeId>,
+    /// Results of which only the description is here.
+    promised: BTreeMap<NodeId, Promised>,
     /// How often a node found damaged bytes in what it reads.
     mended: BTreeMap<NodeId, usize>,
     /// What the plan said of nodes that had no result when the first was executed.
@@ -348,6 +357,8 @@ impl<'a> Run<'a> {
             gpus,
             lease: None,
             told: false,
+            whole: self.needed.contains(&id),
+            promised: node.inputs.iter().filter_map(|i| self.promised.get(&i.node).cloned()).collect(),
             setup: self.setup,
         };
         job.begin();
@@ -369,6 +380,12 @@ impl<'a> Run<'a> {
         self.slots.ended(id);
         match outcome {
             Ok((Finished::Found(record, results), _)) => self.hit(id, &record, results),
+            Ok((Finished::Promised(record, results, bytes), _)) => {
+                let name = self.graph.node(id).name.clone();
+                self.promised.insert(id, Promised { name, key: record.key });
+                self.tell(id, "bytes_left", Map::from_iter([("bytes".to_owned(), json!(bytes))]));
+                self.hit(id, &record, results);
+            }
             Ok((Finished::Missed, _)) => self.missed(id),
             Ok((Finished::Executed { ended, lease }, made)) => {
                 let state = if ended.passed { NodeState::Hit } else { NodeState::Done };
@@ -405,7 +422,10 @@ impl<'a> Run<'a> {
         let store = self.setup.store;
         let lost = |of: &NodeId| {
             let key = self.identities.get(of).map(|identity| identity.key);
-            self.states.get(*of).has_result() && key.is_some_and(|key| decide::recorded(store, key).is_none())
+            let gone = key.is_some_and(|key| decide::recorded(store, key).is_none());
+            // What is still in the remote is not lost, unless this node reads it.
+            let left = self.promised.contains_key(of) && !self.graph.node(id).inputs.iter().any(|i| i.node == *of);
+            self.states.get(*of).has_result() && gone && !left
         };
         let mut back: Vec<NodeId> = self.graph.ancestors([id]).into_iter().filter(|of| *of != id && lost(of)).collect();
         let times = self.mended.entry(id).or_default();
@@ -416,6 +436,10 @@ impl<'a> Run<'a> {
         let names: Vec<&str> = back.iter().map(|of| self.graph.node(*of).name.as_str()).collect();
         let fields = [("message", json!(e.message)), ("anew", json!(names))];
         self.tell(id, "bytes_damaged", fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect());
+        for of in &back {
+            self.promised.remove(of);
+            self.needed.insert(*of);
+        }
         back.push(id);
         self.states.take_back(&back);
         true

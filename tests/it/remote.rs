@@ -106,6 +106,98 @@ fn two_teammates(shared: &Shared) {
     assert_eq!((code, text.contains("have no result there")), (5, true), "{text}");
 }
 
+/// A chain of which only the end is asked for.
+const CHAIN: &str = r#"
+recipe "chain"
+import std.{data, filter}
+param least: Int = 3
+param most: Int = 1000
+schema Row { id: Str, text: Str, n: Int }
+let rows = data.jsonl("rows.jsonl", as: Row)
+let long = rows |> filter.rule(where: .text.words >= least)
+let twice = long |> data.derive(twice: .text + .text)
+expect long.rows >= 1rows
+output kept = twice |> filter.rule(where: .n < most) to "kept.jsonl"
+"#;
+
+#[test]
+fn bytes_of_a_remote_come_when_somebody_reads_them() {
+    let chain = || {
+        let place = Place::new();
+        place.write("recipe.rb2", CHAIN);
+        place
+    };
+    let nodes = |ran: &Ran, event: &str| {
+        let mut names: Vec<String> = ran.said(event).iter().map(|e| e["node"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let first = chain();
+    first.done();
+    let remote = tempfile::tempdir().unwrap();
+    let shared = Shared::folder(remote.path());
+    shared.push(&first, &[]);
+
+    // The output's bytes come, those of what led to it stay, and the next run is the same.
+    let second = chain();
+    for _ in 0..2 {
+        let ran = shared.run(&second, &["--lazy", "--no-exec"]);
+        assert_eq!((ran.code, ran.said("node_hit").len()), (0, 4), "{}", ran.stderr);
+        assert_eq!(nodes(&ran, "bytes_left"), ["long", "rows", "twice"], "{}", ran.stderr);
+        assert_eq!(second.read("kept.jsonl"), first.read("kept.jsonl"));
+    }
+    assert_eq!(record::keys(&Store::open(second.cache()).unwrap()).len(), 1, "a record implies its bytes");
+    assert_eq!(shared.ask(&second, &["cache", "verify"]).0, 0);
+
+    // A node that is executed reads what is left: that comes, and nothing behind it.
+    let ran = shared.run(&second, &["--lazy", "-p", "most=2"]);
+    assert_eq!((ran.code, ran.executed()), (0, vec!["kept".to_owned()]), "{}", ran.stderr);
+    assert_eq!((nodes(&ran, "node_fetched").len(), nodes(&ran, "bytes_left").len()), (1, 3), "{}", ran.stderr);
+    assert_eq!(record::keys(&Store::open(second.cache()).unwrap()).len(), 3);
+
+    // Without the remote what was left there is made; after a pull nothing is.
+    assert_eq!(second.run(&["--no-exec"]).code, 5);
+    let third = chain();
+    assert_eq!(shared.run(&third, &["--lazy", "--no-exec"]).code, 0);
+    assert_eq!(shared.ask(&third, &["cache", "pull", &shared.address, "recipe.rb2"]).0, 0);
+    assert_eq!(third.run(&["--no-exec"]).code, 0);
+}
+
+#[test]
+fn what_is_found_damaged_late_is_made_anew_and_told() {
+    let place = || {
+        let place = Place::new();
+        place.write("recipe.rb2", CHAIN);
+        place
+    };
+    let first = place();
+    first.done();
+    let store = Store::open(first.cache()).unwrap();
+    let twice = record::all(&store).into_iter().find(|r| r.name == "twice").unwrap();
+    let column = store.artifact(twice.outputs[""]).unwrap().files["columns/twice.arrow"].digest.hex();
+    for remove in [true, false] {
+        let remote = tempfile::tempdir().unwrap();
+        let shared = Shared::folder(remote.path());
+        shared.push(&first, &[]);
+        let blob = remote.path().join("blobs").join(&column[..2]).join(&column[2..]);
+        let mut bytes = fs::read(&blob).unwrap();
+        fs::remove_file(&blob).unwrap();
+        if !remove {
+            let at = bytes.len() / 2;
+            bytes[at] ^= 1;
+            fs::write(&blob, bytes).unwrap();
+        }
+        let second = place();
+        let ran = shared.run(&second, &["--lazy", "-p", "most=2"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        // What reads the damaged bytes, what made them, and nothing before that.
+        assert_eq!(ran.executed(), ["kept", "twice"], "{}", ran.stderr);
+        assert_eq!(ran.said("bytes_damaged").len(), 1, "{}", ran.stderr);
+        assert!(second.read("kept.jsonl").contains("r0"));
+        assert_eq!(shared.ask(&second, &["cache", "verify"]).0, 0);
+    }
+}
+
 /// The first record under a key stays, and whoever has another one hears of it.
 fn first_one_wins(shared: &Shared) {
     let place = Place::new();
