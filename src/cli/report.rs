@@ -189,6 +189,7 @@ fn line(node: &Told) -> Json {
         "seconds": node.seconds.map(duration).unwrap_or_default(),
         "foreseen": node.foreseen.map(duration).unwrap_or_default(),
         "memory": node.memory.map(phrase::bytes).unwrap_or_default(),
+        "gpus": node.gpus.map(|(share, most)| format!("{:.0} %, {}", share * 100.0, phrase::bytes(most))).unwrap_or_default(),
         "rows": node.rows.map(|n| n.to_string()).unwrap_or_default(),
     })
 }

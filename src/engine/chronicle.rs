@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::artifact::Kind;
-use super::event::{Event, MEMORY};
+use super::event::{Event, GPUS, MEMORY};
 use super::record::{self, Record};
 use super::{Store, journal, texts};
 use crate::base::Digest;
@@ -57,6 +57,8 @@ pub struct Told {
     pub foreseen: Option<f64>,
     /// The most memory that one of its processes had, where it has some of its own.
     pub memory: Option<u64>,
+    /// How busy its GPUs were on average, as a share, and the most memory in use on one of them, in bytes.
+    pub gpus: Option<(f64, u64)>,
     /// Rows that it made.
     pub rows: Option<u64>,
     /// What it counted.
@@ -143,10 +145,18 @@ fn of(store: &Store, events: &[Event], earlier: &BTreeMap<String, Digest>) -> Ch
                     node.memory = node.memory.max(event.fields.get("bytes").and_then(Json::as_u64));
                 }
             }
+            GPUS => {
+                let at = event.node.as_ref().and_then(|name| places.get(name));
+                if let (Some(at), Some(share)) = (at, event.number("utilisation")) {
+                    let memory = event.fields.get("memory").and_then(Json::as_u64).unwrap_or(0);
+                    run.nodes[*at].gpus = Some((share, memory));
+                }
+            }
             "notice" | "run_failed" => run.notes.push(text("message")),
-            "divergence" | "remote_refused" | "remote_failed" | "bytes_damaged" => {
+            "divergence" | "remote_refused" | "remote_failed" | "bytes_damaged" | "lease_lost" => {
                 let what = match event.event.as_str() {
                     "bytes_damaged" => format!("{}; it is made anew", text("message")),
+                    "lease_lost" => "this process was silent for so long that another one took it over".to_owned(),
                     "divergence" => "there were other bytes under the same key; the first result stays".to_owned(),
                     "remote_refused" => format!("the remote's {} was refused: {}", text("what"), text("message")),
                     _ => format!("the remote gave nothing: {}", text("message")),

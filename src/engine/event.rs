@@ -65,6 +65,9 @@ pub fn in_crowds(event: &Event) -> bool {
 /// Tells the most memory that one of a node's processes has had: `bytes`.
 pub const MEMORY: &str = "node_memory";
 
+/// Tells how busy the GPUs of a node were: `utilisation` (a share), `memory` (the most bytes in use on one of them), `looks`.
+pub const GPUS: &str = "node_gpus";
+
 /// So much is gathered at most, in bytes.
 pub const CROWD: usize = 1 << 16;
 

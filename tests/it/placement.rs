@@ -76,6 +76,39 @@ fn a_node_sees_the_gpus_that_it_was_given() {
     assert_eq!(place.read("out.jsonl"), "{\"text\":\"7,GPU-5\"}\n");
 }
 
+#[test]
+fn the_report_says_how_busy_gpus_were() {
+    let place = Place::new();
+    // The driver's program, as it looks again and again; what a GPU does not tell does not count.
+    let said = "for line in '50, 1024' '[N/A], [N/A]' '100, 2048' 'No devices were found'; do echo \"$line\"; done";
+    place.write(
+        "bin/nvidia-smi",
+        &format!(
+            "#!/bin/sh\necho \"$@\" > {}\n{said}\n: > {}\nexec sleep 60\n",
+            place.path("asked").display(),
+            place.path("told").display()
+        ),
+    );
+    fs::set_permissions(place.path("bin/nvidia-smi"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    place.write(
+        "show.sh",
+        &format!("cat > in; while [ ! -e {} ]; do sleep 0.05; done; cat in\n", place.path("told").display()),
+    );
+    place.write("rows.jsonl", "{\"text\": \"one\"}\n");
+    place.write("site.rb2", "let machine = { gpus: [\"7\", \"GPU-5\"] }\nlet defaults = { gpus: 2 }\n");
+    let recipe = BESIDE.replace("sh mark.sh", "sh show.sh").replace("mark.sh", "show.sh");
+    place.write("recipe.rb2", &format!("{recipe}output o = rows |> mark(name: \"x\") to \"out.jsonl\"\n"));
+    let path = format!("{}:{}", place.path("bin").display(), std::env::var("PATH").unwrap());
+    let ran = place.run_in(&[("RBPIPE_SITE", place.path("site.rb2").to_str().unwrap()), ("PATH", &path)], &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(place.read("asked").ends_with("-i 7,GPU-5\n"), "{}", place.read("asked"));
+    let told = ran.said("node_gpus");
+    assert_eq!(told.len(), 1, "{}", ran.stderr);
+    assert_eq!((told[0]["utilisation"].as_f64(), told[0]["memory"].as_u64()), (Some(0.75), Some(2048 << 20)));
+    assert!(place.command(&["report", "recipe.rb2", "-o", "r.html"]).output().unwrap().status.success());
+    assert!(place.read("r.html").contains("75 %, 2.0 GiB"));
+}
+
 /// What a node asks for, and what the refusal says. Nothing has started by then.
 const REFUSED: &[(&str, &[&str])] = &[
     ("cpus: 5", &["E0620", "`cpus: 5`, this machine has 4", "ask for less"]),

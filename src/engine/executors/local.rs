@@ -5,6 +5,8 @@ use serde_json::json;
 use super::{Executor, FindEngine, Work};
 use crate::base::OpError;
 use crate::engine::capacity::Machine;
+use crate::engine::event::GPUS;
+use crate::engine::gpu_use;
 use crate::engine::in_process;
 use crate::engine::process::Limits;
 use crate::engine::ranks;
@@ -39,12 +41,18 @@ impl Executor for Local<'_> {
             args.insert("$log".into(), json!(work.log));
             args.insert("$gpus".into(), json!(task.gpus));
         }
-        if work.task.pool == Pool::Engine {
-            let engine = (self.engine)()?;
+        let watch = gpu_use::Watch::begin(&task.gpus);
+        let made = if work.task.pool == Pool::Engine {
             let limits = Limits::of(&task.with);
-            ranks::execute(&engine, &task, &json!(work.secrets), &work.log, work.emit, work.stop, limits)
+            (self.engine)().and_then(|engine| {
+                ranks::execute(&engine, &task, &json!(work.secrets), &work.log, work.emit, work.stop, limits)
+            })
         } else {
             in_process::execute(work.builtin, &task, work.secrets.clone(), store, work.emit, &work.stop.soon)
+        };
+        if let Some(told) = watch.and_then(gpu_use::Watch::end) {
+            (work.emit)(GPUS, told);
         }
+        made
     }
 }
