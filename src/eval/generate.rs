@@ -75,6 +75,9 @@ pub struct Decoding {
     /// Most likely tokens that are drawn from; 0 is all.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub top_k: usize,
+    /// Replies followed side by side, the likeliest of which is the reply; 0 and 1 are none beside.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub beams: usize,
     /// Texts that end a reply.
     #[serde(default)]
     pub stop: Vec<String>,

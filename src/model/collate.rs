@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::config::Config;
@@ -16,7 +17,7 @@ use crate::base::OpError;
 pub const IGNORE: i64 = -100;
 
 /// A picture or video as the vision tower reads it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pixels {
     /// Normalised values, patch by patch: `[p, 1176]`, row-major.
     pub values: Vec<f32>,

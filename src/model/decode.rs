@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor, no_grad};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::beam::best_reply;
 use super::collate::Sample;
 use super::qwen_vl::QwenVl;
 use super::shared::{Plan, Seen, prefill};
@@ -27,12 +28,14 @@ pub struct Decoding {
     pub pad_id: i64,
     /// Prompts per batch, at most; long ones make smaller batches.
     pub batch: usize,
+    /// Replies followed side by side, the likeliest of which is the reply; 1 is none beside. Nothing is drawn where there are more.
+    pub beams: usize,
 }
 
 impl Decoding {
     /// Greedy decoding, 8 prompts at a time.
     pub fn greedy(max_tokens: usize, stops: Vec<i64>, pad_id: i64) -> Self {
-        Self { max_tokens, temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0, stops, pad_id, batch: 8 }
+        Self { max_tokens, temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0, stops, pad_id, batch: 8, beams: 1 }
     }
 }
 
@@ -64,6 +67,13 @@ pub fn generate(
 ) -> Result<Vec<Reply>, OpError> {
     let mut replies = vec![Reply::default(); prompts.len()];
     let (mut seen, mut finished) = (Seen::default(), 0);
+    if options.beams > 1 {
+        for (number, (reply, prompt)) in replies.iter_mut().zip(prompts).enumerate() {
+            *reply = best_reply(model, prompt, options, &mut seen)?;
+            done(number + 1);
+        }
+        return Ok(replies);
+    }
     for numbers in Plan::new(&model.config, prompts, options.batch, options.max_tokens).batches() {
         let batch: Vec<&Sample> = numbers.iter().map(|&i| &prompts[i]).collect();
         for (&i, reply) in numbers.iter().zip(generate_batch(model, &batch, numbers, options, &mut seen)?) {

@@ -68,9 +68,11 @@ pub fn widens(x: &Tensor) -> bool {
     call::widens(x)
 }
 
-/// Runs backward from `made`, whose gradient is known.
+/// Runs backward from `made`, whose gradient is known; where nothing behind it learns, there is nothing to do.
 pub fn backward(made: &Tensor, grad: &Tensor) {
-    call::backward(made, grad);
+    if made.requires_grad() {
+        call::backward(made, grad);
+    }
 }
 
 /// The calls through the C face, `shim/fused.h`.

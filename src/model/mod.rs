@@ -6,6 +6,7 @@
 
 pub mod amplifier;
 pub mod attention;
+mod beam;
 pub mod block;
 pub mod chat;
 pub mod collate;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tch::{Kind, Tensor, no_grad};
 
 use super::held::Held;
-use super::pass::{Pass, Read, fold};
+use super::pass::{Pass, Read, fold, fold_unit};
 use super::shards::Stage;
 use crate::base::OpError;
 use crate::model::attention::Mask;
@@ -16,7 +16,7 @@ use crate::model::qwen_vl::Embedded;
 use crate::model::rope::Rope;
 use crate::model::vision::VisionPlan;
 use crate::model::windows::Grid;
-use crate::model::{Batch, QwenVl};
+use crate::model::{Batch, QwenVl, fused};
 
 /// A part of the model that is computed at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,10 @@ pub struct BlockPass<'h, 'a> {
     first: usize,
     /// Gradients of units under way, each in a buffer of its own.
     grads: Vec<(usize, Tensor)>,
+    /// Micro-batches of this step that are still to come.
+    ahead: usize,
+    /// Where each unit stands in the order in which gradients become complete.
+    places: Vec<usize>,
 }
 
 impl<'h, 'a> BlockPass<'h, 'a> {
@@ -104,7 +108,9 @@ impl<'h, 'a> BlockPass<'h, 'a> {
         let learns = |units: &Vec<usize>| units.iter().any(|&u| held.units[u].trainable);
         let first = units.iter().position(learns).unwrap_or(parts.len());
         let keep = keep && held.stage != Stage::Weights;
-        Self { held, keep, parts, units, reading, first, grads: Vec::new() }
+        let mut places = vec![0; held.units.len()];
+        held.order().into_iter().enumerate().for_each(|(place, unit)| places[unit] = place);
+        Self { held, keep, parts, units, reading, first, grads: Vec::new(), ahead: usize::MAX, places }
     }
 
     /// Agrees with the other ranks, where they exchange anything during a pass, on whether any has a micro-batch, and one with pictures.
@@ -147,6 +153,15 @@ impl<'h, 'a> BlockPass<'h, 'a> {
             params.bind_grads(shard.start, &buffer.narrow(0, 0, shard.len));
             self.grads.push((unit, buffer));
         }
+    }
+
+    /// Sends the gradients of units, and of all that come before them in the order, once the last micro-batch of a step has added to them.
+    fn complete(&mut self, units: &[usize]) -> Result<(), OpError> {
+        let Some(place) = units.iter().map(|&unit| self.places[unit]).max().filter(|_| self.ahead == 0) else {
+            return Ok(());
+        };
+        units.iter().for_each(|&unit| fold_unit(&self.held.model.params, self.held.sums(), &self.held.units[unit]));
+        self.held.complete(place + 1)
     }
 
     /// Sends the gradients of these units to their owners.
@@ -267,6 +282,10 @@ impl<'h, 'a> BlockPass<'h, 'a> {
             states.into_iter().map(|(depth, x)| (depth, x.detach().set_requires_grad(true))).collect();
         self.read(&states, depths, read)?;
         self.harvest()?;
+        // A tied embedding reads too, and is complete after all blocks.
+        let read: Vec<usize> =
+            reading.into_iter().filter(|unit| !self.units.iter().flatten().any(|u| u == unit)).collect();
+        self.complete(&read)?;
         self.close();
         let mut grads: Vec<Option<Tensor>> = Vec::new();
         let first = self.first;
@@ -293,19 +312,28 @@ impl<'h, 'a> BlockPass<'h, 'a> {
                         (given, made)
                     }
                 };
-                let product =
-                    |(made, grad): (&Tensor, &Option<Tensor>)| grad.as_ref().map(|g| (made * g).sum(None::<Kind>));
-                let total = made.iter().zip(&grads).filter_map(product).reduce(|a, b| a + b);
-                if let Some(total) = total.filter(Tensor::requires_grad) {
-                    total.backward();
-                }
+                back(&made, &grads);
                 grads = given.iter().map(|leaf| Some(leaf.grad()).filter(Tensor::defined)).collect();
             }
             self.harvest()?;
+            self.complete(&own)?;
             self.leave(part);
         }
         fold(&self.held.model.params, self.held.sums());
         Ok(())
+    }
+}
+
+/// Runs backward from what a part made, whose gradients are known.
+fn back(made: &[Tensor], grads: &[Option<Tensor>]) {
+    let known = made.iter().zip(grads).filter_map(|(made, grad)| Some((made, grad.as_ref()?)));
+    match known.filter(|(made, _)| made.requires_grad()).collect::<Vec<_>>()[..] {
+        [] => {}
+        [(made, grad)] => fused::backward(made, grad),
+        ref several => {
+            let total = several.iter().map(|(made, grad)| (*made * *grad).sum(None::<Kind>)).reduce(|a, b| a + b);
+            total.iter().for_each(Tensor::backward);
+        }
     }
 }
 
@@ -319,7 +347,12 @@ impl Pass for BlockPass<'_, '_> {
         self.held.model
     }
 
+    fn expect(&mut self, calls: usize) {
+        self.ahead = calls;
+    }
+
     fn train(&mut self, batch: &Batch, depths: &[usize], read: &mut Read) -> Result<(), OpError> {
+        self.ahead = self.ahead.saturating_sub(1);
         let (_, sees) = self.agreed(Stage::Gradients, true, batch.pictures().is_some())?;
         self.through(Some(batch), depths, Some(read), sees)
     }

@@ -124,23 +124,48 @@ impl Encoder {
         blobs: &dyn Blobs,
         told: &(dyn Fn(usize) + Sync),
     ) -> Result<EncodedRows, OpError> {
-        let images: BTreeSet<Shown> = rows.iter().flat_map(|r| r.images.iter().cloned().map(Shown::Image)).collect();
-        let videos: BTreeSet<Shown> = rows.iter().flat_map(|r| r.videos.iter().cloned().map(Shown::Video)).collect();
-        if videos.iter().any(|shown| matches!(shown, Shown::Video(film) if film.iter().any(Medium::is_video))) {
+        let all = shown(rows);
+        let packed = self.packed(&all, blobs, &|done| told(done * rows.len() / all.len().max(1)))?;
+        self.encode_with(rows, all, packed, told)
+    }
+
+    /// Reads and resizes pictures and videos, in parallel; `told` hears how many are done.
+    ///
+    /// # Errors
+    /// `E0501` when there are videos and nothing that decodes them; what is wrong with one is told in its place.
+    pub fn packed(
+        &self,
+        all: &[Shown],
+        blobs: &dyn Blobs,
+        told: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Result<Packed, String>>, OpError> {
+        if all.iter().any(|shown| matches!(shown, Shown::Video(film) if film.iter().any(Medium::is_video))) {
             video::decoder()?;
         }
-        let mut gallery = Gallery::new(self.config.vision.as_ref());
-        let mut numbers: BTreeMap<Shown, Result<usize, String>> = BTreeMap::new();
-        let all: Vec<Shown> = images.into_iter().chain(videos).collect();
+        let gallery = Gallery::new(self.config.vision.as_ref());
+        let mut made: Vec<Result<Packed, String>> = Vec::with_capacity(all.len());
         // In parts, so that no more than a part's pixels exist as f32 at a time.
-        for (done, part) in all.chunks(256).enumerate() {
-            let packed = |shown: &Shown| Ok(gallery.packed(self.pixels(shown, blobs)?));
-            let made: Vec<Result<Packed, String>> = part.par_iter().map(packed).collect();
-            for (shown, packed) in part.iter().zip(made) {
-                numbers.insert(shown.clone(), packed.map(|p| gallery.add(p)));
-            }
-            told((done * 256 + part.len()) * rows.len() / all.len().max(1));
+        for part in all.chunks(256) {
+            made.par_extend(part.par_iter().map(|shown| Ok(gallery.packed(self.pixels(shown, blobs)?))));
+            told(made.len());
         }
+        Ok(made)
+    }
+
+    /// As [`Self::encode`], with what rows show read already: [`shown`] by the rows, in this order.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses a label.
+    pub fn encode_with(
+        &self,
+        rows: &[TextRow],
+        all: Vec<Shown>,
+        packed: Vec<Result<Packed, String>>,
+        told: &(dyn Fn(usize) + Sync),
+    ) -> Result<EncodedRows, OpError> {
+        let mut gallery = Gallery::new(self.config.vision.as_ref());
+        let numbered = packed.into_iter().map(|packed| packed.map(|p| gallery.add(p)));
+        let numbers: BTreeMap<Shown, Result<usize, String>> = all.into_iter().zip(numbered).collect();
         let labels = self.labels(rows)?;
         let known = Known { numbers, cells: cells(rows, &labels), labels };
         let encoded: Vec<Result<Encoded, String>> =
@@ -298,10 +323,18 @@ impl Encoder {
 
 /// Something that is read once for all rows that show it; pictures come before videos.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Shown {
+pub enum Shown {
+    /// A picture.
     Image(Medium),
-    /// A file, or frames.
+    /// A video: its file, or its frames.
     Video(Vec<Medium>),
+}
+
+/// Returns what rows show, each once, in an order that hangs on nothing else.
+pub fn shown(rows: &[TextRow]) -> Vec<Shown> {
+    let images = rows.iter().flat_map(|r| r.images.iter().cloned().map(Shown::Image));
+    let videos = rows.iter().flat_map(|r| r.videos.iter().cloned().map(Shown::Video));
+    images.chain(videos).collect::<BTreeSet<Shown>>().into_iter().collect()
 }
 
 /// Decodes a picture and brings it within limits.

@@ -1,7 +1,11 @@
 //! Encoded rows and their pictures, ready to become batches.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
 
 use crate::model::VisionConfig;
 use crate::model::collate::{Pixels, Sample};
@@ -35,18 +39,73 @@ pub struct Gallery {
 }
 
 /// A picture or video as the gallery keeps it.
+#[derive(Serialize, Deserialize)]
 pub struct Packed(Stored);
 
+#[derive(Serialize, Deserialize)]
 enum Stored {
-    Whole(Arc<Pixels>),
+    /// As it was made.
+    Whole(Pixels),
     /// `times`: how often each stretch of codes follows itself: all frames of a patch are equal in pictures, and not in videos.
     Coded {
         grid: [i64; 3],
         seconds: f64,
         levels: Vec<Vec<f32>>,
-        codes: Vec<u8>,
+        #[serde(skip)]
+        codes: Bytes,
         times: usize,
     },
+}
+
+/// Bytes of this process, or of a file that several have.
+pub enum Bytes {
+    /// Of this process.
+    Own(Vec<u8>),
+    /// A stretch of a file.
+    Mapped {
+        /// The file.
+        map: Arc<Mmap>,
+        /// First byte.
+        at: usize,
+        /// How many there are.
+        len: usize,
+    },
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Mapped { map, at, len } => &map[*at..at + len],
+        }
+    }
+}
+
+impl Packed {
+    /// Takes the bytes out, which are most of it.
+    pub fn apart(mut self) -> (Self, Bytes) {
+        let bytes = match &mut self.0 {
+            Stored::Whole(_) => Bytes::default(),
+            Stored::Coded { codes, .. } => std::mem::take(codes),
+        };
+        (self, bytes)
+    }
+
+    /// Puts bytes back that were taken out.
+    pub fn with(mut self, bytes: Bytes) -> Self {
+        if let Stored::Coded { codes, .. } = &mut self.0 {
+            *codes = bytes;
+        }
+        self
+    }
 }
 
 impl Gallery {
@@ -58,7 +117,7 @@ impl Gallery {
 
     /// Makes what [`Self::add`] takes of a picture or video.
     pub fn packed(&self, pixels: Pixels) -> Packed {
-        Packed(self.coded(&pixels).unwrap_or_else(|| Stored::Whole(Arc::new(pixels))))
+        Packed(self.coded(&pixels).unwrap_or(Stored::Whole(pixels)))
     }
 
     /// Adds a picture or video and returns its number.
@@ -98,7 +157,7 @@ impl Gallery {
 
     fn pixels(&self, number: usize) -> Arc<Pixels> {
         match &self.items[number] {
-            Stored::Whole(pixels) => Arc::clone(pixels),
+            Stored::Whole(pixels) => Arc::new(pixels.clone()),
             Stored::Coded { grid, seconds, levels, codes, times } => {
                 let mut values = Vec::with_capacity(codes.len() * times);
                 for (i, codes) in codes.chunks(self.frame * self.frames / times).enumerate() {
@@ -125,7 +184,7 @@ impl Gallery {
                 codes.push(levels.code(value)?);
             }
         }
-        let levels = levels.into_iter().map(|levels| levels.values).collect();
+        let (levels, codes) = (levels.into_iter().map(|levels| levels.values).collect(), Bytes::Own(codes));
         Some(Stored::Coded { grid: pixels.grid, seconds: pixels.seconds, levels, codes, times })
     }
 }

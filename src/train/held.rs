@@ -36,8 +36,12 @@ pub struct Held<'a> {
     parts_m: Option<Tensor>,
     /// Units that are here whole, or on their way.
     gathered: BTreeMap<usize, (Tensor, Option<Pending>)>,
-    /// Gradients on their way to their owners: unit, this rank's part.
-    leaving: Option<(usize, Tensor, Pending)>,
+    /// Gradients on their way to their owners: unit, this rank's part. One at a time where a whole gradient is there no longer than that.
+    leaving: Vec<(usize, Tensor, Pending)>,
+    /// Units whose gradients of this step have been sent, where none are shared out during a pass; how many, of [`Self::order`].
+    gone: usize,
+    /// Their sums on the way.
+    summing: Vec<Pending>,
 }
 
 impl<'a> Held<'a> {
@@ -76,7 +80,9 @@ impl<'a> Held<'a> {
             sums_n,
             parts_m: None,
             gathered: BTreeMap::new(),
-            leaving: None,
+            leaving: Vec::new(),
+            gone: 0,
+            summing: Vec::new(),
         };
         if stage == Stage::Weights {
             held.parts_m =
@@ -86,10 +92,10 @@ impl<'a> Held<'a> {
         held
     }
 
-    /// Returns a way through the model: all at once, or block by block where something is shared out during a pass or `recompute` saves memory.
+    /// Returns a way through the model: all at once, or block by block where ranks exchange something during a pass or `recompute` saves memory.
     pub fn pass(&mut self, recompute: bool) -> Box<dyn Pass + '_> {
         match &self.sums_n {
-            Some(sums_n) if !recompute => Box::new(WholePass::summed(self.model, sums_n)),
+            Some(sums_n) if !recompute && self.group.world() == 1 => Box::new(WholePass::summed(self.model, sums_n)),
             _ => Box::new(BlockPass::new(self, !recompute)),
         }
     }
@@ -121,18 +127,44 @@ impl<'a> Held<'a> {
     /// # Errors
     /// Class `peer` when another rank is gone.
     pub fn reduce(&mut self) -> Result<(), OpError> {
-        match (self.stage, self.sums_n.as_ref().map(Tensor::shallow_clone)) {
-            (Stage::None, Some(sums_n)) => self.group.start_sum(&sums_n)?.wait()?,
-            (Stage::Optimizer, Some(sums_n)) => {
-                let learned: Vec<usize> = (0..self.units.len()).filter(|&u| self.units[u].trainable).collect();
-                for unit in learned.into_iter().rev() {
-                    let shard = self.shards.units[unit];
-                    self.send(unit, &sums_n.narrow(0, shard.start, shard.len))?;
-                }
-            }
-            _ => {}
-        }
+        self.complete(usize::MAX)?;
+        self.gone = 0;
+        std::mem::take(&mut self.summing).into_iter().try_for_each(Pending::wait)?;
         self.sent()
+    }
+
+    /// Sends the first `count` of the units in [`Self::order`] that have not been sent, whose gradients of this step are complete; while they
+    /// travel, others are computed. Every rank calls it in its own time and sends the same units in the same order.
+    ///
+    /// # Errors
+    /// As [`Self::reduce`].
+    pub fn complete(&mut self, count: usize) -> Result<(), OpError> {
+        let Some(sums_n) = self.sums_n.as_ref().map(Tensor::shallow_clone) else { return Ok(()) };
+        let order = self.order();
+        for &unit in order.iter().take(count).skip(self.gone) {
+            let Unit { start, len, trainable, .. } = self.units[unit];
+            let own = sums_n.narrow(0, start, len);
+            match self.stage {
+                _ if !trainable => {}
+                Stage::None => self.summing.push(self.group.start_sum(&own)?),
+                _ => self.send(unit, &own)?,
+            }
+        }
+        self.gone = self.gone.max(count.min(order.len()));
+        Ok(())
+    }
+
+    /// Returns all units in the order in which their gradients become complete: what reads the hidden states, the text's blocks from the last on,
+    /// the embeddings and what stands beside them, then the vision tower from its end on.
+    pub fn order(&self) -> Vec<usize> {
+        let embed = self.units.iter().position(|u| u.name == "model.embed_tokens").unwrap_or(0);
+        let block = |unit: &usize| self.units[*unit].name.starts_with("model.layers.");
+        let last = |unit: &usize| self.units[*unit].name.starts_with("amplifier");
+        let text: Vec<usize> = (embed + 1..self.units.len()).collect();
+        let reading = text.iter().copied().filter(|unit| !block(unit) && !last(unit));
+        let blocks = text.iter().rev().copied().filter(block);
+        let beside = text.iter().copied().filter(last);
+        reading.chain(blocks).chain(beside).chain([embed]).chain((0..embed).rev()).collect()
     }
 
     /// Returns the norm of all gradients.
@@ -154,12 +186,14 @@ impl<'a> Held<'a> {
     /// # Errors
     /// As [`Self::reduce`].
     pub fn send(&mut self, unit: usize, whole: &Tensor) -> Result<(), OpError> {
-        self.sent()?;
+        if self.stage >= Stage::Gradients {
+            self.sent()?;
+        }
         let shard = self.shards.units[unit];
         let whole = padded(&whole.to_kind(Kind::Float), shard.part * self.group.world() as i64);
         let part = Tensor::empty([shard.part], (Kind::Float, whole.device()));
         let pending = self.group.start_scatter(&part, &whole)?;
-        self.leaving = Some((unit, part, pending));
+        self.leaving.push((unit, part, pending));
         Ok(())
     }
 
@@ -168,10 +202,11 @@ impl<'a> Held<'a> {
     /// # Errors
     /// As [`Self::reduce`].
     pub fn sent(&mut self) -> Result<(), OpError> {
-        let Some((unit, part, pending)) = self.leaving.take() else { return Ok(()) };
-        pending.wait()?;
-        let shard = self.shards.units[unit];
-        let _ = no_grad(|| self.grads_m.narrow(0, shard.at, shard.part).g_add_(&part));
+        for (unit, part, pending) in std::mem::take(&mut self.leaving) {
+            pending.wait()?;
+            let shard = self.shards.units[unit];
+            let _ = no_grad(|| self.grads_m.narrow(0, shard.at, shard.part).g_add_(&part));
+        }
         Ok(())
     }
 

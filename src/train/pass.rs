@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor, no_grad};
 
 use crate::base::OpError;
-use crate::model::{Batch, Params, QwenVl};
+use crate::model::{Batch, Params, QwenVl, Unit};
 
 /// What reads hidden states, `[b, t, d]` each.
 pub type Read<'a> = dyn FnMut(&[Tensor]) -> Result<(), OpError> + 'a;
@@ -12,6 +12,9 @@ pub type Read<'a> = dyn FnMut(&[Tensor]) -> Result<(), OpError> + 'a;
 pub trait Pass {
     /// Returns the model.
     fn model(&self) -> &QwenVl;
+
+    /// Says how many calls of [`Self::train`] a step will have, so that gradients may travel while the last one is computed.
+    fn expect(&mut self, _calls: usize) {}
 
     /// Runs forward, gives the hidden states after so many blocks to `read`, which runs backward into them, and adds what comes out to the gradients.
     ///
@@ -82,9 +85,19 @@ impl Pass for WholePass<'_> {
 /// # Shapes
 /// `sums_n`: `[n]` f32.
 pub(super) fn fold(params: &Params, sums_n: Option<&Tensor>) {
+    fold_part(params, sums_n, 0, params.flat().numel() as i64);
+}
+
+/// As [`fold`], of one unit.
+pub(super) fn fold_unit(params: &Params, sums_n: Option<&Tensor>, unit: &Unit) {
+    fold_part(params, sums_n, unit.start, unit.len);
+}
+
+fn fold_part(params: &Params, sums_n: Option<&Tensor>, start: i64, len: i64) {
     if let (Some(sums_n), Some(own), false) = (sums_n, params.grad(), params.kind() == Kind::Float) {
         no_grad(|| {
-            let _ = sums_n.shallow_clone().g_add_(&own); // cast as it is read: no second buffer
+            let own = own.narrow(0, start, len);
+            let _ = sums_n.narrow(0, start, len).g_add_(&own); // cast as it is read: no second buffer
             let _ = own.shallow_clone().zero_();
         });
     }

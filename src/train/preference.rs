@@ -215,6 +215,7 @@ pub fn backward(pass: &mut dyn Pass, step: &Step, preference: &Preference) -> Re
     let (head, depths) = (pass.model().head.shallow_clone(), [pass.model().blocks.len()]);
     let mut given = StepLoss::default();
     let mut sums = [0.0; 6];
+    pass.expect(step.pieces.len());
     for piece in &step.pieces {
         let share = piece.chosen.len() as f64 / step.pairs.max(1) as f64;
         let mut found = None;
@@ -222,7 +223,11 @@ pub fn backward(pass: &mut dyn Pass, step: &Step, preference: &Preference) -> Re
             pass.train(&piece.batch, &depths, &mut |states| {
                 let policy = piece.logps(&states[0], &head);
                 let outcome = piece.outcome(&policy, preference);
-                (outcome.losses.mean(Kind::Float) * share).backward();
+                let loss = outcome.losses.mean(Kind::Float) * share;
+                // Pairs without pictures teach a vision tower nothing, where that is all that learns.
+                if loss.requires_grad() {
+                    loss.backward();
+                }
                 found = Some((outcome, policy));
                 Ok(())
             })

@@ -71,6 +71,7 @@ impl Objective for Ranking<'_> {
         let (head, depths) = (head_of(pass)?, [pass.model().blocks.len()]);
         let mut given = StepLoss::default();
         let mut sums = [0.0; MEASURES.len()];
+        pass.expect(step.pieces.len());
         for piece in &step.pieces {
             let share = piece.chosen.len() as f64 / step.pairs.max(1) as f64;
             let mut found = None;

@@ -338,8 +338,11 @@ pub fn backward(pass: &mut dyn Pass, step: &Step, how: Weighting) -> Result<Step
     let depths: Vec<usize> = auxiliaries.iter().map(|a| a.after.unwrap_or(last)).chain([last]).collect();
     let beside_scales = step.beside.map(|n| 1.0 / n.max(1) as f64);
     let (mut loss, mut beside_losses, mut tokens) = (0.0, [0.0; 2], 0);
-    for piece in &step.pieces {
-        tokens += piece.batch.tokens as u64;
+    // A mean over nothing is no number: a micro-batch without targets adds nothing.
+    let learned = |piece: &&Piece| piece.beside.iter().chain([&piece.labels]).any(|part| part.targets.numel() > 0);
+    pass.expect(step.pieces.iter().filter(learned).count());
+    tokens += step.pieces.iter().map(|piece| piece.batch.tokens as u64).sum::<u64>();
+    for piece in step.pieces.iter().filter(learned) {
         let n = piece.labels.targets.numel();
         let scale = match how.scaling {
             Scaling::TokenMean => 1.0 / step.labels.max(1) as f64,
@@ -352,9 +355,6 @@ pub fn backward(pass: &mut dyn Pass, step: &Step, how: Weighting) -> Result<Step
             .map(|((targets, a), scale)| (targets, a.weight * scale))
             .chain([(&piece.labels, scale)])
             .collect();
-        if parts.iter().all(|(part, _)| part.targets.numel() == 0) {
-            continue; // a mean over nothing is no number: such a micro-batch adds nothing
-        }
         let targets = Tensor::cat(&parts.iter().map(|(p, _)| &p.targets).collect::<Vec<_>>(), 0).to_device(device);
         let weight = |(p, w): &(&Labelled, f64)| Tensor::full([p.targets.numel() as i64], *w, (Kind::Float, device));
         let mut weights: Vec<Tensor> = parts.iter().map(weight).collect();

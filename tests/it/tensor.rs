@@ -1,6 +1,7 @@
 //! What needs the tensor engine. Elsewhere too such tests lie in a module `tensor`, so that `cargo test --features torch -- tensor::` runs them alone.
 
 mod amplify;
+mod blocks;
 mod clip;
 mod decode;
 mod embed;

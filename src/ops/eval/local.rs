@@ -192,6 +192,7 @@ impl Generate for Local {
             stops: self.tokenizer.stops.clone(),
             pad_id: self.tokenizer.pad_id,
             batch: BATCH,
+            beams: decoding.beams,
         };
         let made = guard("generation", || generate(&self.model, &ready, &options, |_| {}))??;
         let mut out: Vec<Result<Reply, String>> = samples.into_iter().map(|s| s.map(|_| Reply::default())).collect();

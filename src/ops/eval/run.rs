@@ -78,7 +78,12 @@ impl Args {
         let coords = coords(&model.meta, self.pixels.bounds());
         let (max_tokens, stop) = decoding_of(&bench.declare, self.max_tokens);
         let (temperature, top_p, seed, option_p) = (self.temperature, self.top_p, self.seed, self.confidence);
-        Ok((model, bench, coords, Decoding { max_tokens, temperature, top_p, top_k: 0, seed, stop, option_p }))
+        Ok((
+            model,
+            bench,
+            coords,
+            Decoding { max_tokens, temperature, top_p, top_k: 0, beams: 0, seed, stop, option_p },
+        ))
     }
 }
 

@@ -31,6 +31,9 @@ op model.generate(
   top_p: Float = 1.0,
   ## Draws from so many of the likeliest tokens; 0 is all.
   top_k: Int = 0,
+  ## Replies that are followed side by side; the reply is the one with the highest mean log-probability. More than 1 draw nothing, so
+  ## `temperature` is 0 then.
+  beams: Int in 1.. = 1,
   ## For temperatures above 0. Draws depend on it and on the row's place.
   seed: Int = 0,
   ## Texts that end a reply and are cut off.
@@ -57,6 +60,7 @@ struct Args {
     temperature: f64,
     top_p: f64,
     top_k: usize,
+    beams: usize,
     seed: u64,
     stop: Vec<String>,
     pixels: crate::ops::train::arguments::Ends<u64>,
@@ -76,6 +80,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     use crate::train::rows::{Medium, videos_of};
 
     let args: Args = cx.args()?;
+    if args.beams > 1 && args.temperature > 0.0 {
+        return Err(OpError::new("E0214", format!("beams: {} and temperature: {}", args.beams, args.temperature))
+            .help("beams take the likeliest replies: leave `temperature` out, or `beams` to draw"));
+    }
     let table = cx.table("d")?;
     let mut prompts = Vec::with_capacity(table.rows());
     for row in 0..table.rows() {
@@ -111,6 +119,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             temperature: args.temperature,
             top_p: args.top_p,
             top_k: args.top_k,
+            beams: args.beams,
             seed: args.seed.wrapping_add(replies.len() as u64),
             stop: args.stop.clone(),
             option_p: false,

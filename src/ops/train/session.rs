@@ -17,7 +17,8 @@ use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
 use crate::model::{Chat, Params, QwenVl, amplifier, reward, set_threads};
 use crate::ops::rows::pooled;
 use crate::plan::memory::shape::part_of;
-use crate::train::encoder::{Encoded, Encoder, Limits};
+use crate::train::album;
+use crate::train::encoder::{Encoded, Encoder, Limits, Shown, shown};
 use crate::train::examples::{Example, Gallery};
 use crate::train::held::shared_out;
 use crate::train::log::{self, Record};
@@ -28,6 +29,7 @@ use crate::train::rows::{self, Columns, TextRow};
 use crate::train::run::{Every, Hooks, Objective, Settings, Trained, run};
 use crate::train::schedule::Span;
 use crate::train::shards::Stage;
+use crate::train::share::Share;
 use crate::train::split::{permutation, rows_of, split};
 
 /// A model on its way through a training.
@@ -179,10 +181,17 @@ impl<'a> Session<'a> {
         let chosen: Vec<TextRow> = order.iter().map(|&i| all[i].clone()).collect();
         let (total, progress) = (chosen.len() as u64, &*cx);
         let told = |done: usize| progress.progress(done as u64, total, "rows encoded");
-        let encoder = &self.encoder;
-        self.place.group.tell("encodes the rows");
-        let (encoded, gallery, lost) =
-            pooled(machine::workers(cx, self.place.threads), || encoder.encode(&chosen, progress.store, &told))??;
+        let (encoder, group, workers) = (&self.encoder, &self.place.group, machine::workers(cx, self.place.threads));
+        group.tell("encodes the rows");
+        let shown = shown(&chosen);
+        let own: Vec<Shown> = Share::of(group).turns(shown.len()).map(|number| shown[number].clone()).collect();
+        let part = |done: usize| told(done * chosen.len() / own.len().max(1));
+        let packed = pooled(workers, || encoder.packed(&own, progress.store, &part))??;
+        // The other ranks' folders lie in that of rank 0.
+        let own = progress.scratch.as_path();
+        let folder = if group.first() { own } else { own.parent().unwrap_or(own) };
+        let packed = album::exchanged(packed, shown.len(), folder, group)?;
+        let (encoded, gallery, lost) = pooled(workers, || encoder.encode_with(&chosen, shown, packed, &told))??;
         cx.counts.insert("read".into(), all.len() as u64);
         cx.counts.insert("dropped".into(), lost.len() as u64);
         cx.counts.insert("cut".into(), encoded.iter().filter(|e| e.cut.is_some()).count() as u64);

@@ -278,8 +278,16 @@ pub(super) fn right(room: &Room, item: &Item) -> String {
 pub(super) fn answered(room: &Room, bench: &Artifact, reply: impl Fn(&Item) -> String) -> Artifact {
     let bench = Benchmark::load(&room.store, bench).unwrap();
     let replies: Vec<String> = bench.items.iter().map(reply).collect();
-    let decoding =
-        Decoding { max_tokens: 8, temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0, stop: Vec::new(), option_p: false };
+    let decoding = Decoding {
+        max_tokens: 8,
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        beams: 0,
+        seed: 0,
+        stop: Vec::new(),
+        option_p: false,
+    };
     let coords = Coords { space: Space::Auto, ..Coords::default() };
     let mut script = Script(replies.into_iter());
     let answers = room

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rbpipe::model::collate::{IGNORE, Pixels, Sample};
 use rbpipe::model::{Decoding, QwenVl, Strength, generate, score_options, score_prompts};
+use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor, no_grad};
 
 fn model() -> QwenVl {
@@ -117,5 +118,39 @@ fn speed_of_replies() {
             let tokens: usize = replies.iter().map(|r| r.ids.len()).sum();
             eprintln!("{name}: {tokens} tokens, {:.2} s", start.elapsed().as_secs_f64());
         }
+    }
+}
+
+/// The same replies as transformers' beam search, with and without tokens that end them.
+#[test]
+fn beams_find_what_transformers_finds() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let json = |file: &str| -> Json {
+        serde_json::from_slice(&std::fs::read(goldens.join(file)).expect("a golden")).expect("JSON")
+    };
+    let (model, prompts) = (model(), json("dev/generate.json"));
+    let processor = rbpipe::model::Processor::load(&goldens.join("dev/model")).expect("a processor");
+    let bytes = std::fs::read(goldens.join("dev/images/img0.png")).expect("a picture");
+    let picture = processor.image(&rbpipe::model::Picture::decode(&bytes).expect("a picture")).expect("pixels");
+    let picture = Arc::new(picture);
+    let cases = json("beams.json");
+    for case in cases.as_array().expect("cases") {
+        let numbers = |value: &Json| -> Vec<i64> { serde_json::from_value(value.clone()).expect("numbers") };
+        let name = case["prompt"].as_str().expect("a name");
+        let ids = numbers(&prompts[name]["prompt_ids"][0]);
+        let images = if name == "image" { vec![Arc::clone(&picture)] } else { Vec::new() };
+        let prompt = Sample { labels: vec![IGNORE; ids.len()], ids, images, ..Sample::default() };
+        let number = |key: &str| case[key].as_u64().expect("a number") as usize;
+        let options =
+            Decoding { beams: number("beams"), ..Decoding::greedy(number("max_tokens"), numbers(&case["stops"]), 503) };
+        let reply = generate(&model, &[prompt], &options, |_| ()).expect("a reply").remove(0);
+        let mut wanted = numbers(&case["tokens"]);
+        if reply.stopped {
+            let last = wanted.pop().expect("a token that ends it");
+            assert!(options.stops.contains(&last), "{case}");
+        }
+        assert_eq!(reply.ids, wanted, "{case}");
+        let score = reply.logps.iter().sum::<f64>() / reply.logps.len() as f64;
+        assert!((score - case["score"].as_f64().expect("a number")).abs() < 1e-4, "{score} in {case}");
     }
 }
