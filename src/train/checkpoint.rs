@@ -71,6 +71,9 @@ pub struct Window {
     /// Seconds that they waited for their batches.
     #[serde(default)]
     pub waited: f64,
+    /// Their floating-point operations.
+    #[serde(default)]
+    pub flops: f64,
 }
 
 /// Writes a checkpoint under `folder` and deletes those beyond the newest two; each rank its own parts. Returns why there is none, where it cannot

@@ -35,6 +35,12 @@ pub struct Record {
     /// Mean seconds per step that the model waited for its batch since the last line.
     #[serde(default)]
     pub data_wait: Option<f64>,
+    /// Floating-point operations a second of all ranks since the last line.
+    #[serde(default)]
+    pub flops: Option<f64>,
+    /// Their share of what the ranks' GPUs can do at most, 0 to 1; none where that is not known.
+    #[serde(default)]
+    pub mfu: Option<f64>,
     /// Peak resident memory of the process, bytes.
     pub rss: u64,
 }
@@ -92,6 +98,8 @@ pub fn full_line(record: &Record) -> Json {
     put("tokens", json!(record.tokens));
     put("seconds", json!(round(record.seconds, 3)));
     put("data_wait", json!(record.data_wait.map(|s| round(s, 5))));
+    put("tflops", json!(record.flops.map(|f| round(f / 1e12, 5))));
+    put("mfu", json!(record.mfu.map(|share| round(share, 4))));
     put("rss", json!(record.rss));
     Json::Object(line)
 }

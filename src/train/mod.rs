@@ -1,7 +1,7 @@
 //! Training: schedules, data order, losses, the optimizer, checkpoints, and the loop that puts them together.
 //!
 //! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `share` (rows of a rank), `shards`, `held` (memory of a
-//! rank), `pass`, `blocks` → `run` with `log`, `watch` and `checkpoint` → `rows`, `encoder`, `examples`, `album` (pictures of ranks), `micro` → `sft`; `pairs` → `preference`, `reward`; `score`
+//! rank), `pass`, `blocks` → `run` with `log`, `flops`, `watch` and `checkpoint` → `rows`, `encoder`, `examples`, `album` (pictures of ranks), `micro` → `sft`; `pairs` → `preference`, `reward`; `score`
 //! and `scorer` read models without training them.
 
 pub mod album;
@@ -11,6 +11,7 @@ pub mod clip;
 pub mod dpo;
 pub mod encoder;
 pub mod examples;
+pub mod flops;
 pub mod held;
 pub mod log;
 pub mod loss;

@@ -5,6 +5,7 @@
 use tch::{Kind, Tensor};
 
 use super::dpo::{Logps, Outcome, Preference, accuracy_and_margin};
+use super::flops::of_batch;
 use super::loss;
 use super::micro::{Labelled, label_counts, labelled, rows_at, segment_sums};
 use super::pairs::{CHUNK, Laid, Pair, Pairs};
@@ -240,6 +241,7 @@ pub fn backward(pass: &mut dyn Pass, step: &Step, preference: &Preference) -> Re
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * share);
         given.loss += mean(&outcome.losses) * share;
         given.tokens += piece.batch.tokens as u64;
+        given.flops += of_batch(&pass.model().config, &piece.batch, piece.labels.targets.numel());
     }
     given.measures = MEASURES.iter().map(|&name| name.to_owned()).zip(sums).collect();
     Ok(given)

@@ -4,6 +4,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::flops::of_batch;
 use super::pairs::{Laid, Pair, Pairs};
 use super::pass::Pass;
 use super::run::{Objective, StepLoss};
@@ -96,6 +97,7 @@ impl Objective for Ranking<'_> {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * share);
             given.loss += loss.double_value(&[]) * share;
             given.tokens += piece.batch.tokens as u64;
+            given.flops += of_batch(&pass.model().config, &piece.batch, 0);
         }
         given.measures = MEASURES.iter().map(|&name| name.to_owned()).zip(sums).collect();
         Ok(given)

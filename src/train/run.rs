@@ -15,6 +15,7 @@ use tch::{Tensor, no_grad};
 
 use super::checkpoint::{self, State};
 use super::clip::clip;
+use super::flops::peak;
 use super::held::Held;
 use super::log::{Record, peak_rss};
 use super::optim::{AdamW, Decay, Optimizer, Segment, merged};
@@ -53,6 +54,8 @@ pub struct StepLoss {
     pub loss: f64,
     /// Input tokens, media tokens included, padding not.
     pub tokens: u64,
+    /// Floating-point operations, as [`super::flops::of_batch`] counts them.
+    pub flops: f64,
     /// Means of further measures.
     pub measures: Vec<(String, f64)>,
 }
@@ -226,6 +229,8 @@ struct Trainer<'a> {
     evaluated: Instant,
     saved: Instant,
     spoken: Instant,
+    /// Seconds of training at the last line of the log.
+    logged: f64,
     /// Signs that it goes wrong that were told already.
     told: Vec<&'static str>,
 }
@@ -277,6 +282,7 @@ impl<'a> Trainer<'a> {
             evaluated: now,
             saved: now,
             spoken: now,
+            logged: 0.0,
             told: Vec::new(),
         })
     }
@@ -303,6 +309,7 @@ impl<'a> Trainer<'a> {
         self.held.push()?;
         self.optimizer.steps = state.step;
         self.before = state.seconds;
+        self.logged = self.seconds();
         (self.hooks.emit)(
             "node_log",
             json!({ "text": format!("continues after step {} of {}", state.step, self.total) }),
@@ -373,18 +380,19 @@ impl<'a> Trainer<'a> {
         };
         let stopping = f64::from(u8::from(self.hooks.cancelled.load(Ordering::Relaxed)));
         let (evaluate, save) = (due(self.settings.evaluate, self.evaluated), due(self.hooks.checkpoint, self.saved));
-        let mut values = vec![given.loss, given.tokens as f64, stopping, evaluate, save];
+        let mut values = vec![given.loss, given.tokens as f64, given.flops, stopping, evaluate, save];
         values.extend(given.measures.iter().map(|(_, value)| value));
         self.hooks.group.sum(&mut values)?;
-        (given.loss, given.tokens) = (values[0], values[1] as u64);
-        given.measures.iter_mut().zip(&values[5..]).for_each(|((_, own), all)| *own = *all);
-        Ok(Agreed { stopping: values[2] > 0.0, evaluate: values[3] > 0.0, save: values[4] > 0.0 })
+        (given.loss, given.tokens, given.flops) = (values[0], values[1] as u64, values[2]);
+        given.measures.iter_mut().zip(&values[6..]).for_each(|((_, own), all)| *own = *all);
+        Ok(Agreed { stopping: values[3] > 0.0, evaluate: values[4] > 0.0, save: values[5] > 0.0 })
     }
 
     fn count(&mut self, given: &StepLoss) {
         let window = &mut self.state.window;
         window.steps += 1;
         window.loss += given.loss;
+        window.flops += given.flops;
         for (name, value) in &given.measures {
             match window.measures.iter_mut().find(|(n, _)| n == name) {
                 Some((_, sum)) => *sum += value,
@@ -413,11 +421,17 @@ impl<'a> Trainer<'a> {
     fn log(&mut self, step: u64, lr: f64, norm: f64, epoch: f64) -> Result<(), OpError> {
         let window = std::mem::take(&mut self.state.window);
         let steps = window.steps.max(1) as f64;
+        let params = &self.held.model.params;
+        let rate = window.flops / (self.seconds() - self.logged).max(1e-9);
+        self.logged = self.seconds();
+        let peak = peak(params.device(), params.kind()).map(|peak| peak * self.hooks.group.world() as f64);
         let record = Record {
             loss: Some(window.loss / steps),
             lr: Some(lr),
             grad_norm: Some(norm),
             data_wait: Some(window.waited / steps),
+            flops: Some(rate),
+            mfu: peak.map(|peak| rate / peak),
             measures: window.measures.into_iter().map(|(name, sum)| (name, sum / steps)).collect(),
             ..self.record(step, epoch)?
         };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::examples::{Example, Gallery};
+use super::flops::of_batch;
 use super::loss;
 use super::micro::{Labelled, Layout, Micro, label_count, label_counts, labelled, micro_batches, rows_at};
 use super::order;
@@ -342,6 +343,8 @@ pub fn backward(pass: &mut dyn Pass, step: &Step, how: Weighting) -> Result<Step
     let learned = |piece: &&Piece| piece.beside.iter().chain([&piece.labels]).any(|part| part.targets.numel() > 0);
     pass.expect(step.pieces.iter().filter(learned).count());
     tokens += step.pieces.iter().map(|piece| piece.batch.tokens as u64).sum::<u64>();
+    let config = &model.config;
+    let flops = step.pieces.iter().map(|p| of_batch(config, &p.batch, p.labels.targets.numel())).sum();
     for piece in step.pieces.iter().filter(learned) {
         let n = piece.labels.targets.numel();
         let scale = match how.scaling {
@@ -388,5 +391,5 @@ pub fn backward(pass: &mut dyn Pass, step: &Step, how: Weighting) -> Result<Step
     }
     let given = MEASURES.iter().zip(beside_losses).zip(step.beside).filter(|(_, n)| *n > 0);
     let measures = given.map(|((name, loss), _)| ((*name).to_owned(), loss)).collect();
-    Ok(StepLoss { loss, tokens, measures })
+    Ok(StepLoss { loss, tokens, flops, measures })
 }

@@ -149,3 +149,21 @@ fn signs_of_a_training_that_goes_wrong_are_told() {
     // One line may be anything.
     assert!(names(&log(&|i| (if i == 8 { 9.0 } else { 0.7 }, 1.0, -40.0, 0.6))).is_empty());
 }
+
+#[test]
+fn arithmetic_is_counted_by_hand() {
+    use rbpipe::model::collate::{IGNORE, Padding, Sample, collate};
+    use rbpipe::train::flops::{named, of_batch};
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/dev/model");
+    let config = rbpipe::model::Config::load(&folder).expect("a model");
+    let sample = |n: usize| Sample { ids: vec![40; n], labels: vec![IGNORE; n], ..Sample::default() };
+    let batch = collate(&config, &[&sample(5), &sample(3)], Padding::right(504)).expect("a batch");
+    // Three blocks: q and o 64 x 64, k and v 64 x 32, the MLP three times 64 x 128; 640 words.
+    let weights = 3.0 * (2.0 * 64.0 * 64.0 + 2.0 * 64.0 * 32.0 + 3.0 * 64.0 * 128.0);
+    let attention = 3.0 * 6.0 * 64.0 * (25.0 + 9.0);
+    assert_eq!(of_batch(&config, &batch, 2), 6.0 * weights * 8.0 + attention + 6.0 * 640.0 * 64.0 * 2.0);
+    assert_eq!(named("Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 12"), Some(9.89e14));
+    assert_eq!(named("Model: NVIDIA A100-SXM4-80GB"), Some(3.12e14));
+    assert_eq!(named("Model: NVIDIA GeForce GTX 970"), None);
+}
