@@ -341,10 +341,10 @@ pub fn backward(pass: &mut dyn Pass, step: &Step, how: Weighting) -> Result<Step
     let (mut loss, mut beside_losses, mut tokens) = (0.0, [0.0; 2], 0);
     // A mean over nothing is no number: a micro-batch without targets adds nothing.
     let learned = |piece: &&Piece| piece.beside.iter().chain([&piece.labels]).any(|part| part.targets.numel() > 0);
-    pass.expect(step.pieces.iter().filter(learned).count());
     tokens += step.pieces.iter().map(|piece| piece.batch.tokens as u64).sum::<u64>();
     let config = &model.config;
     let flops = step.pieces.iter().map(|p| of_batch(config, &p.batch, p.labels.targets.numel())).sum();
+    pass.expect(step.pieces.iter().filter(learned).count());
     for piece in step.pieces.iter().filter(learned) {
         let n = piece.labels.targets.numel();
         let scale = match how.scaling {
