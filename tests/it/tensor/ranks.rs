@@ -251,8 +251,10 @@ fn a_killed_rank_ends_all_and_the_next_run_goes_on_bit_for_bit() {
 fn a_silent_rank_is_named_and_ends_with_the_others() {
     let crew = Crew::new();
     let stopped = Mutex::new(None);
+    let run = crew.sft(400, 2, json!({}));
+    let run = Run { args: with(run.args, json!({ "evaluate": null })), ..run };
     let error = crew
-        .execute(&crew.sft(400, 2, json!({})), Some(4.0), &|event, fields, scratch| {
+        .execute(&run, Some(4.0), &|event, fields, scratch| {
             if event == "node_progress" && fields["unit"] == "steps" && stopped.lock().unwrap().is_none() {
                 signal(scratch, 1, libc::SIGSTOP);
                 *stopped.lock().unwrap() = Some(Instant::now());
