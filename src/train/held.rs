@@ -36,7 +36,7 @@ pub struct Held<'a> {
     parts_m: Option<Tensor>,
     /// Units that are here whole, or on their way.
     gathered: BTreeMap<usize, (Tensor, Option<Pending>)>,
-    /// Gradients on their way to their owners: unit, this rank's part. One at a time where a whole gradient is there no longer than that.
+    /// Gradients on their way to their owners: unit, this rank's part. One unit at a time, so that little is there twice.
     leaving: Vec<(usize, Tensor, Pending)>,
     /// Units whose gradients of this step have been sent, where none are shared out during a pass; how many, of [`Self::order`].
     gone: usize,
@@ -186,9 +186,7 @@ impl<'a> Held<'a> {
     /// # Errors
     /// As [`Self::reduce`].
     pub fn send(&mut self, unit: usize, whole: &Tensor) -> Result<(), OpError> {
-        if self.stage >= Stage::Gradients {
-            self.sent()?;
-        }
+        self.sent()?;
         let shard = self.shards.units[unit];
         let whole = padded(&whole.to_kind(Kind::Float), shard.part * self.group.world() as i64);
         let part = Tensor::empty([shard.part], (Kind::Float, whole.device()));
