@@ -20,7 +20,7 @@ const BYTES: usize = 16 << 20;
 /// records and Json as JSON, an empty field of an optional column as `none`. Columns of `base64` hold the bytes of pictures.
 ///
 /// # Errors
-/// `E0501` when the file is missing, `E0612` when the separator is no single byte.
+/// `E0501` when the file is missing, `E0503` when it cannot be read or its header names a column twice, `E0612` when the separator is no single byte.
 pub fn rows(
     path: &Path,
     name: &str,
@@ -45,7 +45,17 @@ pub fn rows(
             );
         }
     };
-    let at: BTreeMap<&[u8], usize> = header.iter().enumerate().map(|(i, h)| (h, i)).collect();
+    if header.is_empty() {
+        return feed(vec![jsonl::empty(name)], Members::new());
+    }
+    let mut at: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for (i, column) in header.iter().enumerate() {
+        let wanted = || schema.iter().any(|(name, _)| name.as_bytes() == column);
+        if at.insert(column, i).is_some() && wanted() {
+            let message = format!("{}: its header names the column `{}` twice", path.display(), column.escape_ascii());
+            return Err(OpError::new("E0503", message).help("give one of them another name"));
+        }
+    }
     let (mut rows, mut held) = (Vec::new(), 0);
     for record in reader.byte_records() {
         let bytes = record.as_ref().map_or(0, |r| r.as_slice().len());

@@ -608,6 +608,22 @@ fn csv_parquet_and_arrow() {
     let why: Vec<&str> = made.fates.iter().map(|f| f.row.as_str()).collect();
     assert_eq!(why, ["a.csv:4", "a.csv:5", "a.csv:6"]);
 
+    let load = |text: &[u8]| {
+        bench.write("b.csv", text);
+        let as_ = json!({ "columns": [{ "name": "id", "type": "Str" }] });
+        let args =
+            json!({ "path": "b.csv", "as": as_, "media": null, "bad": "quarantine", "separator": ",", "base64": [] });
+        bench.run("data.csv", args, &[])
+    };
+    assert_eq!(load(b"").unwrap().fates[0].why, "the file is empty");
+    assert_eq!(load(b"x,x,id\n1,2,3\n").unwrap().ids(), ["3"]);
+    let twice = load(b"id,x,id\n1,2,3\n").err().unwrap();
+    assert!(
+        twice.code == "E0503" && twice.message.ends_with("its header names the column `id` twice"),
+        "{}",
+        twice.message
+    );
+
     use arrow::array::{ArrayRef, BinaryArray, Int32Array, RecordBatch, StringArray, StructArray};
     use std::sync::Arc;
     let bytes: ArrayRef = Arc::new(BinaryArray::from_opt_vec(vec![Some(&png), None]));

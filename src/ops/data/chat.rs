@@ -64,6 +64,7 @@ op data.chat(
             result!()
         ),
         effect: Effect::Source,
+        version: 2,
         columns: PAIRED,
         ..OpSpec::BASE
     },
@@ -88,6 +89,7 @@ op data.dataset_info(
             result!()
         ),
         effect: Effect::Source,
+        version: 2,
         columns: PAIRED,
         index: Some(named),
         ..OpSpec::BASE

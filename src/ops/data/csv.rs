@@ -27,6 +27,7 @@ op data.csv(
   base64: Cols = [],
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
+        version: 2,
         columns: Columns::FromSchema,
         hub: Hub::Rows("path"),
         ..OpSpec::BASE

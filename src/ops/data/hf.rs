@@ -33,6 +33,7 @@ op data.hf(
   bad: enum { fail, skip, quarantine } = "fail",
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
+        version: 2,
         columns: Columns::FromSchema,
         hub: Hub::Rows("repo"),
         ..OpSpec::BASE

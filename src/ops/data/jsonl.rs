@@ -22,6 +22,7 @@ op data.jsonl(
   bad: enum { fail, skip, quarantine } = "fail",
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
+        version: 2,
         columns: Columns::FromSchema,
         hub: Hub::Rows("path"),
         ..OpSpec::BASE
