@@ -164,6 +164,10 @@ impl<'t> Measured<'t> {
 
     fn share(&self, defect: &str, test: impl Fn(&str) -> bool) -> f64 {
         let ids = self.truth.ids(|id| self.defect(id) == defect);
+        if ids.is_empty() {
+            // A set without this defect.
+            return 1.0;
+        }
         ids.iter().filter(|id| test(id)).count() as f64 / ids.len() as f64
     }
 
