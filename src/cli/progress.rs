@@ -100,7 +100,8 @@ impl Listener for Bars {
             }
             _ => {}
         }
-        if !["node_log", "node_memory", "node_submitted", "node_queued", "node_placed"].contains(&event.event.as_str())
+        if !["node_log", "node_memory", "node_gpus", "node_submitted", "node_queued", "node_placed"]
+            .contains(&event.event.as_str())
             && let Some(bar) = open.remove(&node)
         {
             bar.finish_and_clear();
@@ -145,7 +146,14 @@ fn line(event: &Event) -> Option<String> {
     let op = event.op.as_deref().unwrap_or_default();
     let rows = event.number("rows").map_or(String::new(), |r| format!("  {r} rows"));
     Some(match event.event.as_str() {
+        "node_hit" if event.fields.get("passed").is_some_and(|p| p == true) => {
+            format!("hit   {node}{rows}, beside columns that changed")
+        }
         "node_hit" => format!("hit   {node}{rows}"),
+        "bytes_left" => {
+            let size = crate::base::phrase::bytes(event.number("bytes").unwrap_or(0.0) as u64);
+            format!("left  {node}  {size} in the remote")
+        }
         "node_started" => format!("run   {node}  ({op})"),
         "node_waits" => {
             let by = event.text("process").map_or(String::new(), |process| {
@@ -207,6 +215,7 @@ fn line(event: &Event) -> Option<String> {
         "bytes_damaged" => {
             format!("WARN  {node}: {}; it is made anew", event.text("message").unwrap_or_default())
         }
+        "lease_lost" => format!("WARN  {node}: this process was silent for so long that another one took it over"),
         "divergence" => {
             format!("WARN  {node}: another run made other bytes under the same key; the first result stays")
         }

@@ -49,14 +49,17 @@ pub(super) struct Holder {
 impl Holder {
     fn this() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
+        // Asked once for thousands of leases.
+        static SELF: LazyLock<(String, u64)> =
+            LazyLock::new(|| (machine::host(), machine::began(std::process::id()).unwrap_or(0)));
         let process = std::process::id();
         Self {
             process,
-            host: machine::host(),
+            host: SELF.0.clone(),
             since: event::now(),
             machine: machine::here().to_owned(),
             boot: machine::boot().to_owned(),
-            began: machine::began(process).unwrap_or(0),
+            began: SELF.1,
             at: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
         }
@@ -76,8 +79,12 @@ impl Holder {
 
 /// A held claim.
 pub(super) struct Claim {
+    /// Touched as long as it is held.
+    #[allow(dead_code)]
     file: Arc<File>,
     path: PathBuf,
+    /// Device and inode of the file.
+    own: (u64, u64),
 }
 
 /// What a waiting process has seen of a claim, and since when by its own clock.
@@ -114,8 +121,9 @@ impl Claim {
                     // One write: who reads has seen all or nothing.
                     file.write_all(&serde_json::to_vec(&Holder::this())?)?;
                     let file = Arc::new(file);
+                    let metadata = file.metadata()?;
                     keep_alive(&file);
-                    return Ok(Some(Self { file, path: path.to_path_buf() }));
+                    return Ok(Some(Self { file, path: path.to_path_buf(), own: (metadata.dev(), metadata.ino()) }));
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
@@ -130,10 +138,7 @@ impl Claim {
 
     /// Says whether somebody has taken it over.
     pub(super) fn is_lost(&self) -> bool {
-        match (self.file.metadata(), fs::metadata(&self.path)) {
-            (Ok(own), Ok(there)) => own.ino() != there.ino() || own.dev() != there.dev(),
-            _ => true,
-        }
+        !fs::metadata(&self.path).is_ok_and(|there| (there.dev(), there.ino()) == self.own)
     }
 }
 
