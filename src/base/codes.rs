@@ -61,6 +61,7 @@ codes! {
     E0306 "branches of `if` differ"
     E0307 "`.col` outside a row function"
     E0308 "`T?` where `T` is needed"
+    E0309 "schema that the locked rows contradict"
     E0501 "input missing"
     E0502 "input changed during the run"
     E0503 "corrupt artifact"

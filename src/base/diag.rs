@@ -111,6 +111,11 @@ impl Problems {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
+    /// Returns the errors among them, in no order.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.list.iter().filter(|d| d.severity == Severity::Error)
+    }
+
     /// Says whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

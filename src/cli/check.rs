@@ -18,15 +18,14 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
     for path in &args.recipes {
         let (program, loaded) = packages::load(&OsWorld, &catalogue, &mut sources, path, Pinning::Held);
         let checked = semantics::check(&program, &catalogue, &settings).1;
-        let sound = !loaded.has_errors() && !checked.has_errors();
-        problems.extend(loaded);
-        problems.extend(checked);
-        if sound {
-            let options =
-                plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: Vec::new() };
-            let known = recipe::Locked::of(path);
-            problems.extend(plan::lints::of(&program, &catalogue, &mut sources, &OsWorld, &options, &known));
-        }
+        let mut found = loaded;
+        found.extend(checked);
+        let options =
+            plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: Vec::new() };
+        let known = recipe::Locked::of(path);
+        let more = plan::lints::of(&program, &catalogue, &mut sources, &OsWorld, &options, &known, &found);
+        found.extend(more);
+        problems.extend(found);
         std::mem::forget(program); // the process ends soon
     }
     let problems = problems.sorted();

@@ -16,10 +16,15 @@ use crate::engine::artifact::Artifact;
 use crate::engine::decide::Tally;
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
-use crate::engine::lock::{self as file, Difference, Lock, Observed};
+use crate::engine::lock::{self as file, Difference, Lock, Look, Observed};
 use crate::engine::scheduler::Summary;
-use crate::engine::{inputs, lengths, lock_merge, publish};
+use crate::engine::{Store, inputs, lock_merge, observe, publish};
 use crate::plan::select::Selection;
+use crate::plan::{Graph, NodeId};
+use crate::spec::observed::Columns;
+
+/// Bytes of a source that a run looks through for the lock.
+const GLANCE: u64 = 16 << 20;
 
 /// Runs the command: reads every input once, checks its rows, and writes what it is.
 pub(super) fn run(args: &LockArgs) -> Exit {
@@ -71,7 +76,7 @@ fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
     let how = RunArgs { recipe: recipe.clone(), ..RunArgs::default() };
     let exit = execute(&compiled, &readers, &store, &files, BTreeMap::new(), &how, &mut |summary, listener| {
         if summary.failures.is_empty() && !summary.interrupted {
-            pinned.keep(summary, &wanted, &|rows| lengths::words(&store, rows).unwrap_or_default(), listener);
+            pinned.keep(summary, &wanted, &|id, rows, _| look(graph, &store, id, rows), listener);
         }
     })?;
     keep_index(&files, &store);
@@ -79,6 +84,18 @@ fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
         say("the lock says so already");
     }
     Ok(exit)
+}
+
+/// What the rows of a source hold. A file that cannot be read again is one that changes under our hands: the next look will tell.
+fn look(graph: &Graph, store: &Store, id: NodeId, rows: &Artifact) -> Columns {
+    observe::columns(graph.node(id), store, rows).unwrap_or_default()
+}
+
+/// As [`look`], for a run that was asked for results: only where it takes no time to speak of.
+pub(super) fn glance(graph: &Graph, store: &Store, id: NodeId, rows: &Artifact) -> Columns {
+    let node = graph.node(id);
+    let bytes = node.paths.iter().filter(|p| !p.media).map(|p| p.path.metadata().map_or(u64::MAX, |m| m.len()));
+    if bytes.fold(0, u64::saturating_add) > GLANCE { Columns::new() } else { look(graph, store, id, rows) }
 }
 
 /// A recipe's lock beside what the recipe reads now.
@@ -122,7 +139,7 @@ impl Pinned {
             render::print_human(&compiled.sources, &[d]);
             return Err(Exit::Refused);
         };
-        let found = old.differences(&self.now);
+        let found = self.found(old, &compiled.planned.graph);
         let (drift, gaps): (Vec<&Difference>, Vec<&Difference>) = found
             .iter()
             .filter(|d| !accepted.contains(&d.name) && (args.frozen || d.what.is_some()))
@@ -147,9 +164,22 @@ impl Pinned {
     }
 
     /// What `plan` says of inputs that are not as the lock says.
-    pub(super) fn drift(&self) -> Vec<Difference> {
-        let found = self.old.as_ref().map(|old| old.differences(&self.now)).unwrap_or_default();
+    pub(super) fn drift(&self, graph: &Graph) -> Vec<Difference> {
+        let found = self.old.as_ref().map(|old| self.found(old, graph)).unwrap_or_default();
         found.into_iter().filter(|d| d.what.is_some()).collect()
+    }
+
+    /// Where inputs and entries differ; of a source that changed also in which columns.
+    fn found(&self, old: &Lock, graph: &Graph) -> Vec<Difference> {
+        let mut found = old.differences(&self.now);
+        for d in &mut found {
+            let (Some(what), Some(&id)) = (&mut d.what, d.nodes.first()) else { continue };
+            let now = observe::of_files(graph.node(id)).ok().flatten();
+            if let Some(columns) = now.and_then(|now| old.columns_differ(&d.name, &now)) {
+                what.push_str(&format!("; its columns: {columns}"));
+            }
+        }
+        found
     }
 
     /// One problem for each place, since a function that reads several files has one place for all of them.
@@ -225,11 +255,11 @@ impl Pinned {
         &mut self,
         summary: &Summary,
         wanted: &dyn Fn(&str) -> bool,
-        lengths: &dyn Fn(&Artifact) -> BTreeMap<String, u64>,
+        look: &Look,
         listener: &dyn Listener,
     ) {
         let mut new = self.old.clone().unwrap_or_default();
-        new.accept(&self.now, &summary.results, wanted, lengths);
+        new.accept(&self.now, &summary.results, wanted, look);
         if self.old.as_ref() == Some(&new) || (self.old.is_none() && new.inputs() == 0) {
             return;
         }

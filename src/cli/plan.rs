@@ -27,7 +27,7 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
     let graph = &compiled.planned.graph;
     let mut absent = inputs::absent(graph, &selection);
     absent.extend(inputs::absent_secrets(graph, &selection, &compiled.planned.secrets));
-    let drift = lock::Pinned::open(&compiled, &selection, &files)?.drift();
+    let drift = lock::Pinned::open(&compiled, &selection, &files)?.drift(&compiled.planned.graph);
     let place = |span: Span| {
         let source = compiled.sources.get(span.source);
         let (line, col) = source.line_col(span.start as usize);

@@ -10,7 +10,7 @@ use super::packages::{self, Pinning};
 use super::{Exit, render};
 use crate::base::codes::E0901;
 use crate::base::world::{self, World};
-use crate::base::{Problems, SourceMap, phrase};
+use crate::base::{Diagnostic, Problems, SourceMap, phrase};
 use crate::engine::files::FileIndex;
 use crate::engine::remote::Remote;
 use crate::engine::site::Site;
@@ -19,6 +19,7 @@ use crate::ops;
 use crate::plan::select::{self, Selection};
 use crate::plan::{self, PathArg, Planned};
 use crate::semantics;
+use crate::spec::observed::Columns;
 use crate::spec::{Catalogue, prelude};
 
 /// A recipe, compiled.
@@ -129,31 +130,38 @@ fn evaluate(
     if let Some(planned) = &planned {
         let known = Locked::of(&args.recipe);
         // What a lint looks at, the config of a model for one, is no text of the recipe: who counts those must not see it.
-        problems.extend(plan::lints::lint(&program, catalogue, &planned.graph, sources, &world::OsWorld, &known));
+        let told = plan::lints::lint(&program, catalogue, &planned.graph, sources, &world::OsWorld, &known);
+        // Who may write the lock anew must not be stopped by what it said of rows that have changed since; loaders look at the rows themselves.
+        let stale = |d: &Diagnostic| matches!(pinning, Pinning::New(_)) && plan::lints::LOCKED.contains(&d.code);
+        told.sorted().into_iter().filter(|d| !stale(d)).for_each(|d| problems.push(d));
     }
     (planned, problems)
 }
 
 /// What the lock of a recipe knows of its files; nothing where there is none, or one that cannot be read.
-pub(super) struct Locked<'a> {
+pub(super) struct Locked {
     lock: Option<lock::Lock>,
-    recipe: &'a Path,
+    recipe: PathBuf,
 }
 
-impl<'a> Locked<'a> {
+impl Locked {
     /// Reads the lock of a recipe.
-    pub(super) fn of(recipe: &'a Path) -> Self {
-        Self { lock: lock::read(recipe).ok().flatten(), recipe }
+    pub(super) fn of(recipe: &Path) -> Self {
+        Self { lock: lock::read(recipe).ok().flatten(), recipe: recipe.to_owned() }
     }
 }
 
-impl plan::lints::Known for Locked<'_> {
+impl plan::lints::Known for Locked {
     fn rows(&self, file: &PathArg) -> Option<u64> {
-        self.lock.as_ref()?.rows(file, self.recipe)
+        self.lock.as_ref()?.rows(file, &self.recipe)
+    }
+
+    fn columns(&self, file: &PathArg) -> Option<&Columns> {
+        self.lock.as_ref()?.columns(file, &self.recipe)
     }
 
     fn words(&self, file: &PathArg) -> BTreeMap<String, u64> {
-        self.lock.as_ref().map(|lock| lock.words(file, self.recipe)).unwrap_or_default()
+        self.lock.as_ref().map(|lock| lock.words(file, &self.recipe)).unwrap_or_default()
     }
 }
 

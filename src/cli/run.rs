@@ -26,6 +26,7 @@ use crate::engine::{Store, inputs, past, terms, texts};
 use crate::plan::NodeId;
 use crate::plan::select::Selection;
 use crate::plan::val::{Artifact, Val};
+use crate::spec::observed::Columns;
 
 /// Runs the command.
 pub(super) fn run(args: &RunArgs) -> Exit {
@@ -55,8 +56,11 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     locked.hold(&compiled, args, &cost)?;
     let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {
         if !args.frozen {
-            // Reading every text once more is left to `rbpipe lock`.
-            locked.keep(summary, &|_| true, &|_| BTreeMap::new(), listener);
+            let look = |id, rows: &_, pinned| match pinned {
+                true => Columns::new(),
+                false => lock::glance(graph, &store, id, rows),
+            };
+            locked.keep(summary, &|_| true, &look, listener);
         }
     })?;
     keep_index(&files, &store);

@@ -102,8 +102,34 @@ fn read_arrow(path: &Path, name: &str, mut into: Into<'_, '_>) -> Result<(), OpE
     Ok(())
 }
 
+/// Calls `take` with each batch of a Parquet or Arrow file, by its ending.
+///
+/// # Errors
+/// As [`parquet`].
+pub fn batches(path: &Path, take: &mut dyn FnMut(&RecordBatch)) -> Result<(), OpError> {
+    guarded(path, || {
+        let broken = |e: &dyn std::fmt::Display| OpError::new("E0503", format!("{}: {e}", path.display()));
+        let arrow = |batch: Result<RecordBatch, arrow::error::ArrowError>| batch.map_err(|e| broken(&e));
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|e| broken(&e))?;
+            for batch in builder.build().map_err(|e| broken(&e))? {
+                take(&arrow(batch)?);
+            }
+        } else if let Ok(batches) = FileReader::try_new(BufReader::new(open(path)?), None) {
+            for batch in batches {
+                take(&arrow(batch)?);
+            }
+        } else {
+            for batch in StreamReader::try_new(BufReader::new(open(path)?), None).map_err(|e| broken(&e))? {
+                take(&arrow(batch)?);
+            }
+        }
+        Ok(())
+    })
+}
+
 /// Readers of damaged files may panic: that is damage too.
-fn guarded(path: &Path, read: impl FnOnce() -> Result<(), OpError>) -> Result<(), OpError> {
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, OpError>) -> Result<T, OpError> {
     let broken = |_| Err(OpError::new("E0503", format!("{}: the file is damaged", path.display())));
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(broken)
 }

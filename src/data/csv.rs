@@ -30,11 +30,7 @@ pub fn rows(
     feed: &mut Feed<'_>,
 ) -> Result<(), OpError> {
     let unreadable = |e: csv::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
-    let separator = match separator.as_bytes() {
-        [b] => *b,
-        _ => return Err(OpError::new("E0612", format!("separator {separator:?} is not one character"))),
-    };
-    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(jsonl::open(path)?);
+    let mut reader = csv::ReaderBuilder::new().delimiter(byte(separator)?).from_reader(jsonl::open(path)?);
     let header = match reader.byte_headers() {
         Ok(header) => header.clone(),
         Err(e) if e.is_io_error() => return Err(unreadable(e)),
@@ -86,6 +82,38 @@ pub fn rows(
         }
     }
     feed(rows, Members::new())
+}
+
+/// Calls `take` with the header and the fields of each row that can be read, all as text.
+///
+/// # Errors
+/// As [`rows`].
+pub fn records(
+    path: &Path,
+    separator: &str,
+    take: &mut dyn FnMut(&csv::StringRecord, &csv::StringRecord),
+) -> Result<(), OpError> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(byte(separator)?).from_reader(jsonl::open(path)?);
+    let Ok(header) = reader.headers().cloned() else { return Ok(()) };
+    let mut record = csv::StringRecord::new();
+    loop {
+        match reader.read_record(&mut record) {
+            Ok(true) => take(&header, &record),
+            Ok(false) => return Ok(()),
+            Err(e) if matches!(e.kind(), csv::ErrorKind::Io(_)) => {
+                return Err(OpError::new("E0503", format!("{}: {e}", path.display())));
+            }
+            // A broken line is the loader's to speak of.
+            Err(_) => {}
+        }
+    }
+}
+
+fn byte(separator: &str) -> Result<u8, OpError> {
+    match separator.as_bytes() {
+        [b] => Ok(*b),
+        _ => Err(OpError::new("E0612", format!("separator {separator:?} is not one character"))),
+    }
 }
 
 fn field(bytes: &[u8], ty: &Type, base64: bool) -> Result<Json, String> {

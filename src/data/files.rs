@@ -14,7 +14,7 @@ const ENDINGS: &[&str] = &["jsonl", "json", "ndjson", "csv", "tsv", "parquet", "
 const SPLITS: &[&str] = &["train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"];
 
 /// Returns the ending that says what is in a file, past that of its packing.
-fn ending(path: &Path) -> String {
+pub(super) fn ending(path: &Path) -> String {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
     let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
     name.rsplit_once('.').map(|(_, ending)| ending.to_owned()).unwrap_or_default()

@@ -34,6 +34,7 @@ pub mod media;
 pub mod mention;
 pub mod minhash;
 pub mod mistake;
+pub mod observe;
 pub mod originals;
 pub mod pad;
 pub mod paths;

@@ -10,16 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::artifact::{Artifact, Kind};
 use super::decide::Results;
 use super::files::{FileIndex, is_there};
+use super::lock_text;
 use super::models;
 use super::terms::{self, Terms};
 pub use crate::base::package::lock as path;
 use crate::base::{Digest, Span, package, phrase};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId, PathArg};
+use crate::spec::observed::{Column, Columns};
 use crate::spec::{Class, Effect, user_op};
 
-/// The layout of the file.
-const VERSION: u32 = 1;
+/// The layout of the file that is written; earlier ones are read: 1 has a digest of columns, and their words in a table of their own.
+const VERSION: u32 = 2;
 
 /// What is pinned. Tables and keys are sorted, so that two people's changes meet only where they differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,10 +85,13 @@ struct Pin {
     version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
-    /// Of the columns as they were read.
+    /// Of the columns as they were read; in locks of layout 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     schema: Option<Digest>,
-    /// The words that 99 of 100 rows do not exceed, for each column of text.
+    /// What the rows were seen to hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    columns: Columns,
+    /// The words that 99 of 100 rows do not exceed, for each column of text; in locks of layout 1.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     words: BTreeMap<String, u64>,
     /// BLAKE3 of each file of a model.
@@ -128,6 +133,9 @@ struct Found {
     nodes: Vec<NodeId>,
 }
 
+/// Looks at the rows that a node has read; `pinned` says that they are as they were when they were pinned.
+pub type Look<'a> = dyn Fn(NodeId, &Artifact, bool) -> Columns + 'a;
+
 /// How an input and its entry differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
@@ -135,6 +143,8 @@ pub struct Difference {
     pub name: String,
     /// Where the recipe names it.
     pub span: Span,
+    /// The nodes that read it.
+    pub nodes: Vec<NodeId>,
     /// In words, for an entry that says something else; nothing for an entry that is not there.
     pub what: Option<String>,
 }
@@ -157,8 +167,8 @@ pub fn read(recipe: &Path) -> io::Result<Option<Lock>> {
         let line = e.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
         io::Error::new(io::ErrorKind::InvalidData, format!("line {line}: {}", e.message()))
     })?;
-    if lock.version != VERSION {
-        let message = format!("it has layout {}, this rbpipe writes {VERSION}", lock.version);
+    if !(1..=VERSION).contains(&lock.version) {
+        let message = format!("it has layout {}, this rbpipe reads those up to {VERSION}", lock.version);
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     Ok(Some(lock))
@@ -168,7 +178,7 @@ pub fn read(recipe: &Path) -> io::Result<Option<Lock>> {
 pub fn write(recipe: &Path, lock: &Lock) -> io::Result<()> {
     let target = path(recipe);
     let name = recipe.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let body = toml::to_string(lock).map_err(io::Error::other)?;
+    let body = lock_text::write(&toml::Table::try_from(lock).map_err(io::Error::other)?);
     let text = format!("# What `{name}` reads, pinned. Written by rbpipe; keep it under version control.\n{body}");
     let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -339,14 +349,24 @@ impl Lock {
 
     /// Returns how many rows a source had when it was pinned; nothing for one that is not pinned.
     pub fn rows(&self, arg: &PathArg, recipe: &Path) -> Option<u64> {
-        let name = name_of(arg, &|path| below(path, recipe.parent().unwrap_or(Path::new("")))).ok()?;
-        self.sources.get(&name)?.rows
+        self.source(arg, recipe)?.rows
     }
 
     /// Returns the words that 99 of 100 rows of a source do not exceed, for each column of text, where it was pinned by `rbpipe lock`.
     pub fn words(&self, arg: &PathArg, recipe: &Path) -> BTreeMap<String, u64> {
-        let name = name_of(arg, &|path| below(path, recipe.parent().unwrap_or(Path::new("")))).ok();
-        name.and_then(|name| Some(self.sources.get(&name)?.words.clone())).unwrap_or_default()
+        let Some(pin) = self.source(arg, recipe) else { return BTreeMap::new() };
+        let columns = pin.columns.iter().filter_map(|(name, column)| Some((name.clone(), column.words?)));
+        columns.chain(pin.words.clone()).collect()
+    }
+
+    /// Returns what the rows of a source were seen to hold; nothing where nobody has looked.
+    pub fn columns(&self, arg: &PathArg, recipe: &Path) -> Option<&Columns> {
+        self.source(arg, recipe).map(|pin| &pin.columns).filter(|columns| !columns.is_empty())
+    }
+
+    fn source(&self, arg: &PathArg, recipe: &Path) -> Option<&Pin> {
+        let name = name_of(arg, &|path| below(path, recipe.parent().unwrap_or(Path::new("")))).ok()?;
+        self.sources.get(&name)
     }
 
     fn table(&self, table: Table) -> &BTreeMap<String, Pin> {
@@ -371,6 +391,20 @@ impl Lock {
         }
     }
 
+    /// Says how the columns of a source, as they are now, differ from those that its entry has; nothing if they do not, or nobody has looked.
+    pub fn columns_differ(&self, name: &str, now: &Columns) -> Option<String> {
+        let locked = &self.sources.get(name).filter(|pin| !pin.columns.is_empty())?.columns;
+        let mut out = Vec::new();
+        for (column, is) in now {
+            match locked.get(column) {
+                None => out.push(format!("`{column}: {}` is new", is.ty)),
+                Some(was) => out.extend(column_differs(column, was, is)),
+            }
+        }
+        out.extend(locked.keys().filter(|c| !now.contains_key(*c)).map(|c| format!("`{c}` is gone")));
+        (!out.is_empty()).then(|| out.join(", "))
+    }
+
     /// Returns where inputs and entries differ, entries that are not there included.
     pub fn differences(&self, now: &Observed) -> Vec<Difference> {
         let mut out = Vec::new();
@@ -382,7 +416,7 @@ impl Lock {
                     None => continue,
                 },
             };
-            out.push(Difference { name: name.clone(), span: found.span, what });
+            out.push(Difference { name: name.clone(), span: found.span, nodes: found.nodes.clone(), what });
         }
         for (op, &(version, span)) in &now.operators {
             let what = match self.operators.get(op) {
@@ -390,32 +424,36 @@ impl Lock {
                 Some(locked) => Some(format!("version {version}, the lock has {locked}")),
                 None => None,
             };
-            out.push(Difference { name: op.clone(), span, what });
+            out.push(Difference { name: op.clone(), span, nodes: Vec::new(), what });
         }
         out
     }
 
-    /// Takes over what is now, only the entries that `wanted` names; `results` tells rows and columns, `lengths` the words of texts.
+    /// Takes over what is now, only the entries that `wanted` names; `results` tells rows, `look` what they hold.
     ///
-    /// An input that nobody has read successfully is not taken over.
+    /// An input that nobody has read successfully is not taken over. One that is as it was is not looked at again.
     pub fn accept(
         &mut self,
         now: &Observed,
         results: &BTreeMap<NodeId, Results>,
         wanted: &dyn Fn(&str) -> bool,
-        lengths: &dyn Fn(&Artifact) -> BTreeMap<String, u64>,
+        look: &Look,
     ) {
         for ((table, name), found) in now.pins.iter().filter(|((_, name), _)| wanted(name)) {
-            let made = found.nodes.iter().find_map(|id| results.get(id));
+            let made = found.nodes.iter().find_map(|id| Some((*id, results.get(id)?)));
             // These are read as they are: nothing has to be made of them.
             let read = made.is_some() || matches!(table, Table::Texts | Table::Environments | Table::Packages);
             let Some(mut pin) = found.pin.clone().filter(|_| read) else { continue };
-            for (_, artifact) in made.into_iter().flat_map(|made| made.values()) {
+            for (id, artifact) in made.into_iter().flat_map(|(id, made)| made.values().map(move |(_, a)| (id, a))) {
                 if artifact.kind == Kind::Dataset && *table == Table::Sources {
                     pin.rows = artifact.rows();
-                    pin.schema = artifact.meta.get("columns").map(Digest::of_json);
-                    let before = self.sources.get(name).filter(|old| old.digest == pin.digest && !old.words.is_empty());
-                    pin.words = before.map_or_else(|| lengths(artifact), |old| old.words.clone());
+                    let before = self.sources.get(name).filter(|old| old.digest == pin.digest && old.digest.is_some());
+                    let seen = before.filter(|old| !old.columns.is_empty()).map(|old| old.columns.clone());
+                    pin.columns = seen.unwrap_or_else(|| look(id, artifact, before.is_some()));
+                    // A lock of layout 1 keeps what it says until somebody looks.
+                    if let Some(old) = before.filter(|_| pin.columns.is_empty()) {
+                        (pin.schema, pin.words) = (old.schema, old.words.clone());
+                    }
                 } else if artifact.kind == Kind::Model && pin.arguments.is_some() {
                     pin.parts = artifact.files.iter().map(|(name, file)| (name.clone(), file.digest)).collect();
                 }
@@ -424,6 +462,9 @@ impl Lock {
         }
         for (op, &(version, _)) in now.operators.iter().filter(|(op, _)| wanted(op)) {
             self.operators.insert(op.clone(), version);
+        }
+        if self.sources.values().any(|pin| !pin.columns.is_empty()) {
+            self.version = VERSION;
         }
     }
 }
@@ -483,4 +524,22 @@ fn differs(locked: &Pin, now: &Pin) -> Option<String> {
     let changed = (!changed.is_empty()).then(|| format!("{} changed", phrase::quoted(&changed)));
     let parts = [changed, of(&now.parts, &locked.parts, "added"), of(&locked.parts, &now.parts, "removed")];
     Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn column_differs(name: &str, was: &Column, is: &Column) -> Option<String> {
+    if was.ty != is.ty {
+        return Some(format!("`{name}` was {}, now {}", was.ty, is.ty));
+    }
+    let new: Vec<&String> = is.values.iter().filter(|v| !was.values.contains(v)).collect();
+    if !was.values.is_empty() && !new.is_empty() {
+        return Some(format!("`{name}` has the values {} too", phrase::quoted(&new)));
+    }
+    if was.absent == 0.0 && is.absent > 0.0 {
+        return Some(format!("`{name}` is absent in {} of rows, was in none", percent(is.absent)));
+    }
+    None
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e4).round() / 1e2)
 }

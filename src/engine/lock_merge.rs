@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
+use super::lock_text::{entry_name as quote, pin};
+
 /// What came of a merge.
 #[derive(Debug, PartialEq)]
 pub struct Merged {
@@ -80,26 +82,4 @@ fn entry(
         }
     };
     out.push_str(&chosen.map(write).unwrap_or_default());
-}
-
-/// Writes one pinned input as the lock has it: its values, then the files of a model.
-fn pin(table: &str, key: &str, value: &Value) -> String {
-    let Some(fields) = value.as_table() else { return format!("{} = {value}\n", quote(key)) };
-    let head = format!("{table}.{}", quote(key));
-    let mut out = format!("\n[{head}]\n");
-    for (name, value) in fields.iter().filter(|(_, v)| !v.is_table()) {
-        out.push_str(&format!("{} = {value}\n", quote(name)));
-    }
-    for (name, inner) in fields.iter().filter_map(|(n, v)| Some((n, v.as_table()?))) {
-        out.push_str(&format!("\n[{head}.{}]\n", quote(name)));
-        for (file, value) in inner {
-            out.push_str(&format!("{} = {value}\n", quote(file)));
-        }
-    }
-    out
-}
-
-fn quote(key: &str) -> String {
-    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if bare { key.to_owned() } else { Value::String(key.to_owned()).to_string() }
 }

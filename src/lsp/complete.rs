@@ -74,7 +74,7 @@ pub fn complete(
     let Some(repaired) = repair::repair(text, cursor) else { return Proposals::default() };
     let mut world = world.clone();
     world.texts.insert(path.to_owned(), repaired.text.as_str().into());
-    let snapshot = Snapshot::new(&world, catalogue, path, &mut cache.clone());
+    let snapshot = Snapshot::new(&world, catalogue, path, &mut cache.clone(), None);
     let list = Place { snapshot: &snapshot, catalogue, repaired: &repaired }.proposals().unwrap_or_default();
     Proposals { typed: repaired.typed, list }
 }

@@ -150,7 +150,7 @@ fn still_the_same(
     }
     for snapshot in snapshots {
         let root = &snapshot.program.modules[0].path;
-        let after = Snapshot::new(&world, catalogue, root, &mut ParseCache::default());
+        let after = Snapshot::new(&world, catalogue, root, &mut ParseCache::default(), None);
         let codes = |s: &Snapshot| s.problems.iter().filter(|d| d.code.0.starts_with("E02")).count();
         if codes(&after) > codes(snapshot) {
             let of_new =

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use gen_lsp_types as lsp;
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, RequestId, Response};
@@ -21,7 +22,9 @@ use serde_json::{Value as Json, json};
 use super::snapshot::Snapshot;
 use super::text::{self, Encoding};
 use super::{stubs, uri};
+use crate::base::package;
 use crate::base::world::OverlayWorld;
+use crate::plan::lints::Known;
 use crate::semantics::ParseCache;
 use crate::spec::Catalogue;
 
@@ -31,6 +34,8 @@ pub struct Config {
     pub catalogue: Catalogue,
     /// Where readable copies of the standard library are written when somebody asks for a definition in it.
     pub library: PathBuf,
+    /// Reads what the lock of a recipe has seen of its files.
+    pub locked: fn(&Path) -> Rc<dyn Known>,
     /// What the server says its version is.
     pub version: &'static str,
 }
@@ -158,10 +163,29 @@ struct Server {
 struct Recipe {
     cache: ParseCache,
     snapshot: Option<Rc<Snapshot>>,
+    locked: Option<Locked>,
     /// What was last said of each file.
     told: BTreeMap<PathBuf, Vec<lsp::Diagnostic>>,
     /// It must be looked at again before the editor is told.
     stale: bool,
+}
+
+/// What a lock has seen, until the file changes.
+struct Locked {
+    /// Time and size of the file; nothing where there is none.
+    file: Option<(SystemTime, u64)>,
+    known: Rc<dyn Known>,
+}
+
+impl Recipe {
+    /// Returns what the lock beside the recipe at `path` has seen, read again if its file has changed.
+    fn known(&mut self, path: &Path, read: fn(&Path) -> Rc<dyn Known>) -> Rc<dyn Known> {
+        let file = package::lock(path).metadata().ok().and_then(|m| Some((m.modified().ok()?, m.len())));
+        match &self.locked {
+            Some(locked) if locked.file == file => Rc::clone(&locked.known),
+            _ => Rc::clone(&self.locked.insert(Locked { file, known: read(path) }).known),
+        }
+    }
 }
 
 impl Server {
@@ -291,12 +315,12 @@ impl Server {
         }
     }
 
-    /// Asks the editor to say when a recipe changes on the disk.
+    /// Asks the editor to say when a recipe or its lock changes on the disk.
     fn watch(&self) {
         if !self.watches {
             return;
         }
-        let options = json!({ "watchers": [{ "globPattern": "**/*.rb2" }] });
+        let options = json!({ "watchers": [{ "globPattern": "**/*.rb2" }, { "globPattern": "**/*.rb2.lock" }] });
         let method = "workspace/didChangeWatchedFiles";
         let params = json!({ "registrations": [{ "id": "recipes", "method": method, "registerOptions": options }] });
         let id = RequestId::from("recipes".to_owned());
@@ -329,7 +353,8 @@ impl Server {
         if let Some(snapshot) = &recipe.snapshot {
             return Ok(Rc::clone(snapshot));
         }
-        let made = Snapshot::new(&self.world, &self.config.catalogue, path, &mut recipe.cache);
+        let known = recipe.known(path, self.config.locked);
+        let made = Snapshot::new(&self.world, &self.config.catalogue, path, &mut recipe.cache, Some(&*known));
         Ok(Rc::clone(recipe.snapshot.insert(Rc::new(made))))
     }
 

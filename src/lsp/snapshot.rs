@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::names::{self, Use};
 use super::walk;
 use crate::base::{Diagnostic, SourceId, SourceMap, Span, World};
-use crate::plan;
+use crate::plan::{self, lints::Known};
 use crate::semantics::{self, Checked, Facts, ParseCache, Program, Settings};
 use crate::spec::Catalogue;
 
@@ -28,16 +28,22 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads and checks the recipe at `path`. Files that `cache` knows with the same text are not parsed anew.
-    pub fn new(world: &dyn World, catalogue: &Catalogue, path: &Path, cache: &mut ParseCache) -> Self {
+    /// Reads and checks the recipe at `path`. Files that `cache` knows with the same text are not parsed anew; `known` is what its lock has seen;
+    /// without it nobody asks for warnings.
+    pub fn new(
+        world: &dyn World,
+        catalogue: &Catalogue,
+        path: &Path,
+        cache: &mut ParseCache,
+        known: Option<&dyn Known>,
+    ) -> Self {
         let mut sources = SourceMap::default();
         let (program, mut problems) = semantics::load_again(world, catalogue, &mut sources, path, cache);
         let (checked, facts, found) = semantics::inspect(&program, catalogue, &Settings::default());
         problems.extend(found);
-        if !problems.has_errors() {
-            // How many rows a source has stands in the lock, which is not an editor's to read.
+        if let Some(known) = known {
             let options = plan::Options::default();
-            problems.extend(plan::lints::of(&program, catalogue, &mut sources, world, &options, &plan::lints::Nothing));
+            problems.extend(plan::lints::of(&program, catalogue, &mut sources, world, &options, known, &problems));
         }
         let uses = names::resolve(&program, catalogue);
         Self { sources, program, checked, facts, problems: problems.sorted(), uses }

@@ -450,7 +450,9 @@ impl<'a> Evaluator<'a> {
         if let Some((_, at)) = given.positional {
             return Err(mismatch(at, format!("`{}` takes no positional argument", op.name)));
         }
-        if let Some((name, _, at)) = given.named.first() {
+        // Where something is wrong, it has been told.
+        let told = !self.faults.flawed.is_empty();
+        if let Some((name, _, at)) = given.named.first().filter(|_| !told) {
             let names: Vec<&str> = op.signature.params.iter().map(|p| p.name.text.as_str()).collect();
             let message = format!("unknown option `{name}` of `{}`", op.name);
             let d = Diagnostic::new(codes::E0210, *at, message, "not an option");

@@ -1,12 +1,13 @@
 //! Evaluates what outputs, expectations and stages need, lazily, to a graph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde_json::{Map, Value as Json};
 
 use super::arith;
+use super::faults::Faults;
 use super::graph::{Gate, Graph, Input, Node, Output};
 use super::params;
 use super::quantity;
@@ -55,6 +56,19 @@ pub fn evaluate(
     world: &dyn World,
     options: &Options,
 ) -> (Option<Planned>, Problems) {
+    let (planned, problems) = evaluate_parts(program, catalogue, sources, world, options, Faults::default());
+    (planned.filter(|_| !problems.has_errors()), problems)
+}
+
+/// As [`evaluate`], leaves out what faults keep from being evaluated: a graph of the rest.
+pub(super) fn evaluate_parts(
+    program: &Program,
+    catalogue: &Catalogue,
+    sources: &mut SourceMap,
+    world: &dyn World,
+    options: &Options,
+    faults: Faults,
+) -> (Option<Planned>, Problems) {
     let mut problems = Problems::default();
     let overrides = params::overrides(program, sources, options, &mut problems);
     let with = params::with_options(sources, options, &mut problems);
@@ -63,7 +77,7 @@ pub fn evaluate(
     }
     let mut ev = Evaluator {
         program,
-        items: program.modules.iter().map(|module| by_name(&module.file.items)).collect(),
+        items: program.modules.iter().map(|module| by_name(&module.file.items, &faults.broken)).collect(),
         catalogue,
         sources,
         world,
@@ -75,6 +89,7 @@ pub fn evaluate(
         active: Vec::new(),
         frames: Vec::new(),
         depth: 0,
+        faults,
     };
     ev.root(overrides.with, with);
     super::outputs::check(program, &ev.graph, &ev.folder(0), &mut ev.problems);
@@ -83,9 +98,6 @@ pub fn evaluate(
     let mut graph = ev.graph;
     graph.packages.clone_from(&program.packages);
     let problems = ev.problems;
-    if problems.has_errors() {
-        return (None, problems);
-    }
     graph.finish();
     let head = program.modules[0].file.items.iter().find_map(|item| match &item.kind {
         ItemKind::Recipe { name, strict_numerics, .. } => Some((name.plain(), *strict_numerics)),
@@ -172,6 +184,7 @@ pub(super) struct Evaluator<'a> {
     active: Vec<(usize, String)>,
     pub frames: Vec<Frame>,
     depth: u32,
+    pub faults: Faults,
 }
 
 impl<'a> Evaluator<'a> {
@@ -188,6 +201,9 @@ impl<'a> Evaluator<'a> {
         // Expectations and outputs are roots; stages are evaluated so that `--to` and the listing know them.
         let mut ordinal = 0;
         for item in items {
+            if self.faults.broken.contains(&item.span) {
+                continue;
+            }
             let done = match &item.kind {
                 ItemKind::Stage(b) => {
                     self.graph.stages.push(b.name.text.clone());
@@ -208,6 +224,7 @@ impl<'a> Evaluator<'a> {
                 self.problems.push(*d);
             }
         }
+        self.needed_by_faults();
         let evaluated: Vec<(String, Val)> =
             self.memo.iter().filter(|((m, _), _)| *m == 0).map(|((_, n), v)| (n.clone(), v.clone())).collect();
         self.graph.names.extend(evaluated);
@@ -399,6 +416,10 @@ impl<'a> Evaluator<'a> {
                     m => format!("{}.{}", module_stem(self.sources, self.program, m), b.name.text),
                 };
                 let val = self.in_frame(prefix, with, |ev| ev.eval(&b.value, &env))?;
+                // A number or a record may be what is wrong; an artifact is one whatever made it.
+                if self.faults.flawed.contains(&item.span) && !matches!(val, Val::Artifact(_)) {
+                    return Err(mismatch(span, "this value has an error"));
+                }
                 if let (ItemKind::Stage(_), Val::Artifact(a)) = (&item.kind, &val) {
                     self.graph.dag[a.node].stage = true;
                 }
@@ -453,7 +474,7 @@ impl<'a> Evaluator<'a> {
             ExprKind::Field(of, name) => self.field(of, name, env)?,
             ExprKind::Index(of, at) => {
                 let (of, at) = (self.eval(of, env)?, self.eval(at, env)?);
-                index(&of, &at, e.span)?
+                arith::index(&of, &at, e.span)?
             }
             ExprKind::Call { callee, args, args_span } => self.call(callee, args, None, e.span, *args_span, env)?,
             ExprKind::Pipe { left, call, .. } => {
@@ -684,8 +705,9 @@ impl<'a> Evaluator<'a> {
 }
 
 /// Finds items by name; the first of a name counts.
-fn by_name(items: &[Item]) -> BTreeMap<&str, &Item> {
-    items.iter().rev().filter_map(|item| Some((item_name(item)?, item))).collect()
+fn by_name<'p>(items: &'p [Item], broken: &BTreeSet<Span>) -> BTreeMap<&'p str, &'p Item> {
+    let sound = items.iter().rev().filter(|item| !broken.contains(&item.span));
+    sound.filter_map(|item| Some((item_name(item)?, item))).collect()
 }
 
 /// Returns the name that an item introduces.
@@ -725,30 +747,6 @@ fn deep(span: Span) -> Box<Diagnostic> {
         Diagnostic::new(codes::E0218, span, "functions call each other without end", "too deep")
             .help("a `fn` is inlined, so it may not call itself"),
     )
-}
-
-fn index(of: &Val, at: &Val, span: Span) -> Eval<Val> {
-    if (of.has_row() || at.has_row())
-        && let (Some(a), Some(b)) = (of.row(), at.row())
-    {
-        return Ok(Val::Row(RowExpr::Index(Box::new(a), Box::new(b))));
-    }
-    match (of, at) {
-        (Val::List(items) | Val::Tuple(items), Val::Value(Value::Int(i))) => {
-            let n = items.len();
-            usize::try_from(*i)
-                .ok()
-                .and_then(|i| items.get(i))
-                .cloned()
-                .ok_or_else(|| mismatch(span, format!("index {i} is outside a list of {}", phrase::count(n, "item"))))
-        }
-        (Val::Record(fields) | Val::Suite(fields), Val::Value(Value::Str(key))) => fields
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, v)| v.clone())
-            .ok_or_else(|| mismatch(span, format!("this record has no field `{key}`"))),
-        _ => Err(mismatch(span, format!("{} cannot be indexed with {}", of.describe(), at.describe()))),
-    }
 }
 
 /// Options whose type is a union of units are tagged with the unit, as such arguments are.

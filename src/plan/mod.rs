@@ -6,6 +6,7 @@ pub mod columns;
 pub mod diff;
 pub mod eval;
 pub mod explain;
+mod faults;
 pub mod graph;
 pub mod grid;
 mod groups;

@@ -1,7 +1,9 @@
 //! What exists in the language: types, values, row expressions, operators. No files, no graph.
 
 pub mod catalogue;
+pub mod column_type;
 pub mod foreign;
+pub mod observed;
 pub mod operator;
 pub mod page;
 pub mod prelude;

@@ -41,6 +41,7 @@ const HEAD: &[(&str, &str)] = &[
 
 /// Codes of running that no short recipe provokes on every machine, and the test that does.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("E0309", "observed.rs", "a_schema_that_the_locked_rows_contradict_is_an_error_at_its_column"),
     ("E0502", "promises.rs", "an_input_that_changes_while_it_is_read_poisons_nothing"),
     ("E0504", "promises.rs", "a_full_disk_leaves_targets_and_store_as_they_were"),
     ("E0623", "ssh.rs", "a_machine_that_cannot_take_nodes_is_refused_before_anything_starts"),

@@ -282,3 +282,46 @@ fn shipped_recipes_raise_no_lint() {
         assert!(out.status.success() && said.contains("no problems"), "{args:?}: {said}");
     }
 }
+
+/// What `check` says of a recipe with errors: code and line below [`HEAD`], warnings among them.
+#[rustfmt::skip]
+const BESIDE_ERRORS: &[(&str, &[&str])] = &[
+    // Another item is wrong.
+    ("stage t = base |> train.sft(data: plain, batch: 256, epochs: 3, warmup: 80steps)\noutput x = raw |> data.top(by: .nn, n: 5rows)", &["W0501 1", "E0301 2"]),
+    // What another item makes has its type all the same.
+    ("let best = plain |> data.top(by: .nn, n: 500rows)\nstage t = base |> train.sft(data: best, warmup: 30%)", &["E0301 1", "W0501 2"]),
+    ("stage a = base |> train.sft(data: plain, learning_rate: 1e-5, warmup: 90%)\nstage b = a |> train.sft(data: plain, warmup: 90%)", &["E0210 1", "W0501 2"]),
+    // What nobody but the wrong item reads is looked at too.
+    ("let half = plain |> data.sample(n: 100%)\noutput x = half |> data.top(by: .n, n: 5)", &["W0302 1", "E0120 2"]),
+    // Nothing is said of what nobody knows: a record with a mistake, a name that is not there, a function that is wrong.
+    ("let how = { warmup: 90, batch: 4 }\nstage t = base |> train.sft(data: plain, ..how)", &["E0120 1"]),
+    ("let w = 30% + 2\nstage t = base |> train.sft(data: plain, warmup: w)", &["E0120 1"]),
+    ("stage t = bse |> train.sft(data: plain, warmup: 30%)\nstage u = t |> train.sft(data: plain, warmup: 30%)", &["E0201 1"]),
+    ("fn some(d: Dataset[Plain]) -> Dataset[Plain] = d |> data.top(by: .nn, n: 5rows)\nstage t = base |> train.sft(data: some(plain), warmup: 30%)", &["E0301 1"]),
+    // A text that cannot be read hides no other item, and what it may have held is not missed.
+    ("expect data.disjoint(plain, from: exam(\"e.json\").items, on: [\"id\"\nstage t = base |> train.sft(data: plain, warmup: 30%)\nlet s = eval.run(t, on: exam(\"e.json\"))\noutput o = s", &["E0101 1", "W0501 2"]),
+    // An `allow` may be for what is hidden now.
+    ("# allow W0501: a restart\nstage t = base |> train.sft(data: plain, warmup: 90)", &["E0120 2"]),
+];
+
+#[test]
+fn lints_run_beside_errors_and_say_nothing_that_follows_from_them() {
+    for (text, expected) in BESIDE_ERRORS {
+        let mut world = MemoryWorld::default();
+        world.files.insert("recipe.rb2".into(), format!("{HEAD}{text}\n"));
+        world.files.insert("tiny/config.json".into(), crate::memory::SEVEN_B.to_owned());
+        let catalogue = rbpipe::ops::catalogue();
+        let mut sources = SourceMap::default();
+        let (program, mut all) = load(&world, &catalogue, &mut sources, Path::new("recipe.rb2"));
+        all.extend(check(&program, &catalogue, &Settings::default()).1);
+        let options = plan::Options::default();
+        all.extend(lints::of(&program, &catalogue, &mut sources, &world, &options, &Thousand, &all));
+        let above = HEAD.lines().count();
+        let place = |d: &Diagnostic| {
+            let (line, _) = sources.get(d.primary.span.source).line_col(d.primary.span.start as usize);
+            Some(format!("{} {}", d.code, line.checked_sub(above).filter(|line| *line > 0)?))
+        };
+        let found: Vec<String> = all.sorted().iter().filter_map(place).collect();
+        assert_eq!(found, *expected, "{text}");
+    }
+}

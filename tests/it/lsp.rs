@@ -705,3 +705,30 @@ fn the_extension_names_files_that_are_there() {
         assert!(client.contains(&format!("\"{name}\"")), "{name} is registered");
     }
 }
+
+#[test]
+fn what_the_lock_has_seen_is_told_and_told_anew_when_the_lock_changes() {
+    let mut editor = Editor::start(json!({}));
+    let text = "import std.{data, model, train}\nparam seed: Int = 1\nschema Row { id: Str, instruction: Str, output: Str }\nlet rows = data.jsonl(\"rows.jsonl\", as: Row)\n\
+                output out = model.hf(\"./m\") |> train.sft(data: rows, epochs: 1, batch: 100, warmup: 5steps, cutoff: 64tok) to \"out\"\n";
+    let lock = |rows: u32, words: u32| {
+        format!(
+            "version = 2\n\n[sources.\"rows.jsonl\"]\nrows = {rows}\n\n[sources.\"rows.jsonl\".columns]\nid = {{ type = \"Str\" }}\ninstruction = {{ type = \"Str\" }}\noutput = {{ type = \"Str\", words = {words} }}\n"
+        )
+    };
+    editor.open("case.rb2", text);
+    assert_eq!(editor.problems("case.rb2"), Vec::<String>::new(), "nobody has looked");
+    editor.write("case.rb2.lock", &lock(1_000, 20));
+    let note = json!({ "changes": [{ "uri": editor.uri("case.rb2.lock"), "type": 1 }] });
+    editor.tell("workspace/didChangeWatchedFiles", note.clone());
+    let told = editor.problems("case.rb2");
+    assert!(told.len() == 1 && told[0].contains("W0501 warm-up is 5 of 10 steps"), "{told:#?}");
+    // An editor that watches nothing hears of it with the next change of the text.
+    editor.write("case.rb2.lock", &lock(10_000, 200));
+    editor.replace("case.rb2", &text.replace("id: Str", "idd: Str?"));
+    let told = editor.problems("case.rb2");
+    assert!(told.iter().any(|t| t.contains("E0309 `") && t.contains("has no column `idd`")), "{told:#?}");
+    editor.replace("case.rb2", text);
+    let told = editor.problems("case.rb2");
+    assert!(told.len() == 1 && told[0].contains("W0504"), "{told:#?}");
+}

@@ -34,6 +34,7 @@ mod lsp;
 mod memory;
 mod mission;
 mod mistakes;
+mod observed;
 mod packages;
 mod pages;
 mod placement;

@@ -48,7 +48,13 @@ fn family(name: &str) -> (String, Vec<Case>) {
 /// What is said of a recipe and the files that it imports.
 fn told(catalogue: &Catalogue, files: &BTreeMap<PathBuf, String>) -> Snapshot {
     let world = MemoryWorld { files: files.clone() };
-    Snapshot::new(&world, catalogue, Path::new("recipe.rb2"), &mut ParseCache::default())
+    Snapshot::new(
+        &world,
+        catalogue,
+        Path::new("recipe.rb2"),
+        &mut ParseCache::default(),
+        Some(&rbpipe::plan::lints::Nothing),
+    )
 }
 
 /// `CODE LINE` of a diagnostic, counted below the head, with the file if it is another one.

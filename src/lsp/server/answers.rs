@@ -116,7 +116,7 @@ impl Server {
         for path in workspace::recipes(&self.folders) {
             let holds = std::fs::read_to_string(&path).is_ok_and(|text| text.contains(word));
             if holds && !self.recipes.contains_key(&path) {
-                let made = Snapshot::new(&self.world, &self.config.catalogue, &path, &mut ParseCache::default());
+                let made = Snapshot::new(&self.world, &self.config.catalogue, &path, &mut ParseCache::default(), None);
                 found.push(Rc::new(made));
             }
         }

@@ -8,10 +8,12 @@ mod leaks;
 mod lengths;
 mod licences;
 mod memory;
+mod observed;
 mod pins;
 mod refused;
 mod rows;
 mod schedule;
+mod seen;
 mod training;
 mod unused;
 mod unusual;
@@ -19,18 +21,26 @@ mod unusual;
 use std::collections::BTreeMap;
 
 use super::Options;
+use super::faults::Faults;
 use super::graph::{Graph, Node, PathArg};
 use super::memory::Models;
+use crate::base::codes::{Code, E0211, E0301, E0309, E0802, E0804, W0506, W0510, W0530};
 use crate::base::{Diagnostic, Problems, SourceMap, Span, World};
 use crate::semantics::allow;
 use crate::semantics::modules::Program;
 use crate::spec::Catalogue;
+use crate::spec::observed::Columns;
 use crate::syntax::ast::{Expr, ItemKind, RecordField, With};
 
 /// What somebody knows of the files that sources read: the lock does, once it is written.
 pub trait Known {
     /// How many rows a file has.
     fn rows(&self, file: &PathArg) -> Option<u64>;
+
+    /// What its rows hold, where somebody has looked.
+    fn columns(&self, _: &PathArg) -> Option<&Columns> {
+        None
+    }
 
     /// The words that 99 of 100 rows do not exceed, for each column of text.
     fn words(&self, _: &PathArg) -> BTreeMap<String, u64> {
@@ -46,6 +56,9 @@ impl Known for Nothing {
         None
     }
 }
+
+/// Errors that nothing but the lock shows.
+pub const LOCKED: &[Code] = &[E0301, E0309, E0802, E0804];
 
 /// What all lints look at.
 struct Facts<'a> {
@@ -75,8 +88,10 @@ impl Facts<'_> {
     }
 }
 
-/// Evaluates a program that has no errors and returns the errors that only its values show, else the warnings about its graph. A param
-/// without a value is no problem yet: whoever runs the recipe gives it.
+/// Evaluates a program and returns the errors that only its values show, else the warnings about its graph. A param without a value is
+/// no problem yet: whoever runs the recipe gives it.
+///
+/// `checked` is what checking has found. Where there are errors in it, only what does not depend on an item with one is looked at.
 pub fn of(
     program: &Program,
     catalogue: &Catalogue,
@@ -84,15 +99,46 @@ pub fn of(
     world: &dyn World,
     options: &Options,
     known: &dyn Known,
+    checked: &Problems,
 ) -> Problems {
+    if checked.has_errors() {
+        return of_parts(program, catalogue, sources, world, options, known, checked);
+    }
     match super::evaluate(program, catalogue, sources, world, options) {
         (Some(planned), _) => lint(program, catalogue, &planned.graph, sources, world, known),
         (None, problems) => {
             let mut out = Problems::default();
-            problems.sorted().into_iter().filter(|d| d.code != crate::base::codes::E0211).for_each(|d| out.push(d));
+            problems.sorted().into_iter().filter(|d| d.code != E0211).for_each(|d| out.push(d));
             out
         }
     }
+}
+
+/// As [`of`], about the parts of a program that errors elsewhere do not touch.
+fn of_parts(
+    program: &Program,
+    catalogue: &Catalogue,
+    sources: &mut SourceMap,
+    world: &dyn World,
+    options: &Options,
+    known: &dyn Known,
+    checked: &Problems,
+) -> Problems {
+    let faults = Faults::of(program, checked);
+    let touched = faults.clone();
+    let mut out = Problems::default();
+    // What the evaluation of a part stumbles over may follow from what was left out.
+    if let (Some(planned), _) = super::eval::evaluate_parts(program, catalogue, sources, world, options, faults) {
+        for d in lint(program, catalogue, &planned.graph, sources, world, known).sorted() {
+            let mut spans = d.others.iter().map(|label| label.span).chain([d.primary.span]);
+            // These are about what is nowhere: it may be in what was left out.
+            let absent = [W0506, W0510, W0530].contains(&d.code);
+            if !absent && !spans.any(|span| touched.hold(span)) {
+                out.push(d);
+            }
+        }
+    }
+    out
 }
 
 /// Returns the warnings about a graph, those that an `# allow` accepts left out.
@@ -126,6 +172,7 @@ pub fn lint(
         lengths::lint(&facts, node, &mut found);
         licences::lint(&facts, &mut licences, world, node, &mut found);
     }
+    observed::lint(&facts, &mut found);
     pins::lint(program, &facts, &mut found);
     leaks::lint(&facts, &mut found);
     // A branch that this profile does not take may be what a comment is about.
@@ -139,7 +186,7 @@ pub fn lint(
         let mut list = Problems::default();
         mine.into_iter().for_each(|d| list.push(d));
         let kept = allow::apply(&module.file, list, allow::Stage::Plan).sorted();
-        let stale = |d: &Diagnostic| d.code == crate::base::codes::W0510 && (several || module.id != 0);
+        let stale = |d: &Diagnostic| d.code == W0510 && (several || module.id != 0);
         kept.into_iter().filter(|d| !stale(d)).for_each(|d| out.push(d));
     }
     out

@@ -107,9 +107,9 @@ fn one(bytes: &[u8]) {
     let mut sources = SourceMap::default();
     let (program, mut problems) = load(&world, catalogue(), &mut sources, Path::new("recipe.rb2"));
     problems.extend(check(&program, catalogue(), &Settings::default()).1);
-    if !problems.has_errors() {
-        problems.extend(plan::lints::of(&program, catalogue(), &mut sources, &world, &Default::default(), &plan::lints::Nothing));
-    }
+    let known = plan::lints::Nothing;
+    let more = plan::lints::of(&program, catalogue(), &mut sources, &world, &Default::default(), &known, &problems);
+    problems.extend(more);
     for d in problems.sorted() {
         assert!(d.help.is_some_and(|h| !h.is_empty()), "{}: {} gives no next step", d.code, d.message);
         for span in std::iter::once(d.primary.span).chain(d.others.iter().map(|l| l.span)).chain(d.fix.iter().map(|f| f.span)) {
