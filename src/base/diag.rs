@@ -1,5 +1,6 @@
 //! What is wrong with a recipe, as data. Prose for people is made in `cli::render`.
 
+use super::codes::{E0106, E0204, E0211};
 use super::{Code, Span};
 
 /// How bad it is.
@@ -94,9 +95,17 @@ pub struct Problems {
 impl Problems {
     /// Adds one; an equal one at the same place is kept once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.list.iter().any(|d| d.code == diagnostic.code && d.primary.span == diagnostic.primary.span) {
-            self.list.push(diagnostic);
+        let place = diagnostic.primary.span;
+        let has = |list: &[Diagnostic], code| list.iter().any(|d| d.code == code && d.primary.span == place);
+        // A pipe step without parentheses is read as a call of nothing: what that lacks is no mistake of its own, and what is no call at all is the
+        // better word for it.
+        if has(&self.list, diagnostic.code) || diagnostic.code == E0211 && has(&self.list, E0106) {
+            return;
         }
+        if diagnostic.code == E0204 {
+            self.list.retain(|d| d.code != E0106 || d.primary.span != place);
+        }
+        self.list.push(diagnostic);
     }
 
     /// Adds all of another collection.

@@ -1,13 +1,16 @@
-//! The one layout of recipes. As in gofmt, the author decides where lines break and the formatter decides all else:
-//! blanks, indentation, empty lines, one item at the start of a line, comments kept and aligned.
+//! The one layout of recipes: blanks, indentation, empty lines, line breaks inside brackets ([`super::breaks`]), one item at the start of
+//! a line, comments kept and aligned. Outside of brackets the author decides where lines break, before `|>` for one.
 
 use super::ast::Comment;
+use super::breaks::{Breaks, complete};
 use super::grammar::RESERVED;
 use super::parse::parse;
 use super::scan::{self, Kind, Scan, Token};
 use crate::base::{Problems, SourceId, codes};
 
 const STEP: usize = 2;
+/// Most rounds until nothing changes.
+const ROUNDS: usize = 4;
 
 /// Returns `text` in the one layout; formatting the result again changes nothing.
 ///
@@ -19,8 +22,21 @@ pub fn format(text: &str) -> Result<String, Problems> {
     if problems.clone().sorted().iter().any(|d| d.code.0.starts_with('E') && d.code != codes::E0104) {
         return Err(problems);
     }
-    let scan = scan::scan(source, text);
-    Ok(Layout::new(text, &scan).run())
+    let mut out = laid_out(text);
+    // A comment in an odd place may stand elsewhere after a first round.
+    for _ in 0..ROUNDS {
+        let next = laid_out(&out);
+        if next == out {
+            break;
+        }
+        out = next;
+    }
+    Ok(out)
+}
+
+fn laid_out(text: &str) -> String {
+    let scan = scan::scan(SourceId(0), text);
+    Layout::new(text, &scan).run()
 }
 
 /// A line to write; a comment at its end is aligned with its neighbours'.
@@ -34,8 +50,6 @@ struct Line {
 /// An open bracket.
 struct Frame {
     brace: bool,
-    /// The braces of `import std.{…}` hug their words.
-    hugging: bool,
     /// Indentation of the line on which it was opened.
     indent: usize,
 }
@@ -51,13 +65,13 @@ struct Layout<'a> {
     frames: Vec<Frame>,
     lines: Vec<Line>,
     line: Line,
-    /// Frames that were hugging when their bracket closed, for the blank before that bracket.
-    closing_hugs: bool,
+    breaks: Breaks<'a>,
 }
 
 impl<'a> Layout<'a> {
     fn new(text: &'a str, scan: &'a Scan) -> Self {
-        Self { text, scan, frames: Vec::new(), lines: Vec::new(), line: Line::default(), closing_hugs: false }
+        let breaks = Breaks::new(text, scan, |index, around| blank_before(text, scan, around, index));
+        Self { text, scan, frames: Vec::new(), lines: Vec::new(), line: Line::default(), breaks }
     }
 
     fn run(mut self) -> String {
@@ -68,7 +82,7 @@ impl<'a> Layout<'a> {
                 Piece::Token(i) => (self.scan.tokens[*i].start, self.scan.tokens[*i].end),
                 Piece::Comment(c) => (c.span.start as usize, c.span.end as usize),
             };
-            let breaks = self.text[end..start].matches('\n').count();
+            let breaks = self.breaks_before(&piece, self.text[end..start].matches('\n').count());
             let starts_item = matches!(piece, Piece::Token(_)) && self.scan.slices.iter().any(|s| s.start == start);
             if first || breaks > 0 || starts_item {
                 if !first {
@@ -108,21 +122,40 @@ impl<'a> Layout<'a> {
         pieces
     }
 
+    /// How many lines end before a piece; `written` is how many did.
+    fn breaks_before(&self, piece: &Piece, written: usize) -> usize {
+        let Piece::Token(index) = *piece else { return written };
+        let commented = self.line.comment.is_some() || self.line.text.starts_with('#');
+        match self.breaks.before(index) {
+            Some(false) => usize::from(commented),
+            // No empty line at the edges of a bracket.
+            Some(true) if self.scan.tokens[index].kind == Kind::Close => 1,
+            Some(true) if !commented && self.scan.tokens[index - 1].kind == Kind::Open => 1,
+            Some(true) => written.max(1),
+            None => written,
+        }
+    }
+
     fn token(&mut self, index: usize) {
         let token = self.scan.tokens[index];
-        self.closing_hugs = false;
         if token.kind == Kind::Close {
-            self.closing_hugs = self.frames.pop().is_some_and(|f| f.hugging);
+            self.frames.pop();
         }
-        if !self.line.text.is_empty() && self.blank_before(index) {
+        if self.line.text.is_empty() {
+            self.breaks.part(index, self.line.indent);
+        } else if blank_before(self.text, self.scan, self.breaks.around(), index) {
             self.line.text.push(' ');
+        }
+        if token.kind == Kind::Open {
+            self.breaks.open(index, width(&self.line));
         }
         // A carriage return in a block of text is no content.
         self.line.text.push_str(&self.word(index).replace("\r\n", "\n"));
         if token.kind == Kind::Open {
-            let brace = self.word(index) == "{";
-            let hugging = brace && index > 0 && self.word(index - 1) == ".";
-            self.frames.push(Frame { brace, hugging, indent: self.line.indent });
+            self.frames.push(Frame { brace: self.word(index) == "{", indent: self.line.indent });
+        }
+        if self.breaks.comma(index) {
+            self.line.text.push(',');
         }
     }
 
@@ -154,42 +187,6 @@ impl<'a> Layout<'a> {
         let token = self.scan.tokens[index];
         let named = matches!(token.kind, Kind::Word | Kind::Str) && self.word(index + 1) == ":";
         named || matches!(self.word(index), "let" | "=>" | "..")
-    }
-
-    // ---- blanks inside a line
-
-    fn blank_before(&self, index: usize) -> bool {
-        let Some(before) = index.checked_sub(1) else { return false };
-        let (left, right) = (self.word(before), self.word(index));
-        let after_value = self.complete(before);
-        match (left, right) {
-            (_, "," | ":" | ")" | "]" | "?") | ("(" | "[" | ".", _) => false,
-            ("{", "}") => false,
-            ("{", _) => !self.frames.last().is_some_and(|f| f.hugging),
-            (_, "}") => !self.closing_hugs,
-            ("..", _) => RESERVED.contains(&right) && !matches!(right, "true" | "false" | "none" | "if"),
-            (_, "{") => true,
-            (_, "." | ".." | "(") => !after_value,
-            ("files", "[") => true,
-            (_, "[") => !after_value,
-            ("-", _) => before.checked_sub(1).is_some_and(|p| self.complete(p)),
-            _ => true,
-        }
-    }
-
-    /// Says whether the token can end a value, so that what follows belongs to it.
-    fn complete(&self, index: usize) -> bool {
-        let token = self.scan.tokens[index];
-        match token.kind {
-            Kind::Word => {
-                let word = self.word(index);
-                let field = index > 0 && self.word(index - 1) == "." && self.scan.tokens[index - 1].end == token.start;
-                field || !RESERVED.contains(&word) || matches!(word, "true" | "false" | "none")
-            }
-            Kind::TypeName | Kind::Number | Kind::Str | Kind::Close => true,
-            Kind::Open => false,
-            Kind::Punct => self.word(index) == "?",
-        }
     }
 
     fn word(&self, index: usize) -> &'a str {
@@ -228,5 +225,29 @@ fn width(line: &Line) -> usize {
     match line.text.rsplit_once('\n') {
         Some((_, last)) => last.chars().count(),
         None => line.indent + line.text.chars().count(),
+    }
+}
+
+/// Says whether a blank stands before a token in a line; `around` has the bracket around each.
+fn blank_before(text: &str, scan: &Scan, around: &[Option<usize>], index: usize) -> bool {
+    let word = |i: usize| scan.tokens.get(i).map_or("", |t| &text[t.start..t.end]);
+    let Some(before) = index.checked_sub(1) else { return false };
+    // The braces of `import std.{…}` hug their words.
+    let hugs = |open: usize| word(open) == "{" && open > 0 && word(open - 1) == ".";
+    let inside = |i: usize| around[i].is_some_and(hugs);
+    let (left, right) = (word(before), word(index));
+    let after_value = complete(text, scan, before);
+    match (left, right) {
+        (_, "," | ":" | ")" | "]" | "?") | ("(" | "[" | ".", _) => false,
+        ("{", "}") => false,
+        ("{", _) => !hugs(before),
+        (_, "}") => !inside(before),
+        ("..", _) => RESERVED.contains(&right) && !matches!(right, "true" | "false" | "none" | "if"),
+        (_, "{") => true,
+        (_, "." | ".." | "(") => !after_value,
+        ("files", "[") => true,
+        (_, "[") => !after_value,
+        ("-", _) => before.checked_sub(1).is_some_and(|p| complete(text, scan, p)),
+        _ => true,
     }
 }

@@ -1,6 +1,7 @@
 //! Text to tree. Knows no semantics and never fails: what does not parse becomes a problem.
 
 pub mod ast;
+mod breaks;
 mod errors;
 mod format;
 mod grammar;

@@ -510,6 +510,55 @@ impl Maker {
     }
 }
 
+/// A made-up recipe whose items are one line each, and the same with line breaks inside its calls.
+fn flat_and_broken(seed: u64) -> (String, String) {
+    let mut maker = Maker { random: Random(seed), tokens: Vec::new(), starts: Vec::new(), depth: 0 };
+    for _ in 0..1 + maker.random.below(4) {
+        maker.item();
+    }
+    let (mut flat, mut broken) = (String::new(), String::new());
+    let mut open: Vec<&str> = Vec::new();
+    let tokens = maker.tokens.clone();
+    for (i, token) in tokens.iter().enumerate() {
+        let before = i.checked_sub(1).map_or("", |b| tokens[b].as_str());
+        let within_call = open.last() == Some(&"(") && before == ",";
+        let blank = if maker.starts.contains(&i) { "\n" } else { " " };
+        flat += blank;
+        broken += if within_call && maker.chance(2) { *maker.random.pick(&["\n", "\n      ", "\n\n"]) } else { blank };
+        flat += token;
+        broken += token;
+        match token.as_str() {
+            // The axes of a sweep are no call, and neither is what binds like them.
+            "(" if i + 1 < tokens.len() && !called(before) => open.push("no call"),
+            "(" | "[" | "{" | ".{" => open.push(token),
+            ")" | "]" | "}" => drop(open.pop()),
+            _ => {}
+        }
+    }
+    (flat, broken)
+}
+
+/// Says whether a bracket behind a token has the arguments of a call.
+fn called(before: &str) -> bool {
+    let word = before.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
+    word && !matches!(
+        before,
+        "" | "sweep" | "in" | "and" | "or" | "not" | "if" | "then" | "else" | "where" | "to" | "expect" | "warn" | ".."
+    )
+}
+
+#[test]
+fn breaks_inside_calls_do_not_depend_on_how_they_were_written() {
+    for seed in 0..1_000 {
+        let (flat, broken) = flat_and_broken(seed);
+        let of = |text: &str| syntax::format(text).unwrap_or_else(|e| panic!("{seed}: {text}\n{e:?}"));
+        // An empty line between two parts is the author's.
+        let dense =
+            |text: &str| of(text).lines().filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect::<String>();
+        assert_eq!(dense(&flat), dense(&broken), "recipe {seed}:\n{flat}\n--- and\n{broken}");
+    }
+}
+
 /// Returns a made-up recipe.
 fn made(seed: u64) -> String {
     let mut maker = Maker { random: Random(seed), tokens: Vec::new(), starts: Vec::new(), depth: 0 };
