@@ -24,8 +24,9 @@ use crate::engine::scheduler::{self, Setup, Summary};
 use crate::engine::state::NodeState;
 use crate::engine::{Store, inputs, past, terms, texts};
 use crate::plan::NodeId;
+use crate::plan::artifact::Artifact;
 use crate::plan::select::Selection;
-use crate::plan::val::{Artifact, Val};
+use crate::plan::val::Val;
 use crate::spec::observed::Columns;
 
 /// Runs the command.

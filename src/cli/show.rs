@@ -8,7 +8,7 @@ use super::args::ShowArgs;
 use super::{Exit, recipe};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, OpError, phrase};
-use crate::data::schema;
+use crate::data::arrow_type;
 use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::dataset::{self, Chunks};
 use crate::engine::hub_rows::{self, Form};
@@ -99,7 +99,7 @@ impl Found<'_> {
         println!("bytes   {}", bytes(self.artifact.bytes()));
         if self.artifact.kind == Kind::Dataset {
             for (name, ty) in Chunks::open(store, self.artifact)?.types() {
-                println!("  {name}: {}", phrase::shortened(&schema::text(&ty), 90));
+                println!("  {name}: {}", phrase::shortened(&arrow_type::text(&ty), 90));
             }
             for row in self.sample(store, args.rows.unwrap_or(3))? {
                 println!("{row}");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use memchr::{memchr2, memrchr};
 
-use super::jsonl;
+use super::packed;
 use crate::base::OpError;
 
 /// Bytes that are read at once.
@@ -47,7 +47,7 @@ impl Blocks {
     /// # Errors
     /// `E0501` when it is missing, `E0503` when it cannot be read.
     pub fn open(path: &Path) -> Result<Self, OpError> {
-        Ok(Self::new(jsonl::open(path)?))
+        Ok(Self::new(packed::open(path)?))
     }
 
     /// Reads from anywhere.

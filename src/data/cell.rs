@@ -9,10 +9,10 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type};
 use serde_json::Value as Json;
 
-use super::table::image_type;
+use super::arrow_type::{self, list_of, unify};
 
 /// A value of a row; text is borrowed from the column where it lies.
 #[derive(Clone, Debug)]
@@ -294,19 +294,23 @@ fn misfit(row: usize, ty: &DataType, found: &Cell<'_>) -> Misfit {
     if shown.len() >= 60 {
         shown.push('…');
     }
-    Misfit { row, message: format!("expected {}, found {} {shown}", super::schema::text(ty), found.kind()) }
+    Misfit { row, message: format!("expected {}, found {} {shown}", arrow_type::text(ty), found.kind()) }
 }
 
-/// Says whether a type is that of pictures and videos.
-pub fn is_media(ty: &DataType) -> bool {
-    *ty == image_type()
-}
-
-/// Says whether values of a type hold pictures or videos, at any depth.
-pub fn holds_media(ty: &DataType) -> bool {
-    match ty {
-        DataType::List(item) => holds_media(item.data_type()),
-        DataType::Struct(fields) => is_media(ty) || fields.iter().any(|f| holds_media(f.data_type())),
-        _ => false,
+/// Returns the type of a value; `Null` for `none` and what holds nothing else.
+pub fn type_of(cell: &Cell<'_>) -> DataType {
+    match cell {
+        Cell::None | Cell::Range(_) => DataType::Null,
+        Cell::Bool(_) => DataType::Boolean,
+        Cell::Int(_) => DataType::Int64,
+        Cell::Float(_) => DataType::Float64,
+        Cell::Str(_) => DataType::Utf8,
+        Cell::List(items) => {
+            let item = items.iter().map(type_of).try_fold(DataType::Null, |a, b| unify(&a, &b));
+            list_of(item.unwrap_or(DataType::Utf8))
+        }
+        Cell::Record(fields) => DataType::Struct(Fields::from(
+            fields.iter().map(|(k, v)| Field::new(k.as_ref(), type_of(v), true)).collect::<Vec<_>>(),
+        )),
     }
 }

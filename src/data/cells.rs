@@ -6,7 +6,8 @@
 use rayon::prelude::*;
 
 use super::draw::{Draw, RowKey};
-use super::knn::{Found, Job, Vectors, all_pairs, first_pairs};
+use super::pairs::{Found, Job, all_pairs, first_pairs};
+use super::vectors::Vectors;
 use crate::base::Digest;
 
 /// Most cells that a row joins.

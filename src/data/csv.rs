@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::jsonl;
+use super::arrow_type;
 use super::load::{Feed, RawRow};
 use super::media::Members;
 use super::schema;
+use super::{jsonl, packed};
 use crate::base::OpError;
 use crate::spec::{Dim, Type};
 
@@ -30,7 +31,7 @@ pub fn rows(
     feed: &mut Feed<'_>,
 ) -> Result<(), OpError> {
     let unreadable = |e: csv::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
-    let mut reader = csv::ReaderBuilder::new().delimiter(byte(separator)?).from_reader(jsonl::open(path)?);
+    let mut reader = csv::ReaderBuilder::new().delimiter(byte(separator)?).from_reader(packed::open(path)?);
     let header = match reader.byte_headers() {
         Ok(header) => header.clone(),
         Err(e) if e.is_io_error() => return Err(unreadable(e)),
@@ -93,7 +94,7 @@ pub fn records(
     separator: &str,
     take: &mut dyn FnMut(&csv::StringRecord, &csv::StringRecord),
 ) -> Result<(), OpError> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(byte(separator)?).from_reader(jsonl::open(path)?);
+    let mut reader = csv::ReaderBuilder::new().delimiter(byte(separator)?).from_reader(packed::open(path)?);
     let Ok(header) = reader.headers().cloned() else { return Ok(()) };
     let mut record = csv::StringRecord::new();
     loop {
@@ -131,7 +132,7 @@ fn field(bytes: &[u8], ty: &Type, base64: bool) -> Result<Json, String> {
         Type::Int | Type::Dim(Dim::Tokens | Dim::Steps | Dim::Rows | Dim::Pixels | Dim::Bytes) => parse("Int"),
         Type::Float | Type::Dim(_) => parse("Float"),
         Type::List(_) | Type::Tuple(_) | Type::Record(_) | Type::Box | Type::Point | Type::Json => {
-            parse(&format!("{} as JSON", schema::text(&schema::arrow(ty))))
+            parse(&format!("{} as JSON", arrow_type::text(&schema::arrow(ty))))
         }
         _ => Ok(Json::from(text)),
     }

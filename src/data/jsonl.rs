@@ -1,7 +1,6 @@
 //! Rows of JSON files: one object per line, or one array of objects; plain, gzip or zstd.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use serde_json::Value as Json;
 use super::blocks::Blocks;
 use super::load::{self, Feed, RawRow};
 use super::media::Members;
+use super::packed::unreadable;
 use crate::base::OpError;
 
 /// Returns the files that a path names: itself, or the matches of a glob in sorted order.
@@ -41,36 +41,6 @@ pub fn files(folder: &Path, path: &str) -> Result<Vec<PathBuf>, OpError> {
     }
     found.sort();
     if found.is_empty() { Err(missing()) } else { Ok(found) }
-}
-
-/// Opens a file to be read from its start, unpacking `.gz` and `.zst`.
-pub fn open(path: &Path) -> Result<Box<dyn Read + Send>, OpError> {
-    let failed = |e| unreadable(path, &e);
-    let file = File::open(path).map_err(failed)?;
-    unpacked(file, path).map_err(failed)
-}
-
-/// Returns what is packed in an open file, by its name's ending: `.gz`, `.tgz` or `.zst`.
-pub fn unpacked(file: impl Read + Send + 'static, path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    let plain: Box<dyn Read + Send> = match path.extension().and_then(|e| e.to_str()) {
-        Some("gz" | "tgz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
-        Some("zst") => Box::new(zstd::Decoder::new(file)?),
-        _ => Box::new(file),
-    };
-    Ok(plain)
-}
-
-/// Reads a file whole, unpacking `.gz` and `.zst`.
-pub fn read(path: &Path) -> Result<Vec<u8>, OpError> {
-    let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
-    Ok(bytes)
-}
-
-/// Says that a file cannot be read.
-pub(super) fn unreadable(path: &Path, e: &std::io::Error) -> OpError {
-    let code = if e.kind() == std::io::ErrorKind::NotFound { "E0501" } else { "E0503" };
-    OpError::new(code, format!("{}: {e}", path.display()))
 }
 
 /// A file without a byte is what a broken copy leaves: a bad row.

@@ -13,6 +13,7 @@ use super::growing::{Growing, TooLong};
 use super::jsonl;
 use super::load::{self, Bad, BadRow, RawRow};
 use super::media::{Media, Members};
+use super::packed;
 use super::rowjson::Shape;
 use super::table::Table;
 use crate::base::OpError;
@@ -73,7 +74,7 @@ impl<'a> Reader<'a> {
     pub fn file(&mut self, path: &Path, name: &str) -> Result<(), OpError> {
         let Self { lines, rows } = self;
         let mut source = Blocks::open(path)?;
-        let failed = |e| jsonl::unreadable(path, &e);
+        let failed = |e| packed::unreadable(path, &e);
         let mut block = source.next().map_err(failed)?;
         if block.is_empty() && block.items.is_none() {
             return rows.careful(vec![jsonl::empty(name)]);

@@ -1,6 +1,7 @@
 //! Rows and media: tables, loaders, images, row expressions, dedup kernels. No engine knowledge but the store.
 
 pub mod answer;
+pub mod arrow_type;
 pub mod asking;
 mod bandkeys;
 pub mod blobs;
@@ -36,7 +37,9 @@ pub mod minhash;
 pub mod mistake;
 pub mod observe;
 pub mod originals;
+pub mod packed;
 pub mod pad;
+pub mod pairs;
 pub mod paths;
 pub mod phash;
 pub mod picture;
@@ -54,6 +57,7 @@ pub mod table;
 pub mod text;
 pub mod texts;
 pub mod transforms;
+pub mod vectors;
 pub mod video;
 pub mod webdataset;
 pub mod within;

@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use serde_json::Value as Json;
 
-use super::{columnar, csv, files, jsonl, schema};
+use super::{arrow_type, columnar, csv, files, jsonl};
 use crate::base::OpError;
 use crate::spec::observed::{Column, Columns};
 use crate::spec::{Row, Type};
@@ -241,7 +241,7 @@ fn kind(ty: &DataType) -> Type {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             Type::List(Box::new(kind(item.data_type())))
         }
-        DataType::Struct(_) if schema::text(ty) == "Image" => Type::Image,
+        DataType::Struct(_) if arrow_type::is_media(ty) => Type::Image,
         DataType::Struct(fields) if fields.len() <= FIELDS => {
             // Whether a field may be absent is not looked at.
             let field =

@@ -10,7 +10,7 @@ use super::cell::Cell;
 use super::media;
 use crate::base::{Digest, OpError};
 
-/// The cell of a picture; see [`super::table::image_type`].
+/// The cell of a picture; see [`super::arrow_type::image_type`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// BLAKE3 of the file.

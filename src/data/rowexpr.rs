@@ -9,9 +9,9 @@ use arrow::datatypes::{DataType, Field, Fields};
 use rayon::prelude::*;
 use regex::Regex;
 
-use super::cell::{self, Cell};
+use super::arrow_type::{self, list_of, unify};
+use super::cell::{self, Cell, type_of};
 use super::rowmethods::{self, Method};
-use super::schema::{self, list_of};
 use super::table::Table;
 use crate::base::OpError;
 use crate::spec::RowExpr;
@@ -291,7 +291,7 @@ impl Binder<'_> {
             RowExpr::Field(of, name) => {
                 let (of, ty) = self.bind(of)?;
                 let ty = field_type(&ty, name)
-                    .ok_or_else(|| mistyped(expr, &format!("{} has no field `{name}`", schema::text(&ty))))?;
+                    .ok_or_else(|| mistyped(expr, &format!("{} has no field `{name}`", arrow_type::text(&ty))))?;
                 (Node::Field(Box::new(of), name.clone()), ty)
             }
             RowExpr::Index(of, at) => {
@@ -299,8 +299,8 @@ impl Binder<'_> {
                 let ty = match (&ty, &at) {
                     (DataType::List(item), _) => item.data_type().clone(),
                     (_, Node::Const(Cell::Str(name))) => field_type(&ty, name)
-                        .ok_or_else(|| mistyped(expr, &format!("{} has no field `{name}`", schema::text(&ty))))?,
-                    _ => return Err(mistyped(expr, &format!("{} cannot be indexed", schema::text(&ty)))),
+                        .ok_or_else(|| mistyped(expr, &format!("{} has no field `{name}`", arrow_type::text(&ty))))?,
+                    _ => return Err(mistyped(expr, &format!("{} cannot be indexed", arrow_type::text(&ty)))),
                 };
                 (Node::Index(Box::new(of), Box::new(at)), ty)
             }
@@ -460,49 +460,12 @@ fn mistyped(expr: &RowExpr, why: &str) -> OpError {
 }
 
 fn differ(expr: &RowExpr, a: &DataType, b: &DataType) -> OpError {
-    mistyped(expr, &format!("{} and {} do not go together", schema::text(a), schema::text(b)))
+    mistyped(expr, &format!("{} and {} do not go together", arrow_type::text(a), arrow_type::text(b)))
 }
 
 fn field_type(ty: &DataType, name: &str) -> Option<DataType> {
     match ty {
         DataType::Struct(fields) => fields.iter().find(|f| f.name() == name).map(|f| f.data_type().clone()),
-        _ => None,
-    }
-}
-
-/// Returns the type of a value; `Null` for `none` and what holds nothing else.
-pub fn type_of(cell: &Cell<'_>) -> DataType {
-    match cell {
-        Cell::None | Cell::Range(_) => DataType::Null,
-        Cell::Bool(_) => DataType::Boolean,
-        Cell::Int(_) => DataType::Int64,
-        Cell::Float(_) => DataType::Float64,
-        Cell::Str(_) => DataType::Utf8,
-        Cell::List(items) => {
-            let item = items.iter().map(type_of).try_fold(DataType::Null, |a, b| unify(&a, &b));
-            list_of(item.unwrap_or(DataType::Utf8))
-        }
-        Cell::Record(fields) => DataType::Struct(Fields::from(
-            fields.iter().map(|(k, v)| Field::new(k.as_ref(), type_of(v), true)).collect::<Vec<_>>(),
-        )),
-    }
-}
-
-/// Returns the type that holds values of both, if there is one.
-pub fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
-    match (a, b) {
-        (a, b) if a == b => Some(a.clone()),
-        (DataType::Null, other) | (other, DataType::Null) => Some(other.clone()),
-        (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => Some(DataType::Float64),
-        (DataType::List(x), DataType::List(y)) => Some(list_of(unify(x.data_type(), y.data_type())?)),
-        (DataType::Struct(x), DataType::Struct(y)) if x.len() == y.len() => {
-            let mut fields = Vec::new();
-            for field in x {
-                let other = y.iter().find(|f| f.name() == field.name())?;
-                fields.push(Field::new(field.name(), unify(field.data_type(), other.data_type())?, true));
-            }
-            Some(DataType::Struct(Fields::from(fields)))
-        }
         _ => None,
     }
 }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use arrow::datatypes::DataType;
 
-use super::cell::Cell;
-use super::rowexpr::type_of;
-use super::schema::list_of;
+use super::arrow_type::list_of;
+use super::cell::{Cell, type_of};
+
 use super::transforms;
 use crate::base::Digest;
 

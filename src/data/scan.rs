@@ -5,7 +5,7 @@ use std::arch::x86_64::{__m256i, __m512i};
 
 use rayon::prelude::*;
 
-use super::knn::Vectors;
+use super::vectors::Vectors;
 
 /// Rows that one task multiplies with all later columns: whole tiles and whole panels. Their codes stay in the second-level cache.
 const ROWS: usize = 192;

@@ -1,11 +1,9 @@
 //! Type texts such as `[Image]` or `enum { safe, low }`, and the Arrow types that they lie in.
 
-use std::sync::Arc;
-
 use arrow::datatypes::{DataType, Field, Fields};
 use serde::Deserialize;
 
-use super::table::image_type;
+use super::arrow_type::{image_type, list_of};
 use crate::base::OpError;
 use crate::spec::{Dim, Type, column_type};
 
@@ -63,28 +61,5 @@ pub fn arrow(ty: &Type) -> DataType {
             DataType::Struct(Fields::from(fields))
         }
         _ => DataType::Utf8,
-    }
-}
-
-/// Returns the list type that the language's `[T]` lies in.
-pub fn list_of(item: DataType) -> DataType {
-    DataType::List(Arc::new(Field::new("item", item, true)))
-}
-
-/// Names an Arrow type in the words of the language.
-pub fn text(ty: &DataType) -> String {
-    match ty {
-        DataType::Utf8 => "Str".into(),
-        DataType::Int64 => "Int".into(),
-        DataType::Float64 => "Float".into(),
-        DataType::Boolean => "Bool".into(),
-        DataType::Null => "none".into(),
-        DataType::List(item) => format!("[{}]", text(item.data_type())),
-        DataType::Struct(_) if *ty == image_type() => "Image".into(),
-        DataType::Struct(fields) => {
-            let fields: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name(), text(f.data_type()))).collect();
-            format!("{{ {} }}", fields.join(", "))
-        }
-        other => other.to_string(),
     }
 }

@@ -1,13 +1,13 @@
 //! Rows in memory: one Arrow record batch.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::datatypes::{Field, Schema};
 
+use super::arrow_type;
 use super::cell::Cell;
-use super::schema;
 use crate::base::OpError;
 
 /// Rows in memory. How the language's types lie in Arrow: Str, Json, enum: `Utf8`; Int and integer dimensions: `Int64`; Float, Ratio, Angle, …: `Float64`;
@@ -18,22 +18,6 @@ pub struct Table {
     pub batch: RecordBatch,
     /// How many rows of the dataset come before, for a part of one; they count in the names of rows.
     pub before: usize,
-}
-
-/// Returns the Arrow type of an image or video cell: `digest` (hex of the file's BLAKE3), `media` (type), `width`, `height` in pixels, and `origin`, the
-/// digest of the picture that it was made from by augmentation (its own otherwise).
-pub fn image_type() -> DataType {
-    // Asked for each cell of some columns: a copy shares its fields.
-    static TYPE: LazyLock<DataType> = LazyLock::new(|| {
-        DataType::Struct(Fields::from(vec![
-            Field::new("digest", DataType::Utf8, true),
-            Field::new("media", DataType::Utf8, true),
-            Field::new("width", DataType::Int64, true),
-            Field::new("height", DataType::Int64, true),
-            Field::new("origin", DataType::Utf8, true),
-        ]))
-    });
-    TYPE.clone()
 }
 
 impl Table {
@@ -104,7 +88,7 @@ impl Table {
         for table in tables {
             for (a, b) in schema.fields().iter().zip(table.batch.schema().fields()) {
                 if a.data_type() != b.data_type() {
-                    let (a, b, name) = (schema::text(a.data_type()), schema::text(b.data_type()), a.name());
+                    let (a, b, name) = (arrow_type::text(a.data_type()), arrow_type::text(b.data_type()), a.name());
                     return Err(OpError::new(
                         "E0302",
                         format!("column `.{name}` is {a} in one input and {b} in another"),
@@ -130,7 +114,10 @@ impl Table {
     pub fn strings(&self, column: &str) -> Result<&StringArray, OpError> {
         let array = self.column(column)?;
         array.as_string_opt().ok_or_else(|| {
-            OpError::new("E0304", format!("column `.{column}` is {}, expected Str", schema::text(array.data_type())))
+            OpError::new(
+                "E0304",
+                format!("column `.{column}` is {}, expected Str", arrow_type::text(array.data_type())),
+            )
         })
     }
 

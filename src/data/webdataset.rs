@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::blobs::Blobs;
-use super::jsonl;
 use super::load::{Feed, RawRow};
 use super::media::{self, Member, Members};
+use super::packed;
 use crate::base::OpError;
 use crate::spec::Type;
 
@@ -44,7 +44,7 @@ pub fn rows(
 ) -> Result<(), OpError> {
     let file = File::open(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
     let broken = |e: std::io::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
-    let file = jsonl::unpacked(BufReader::with_capacity(1 << 20, file), path).map_err(broken)?;
+    let file = packed::unpacked(BufReader::with_capacity(1 << 20, file), path).map_err(broken)?;
     let mut archive = tar::Archive::new(file);
     let mut shard = Shard { name, schema, blobs, waiting: Vec::new(), bytes: 0, feed };
     let mut seen = HashSet::new();

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::DataType;
 
+use super::arrow_type::is_media;
 use super::blobs::Blobs;
-use super::cell::{Cell, is_media};
+use super::cell::Cell;
 use super::phash::{self, Hash};
 use super::table::Table;
 use super::text;

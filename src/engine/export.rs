@@ -10,7 +10,7 @@ use super::artifact::Artifact;
 use super::dataset::Chunks;
 use super::store::Store;
 use crate::base::{Digest, OpError};
-use crate::data::cell::is_media;
+use crate::data::arrow_type::is_media;
 use crate::data::table::Table;
 
 /// A picture or video of a row.

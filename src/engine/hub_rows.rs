@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::export::{MediaCell, media_cell};
 use crate::base::OpError;
-use crate::data::cell::{holds_media, is_media};
+use crate::data::arrow_type::{holds_media, is_media};
 use crate::data::table::Table;
 
 /// Rows of a group that hold pictures: a reader has to hold a group.

@@ -13,7 +13,7 @@ use super::dataset::Chunks;
 use super::export::{self, MediaCell};
 use super::store::Store;
 use crate::base::{Digest, OpError};
-use crate::data::cell::{holds_media, is_media};
+use crate::data::arrow_type::{holds_media, is_media};
 
 /// Rows that are one task.
 const TASK: usize = 1024;

@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use super::record;
 use super::scheduler::Setup;
 use crate::base::{Digest, OpError};
+use crate::plan::artifact::Artifact;
 use crate::plan::select::Selection;
-use crate::plan::val::Artifact;
 use crate::plan::{Graph, NodeId};
 
 /// A result that a node reads and of which only the description is here.

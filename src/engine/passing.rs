@@ -17,9 +17,9 @@ use super::store::Store;
 use super::task::Made;
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
+use crate::plan::Look;
 use crate::plan::Node;
 use crate::plan::key::{self, Reads};
-use crate::plan::looks::Look;
 
 const BUG: &str = "this is a bug of rbpipe: please report it";
 

@@ -300,7 +300,8 @@ impl<'a> Run<'a> {
     fn ask(&mut self, id: NodeId) {
         let Some(gate) = &self.graph.node(id).gate else { return };
         let results = &self.summary.results;
-        let meta = |of: &crate::plan::val::Artifact, path: &str| fact(&results.get(&of.node)?.get(&of.field)?.1, path);
+        let meta =
+            |of: &crate::plan::artifact::Artifact, path: &str| fact(&results.get(&of.node)?.get(&of.field)?.1, path);
         let answer = gate.cond.value(&meta);
         let mut fields = Map::new();
         fields.insert("text".into(), json!(gate.text));

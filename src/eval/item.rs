@@ -12,7 +12,8 @@ use serde_json::Value as Json;
 
 use crate::base::{Digest, OpError};
 use crate::data;
-use crate::data::table::{Table, image_type};
+use crate::data::arrow_type::image_type;
+use crate::data::table::Table;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,15 +9,11 @@ use safetensors::tensor::{SafeTensors, serialize_to_file};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
+use super::beside::AMPLIFIER;
 use super::linear::Linear;
 use super::params::{Params, Schema};
 use super::weights::Stored;
 use crate::base::OpError;
-
-/// The file beside the model's own weights.
-pub const FILE: &str = "amplifier.safetensors";
-/// How the names of its weights start.
-pub const PREFIX: &str = "amplifier.";
 
 const INNER: &str = "amplifier.gate.0";
 const OUTER: &str = "amplifier.gate.2";
@@ -107,7 +103,7 @@ pub(crate) fn attached(params: &Params, d: i64, seed: i64) -> Params {
 /// # Errors
 /// `E0503` when the file is there but is no amplifier.
 pub(crate) fn find(dir: &Path, d: i64) -> Result<Option<(Strength, Schema)>, OpError> {
-    let path = dir.join(FILE);
+    let path = dir.join(AMPLIFIER.file);
     if !path.exists() {
         return Ok(None);
     }
@@ -142,13 +138,13 @@ pub fn check(strength: Strength) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Writes the gate of some parameters as [`FILE`].
+/// Writes the gate of some parameters as [`AMPLIFIER`] names its file.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub(crate) fn save(dir: &Path, params: &Params, strength: Strength) -> Result<(), OpError> {
-    let path = dir.join(FILE);
-    let own = params.iter().filter(|(name, _)| name.starts_with(PREFIX));
+    let path = dir.join(AMPLIFIER.file);
+    let own = params.iter().filter(|(name, _)| AMPLIFIER.has(name));
     let views: Vec<_> = own.map(|(name, tensor)| (name.to_owned(), Stored::new(tensor))).collect();
     let header = HashMap::from([(HEADER.to_owned(), serde_json::to_string(&strength)?)]);
     serialize_to_file(views, Some(header), &path).map_err(|e| OpError::new("E0612", format!("{}: {e}", path.display())))

@@ -7,6 +7,7 @@
 pub mod amplifier;
 pub mod attention;
 mod beam;
+pub mod beside;
 pub mod block;
 pub mod chat;
 pub mod collate;

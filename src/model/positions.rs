@@ -1,9 +1,11 @@
 //! Multimodal position ids: time, height and width of every token.
 
 use super::config::{Config, VisionConfig};
-use super::qwen_vl::BLIND;
 use super::windows::Grid;
 use crate::base::OpError;
+
+/// Said of pictures that are shown to a decoder of text.
+pub const BLIND: &str = "the model reads text alone, and there are pictures";
 
 /// How seconds of video become rotary positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

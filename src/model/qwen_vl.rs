@@ -17,6 +17,7 @@ use super::fused;
 use super::linear::Linear;
 use super::norm::RmsNorm;
 use super::params::{Params, Schema};
+use super::positions::BLIND;
 use super::reward::{self, RewardHead};
 use super::rope::Rope;
 use super::vision::VisionTower;
@@ -45,9 +46,6 @@ pub struct QwenVl {
     /// Behind the final norm, where the model is on its way to a reward model.
     pub value_head: Option<RewardHead>,
 }
-
-/// Said of pictures that are shown to a decoder of text.
-pub const BLIND: &str = "the model reads text alone, and there are pictures";
 
 /// What the decoder's blocks read.
 pub struct Embedded {

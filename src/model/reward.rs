@@ -6,14 +6,10 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::beside::VALUE_HEAD;
 use super::params::{Params, Schema};
 use super::weights;
 use crate::base::OpError;
-
-/// The file beside the model's own weights.
-pub const FILE: &str = "value_head.safetensors";
-/// How the names of its weights start.
-pub const PREFIX: &str = "v_head.";
 
 const WEIGHT: &str = "v_head.summary.weight";
 const BIAS: &str = "v_head.summary.bias";
@@ -32,7 +28,7 @@ impl RewardHead {
     /// # Errors
     /// `E0503` when there are no weights ending in `summary.weight` and `summary.bias`.
     pub fn load(dir: &Path, device: Device) -> Result<Self, OpError> {
-        let own = dir.join(FILE);
+        let own = dir.join(VALUE_HEAD.file);
         let files = if own.exists() { vec![own] } else { weights::files(dir)? };
         let (mut weight, mut bias) = (None, None);
         for file in files {
@@ -88,12 +84,12 @@ impl RewardHead {
         self.values(hidden_btd).gather(1, &last, false).squeeze_dim(1)
     }
 
-    /// Writes [`FILE`].
+    /// Writes the file that [`VALUE_HEAD`] names.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), OpError> {
-        let path = dir.join(FILE);
+        let path = dir.join(VALUE_HEAD.file);
         let views = [(WEIGHT, &self.weight), (BIAS, &self.bias)]
             .map(|(name, tensor)| (name, weights::Stored::new(tensor.detach())));
         let metadata = Some(std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]));

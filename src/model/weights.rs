@@ -11,8 +11,8 @@ use safetensors::tensor::{Dtype, SafeTensors, View, serialize_to_file};
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::beside::{AMPLIFIER, VALUE_HEAD};
 use super::params::{Params, Schema};
-use super::{amplifier, reward};
 use crate::base::OpError;
 use crate::plan::memory::shape::hub_name;
 
@@ -58,8 +58,8 @@ fn fill(dir: &Path, schema: &Schema, params: &Params, wanted: &[Range<i64>]) -> 
     let known: BTreeMap<&str, usize> = schema.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
     let (mut seen, mut unknown, mut broken) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
     let tied = !known.contains_key("lm_head.weight");
-    let amplified = schema.iter().any(|(name, _)| name.starts_with(amplifier::PREFIX));
-    for path in files(dir)?.into_iter().chain(amplified.then(|| dir.join(amplifier::FILE))) {
+    let amplified = schema.iter().any(|(name, _)| AMPLIFIER.has(name));
+    for path in files(dir)?.into_iter().chain(amplified.then(|| dir.join(AMPLIFIER.file))) {
         for_each_stored(&path, |name, stored| {
             let hub = hub_name(name);
             let Some(&i) = known.get(hub.as_ref()) else {
@@ -121,7 +121,7 @@ fn fill(dir: &Path, schema: &Schema, params: &Params, wanted: &[Range<i64>]) -> 
 
 /// Saves weights under their hub names as `model.safetensors` (sharded above 5 GB) and copies all other files of `source`:
 /// configuration, tokenizer, processor, chat template. `torch_dtype` in config.json is set to the dtype written. The weights of
-/// an amplifier and of a value head are left to [`amplifier::save`] and [`reward::RewardHead::save`].
+/// an amplifier and of a value head are left to [`super::amplifier::save`] and [`super::reward::RewardHead::save`].
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -131,7 +131,7 @@ pub fn save(dir: &Path, params: &Params, source: &Path) -> Result<(), OpError> {
     let width = params.kind().elt_size_in_bytes();
     let mut shards: Vec<Vec<usize>> = vec![Vec::new()];
     let mut bytes = 0;
-    let apart = |name: &str| name.starts_with(amplifier::PREFIX) || name.starts_with(reward::PREFIX);
+    let apart = |name: &str| AMPLIFIER.has(name) || VALUE_HEAD.has(name);
     let own: Vec<_> = params.entries().iter().enumerate().filter(|(_, e)| !apart(&e.name)).collect();
     let more = own.len() < params.entries().len();
     for &(i, entry) in &own {

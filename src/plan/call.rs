@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
+use super::artifact::Artifact;
 use super::columns;
 use super::eval::{BUILTIN, Env, Eval, Evaluator, Found, Target, mismatch, set};
 use super::graph::{Node, Text};
 use super::lower::{self, Lowered};
 use super::metric::Metric;
-use super::val::{Artifact, Val};
+use super::val::Val;
 use super::{grid, groups, looks, serving};
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::semantics::modules::{ImportTarget, Program};

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::artifact::NodeId;
 use super::explain;
-use super::graph::{Graph, NodeId};
+use super::graph::Graph;
 use super::key::{self, Reads, preimage};
 use super::select::Selection;
 use crate::base::Digest;

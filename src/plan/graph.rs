@@ -5,18 +5,15 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use petgraph::Direction;
-use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::graph::DiGraph;
 use serde_json::{Map, Value as Json};
 
-use super::looks::Look;
+use super::artifact::{Artifact, NodeId};
 use super::metric::Metric;
-use super::val::{Artifact, Val};
+use super::val::Val;
 use crate::base::{Digest, Span};
 use crate::semantics::Package;
 use crate::spec::{Class, Effect, Pool};
-
-/// Names a node of a [`Graph`].
-pub type NodeId = NodeIndex<u32>;
 
 /// One step of work.
 #[derive(Clone, Debug)]
@@ -118,6 +115,26 @@ pub struct Input {
     pub node: NodeId,
     /// Which field of the result.
     pub field: String,
+}
+
+/// What an operator looks at of the dataset in a slot. Where a node has none of a slot, it looks at all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The argument.
+    pub slot: String,
+    /// The columns named.
+    pub names: BTreeSet<String>,
+    /// It looks at those that are *not* named instead.
+    pub others: bool,
+    /// Each row of the result is one of the dataset's, and has its other columns as they are.
+    pub passes: bool,
+}
+
+impl Look {
+    /// Says whether a column is looked at.
+    pub fn at(&self, column: &str) -> bool {
+        self.names.contains(column) != self.others
+    }
 }
 
 /// A file or folder that a source reads. Its bytes are in the key, its path is not.

@@ -1,10 +1,12 @@
 //! `score.by(…)`: the score of a group of items, or of one of its values, checked against what `bench.sample` declared.
 
+use super::artifact::Artifact;
+use super::artifact::NodeId;
 use super::call::Given;
 use super::eval::{Eval, mismatch};
-use super::graph::{Graph, NodeId};
+use super::graph::Graph;
 use super::metric::Metric;
-use super::val::{Artifact, Val};
+use super::val::Val;
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::spec::Value;
 

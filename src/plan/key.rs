@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::graph::{Graph, Node, NodeId};
+use super::artifact::NodeId;
+use super::graph::{Graph, Node};
 use crate::base::Digest;
 use crate::base::digest::canonical;
 use crate::spec::Class;

@@ -5,32 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::columns;
+use super::graph::Look;
 use crate::spec::catalogue::Operator;
 use crate::spec::{Class, Columns, Looks};
 use crate::syntax::ast::{RowPart, TypeArg, TypeExpr, TypeExprKind};
 
 /// What people call a row by: it is told of rows that were dropped.
 const ID: &str = "id";
-
-/// What an operator looks at of the dataset in a slot. Where a node has none of a slot, it looks at all of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// The argument.
-    pub slot: String,
-    /// The columns named.
-    pub names: BTreeSet<String>,
-    /// It looks at those that are *not* named instead.
-    pub others: bool,
-    /// Each row of the result is one of the dataset's, and has its other columns as they are.
-    pub passes: bool,
-}
-
-impl Look {
-    /// Says whether a column is looked at.
-    pub fn at(&self, column: &str) -> bool {
-        self.names.contains(column) != self.others
-    }
-}
 
 /// Returns what a call of `op` looks at, given its arguments in canonical form.
 ///

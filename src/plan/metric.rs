@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::val::Artifact;
+use super::artifact::Artifact;
 
 /// A number or Bool known only after running.
 #[derive(Clone, Debug, PartialEq)]

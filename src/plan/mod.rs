@@ -1,6 +1,7 @@
 //! From a checked program to a graph of nodes, their keys, and what would run. Executes nothing.
 
 pub mod arith;
+pub mod artifact;
 pub mod call;
 pub mod columns;
 pub mod diff;
@@ -30,6 +31,7 @@ pub mod serving;
 mod type_text;
 pub mod val;
 
+pub use artifact::NodeId;
 pub use eval::{Options, Planned, evaluate};
-pub use graph::{Gate, Graph, Input, Node, NodeId, Output, PathArg, Repository};
+pub use graph::{Gate, Graph, Input, Look, Node, Output, PathArg, Repository};
 pub use metric::Metric;

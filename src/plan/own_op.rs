@@ -3,13 +3,14 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::artifact::Artifact;
 use super::call::{Given, missing, widen};
 use super::columns;
 use super::eval::{Env, Eval, Evaluator, mismatch};
 use super::graph::{Input, Node, PathArg};
 use super::lower::{self, Lowered};
 use super::type_text::type_text;
-use super::val::{Artifact, Val};
+use super::val::Val;
 use crate::base::{Diagnostic, Span, codes, phrase};
 use crate::spec::{Class, Effect, Pool, RowExpr, Value, prelude, user_op};
 use crate::syntax::ast::{ExprKind, RowPart, StrLit, TypeArg, TypeExpr, TypeExprKind, UserOp};
@@ -313,7 +314,7 @@ fn schema(shape: &Shape) -> Json {
     json!({ "columns": columns })
 }
 
-fn dataset(node: super::graph::NodeId, columns: Option<Vec<String>>) -> Val {
+fn dataset(node: super::artifact::NodeId, columns: Option<Vec<String>>) -> Val {
     let columns = columns.map(std::sync::Arc::new);
     Val::Artifact(Artifact { node, field: String::new(), kind: "Dataset".into(), columns })
 }

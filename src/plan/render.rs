@@ -5,7 +5,8 @@ use std::fmt::Write;
 use petgraph::Direction;
 use serde_json::{Value as Json, json};
 
-use super::graph::{Edge, Graph, NodeId};
+use super::artifact::NodeId;
+use super::graph::{Edge, Graph};
 use super::select::Selection;
 
 /// Prints nodes with what they read, inputs first.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::graph::{Graph, NodeId};
+use super::artifact::NodeId;
+use super::graph::Graph;
 
 /// What a command works on.
 #[derive(Clone, Debug, Default)]

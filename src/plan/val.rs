@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::graph::NodeId;
+use super::artifact::Artifact;
 use super::metric::Metric;
 use crate::spec::{RowExpr, Value};
 use serde_json::Value as Json;
@@ -40,19 +40,6 @@ pub enum Val {
     Grid(Arc<Grid>),
     /// A number known only after running.
     Metric(Metric),
-}
-
-/// Something that a node makes, known by the node and the field of its result.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Artifact {
-    /// The node.
-    pub node: NodeId,
-    /// The field of a record result; empty for the only result.
-    pub field: String,
-    /// The type's name: `Dataset`, `Model`, `Score`, …
-    pub kind: String,
-    /// Columns of a dataset, in order, where they are known.
-    pub columns: Option<Arc<Vec<String>>>,
 }
 
 /// A schema as a loader needs it.

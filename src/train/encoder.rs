@@ -14,8 +14,8 @@ use crate::data::blobs::Blobs;
 use crate::data::{media, video};
 use crate::model::collate::{IGNORE, Pixels, Sample};
 use crate::model::encode::{self, SftOptions, encode_replies, encode_sft};
+use crate::model::positions::BLIND;
 use crate::model::processor::{PixelLimits, regularize};
-use crate::model::qwen_vl::BLIND;
 use crate::model::template::{IMAGE, VIDEO};
 use crate::model::{Chat, Config, Picture, Processor, Tokenizer};
 

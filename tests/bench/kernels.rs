@@ -6,8 +6,10 @@ use std::fs;
 use std::time::Instant;
 
 use rbpipe::data::clusters::{Links, Rule, resolve};
-use rbpipe::data::knn::{self, Job, Search, Vectors};
+use rbpipe::data::knn;
 use rbpipe::data::media::Media;
+use rbpipe::data::pairs::{Job, Search};
+use rbpipe::data::vectors::Vectors;
 use rbpipe::data::{lines, minhash, schema};
 use rbpipe::engine::Store;
 use rbpipe::engine::dataset::Writer;

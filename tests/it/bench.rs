@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::{Digest, OpError};
-use rbpipe::data::cell::{self, Cell};
-use rbpipe::data::rowexpr::{type_of, unify};
+use rbpipe::data::arrow_type::unify;
+use rbpipe::data::cell::{self, Cell, type_of};
 use rbpipe::data::table::Table;
 use rbpipe::engine::context::Fate;
 use rbpipe::engine::{Artifact, Context, Kind, Output, Outputs, Store, dataset};

@@ -14,7 +14,7 @@ use crate::data::draw::{Draw, row_keys};
 use crate::data::geometry::{Move, warp_mask};
 use crate::data::picture::Picture;
 use crate::data::table::Table;
-use crate::data::{points, schema};
+use crate::data::{arrow_type, points};
 use crate::engine::context::Fate;
 use crate::engine::{Context, Outputs, Store};
 use crate::ops::rows::{count, pooled};
@@ -171,7 +171,7 @@ impl Places {
             Some(name) => vec![name.clone()],
             None => {
                 let own = ["id", "source", "parent", "transform", "pad"];
-                let is_text = |ty: &arrow::datatypes::DataType| schema::text(ty) == "Str";
+                let is_text = |ty: &arrow::datatypes::DataType| arrow_type::text(ty) == "Str";
                 let texts =
                     table.columns().into_iter().filter(|(n, a)| is_text(a.data_type()) && !own.contains(&n.as_str()));
                 texts.map(|(n, _)| n).collect()

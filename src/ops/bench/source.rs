@@ -13,12 +13,11 @@ use serde_json::{Map, Value as Json};
 use super::archive::{self, facts};
 use crate::base::OpError;
 use crate::base::world::OsWorld;
+use crate::data::arrow_type::{list_of, unify};
 use crate::data::cell::{self, Cell};
 use crate::data::load::{self, RawRow};
-use crate::data::rowexpr::unify;
-use crate::data::schema::list_of;
 use crate::data::table::Table;
-use crate::data::{jsonl, paths};
+use crate::data::{jsonl, packed, paths};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs, dataset};
 use crate::plan::hub;
@@ -182,7 +181,7 @@ fn run_tsv(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut rows = Vec::new();
     let mut pictures = Map::new();
     for file in jsonl::files(&cx.folder, &args.path)? {
-        let bytes = jsonl::read(&file)?;
+        let bytes = packed::read(&file)?;
         let name = paths::name(&cx.folder, &file);
         let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(bytes.as_slice());
         let bad = |e: csv::Error| OpError::new("E0610", format!("{name}: {e}"));

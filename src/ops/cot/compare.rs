@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use super::asked;
 use crate::base::OpError;
+use crate::data::arrow_type::image_type;
+use crate::data::arrow_type::list_of;
 use crate::data::cell::Cell;
 use crate::data::comparison::{Compare, Comparing, comparisons};
 use crate::data::draw::{Draw, row_keys};
 use crate::data::inquiry::Inquiry;
-use crate::data::schema::list_of;
-use crate::data::table::image_type;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Class, Effect, OpSpec};

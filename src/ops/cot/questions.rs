@@ -8,14 +8,14 @@ use rayon::prelude::*;
 
 use super::asked;
 use crate::base::OpError;
+use crate::data::arrow_type::image_type;
+use crate::data::arrow_type::list_of;
 use crate::data::cell::Cell;
 use crate::data::draw::{Draw, RowKey, row_keys};
 use crate::data::grounding;
 use crate::data::inquiry::{Ask, Drawing, Inquiry};
 use crate::data::questions;
 use crate::data::scene::Scene;
-use crate::data::schema::list_of;
-use crate::data::table::image_type;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Class, Effect, OpSpec};

@@ -8,7 +8,7 @@ use super::source;
 use crate::base::OpError;
 use crate::data::load::{Bad, RawRow};
 use crate::data::schema::{Column, Columns};
-use crate::data::{clip, jsonl};
+use crate::data::{clip, packed};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 
@@ -98,5 +98,5 @@ fn load(
     let columns = clip::COLUMNS.iter().map(|(name, ty)| Column { name: (*name).into(), ty: (*ty).into() }).collect();
     let (path, media) = (args.path.clone(), args.media.clone());
     let loading = source::Args { path, schema: Columns { columns }, media, bad: args.bad };
-    source::load(cx, &loading, |file: &Path, name: &str| rows(&jsonl::read(file)?, name, &args))
+    source::load(cx, &loading, |file: &Path, name: &str| rows(&packed::read(file)?, name, &args))
 }

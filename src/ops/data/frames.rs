@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::base::{Digest, OpError};
+use crate::data::arrow_type::image_type;
+use crate::data::arrow_type::list_of;
 use crate::data::cell::{self, Cell};
-use crate::data::schema::list_of;
-use crate::data::table::image_type;
 use crate::data::{media, video};
 use crate::engine::{Builtin, Context, Outputs, Store};
 use crate::ops::rows::{Reason, drop_rows, pooled};

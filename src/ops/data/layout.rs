@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use arrow::datatypes::{DataType, Field, Fields};
 
 use crate::base::OpError;
+use crate::data::arrow_type::list_of;
 use crate::data::cell::{self, Cell};
-use crate::data::schema::list_of;
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;

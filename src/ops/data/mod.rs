@@ -38,8 +38,8 @@ use ::arrow::datatypes::DataType;
 use serde::Deserialize;
 
 use crate::base::{Digest, OpError};
+use crate::data::arrow_type;
 use crate::data::draw::{Draw, row_keys};
-use crate::data::schema;
 use crate::data::table::Table;
 
 /// A number of rows, or a share of them: `{"rows": 80}` or `{"ratio": 0.05}`.
@@ -101,7 +101,7 @@ fn shared_names(datasets: &[Vec<(String, DataType)>], except: Option<&str>) -> R
         let others = rest.iter().map(|d| d.iter().find(|(n, _)| n == name).map(|(_, ty)| ty));
         let Some(others) = others.collect::<Option<Vec<_>>>() else { continue };
         if let Some(other) = others.into_iter().find(|other| *other != ty) {
-            let (a, b) = (schema::text(ty), schema::text(other));
+            let (a, b) = (arrow_type::text(ty), arrow_type::text(other));
             let message = format!("column `.{name}` is {a} in one input and {b} in another");
             return Err(OpError::new("E0302", message));
         }

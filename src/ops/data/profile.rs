@@ -11,7 +11,7 @@ use super::profile_page;
 use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::table::Table;
-use crate::data::{schema, text};
+use crate::data::{arrow_type, text};
 use crate::engine::{Artifact, Builtin, Context, Kind, Output, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Effect, OpSpec};
@@ -64,7 +64,7 @@ fn describe(d: &Table, by: &[String], tokenizer: Option<&Tokenizer>) -> Result<J
     let mut wording: Vec<String> = Vec::new();
     for (name, array) in d.columns() {
         let cells = d.cells(&name)?;
-        let mut about = json!({ "type": schema::text(array.data_type()), "absent": array.null_count() });
+        let mut about = json!({ "type": arrow_type::text(array.data_type()), "absent": array.null_count() });
         let texts: Vec<&str> = cells.iter().filter_map(Cell::as_str).collect();
         if !texts.is_empty() {
             about["distinct"] = texts.iter().collect::<BTreeSet<_>>().len().into();

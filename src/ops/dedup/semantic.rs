@@ -12,7 +12,11 @@ use crate::data::clusters::groups;
 #[cfg(feature = "torch")]
 use crate::data::contrast::Contrasts;
 #[cfg(feature = "torch")]
-use crate::data::knn::{self, Job, Search, Vectors};
+use crate::data::knn;
+#[cfg(feature = "torch")]
+use crate::data::pairs::{Job, Search};
+#[cfg(feature = "torch")]
+use crate::data::vectors::Vectors;
 use crate::engine::Builtin;
 #[cfg(feature = "torch")]
 use crate::engine::{Context, Outputs};

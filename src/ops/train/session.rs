@@ -14,7 +14,8 @@ use crate::base::OpError;
 use crate::engine::capacity::meminfo;
 use crate::engine::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
-use crate::model::{Chat, Params, QwenVl, amplifier, reward, set_threads};
+use crate::model::beside::{AMPLIFIER, VALUE_HEAD};
+use crate::model::{Chat, Params, QwenVl, set_threads};
 use crate::ops::rows::pooled;
 use crate::plan::memory::shape::part_of;
 use crate::train::album;
@@ -97,8 +98,8 @@ impl<'a> Session<'a> {
         }
         let frozen = |part: &str| shared.freeze.iter().any(|f| f == part);
         model.params.choose(|name| match name {
-            gate if gate.starts_with(amplifier::PREFIX) => strength.is_some(),
-            head if head.starts_with(reward::PREFIX) => true,
+            gate if AMPLIFIER.has(gate) => strength.is_some(),
+            head if VALUE_HEAD.has(head) => true,
             "lm_head.weight" if learns == Learns::Scores => false, // scores do not depend on it
             weight => !frozen(part_of(weight)),
         })?;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use arrow::array::Int64Array;
 use serde_json::Value as Json;
 
-use super::run::{Args, Effect, Format};
+use super::args::{Args, Effect, Format};
 use crate::base::OpError;
+use crate::data::arrow_type;
 use crate::data::blobs::Blobs;
 use crate::data::cell::{self, Cell};
 use crate::data::columnar;
@@ -33,6 +34,12 @@ pub(super) struct Answered<'a> {
     pub output: &'a Path,
     /// The rows that it gave up.
     pub given_up: &'a GivenUp,
+}
+
+/// What one process made.
+pub(super) struct Made {
+    pub table: Table,
+    pub given_up: GivenUp,
 }
 
 /// Returns the rows as the operator's type promises them, with their ordinals in a column `__row`, except after a reduction.
@@ -178,7 +185,7 @@ fn with_origins(table: Table, types: &[(String, Type)], answered: &Answered<'_>)
     let mut origins: BTreeMap<String, String> = BTreeMap::new();
     let part = answered.table.take(&answered.rows.iter().map(|&r| r as u32).collect::<Vec<_>>())?;
     for (name, array) in part.columns() {
-        if schema::text(array.data_type()).contains("Image") {
+        if arrow_type::text(array.data_type()).contains("Image") {
             part.cells(&name)?.iter().for_each(|c| gather(c, &mut origins));
         }
     }
@@ -188,7 +195,7 @@ fn with_origins(table: Table, types: &[(String, Type)], answered: &Answered<'_>)
     let mut out = table.clone();
     for (name, ty) in types {
         let ty = schema::arrow(ty);
-        if schema::text(&ty).contains("Image") {
+        if arrow_type::text(&ty).contains("Image") {
             let cells: Vec<Cell<'_>> = table.cells(name)?.into_iter().map(|c| restore(c, &origins)).collect();
             let array = cell::column(&cells, &ty).map_err(|m| OpError::new("E0612", m.message))?;
             out = out.with_column(name, array)?;

@@ -1,6 +1,7 @@
 //! A user's own `op`: its command, run over rows.
 
 mod answers;
+mod args;
 pub mod join;
 mod place;
 mod remembered;

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use serde_json::{Map, Value as Json};
 
+use super::args::Args;
 use super::rows_out::Pictures;
-use super::run::Args;
 use crate::base::{Digest, OpError};
 use crate::engine::{Context, files};
 use crate::spec::user_op;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, Int64Array};
 
-use super::run::{Args, Made};
+use super::answers::Made;
+use super::args::Args;
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
 use crate::engine::row_memo::{self, Recalled, RowMemo};

@@ -12,6 +12,7 @@ use arrow::ipc::writer::StreamWriter;
 use serde_json::{Map, Value as Json};
 
 use crate::base::OpError;
+use crate::data::arrow_type;
 use crate::data::cell::{self, Cell};
 use crate::data::schema;
 use crate::data::table::Table;
@@ -135,10 +136,10 @@ fn json(cell: &Cell<'_>, ty: &Type) -> Json {
 /// The Arrow type with a `path` before what is known of a picture.
 fn with_paths(ty: &DataType) -> DataType {
     match ty {
-        DataType::List(item) => schema::list_of(with_paths(item.data_type())),
+        DataType::List(item) => arrow_type::list_of(with_paths(item.data_type())),
         DataType::Struct(fields) => {
             let inner = fields.iter().map(|f| Field::new(f.name(), with_paths(f.data_type()), true));
-            let path = cell::is_media(ty).then(|| Field::new("path", DataType::Utf8, true));
+            let path = arrow_type::is_media(ty).then(|| Field::new("path", DataType::Utf8, true));
             DataType::Struct(Fields::from(path.into_iter().chain(inner).collect::<Vec<_>>()))
         }
         other => other.clone(),

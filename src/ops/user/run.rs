@@ -4,20 +4,16 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write as _};
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-use serde_json::{Map, Value as Json};
-
-use super::answers::{self, Answered, GivenUp};
+use super::answers::{self, Answered, GivenUp, Made};
+use super::args::{Args, Format, Part};
 use super::remembered::Remembered;
 use super::{place, rows_out};
 use crate::base::{OpError, phrase};
 use crate::data::load::Bad;
-use crate::data::schema::Columns;
 use crate::data::table::Table;
 use crate::engine::child::{self, End};
 use crate::engine::context::{Fate, QUARANTINED};
@@ -41,86 +37,6 @@ pub static RUN: Builtin = Builtin {
 const BETWEEN: Duration = Duration::from_secs(1);
 /// How many lines of stderr stand in an error.
 const LAST_LINES: usize = 5;
-
-/// The arguments, as the plan writes them.
-#[derive(Deserialize)]
-pub(super) struct Args {
-    /// Its words.
-    pub command: Vec<String>,
-    /// Names of files, folders and patterns beside the recipe.
-    pub files: Vec<String>,
-    /// The lock of its environment.
-    pub env: Option<String>,
-    pub reads: Columns,
-    /// The columns that it promises.
-    pub gives: Columns,
-    /// What it does to rows.
-    pub effect: Effect,
-    /// How rows pass.
-    pub format: Format,
-    /// What else the call gave it.
-    pub args: Map<String, Json>,
-    bad: Bad,
-    /// Other columns are joined by `__row` afterwards.
-    joined: bool,
-    /// It draws at random.
-    pub seeded: bool,
-    #[serde(rename = "$log")]
-    log: Option<PathBuf>,
-    /// The GPUs that it may use, by the names that CUDA knows them by.
-    #[serde(rename = "$gpus", default)]
-    pub gpus: Vec<String>,
-    /// Other processes elsewhere take the other rows.
-    #[serde(rename = "$part")]
-    part: Option<Part>,
-}
-
-/// One of several parts of the rows.
-#[derive(Clone, Copy, Deserialize)]
-struct Part {
-    /// From 0.
-    at: usize,
-    of: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Effect {
-    RowMap,
-    RowSubset,
-    RowExpand,
-    Reduce,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Format {
-    Jsonl,
-    Arrow,
-}
-
-impl Format {
-    /// As the process reads it.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Format::Jsonl => "jsonl",
-            Format::Arrow => "arrow",
-        }
-    }
-}
-
-impl Args {
-    /// All rows go to one process.
-    pub(super) fn whole(&self) -> bool {
-        self.effect == Effect::Reduce
-    }
-}
-
-/// What one process made.
-pub(super) struct Made {
-    pub table: Table,
-    pub given_up: GivenUp,
-}
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;

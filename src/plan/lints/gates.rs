@@ -5,9 +5,9 @@ use serde_json::Value as Json;
 use super::{Facts, rows};
 use crate::base::codes::{W0401, W0404};
 use crate::base::{Diagnostic, Problems};
+use crate::plan::artifact::Artifact;
 use crate::plan::graph::{Input, Node};
 use crate::plan::metric::Metric;
-use crate::plan::val::Artifact;
 
 /// Looks at an `expect` or `warn`.
 pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::Facts;
 use crate::base::codes::{W0506, W0511};
 use crate::base::{Diagnostic, Problems};
-use crate::plan::graph::{Input, Node, NodeId};
+use crate::plan::artifact::NodeId;
+use crate::plan::graph::{Input, Node};
 use crate::spec::user_op;
 
 /// One result of a node.

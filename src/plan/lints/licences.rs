@@ -6,7 +6,8 @@ use std::path::Path;
 use super::Facts;
 use crate::base::codes::W0508;
 use crate::base::{Diagnostic, Problems, World};
-use crate::plan::graph::{Graph, Node, NodeId};
+use crate::plan::artifact::NodeId;
+use crate::plan::graph::{Graph, Node};
 use crate::plan::licences;
 use crate::spec::Effect;
 

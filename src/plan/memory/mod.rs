@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::graph::{Graph, Input, Node, NodeId};
+use super::artifact::NodeId;
+use super::graph::{Graph, Input, Node};
 use crate::base::World;
 use formula::{Precision, Sharing, States, Step, Work};
 use shape::Shape;
