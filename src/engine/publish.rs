@@ -256,7 +256,7 @@ fn pieces(store: &Store, artifact: &Artifact, target: &Path) -> Result<BTreeMap<
         Err(OpError::new("E0612", message).help(match artifact.kind {
             Kind::Dataset => "a dataset goes to `.jsonl`, `.parquet`, `.arrow`, or a folder",
             Kind::Table => "a table goes to `.md`, `.csv`, `.json`, `.html` or `.tex`",
-            Kind::Report => "a report goes to `.html`",
+            Kind::Report => "a report goes to `.html`, a chart to `.svg`",
             Kind::Metric | Kind::Score => "a number goes to `.json`",
             _ => "choose a folder",
         }))

@@ -25,6 +25,7 @@ pub mod read_points;
 pub mod read_text;
 pub mod read_yes_no;
 pub mod reader;
+pub mod repeats;
 pub mod score;
 pub mod similarity;
 pub mod stats;

@@ -14,6 +14,7 @@ use super::generate::Reply;
 use super::item::{self, Columns, Item, ItemKind};
 use super::marker::Masks;
 use super::reader::{Parsed, overlay, read_first};
+use super::repeats::repeats;
 use super::stats::mean;
 use super::total::{Estimate, Unit, total};
 use crate::base::OpError;
@@ -335,6 +336,11 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
     let guesses: Vec<Guess> = first.filter_map(|r| guess(&bench.items[r.answer.item], option_p(r)?)).collect();
     if let Some(found) = calibration(&guesses) {
         meta["calibration"] = json!(found);
+    }
+    if let Some(found) = repeats(bench, &scores.rows)? {
+        meta["consensus"] = json!(found.consensus.value);
+        meta["consistency"] = json!(found.consistency);
+        meta["repeats"] = json!(found);
     }
     if let Some(compat) = &scores.compat {
         meta["compat"] = json!(compat.value);

@@ -129,6 +129,7 @@ pub static BUILTINS: &[&Builtin] = &[
     &bench::add::EXAMPLES,
     &bench::suite::ITEMS,
     &report::page::PAGE,
+    &report::chart::CHART,
     &report::card::CARD,
 ];
 

@@ -19,8 +19,20 @@ use crate::spec::{Class, Effect, RowExpr, Value, prelude};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, TypeExprKind};
 
 /// Facts of a score that can be asked after running.
-pub(super) const SCORE_FACTS: &[&str] =
-    &["value", "low", "high", "n", "unparsed", "compat", "skill", "chance", "majority", "floor"];
+pub(super) const SCORE_FACTS: &[&str] = &[
+    "value",
+    "low",
+    "high",
+    "n",
+    "unparsed",
+    "compat",
+    "skill",
+    "chance",
+    "majority",
+    "floor",
+    "consensus",
+    "consistency",
+];
 
 /// Arguments of a call, evaluated.
 #[derive(Default)]

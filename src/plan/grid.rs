@@ -18,7 +18,7 @@ const MODULE: &str = "grid";
 
 /// Says whether an operator runs on a grid with holes.
 pub(super) fn takes_holes(op: &str) -> bool {
-    op == "report.page" || op.split_once('.').is_some_and(|(module, _)| module == MODULE)
+    ["report.page", "report.chart"].contains(&op) || op.split_once('.').is_some_and(|(module, _)| module == MODULE)
 }
 
 /// One step of an axis: what its names stand for, and their labels.

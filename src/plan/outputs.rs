@@ -84,7 +84,10 @@ fn form(target: &Target) -> Option<Diagnostic> {
             matches!(extension.as_str(), "" | "md" | "csv" | "json" | "html" | "tex"),
             "a table is written to `.md`, `.csv`, `.json`, `.html` or `.tex`",
         ),
-        "Report" => (matches!(extension.as_str(), "" | "html" | "json" | "svg"), "a report is written to `.html`"),
+        "Report" => (
+            matches!(extension.as_str(), "" | "html" | "json" | "svg"),
+            "a report is written to `.html`, a chart to `.svg`",
+        ),
         _ => return None,
     };
     (!fits).then(|| {

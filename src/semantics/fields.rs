@@ -13,7 +13,8 @@ const GRID_METHODS: &[&str] = &["table", "best", "at", "mean", "worst_drop", "de
 const SHOWN: &[&str] =
     &["ci", "delta", "n", "unparsed", "skill", "answers", "chance", "majority", "compat", "tokens", "cost"];
 /// Numbers of a score that are shares.
-const SCORE_RATIOS: &[&str] = &["value", "low", "high", "unparsed", "compat", "skill", "chance", "majority", "floor"];
+const SCORE_RATIOS: &[&str] =
+    &["value", "low", "high", "unparsed", "compat", "skill", "chance", "majority", "floor", "consensus", "consistency"];
 /// Facts of a score that is no share.
 const LOSS_FACTS: &[&str] = &["value", "low", "high", "n"];
 

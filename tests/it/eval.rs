@@ -1,6 +1,7 @@
 //! Evaluation: golden vectors of readers, marks and statistics, worked by hand or taken from published behaviour.
 
 mod calibration;
+mod charts;
 mod examples;
 mod held;
 mod overlap;

@@ -1,9 +1,11 @@
 //! Operators of module `report`.
 
 pub mod card;
+pub mod chart;
 pub mod page;
 mod payload;
 mod pictures;
+mod plot;
 mod samples;
 
 use minijinja::{Environment, Value};

@@ -11,8 +11,8 @@ use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::history::Step;
 use crate::engine::{Context, dataset};
 use crate::eval::benchmark::items_dataset;
-use crate::eval::calibration::{Guess, OPTION_P, calibration, guess, parse};
-use crate::eval::compare::{Layout, table};
+use crate::eval::calibration::{Calibration, Guess, OPTION_P, calibration, guess, parse};
+use crate::eval::compare::{Cell, Layout, ScoreTable, table};
 use crate::eval::item::{self, Columns};
 use crate::ops::grid::grid;
 
@@ -38,32 +38,14 @@ pub(super) fn payload(
     gain: Option<&str>,
     theme: &str,
 ) -> Result<Payload, OpError> {
-    let (mut layout, mut cells) = grid(cx, "scores")?;
-    let keys: Vec<String> = cells.iter().map(|c| c.labels.join("|")).collect();
-    if layout.axes.len() == 1 {
-        let other = if MODELS.contains(&layout.axes[0].as_str()) { "benchmark" } else { "model" };
-        layout.axes.push(other.to_owned());
-        layout.labels.push(vec![ONLY.to_owned()]);
-        cells.iter_mut().for_each(|c| c.labels.push(ONLY.to_owned()));
-    }
-    let (models_axis, benches_axis) = axes(&layout);
-    layout.rows = Some(layout.axes[benches_axis].clone());
-    layout.cols = Some(layout.axes[models_axis].clone());
-    let models = layout.labels[models_axis].clone();
+    let Laid { layout, cells, keys, table: scores } = laid(cx, baseline, gain)?;
+    let (_, benches_axis) = axes(&layout);
     let benches = layout.labels[benches_axis].clone();
-    let base = baseline.map(str::to_owned).or_else(|| models.iter().find(|m| *m == "base").cloned());
-    layout.baseline = base.filter(|b| models.contains(b) && models.len() > 1);
-    // As `baseline`, a name that is no model is left out: the same call serves sweeps over other models.
-    let named = gain.map(str::to_owned).or_else(|| models.last().cloned());
-    layout.gain = named.filter(|g| models.contains(g) && models.len() > 1);
-    let scores = table(&layout, &cells)?;
     let models = scores.columns.clone();
 
     let mut out = Collected::default();
     for (cell, key) in cells.iter().zip(keys) {
-        // Seeds and other axes stand in the names of columns, so that none is laid over another.
-        let others = cell.labels.iter().enumerate().filter(|(axis, _)| *axis != benches_axis);
-        let model = others.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(", ");
+        let model = column(cell, benches_axis);
         let bench = cell.labels[benches_axis].clone();
         let slot = cx.args["scores"]["cells"][key]["$input"].as_str().unwrap_or_default();
         let Some(artifact) = cx.inputs.get(slot) else { continue };
@@ -89,6 +71,75 @@ pub(super) fn payload(
         "funnel": funnel(cx)?,
     });
     Ok(Payload { facts, samples: out.samples, pictures })
+}
+
+/// The grid in argument `scores` as a table of benchmarks by models.
+struct Laid {
+    layout: Layout,
+    cells: Vec<Cell>,
+    /// The place of each cell in the argument.
+    keys: Vec<String>,
+    table: ScoreTable,
+}
+
+fn laid(cx: &Context, baseline: Option<&str>, gain: Option<&str>) -> Result<Laid, OpError> {
+    let (mut layout, mut cells) = grid(cx, "scores")?;
+    let keys: Vec<String> = cells.iter().map(|c| c.labels.join("|")).collect();
+    if layout.axes.len() == 1 {
+        let other = if MODELS.contains(&layout.axes[0].as_str()) { "benchmark" } else { "model" };
+        layout.axes.push(other.to_owned());
+        layout.labels.push(vec![ONLY.to_owned()]);
+        cells.iter_mut().for_each(|c| c.labels.push(ONLY.to_owned()));
+    }
+    let (models_axis, benches_axis) = axes(&layout);
+    layout.rows = Some(layout.axes[benches_axis].clone());
+    layout.cols = Some(layout.axes[models_axis].clone());
+    let models = layout.labels[models_axis].clone();
+    let base = baseline.map(str::to_owned).or_else(|| models.iter().find(|m| *m == "base").cloned());
+    layout.baseline = base.filter(|b| models.contains(b) && models.len() > 1);
+    // As `baseline`, a name that is no model is left out: the same call serves sweeps over other models.
+    let named = gain.map(str::to_owned).or_else(|| models.last().cloned());
+    layout.gain = named.filter(|g| models.contains(g) && models.len() > 1);
+    let table = table(&layout, &cells)?;
+    Ok(Laid { layout, cells, keys, table })
+}
+
+/// The name of a cell's column: seeds and other axes stand in it, so that none is laid over another.
+fn column(cell: &Cell, benches_axis: usize) -> String {
+    let others = cell.labels.iter().enumerate().filter(|(axis, _)| *axis != benches_axis);
+    others.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The table of the grid in argument `scores`.
+pub fn scores_table(cx: &Context) -> Result<ScoreTable, OpError> {
+    Ok(laid(cx, None, None)?.table)
+}
+
+/// The calibration of each model over all benchmarks whose scores have probabilities of options.
+pub fn calibrations(cx: &Context) -> Result<BTreeMap<String, Calibration>, OpError> {
+    let Laid { layout, cells, keys, .. } = laid(cx, None, None)?;
+    let (_, benches_axis) = axes(&layout);
+    let mut guesses: BTreeMap<String, Vec<Guess>> = BTreeMap::new();
+    for (cell, key) in cells.iter().zip(keys) {
+        let Some(artifact) = scored(cx, &key) else { continue };
+        let rows = dataset::load(cx.store, &items_dataset(artifact))?;
+        if rows.column(OPTION_P).is_err() {
+            continue;
+        }
+        let columns = Columns { table: &rows };
+        for (row, item) in item::from_table(&rows)?.iter().enumerate() {
+            let first = columns.integer("epoch", row)?.unwrap_or(0) == 0;
+            let p = columns.text(OPTION_P, row)?.filter(|_| first).and_then(|p| parse(&p));
+            guesses.entry(column(cell, benches_axis)).or_default().extend(p.as_deref().and_then(|p| guess(item, p)));
+        }
+    }
+    Ok(guesses.into_iter().filter_map(|(model, g)| Some((model, calibration(&g)?))).collect())
+}
+
+/// The score of a cell, if it has items.
+fn scored<'a>(cx: &'a Context, key: &str) -> Option<&'a Artifact> {
+    let slot = cx.args["scores"]["cells"][key]["$input"].as_str()?;
+    cx.inputs.get(slot).filter(|a| a.kind == Kind::Score && !a.meta["items"].is_null())
 }
 
 /// The positions of the axis of models and of that of benchmarks.
@@ -159,7 +210,7 @@ impl Collected {
 }
 
 /// The training curves of the models in argument `models`, from their logs.
-fn training(cx: &Context) -> Vec<Json> {
+pub fn training(cx: &Context) -> Vec<Json> {
     let mut out = Vec::new();
     for (name, artifact) in cx.inputs.iter().filter_map(|(slot, a)| slot.strip_prefix("models.").map(|n| (n, a))) {
         let Some(file) = artifact.files.get("training/log.jsonl") else { continue };
