@@ -336,7 +336,7 @@ fn copies_of_the_library_can_be_read_on() {
     let text = std::fs::read_to_string(&path).expect("it can be read");
     editor.open(&name, &text);
     assert_eq!(editor.problems(&name), Vec::<String>::new());
-    let line = text.lines().position(|l| l.contains("bench.suite(of:")).expect("the suite");
+    let line = text.lines().position(|l| l.contains("= bench.suite(")).expect("the suite");
     let hover = editor.ask("textDocument/hover", editor.at(&name, &json!({ "line": line, "character": 18 })));
     assert!(hover.expect("an answer")["contents"]["value"].as_str().is_some_and(|t| t.contains("op bench.suite(")));
     // A page of signatures is no recipe; it is shown without complaint.
