@@ -42,6 +42,7 @@ op model.generate(
   pixels: Range[Pixels] = 1_024px..589_824px,
 ) -> Dataset[{ reply: Str, reply_p: Ratio, ..r }]"#,
         class: Class::Numeric,
+        version: 2,
         effect: Effect::RowMap,
         pool: Pool::Engine,
         with: &["gpus"],

@@ -44,7 +44,7 @@ op train.dpo(
             r#"
 ) -> Model"#
         ),
-        version: 2,
+        version: 3,
         class: Class::Sampled,
         effect: Effect::Train,
         pool: Pool::Engine,

@@ -25,6 +25,7 @@ op train.logps(
   pixels: Range[Pixels] = 1_024px..589_824px,
 ) -> Dataset[{ logp_chosen: Float, logp_rejected: Float, ..r }]"#,
         class: Class::Numeric,
+        version: 2,
         effect: Effect::RowMap,
         pool: Pool::Engine,
         shows_media: true,
