@@ -29,7 +29,7 @@ output numbers = report.chart(scores, kind: "slope") to "slope.json"
 output score = first to "score.json"
 "#;
 
-fn run(folder: &Path, cache: &str, recipe: &str) -> (i32, String) {
+fn run(folder: &Path, recipe: &str) -> (i32, String) {
     fs::write(folder.join("charts.rb2"), recipe).unwrap();
     let key = |id: u64| if id < 2 { "A" } else { "B" };
     let items: String = (0..4).map(|id| format!("{}\n", json!({ "id": id, "a": key(id) }))).collect();
@@ -41,7 +41,7 @@ fn run(folder: &Path, cache: &str, recipe: &str) -> (i32, String) {
     fs::write(folder.join("replies.jsonl"), replies).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rbpipe"));
     command.args(["run", "charts.rb2"]).current_dir(folder).env("NO_COLOR", "1");
-    command.env("RBPIPE_CACHE", folder.join(cache));
+    command.env("RBPIPE_CACHE", folder.join("cache"));
     let Output { status, stdout, stderr } = command.output().unwrap();
     (status.code().unwrap_or(-1), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
 }
@@ -49,7 +49,7 @@ fn run(folder: &Path, cache: &str, recipe: &str) -> (i32, String) {
 #[test]
 fn charts_are_files_with_the_same_bytes_each_time() {
     let place = tempfile::tempdir().unwrap();
-    let (code, said) = run(place.path(), "cache", RECIPE);
+    let (code, said) = run(place.path(), RECIPE);
     assert_eq!(code, 0, "{said}");
     let read = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
     let charts = ["slope.svg", "radar.svg", "sure.svg"].map(read);
@@ -76,9 +76,11 @@ fn charts_are_files_with_the_same_bytes_each_time() {
     assert!((found["spread"].as_f64().unwrap() - (0.0625f64 / 3.0).sqrt()).abs() < 1e-12);
     assert!((score["value"].as_f64().unwrap() - 7.0 / 12.0).abs() < 1e-12);
 
-    let (code, said) = run(place.path(), "other", RECIPE);
+    let other = tempfile::tempdir().unwrap();
+    let (code, said) = run(other.path(), RECIPE);
     assert_eq!(code, 0, "{said}");
-    assert_eq!(["slope.svg", "radar.svg", "sure.svg"].map(read), charts);
+    let again = |name: &str| fs::read_to_string(other.path().join(name)).unwrap();
+    assert_eq!(["slope.svg", "radar.svg", "sure.svg"].map(again), charts);
 }
 
 #[test]
@@ -88,6 +90,6 @@ fn a_chart_without_its_numbers_says_what_to_ask_for() {
         "output sure = report.chart(scores, kind: \"calibration\") to \"sure.svg\"",
         "output loss = report.chart(scores, kind: \"loss\") to \"loss.svg\"",
     );
-    let (code, said) = run(place.path(), "cache", &recipe);
+    let (code, said) = run(place.path(), &recipe);
     assert!(code != 0 && said.contains("E0302") && said.contains("models: { tuned, aligned }"), "{said}");
 }
