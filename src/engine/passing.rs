@@ -17,15 +17,15 @@ use super::store::Store;
 use super::task::Made;
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
-use crate::plan::Look;
-use crate::plan::Node;
 use crate::plan::key::{self, Reads};
+use crate::plan::{Look, Node, looks};
 
 const BUG: &str = "this is a bug of rbpipe: please report it";
 
 /// Returns what a node is given of a dataset: only the columns that it looks at, if its result has no others either.
 pub(super) fn given(node: &Node, slot: &str, artifact: &Artifact) -> Option<Artifact> {
-    node.looks.iter().find(|look| look.slot == slot && !look.passes).and_then(|look| only(look, artifact))
+    let look = node.looks.iter().find(|look| look.slot == slot && !look.passes)?;
+    only(&looks::with_said(look, &node.args), artifact)
 }
 
 /// Leaves out what is not looked at; nothing where all is.
@@ -68,8 +68,8 @@ pub(super) struct Passing {
 impl Passing {
     /// Returns how a node's execution is parted; nothing where it looks at every column.
     pub fn of(node: &Node, identity: &Identity, inputs: &BTreeMap<String, Artifact>) -> Option<Self> {
-        let look = node.looks.iter().find(|look| look.passes)?;
-        let mut seen = only(look, inputs.get(&look.slot)?)?;
+        let look = looks::with_said(node.looks.iter().find(|look| look.passes)?, &node.args);
+        let mut seen = only(&look, inputs.get(&look.slot)?)?;
         seen.meta[dataset::NUMBERED] = json!(true);
         let mut reads = identity.reads.clone();
         reads.inputs.insert(look.slot.clone(), seen.digest());

@@ -541,7 +541,7 @@ impl<'a> Evaluator<'a> {
             class: op.spec.class,
             effect: op.spec.effect,
             pool: op.spec.pool,
-            looks: looks::of(op, &json),
+            looks: looks::of(op),
             args: json,
             inputs: lowered.inputs,
             fields: fields.iter().map(|(n, _)| n.clone()).collect(),

@@ -13,22 +13,17 @@ use crate::syntax::ast::{RowPart, TypeArg, TypeExpr, TypeExprKind};
 /// What people call a row by: it is told of rows that were dropped.
 const ID: &str = "id";
 
-/// Returns what a call of `op` looks at, given its arguments in canonical form.
-///
-/// A column counts as looked at when its name stands anywhere in an argument: as a column, in an expression, in a prompt. That is more than is read, at times,
-/// and never less.
-pub(super) fn of(op: &Operator, args: &Json) -> Vec<Look> {
+/// Returns what an operator looks at, whatever its arguments are.
+pub(super) fn of(op: &Operator) -> Vec<Look> {
     let more: &[&str] = match op.spec.looks {
         Looks::All => return Vec::new(),
         Looks::At(more) => more,
         Looks::Rest => &[],
     };
-    let mut said = BTreeSet::new();
-    words(args, &mut said);
     let mut out = Vec::new();
     for p in op.signature.params.iter().filter(|p| !p.rest && columns::kind(&p.ty) == "Dataset") {
         let Some(declared) = declared(&p.ty) else { return Vec::new() };
-        let names = declared.names.into_iter().chain(more.iter().map(|n| (*n).to_owned())).chain(said.iter().cloned());
+        let names = declared.names.into_iter().chain(more.iter().map(|n| (*n).to_owned()));
         let mut look = Look {
             slot: p.name.text.clone(),
             names: names.collect(),
@@ -48,6 +43,16 @@ pub(super) fn of(op: &Operator, args: &Json) -> Vec<Look> {
         return Vec::new();
     }
     out
+}
+
+/// Returns a look with the columns that a node's arguments, in canonical form, speak of.
+///
+/// A column counts as looked at when its name stands anywhere in an argument: as a column, in an expression, in a prompt. That is more than is read, at times,
+/// and never less.
+pub fn with_said(look: &Look, args: &Json) -> Look {
+    let mut look = look.clone();
+    words(args, &mut look.names);
+    look
 }
 
 /// Says whether the result has the columns that a row variable stands for.

@@ -1,9 +1,14 @@
 //! Columns as the lock has seen them, followed from the files through the steps that leave them as they are.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use serde_json::Value as Json;
 
 use super::Facts;
 use crate::base::phrase;
+use crate::plan::artifact::NodeId;
 use crate::plan::graph::{Input, Node};
 use crate::spec::observed::Column;
 use crate::spec::{Columns, Effect, RowExpr};
@@ -11,6 +16,8 @@ use crate::spec::{Columns, Effect, RowExpr};
 /// Follows columns through a graph.
 pub(super) struct Seen<'a> {
     pub(super) facts: &'a Facts<'a>,
+    /// What is known of each node's columns: every step of a chain asks for all before it.
+    undeclared: RefCell<HashMap<NodeId, Option<Rc<[String]>>>>,
 }
 
 /// What a condition was decided by.
@@ -23,7 +30,7 @@ pub(super) struct Why {
 
 impl<'a> Seen<'a> {
     pub(super) fn new(facts: &'a Facts<'a>) -> Self {
-        Self { facts }
+        Self { facts, undeclared: RefCell::default() }
     }
 
     fn rule(&self, node: &Node) -> Option<Columns> {
@@ -73,7 +80,16 @@ impl<'a> Seen<'a> {
     }
 
     /// Returns the columns of rows that nobody has declared, where the lock and the steps since tell all of them.
-    pub(super) fn undeclared(&self, from: &Input) -> Option<Vec<String>> {
+    pub(super) fn undeclared(&self, from: &Input) -> Option<Rc<[String]>> {
+        if let Some(known) = self.undeclared.borrow().get(&from.node) {
+            return known.clone();
+        }
+        let found = self.undeclared_after(from).map(Rc::from);
+        self.undeclared.borrow_mut().insert(from.node, found.clone());
+        found
+    }
+
+    fn undeclared_after(&self, from: &Input) -> Option<Vec<String>> {
         let node = self.facts.graph.node(from.node);
         let rule = self.rule(node)?;
         if node.effect == Effect::Source && node.inputs.is_empty() {
@@ -82,7 +98,7 @@ impl<'a> Seen<'a> {
                 files.map(|f| Some(self.facts.known.columns(f)?.keys().cloned().collect())).collect();
             return seen.filter(|all| !all.is_empty()).map(|all| all.concat());
         }
-        let mut columns = self.undeclared(node.input("d").filter(|_| self.passes(node))?)?;
+        let mut columns = self.undeclared(node.input("d").filter(|_| self.passes(node))?)?.to_vec();
         let given = &node.args["columns"];
         let listed = |column: &String| given.as_array().is_some_and(|l| l.iter().any(|c| c == column));
         match rule {
