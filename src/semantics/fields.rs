@@ -249,10 +249,11 @@ impl Checker<'_> {
         let known: Vec<&str> = prelude::METHODS.iter().filter(|m| stands_on(m.on, ty)).map(|m| m.name).collect();
         let d = Diagnostic::new(E0201, name.span, format!("{shown} has no `.{}`", name.text), "not there");
         let theirs = foreign::ours(foreign::METHODS, &name.text).filter(|ours| known.contains(ours));
+        let hint = foreign::ours(foreign::METHOD_HINTS, &name.text).filter(|_| theirs.is_none() && !known.is_empty());
+        if let Some(hint) = hint {
+            return self.report(d.help(hint));
+        }
         self.report(match theirs.or_else(|| phrase::nearest(&name.text, known.iter().copied())) {
-            _ if name.text == "replace" || name.text == "format" => {
-                d.help("texts are taken apart with `.before(…)`, `.after(…)` and `.split(…)`; there is no replacing")
-            }
             Some(near) => d.help(format!("did you mean `.{near}`?")).fix(name.span, near),
             None if self.element_has(&name.text, ty) => d.help(format!(
                 "it is read of each element: `.column.all(.{0} > …)`, or of one: `.column[0].{0}`",

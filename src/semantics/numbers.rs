@@ -172,7 +172,11 @@ pub(super) fn unit(e: &Expr, have: &Type, dims: &[Dim], shown: &str, site: &Site
     let d = Diagnostic::new(E0120, e.span, message, label);
     let first = |dim: &Dim| units::spellings(*dim).first().copied().unwrap_or("");
     let quoted = |ways: &[String]| ways.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or ");
+    let impossible = |value: f64| dims.iter().map(|dim| dim.impossible(value)).collect::<Option<Vec<_>>>();
     match literal(e) {
+        Some(value) if plain && value < 0.0 && impossible(value).is_some() => {
+            d.help("it is never below 0; where there is to be no limit, leave it out")
+        }
         Some(value) if plain => match ways(value, dims).as_slice() {
             [] => d.help(format!("give it as {}", names.join(" or "))),
             [one] => d.help(format!("write `{one}`")).fix(e.span, one.clone()),

@@ -603,6 +603,35 @@ pub const METHODS: &[(&str, &str)] = &[
     ("h", "height"),
 ];
 
+/// Methods of tables and texts elsewhere that have none of ours for them: how it is said here.
+pub const METHOD_HINTS: &[(&str, &str)] = &[
+    ("isin", "write `.column in [\"a\", \"b\"]`"),
+    ("is_in", "write `.column in [\"a\", \"b\"]`"),
+    ("isna", "write `.column == none`"),
+    ("isnull", "write `.column == none`"),
+    ("is_null", "write `.column == none`"),
+    ("is_none", "write `.column == none`"),
+    ("notna", "write `.column != none`"),
+    ("notnull", "write `.column != none`"),
+    ("is_not_null", "write `.column != none`"),
+    ("fillna", "write `.column ?? …`: what stands behind `??` is taken where there is nothing"),
+    ("fill_null", "write `.column ?? …`: what stands behind `??` is taken where there is nothing"),
+    ("between", "write `.column in 1..5`; both ends belong to it"),
+    ("str", "methods stand on the text itself: `.column.contains(\"a\")`; leave `.str` out"),
+    (
+        "apply",
+        "an expression over the row says it: `data.derive(words: .column.words)`; what it cannot say, an `op` of your own does",
+    ),
+    (
+        "map",
+        "an expression over the row says it: `data.derive(words: .column.words)`; what it cannot say, an `op` of your own does",
+    ),
+    ("astype", "the schema says of what type a column is"),
+    ("cast", "the schema says of what type a column is"),
+    ("replace", "texts are taken apart with `.before(…)`, `.after(…)` and `.split(…)`; there is no replacing"),
+    ("format", "texts are put together with `+`; there is no `.format`"),
+];
+
 /// Variants of options as other tools name them; a pair counts only where the second is a variant.
 pub const VARIANTS: &[(&str, &str)] = &[
     ("bfloat16", "bf16"),

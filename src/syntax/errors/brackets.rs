@@ -125,6 +125,12 @@ impl Case<'_> {
             );
             return Some(problem.help(format!("write `{name}: {}`", short(found))).fix(gap, ":"));
         }
+        if matches!(found, "asc" | "desc" | "ASC" | "DESC") {
+            let problem =
+                Diagnostic::new(codes::E0101, self.here(), "a column is named without a direction", "no part of it");
+            let help = "rows are sorted upwards; the highest come with `data.top(by: .score, n: 100rows)`";
+            return Some(problem.help(help).fix(gap.to(self.here()), ""));
+        }
         Some(
             Diagnostic::new(
                 codes::E0101,
