@@ -29,6 +29,11 @@ impl Span {
     pub fn to(self, other: Self) -> Self {
         Self { source: self.source, start: self.start.min(other.start), end: self.end.max(other.end) }
     }
+
+    /// Says whether another span lies in this one.
+    pub fn covers(self, inner: Self) -> bool {
+        self.source == inner.source && self.start <= inner.start && inner.end <= self.end
+    }
 }
 
 /// One text: a file of the user's, or a file of the standard library under a virtual path `std/…`.

@@ -25,7 +25,7 @@ impl Faults {
     pub(super) fn of(program: &Program, checked: &Problems) -> Self {
         let mut out = Self::default();
         for item in program.modules.iter().flat_map(|m| &m.file.items) {
-            let mut errors = checked.errors().filter(|d| inside(item.span, d.primary.span)).peekable();
+            let mut errors = checked.errors().filter(|d| item.span.covers(d.primary.span)).peekable();
             if errors.peek().is_some() {
                 let value = matches!(item.kind, ItemKind::Let(_) | ItemKind::Stage(_));
                 let flawed = value && errors.all(|d| FLAWS.contains(&d.code));
@@ -37,7 +37,7 @@ impl Faults {
 
     /// Says whether a place lies in an item with an error.
     pub(super) fn hold(&self, span: Span) -> bool {
-        self.flawed.iter().chain(&self.broken).any(|item| inside(*item, span))
+        self.flawed.iter().chain(&self.broken).any(|item| item.covers(span))
     }
 }
 
@@ -56,8 +56,4 @@ impl Evaluator<'_> {
             }
         }
     }
-}
-
-fn inside(outer: Span, inner: Span) -> bool {
-    outer.source == inner.source && outer.start <= inner.start && inner.end <= outer.end
 }

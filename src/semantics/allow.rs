@@ -22,7 +22,7 @@ pub fn apply(file: &File, problems: Problems, stage: Stage) -> Problems {
     let mut out = Problems::default();
     let mut used: Vec<crate::base::Span> = Vec::new();
     for d in problems.sorted() {
-        let allow = file.items.iter().filter(|item| covers(item.span, d.primary.span)).find_map(|item| {
+        let allow = file.items.iter().filter(|item| item.span.covers(d.primary.span)).find_map(|item| {
             item.allows.iter().find(|a| a.code.eq_ignore_ascii_case(d.code.0) && !a.reason.trim().is_empty())
         });
         match allow {
@@ -49,10 +49,6 @@ pub fn apply(file: &File, problems: Problems, stage: Stage) -> Problems {
         out.push(Diagnostic::new(W0510, allow.span, message, "silences nothing").help(help));
     }
     out
-}
-
-fn covers(outer: crate::base::Span, inner: crate::base::Span) -> bool {
-    outer.source == inner.source && outer.start <= inner.start && inner.end <= outer.end
 }
 
 fn stage_of(code: &str) -> Stage {

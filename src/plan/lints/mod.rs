@@ -72,9 +72,7 @@ struct Facts<'a> {
 impl Facts<'_> {
     /// Where an option of the `with` of a node's binding stands.
     fn with_place(&self, node: &Node, option: &str) -> Option<Span> {
-        let around = |e: &Expr| {
-            e.span.source == node.span.source && e.span.start <= node.span.start && node.span.end <= e.span.end
-        };
+        let around = |e: &Expr| e.span.covers(node.span);
         let items = self.program.modules.iter().flat_map(|m| &m.file.items);
         let mut withs = items.filter_map(|item| match &item.kind {
             ItemKind::Let(b) | ItemKind::Stage(b) if around(&b.value) => b.with.as_ref(),
