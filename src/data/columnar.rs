@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, UInt64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, UInt64Type};
+use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use base64::Engine as _;
 use parquet::arrow::ProjectionMask;
@@ -43,22 +44,14 @@ pub fn parquet(path: &Path, name: &str, into: Into<'_, '_>) -> Result<(), OpErro
 }
 
 fn read_parquet(path: &Path, name: &str, mut into: Into<'_, '_>) -> Result<(), OpError> {
-    let broken = |e: &dyn std::fmt::Display| {
-        let why = e.to_string();
-        match why.split_once("Disabled feature at compile time: ") {
-            Some((_, packing)) => OpError::new("E0503", format!("{}: it is packed with {packing}", path.display()))
-                .help("write it again with snappy, zstd, gzip or lz4"),
-            None => OpError::new("E0503", format!("{}: {why}", path.display())),
-        }
-    };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|e| broken(&e))?;
+    let builder = opened_parquet(path)?;
     let wanted = builder.schema().fields().iter().enumerate();
     let wanted = wanted.filter(|(_, f)| into.schema.iter().any(|(column, _)| column == f.name())).map(|(i, _)| i);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.collect::<Vec<_>>());
     let labels = Labels::of(builder.schema());
     let mut count = 0;
-    for batch in builder.with_projection(mask).build().map_err(|e| broken(&e))? {
-        pass_on(&batch.map_err(|e| broken(&e))?, name, &labels, &mut into, &mut count)?;
+    for batch in builder.with_projection(mask).build().map_err(|e| broken(path, &e))? {
+        pass_on(&batch.map_err(|e| broken(path, &e))?, name, &labels, &mut into, &mut count)?;
     }
     Ok(())
 }
@@ -68,9 +61,7 @@ fn read_parquet(path: &Path, name: &str, mut into: Into<'_, '_>) -> Result<(), O
 /// # Errors
 /// As [`parquet`].
 pub fn names(path: &Path) -> Result<Vec<String>, OpError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?)
-        .map_err(|e| OpError::new("E0503", format!("{}: {e}", path.display())))?;
-    Ok(builder.schema().fields().iter().map(|f| f.name().clone()).collect())
+    Ok(opened_parquet(path)?.schema().fields().iter().map(|f| f.name().clone()).collect())
 }
 
 /// Reads the rows of an Arrow file, streamed or with a footer.
@@ -82,22 +73,11 @@ pub fn arrow(path: &Path, name: &str, into: Into<'_, '_>) -> Result<(), OpError>
 }
 
 fn read_arrow(path: &Path, name: &str, mut into: Into<'_, '_>) -> Result<(), OpError> {
-    let broken = |e: arrow::error::ArrowError| OpError::new("E0503", format!("{}: {e}", path.display()));
+    let (schema, batches) = opened_arrow(path)?;
+    let labels = Labels::of(&schema);
     let mut count = 0;
-    match FileReader::try_new(BufReader::new(open(path)?), None) {
-        Ok(batches) => {
-            let labels = Labels::of(&batches.schema());
-            for batch in batches {
-                pass_on(&batch.map_err(broken)?, name, &labels, &mut into, &mut count)?;
-            }
-        }
-        Err(_) => {
-            let batches = StreamReader::try_new(BufReader::new(open(path)?), None).map_err(broken)?;
-            let labels = Labels::of(&batches.schema());
-            for batch in batches {
-                pass_on(&batch.map_err(broken)?, name, &labels, &mut into, &mut count)?;
-            }
-        }
+    for batch in batches {
+        pass_on(&batch.map_err(|e| broken(path, &e))?, name, &labels, &mut into, &mut count)?;
     }
     Ok(())
 }
@@ -108,24 +88,41 @@ fn read_arrow(path: &Path, name: &str, mut into: Into<'_, '_>) -> Result<(), OpE
 /// As [`parquet`].
 pub fn batches(path: &Path, take: &mut dyn FnMut(&RecordBatch)) -> Result<(), OpError> {
     guarded(path, || {
-        let broken = |e: &dyn std::fmt::Display| OpError::new("E0503", format!("{}: {e}", path.display()));
-        let arrow = |batch: Result<RecordBatch, arrow::error::ArrowError>| batch.map_err(|e| broken(&e));
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|e| broken(&e))?;
-            for batch in builder.build().map_err(|e| broken(&e))? {
-                take(&arrow(batch)?);
-            }
-        } else if let Ok(batches) = FileReader::try_new(BufReader::new(open(path)?), None) {
-            for batch in batches {
-                take(&arrow(batch)?);
-            }
+        let batches: Batches = if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
+            Box::new(opened_parquet(path)?.build().map_err(|e| broken(path, &e))?)
         } else {
-            for batch in StreamReader::try_new(BufReader::new(open(path)?), None).map_err(|e| broken(&e))? {
-                take(&arrow(batch)?);
-            }
+            opened_arrow(path)?.1
+        };
+        for batch in batches {
+            take(&batch.map_err(|e| broken(path, &e))?);
         }
         Ok(())
     })
+}
+
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
+
+fn opened_parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, OpError> {
+    ParquetRecordBatchReaderBuilder::try_new(open(path)?).map_err(|e| broken(path, &e))
+}
+
+/// The schema and batches of an Arrow file, with a footer or streamed.
+fn opened_arrow(path: &Path) -> Result<(SchemaRef, Batches), OpError> {
+    if let Ok(batches) = FileReader::try_new(BufReader::new(open(path)?), None) {
+        return Ok((batches.schema(), Box::new(batches)));
+    }
+    let batches = StreamReader::try_new(BufReader::new(open(path)?), None).map_err(|e| broken(path, &e))?;
+    Ok((batches.schema(), Box::new(batches)))
+}
+
+/// Says why a file cannot be read.
+fn broken(path: &Path, e: &dyn std::fmt::Display) -> OpError {
+    let why = e.to_string();
+    match why.split_once("Disabled feature at compile time: ") {
+        Some((_, packing)) => OpError::new("E0503", format!("{}: it is packed with {packing}", path.display()))
+            .help("write it again with snappy, zstd, gzip or lz4"),
+        None => OpError::new("E0503", format!("{}: {why}", path.display())),
+    }
 }
 
 /// Readers of damaged files may panic: that is damage too.
