@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::benchmark::Benchmark;
 use super::score::{Scored, units};
-use super::stats::mean;
+use super::stats::{mean, variance};
 use super::total::Estimate;
 use crate::base::OpError;
 
@@ -72,9 +72,4 @@ fn winner<'a>(rows: &[&'a Scored]) -> Option<&'a Scored> {
     let read = rows.iter().copied().rev().filter(|r| r.parsed.is_some());
     // The first of several that are alike: `max_by_key` would take the last.
     read.max_by_key(|r| votes(&r.parsed))
-}
-
-fn variance(values: &[f64]) -> f64 {
-    let centre = mean(values);
-    values.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0).max(1.0)
 }

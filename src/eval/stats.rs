@@ -50,14 +50,18 @@ pub fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
-/// Returns the standard error of the mean of independent values: `sqrt(Σ(s−s̄)²/(n−1)/n)`; 0 for fewer than two.
-pub fn standard_error(values: &[f64]) -> f64 {
-    let n = values.len() as f64;
+/// Returns the variance of values about their mean: `Σ(s−s̄)²/(n−1)`; 0 for fewer than two.
+pub fn variance(values: &[f64]) -> f64 {
     if values.len() < 2 {
         return 0.0;
     }
     let centre = mean(values);
-    (values.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt()
+    values.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (values.len() as f64 - 1.0)
+}
+
+/// Returns the standard error of the mean of independent values: `sqrt(Σ(s−s̄)²/(n−1)/n)`; 0 for fewer than two.
+pub fn standard_error(values: &[f64]) -> f64 {
+    (variance(values) / values.len().max(1) as f64).sqrt()
 }
 
 /// Returns the standard error of the mean of clustered values: from the residual sums of clusters, times `C/(C−1)` when
