@@ -184,7 +184,7 @@ impl Scope {
 /// Returns the texts of a column as they lie in the store, if it is a column of text too large for memory.
 fn stored(cx: &Context, column: &str) -> Result<Option<Held>, OpError> {
     let artifact = cx.input("d")?;
-    let file = artifact.files.get(&format!("columns/{column}.arrow"));
+    let file = artifact.files.get(&dataset::column_path(column));
     if file.is_none_or(|file| file.bytes <= texts::IN_MEMORY as u64) {
         return Ok(None);
     }

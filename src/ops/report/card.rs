@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
-use crate::engine::{Builtin, Context, Outputs};
+use crate::engine::{Builtin, Context, Outputs, dataset};
 use crate::eval::table_text::escape;
 use crate::spec::{Effect, OpSpec};
 
@@ -37,8 +37,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
     }
     if let Some(data) = cx.inputs.get("data") {
-        let columns = data.meta["columns"].as_array().into_iter().flatten().filter_map(|c| c["name"].as_str());
-        let columns = columns.collect::<Vec<_>>().join(", ");
+        let columns = dataset::names(data).join(", ");
         text.push_str(&format!("\n## Training data\n\n{} rows with columns {columns}.\n", data.rows().unwrap_or(0)));
     }
     let html =
