@@ -6,7 +6,7 @@ use super::check::Checker;
 use super::modules::ImportTarget;
 use crate::base::codes::{E0201, E0202, E0305, E0602};
 use crate::base::{Diagnostic, Span, phrase};
-use crate::spec::{Dim, GridAxis, Row, Type, foreign};
+use crate::spec::{GridAxis, Row, Type, column_type, foreign};
 use crate::syntax::BUILTIN_SOURCE;
 use crate::syntax::ast::{ItemKind, RowPart, RowType, TypeArg, TypeExpr, TypeExprKind};
 
@@ -106,30 +106,14 @@ impl Checker<'_> {
     }
 
     fn named(&mut self, name: &str, span: Span, args: &[TypeArg], vars: &mut Vars, at: Position) -> Type {
+        if let Some(ty) = column_type::simple(name) {
+            return ty;
+        }
         let inner = |this: &mut Self, vars: &mut Vars| match args.first() {
             Some(TypeArg::Type(t)) => this.written(t, vars, at),
             Some(TypeArg::Word(_)) | None => Type::Error,
         };
         match name {
-            "Int" => Type::Int,
-            "Float" => Type::Float,
-            "Bool" => Type::Bool,
-            "Str" => Type::Str,
-            "Duration" => Type::Dim(Dim::Duration),
-            "Bytes" => Type::Dim(Dim::Bytes),
-            "Ratio" => Type::Dim(Dim::Ratio),
-            "Tokens" => Type::Dim(Dim::Tokens),
-            "Steps" => Type::Dim(Dim::Steps),
-            "Rows" => Type::Dim(Dim::Rows),
-            "Pixels" => Type::Dim(Dim::Pixels),
-            "Angle" => Type::Dim(Dim::Angle),
-            "Points" => Type::Dim(Dim::Points),
-            "Rate" => Type::Dim(Dim::Rate),
-            "Image" => Type::Image,
-            "Video" => Type::Video,
-            "Json" => Type::Json,
-            "Box" => Type::Box,
-            "Point" => Type::Point,
             "Regex" => Type::Regex,
             "Prompt" => Type::Prompt,
             "Secret" => Type::Secret,

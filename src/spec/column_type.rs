@@ -87,7 +87,8 @@ impl<'t> Parser<'t> {
     }
 }
 
-fn simple(word: &str) -> Option<Type> {
+/// Returns the type of a word that a column's type may be, and needs nothing more.
+pub fn simple(word: &str) -> Option<Type> {
     Some(match word {
         "Str" => Type::Str,
         "Int" => Type::Int,
