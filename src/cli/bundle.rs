@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::args::BundleArgs;
-use super::{Exit, recipe, share};
+use super::{Exit, recipe, share, store};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
 use crate::engine::bundle::{self, Head};
@@ -26,7 +26,7 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     let (compiled, read) = recipe::compile_seeing(&args.recipe)?;
     let (compiled, selection) = share::ready(compiled)?;
     let graph = &compiled.planned.graph;
-    let (store, index) = recipe::store()?;
+    let (store, index) = store::open()?;
     let mut wanted: BTreeSet<PathBuf> = read.into_iter().collect();
     wanted.extend(Some(lock::path(&compiled.path)).filter(|lock| lock.is_file()));
     let (inputs, outside) = read_by_nodes(graph, &selection, &index, args.with_bytes)?;
@@ -62,7 +62,7 @@ fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     for path in outside {
         println!("not in it: `{path}`, which the recipe names by an absolute path");
     }
-    super::run::keep_index(&index, &store);
+    store::keep_index(&index, &store);
     Ok(Exit::Done)
 }
 

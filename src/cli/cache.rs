@@ -1,8 +1,7 @@
 //! `rbpipe cache`: look at the artifact store, mend it and clean it.
 
 use super::args::{CacheArgs, CacheCommand, GcArgs};
-use super::plan::time;
-use super::{Exit, recheck, recipe, share};
+use super::{Exit, recheck, share, store};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
 use crate::engine::gc::{self, Policy};
@@ -11,10 +10,10 @@ use crate::engine::{Store, record, verify};
 /// Runs the command.
 pub(super) fn run(args: &CacheArgs) -> Exit {
     if let CacheCommand::Dir = args.command {
-        println!("{}", recipe::cache_folder().display());
+        println!("{}", store::folder().display());
         return Exit::Done;
     }
-    let (store, files) = match recipe::store() {
+    let (store, files) = match store::open() {
         Ok(opened) => opened,
         Err(exit) => return exit,
     };
@@ -38,7 +37,7 @@ fn ls(store: &Store) -> Exit {
         let (key, made) = (record.key.short(), &record.made);
         println!(
             "{key}  {made}  {:>8}  {:>10}  {op}  {}{rows}",
-            time(record.seconds),
+            phrase::duration(record.seconds),
             bytes(record.bytes),
             record.name
         );
@@ -57,7 +56,7 @@ fn stats(store: &Store) -> Exit {
     println!("records  {}", records.len());
     println!("blobs    {blobs}");
     println!("bytes    {}", bytes(total));
-    println!("work     {}", time(seconds));
+    println!("work     {}", phrase::duration(seconds));
     Exit::Done
 }
 

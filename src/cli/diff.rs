@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Exit;
 use super::args::{DiffArgs, RecipeArgs};
 use super::recipe::{self, Compiled};
+use super::{Exit, store};
 use crate::base::{Digest, phrase};
 use crate::engine::files::FileIndex;
 use crate::plan::diff::{Change, Diff, Side, diff};
@@ -27,7 +27,7 @@ pub(super) fn run(args: &DiffArgs) -> Exit {
 fn recipes(args: &DiffArgs) -> Result<Exit, Exit> {
     let compile = |path: &Path| recipe::compile(&RecipeArgs { recipe: path.to_owned(), choice: args.choice.clone() });
     let (first, second) = (compile(&args.a)?, compile(&args.b)?);
-    let (store, files) = recipe::store()?;
+    let (store, files) = store::open()?;
     let (before, after) = (first.select(&[])?, second.select(&[])?);
     let (reads, reads_now) = (reader(&first, &files), reader(&second, &files));
     let found = diff(

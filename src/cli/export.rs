@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{ExportArgs, Provenance};
 use super::bundle::{below_one_folder, plain, read_by_nodes};
-use super::{Exit, recipe, say, share};
+use super::{Exit, recipe, say, share, store};
 use crate::base::{Digest, phrase};
 use crate::engine::provenance::{self, About, Story, openlineage, ro_crate, spdx};
 use crate::engine::store::digest_of_file;
@@ -22,10 +22,10 @@ pub(super) fn run(args: &ExportArgs) -> Exit {
 fn export(args: &ExportArgs) -> Result<Exit, Exit> {
     let (compiled, read) = recipe::compile_seeing(&args.recipe)?;
     let (compiled, selection) = share::ready(compiled)?;
-    let (store, files) = recipe::store()?;
+    let (store, files) = store::open()?;
     let graph = &compiled.planned.graph;
     let forecast = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
-    super::run::keep_index(&files, &store);
+    store::keep_index(&files, &store);
     let failed = |e: io::Error| {
         eprintln!("error: cannot write `{}`: {e}", args.out.display());
         Exit::Refused

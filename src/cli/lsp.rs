@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use super::{Exit, recipe};
+use super::{Exit, recipe, store};
 use crate::lsp::{Config, serve};
 use crate::ops;
 use crate::plan::lints::Known;
 
 /// Runs the command. As the protocol asks, it ends with 1 when the editor leaves without saying `shutdown`.
 pub(super) fn run() -> Exit {
-    let folder = recipe::cache_folder().join("library");
+    let folder = store::folder().join("library");
     // An editor may stand in another folder; without a current one the path is as good as it gets.
     let library = std::path::absolute(&folder).unwrap_or(folder);
     let locked = |path: &Path| Rc::new(recipe::Locked::of(path)) as Rc<dyn Known>;

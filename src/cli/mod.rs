@@ -1,4 +1,4 @@
-//! The command line: one file per command, this one chooses among them.
+//! The command line: one file per command, this one chooses among them. What several share: `recipe`, `store`, `packages`, `pinned`, `placement`, `execute`, `share`, `render`.
 
 mod args;
 mod bundle;
@@ -9,6 +9,7 @@ mod diff;
 mod doc;
 mod ending;
 mod engine;
+mod execute;
 mod explain;
 mod export;
 mod fmt;
@@ -19,6 +20,7 @@ mod lsp;
 mod new;
 mod node;
 mod packages;
+mod pinned;
 mod placement;
 mod plan;
 mod progress;
@@ -30,6 +32,7 @@ mod report;
 mod run;
 mod share;
 mod show;
+mod store;
 mod trace;
 mod why;
 

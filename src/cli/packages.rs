@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{recipe, say};
+use super::{say, store};
 use crate::base::codes::{E0209, E0901};
 use crate::base::package::{Address, Pin};
 use crate::base::world::World;
@@ -43,7 +43,7 @@ pub(super) fn load(
         let mut failures = Vec::new();
         for asked in asked {
             tried.insert(asked.name());
-            match packages::fetch(&recipe::cache_folder(), &asked.address, asked.pin.as_ref()) {
+            match packages::fetch(&store::folder(), &asked.address, asked.pin.as_ref()) {
                 Ok(fetched) => {
                     tell(&asked, &fetched);
                     new.insert(asked.name(), fetched.pin);

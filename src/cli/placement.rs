@@ -2,7 +2,7 @@
 
 use super::args::RunArgs;
 use super::recipe::Compiled;
-use super::{Exit, recipe, render};
+use super::{Exit, render, store};
 use crate::base::{OpError, Problems, SourceMap};
 use crate::engine::capacity::Machine;
 use crate::engine::executors::slurm::Slurm;
@@ -49,7 +49,7 @@ pub(super) fn check(
     let mut problems = fit::unknown(graph, selection, executors);
     problems.extend(fit::other_numerics(graph, selection, executors));
     // What a remote may have, or what is not to be executed anyway, is decided node by node.
-    if args.remote.is_none() && !args.no_exec && recipe::remote_of_environment().is_none() {
+    if args.remote.is_none() && !args.no_exec && store::remote_of_environment().is_none() {
         let forecast = || decide::forecast(graph, selection, store, files, &compiled.last_keys(store)).0;
         problems.extend(fit::too_large(graph, selection, executors, &forecast));
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::args::PlanArgs;
-use super::{Exit, lock, recipe, share};
+use super::pinned::Pinned;
+use super::{Exit, recipe, share, store};
 use crate::base::phrase::bytes;
 use crate::base::world::OsWorld;
 use crate::base::{Span, phrase};
@@ -23,17 +24,17 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
 fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
     let compiled = recipe::compile(&args.recipe)?;
     let selection = compiled.select(&[])?;
-    let (store, files) = recipe::store()?;
+    let (store, files) = store::open()?;
     let graph = &compiled.planned.graph;
     let mut absent = inputs::absent(graph, &selection);
     absent.extend(inputs::absent_secrets(graph, &selection, &compiled.planned.secrets));
-    let drift = lock::Pinned::open(&compiled, &selection, &files)?.drift(&compiled.planned.graph);
+    let drift = Pinned::open(&compiled, &selection, &files)?.drift(&compiled.planned.graph);
     let place = |span: Span| {
         let source = compiled.sources.get(span.source);
         let (line, col) = source.line_col(span.start as usize);
         (source.name.clone(), line, col)
     };
-    let remote = recipe::remote(args.remote.as_deref())?;
+    let remote = store::remote(args.remote.as_deref())?;
     let tell = |event: &str, fields: Json| share::warn("plan", event, &fields);
     let elsewhere = |key| remote.as_ref()?.offer(key, &tell);
     let last = compiled.last_keys(&store);
@@ -147,7 +148,7 @@ impl<'g> Plan<'g> {
             let memory = self.memory.get(&l.node);
             let needs = |m: &Estimate| format!("{}{}", bytes(m.sum()), if m.gpus > 0 { "/GPU" } else { "" });
             [
-                l.seconds.map_or_else(dash, |s| format!("{about}{}", time(s))),
+                l.seconds.map_or_else(dash, |s| format!("{about}{}", phrase::duration(s))),
                 hours.map_or_else(dash, |h| format!("{about}{h:.1}")),
                 memory.map_or_else(dash, needs),
                 l.bytes.map_or_else(dash, bytes),
@@ -191,7 +192,11 @@ impl Plan<'_> {
         let mut total = format!("total: {} run, {} maybe, {} hit", counts[0], counts[1], counts[2]);
         let (least, most) = (self.tally.seconds, self.tally.seconds + self.tally.seconds_maybe);
         if most > 0.0 {
-            total.push_str(&format!(" · {} certain, ≤ {} by what was measured before", time(least), time(most)));
+            total.push_str(&format!(
+                " · {} certain, ≤ {} by what was measured before",
+                phrase::duration(least),
+                phrase::duration(most)
+            ));
         }
         let hours = self.gpu_hours(certain) + self.gpu_hours(maybe);
         if hours > 0.0 {
@@ -267,14 +272,4 @@ fn gpu_hours(line: &Line, node: &Node) -> Option<f64> {
 
 fn gib(bytes: u64) -> f64 {
     (bytes as f64 / f64::from(1 << 30) * 100.0).round() / 100.0
-}
-
-/// Prints seconds as people say them.
-pub(super) fn time(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{seconds:.1}s"),
-        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
-        _ => format!("{}h{:02}m", whole / 3600, whole % 3600 / 60),
-    }
 }

@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::args::{RecheckArgs, RunArgs};
 use super::ending::stop_on_signals;
-use super::run::keep_index;
-use super::{Exit, engine, placement, recipe, render, share};
+use super::{Exit, engine, placement, recipe, render, share, store};
 use crate::base::phrase;
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
@@ -49,7 +48,7 @@ pub(super) fn run(store: &Store, files: &FileIndex, args: &RecheckArgs) -> Resul
     };
     let salt = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0);
     let (chosen, results) = recheck::sample(graph, &selection, &setup, args.sample, salt);
-    keep_index(files, store);
+    store::keep_index(files, store);
     let wanted = Selection { nodes: chosen.iter().map(|(id, _)| *id).collect(), outputs: Vec::new() };
     let (secrets, problems) = inputs::secrets(graph, &wanted, &compiled.planned.secrets);
     if !problems.is_empty() {

@@ -11,10 +11,8 @@ use super::{Exit, render};
 use crate::base::codes::E0901;
 use crate::base::world::{self, World};
 use crate::base::{Diagnostic, Problems, SourceMap, phrase};
-use crate::engine::files::FileIndex;
-use crate::engine::remote::Remote;
 use crate::engine::site::Site;
-use crate::engine::{Builtin, Store, ahead, journal, lock};
+use crate::engine::{Builtin, Store, journal, lock};
 use crate::ops;
 use crate::plan::select::{self, Selection};
 use crate::plan::{self, PathArg, Planned};
@@ -189,49 +187,6 @@ impl Compiled {
         let nodes = self.planned.graph.dag.node_weights().filter(|node| node.gate.is_none());
         journal::last_keys(store, &self.path, &nodes.map(|node| node.name.as_str()).collect())
     }
-}
-
-/// Opens the remote that is named, else the one in `RBPIPE_REMOTE`, else none; says why it cannot.
-pub(super) fn remote(named: Option<&str>) -> Result<Option<Remote>, Exit> {
-    let Some(address) = named.map(str::to_owned).or_else(remote_of_environment) else { return Ok(None) };
-    Remote::open(&address).map(Some).map_err(|why| {
-        eprintln!("error: {why}");
-        Exit::Usage
-    })
-}
-
-/// Returns the address in `RBPIPE_REMOTE`.
-pub(super) fn remote_of_environment() -> Option<String> {
-    std::env::var("RBPIPE_REMOTE").ok().filter(|v| !v.trim().is_empty())
-}
-
-/// Returns the folder of the store: `RBPIPE_CACHE`, else `~/.cache/rbpipe`.
-pub(super) fn cache_folder() -> PathBuf {
-    world::cache(&|name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from))
-}
-
-/// Opens the store; says why it cannot.
-pub(super) fn store() -> Result<(Store, FileIndex), Exit> {
-    let folder = cache_folder();
-    match Store::open(&folder) {
-        Ok(store) => {
-            let files = FileIndex::open(&store);
-            Ok((store, files))
-        }
-        Err(e) => {
-            eprintln!("error: cannot open the cache `{}`: {e}; `RBPIPE_CACHE` chooses another", folder.display());
-            Err(Exit::Refused)
-        }
-    }
-}
-
-/// Opens the store, if there is one, and begins to read what the last run of a recipe used. To be called before the recipe is compiled.
-pub(super) fn store_ahead(recipe: &Path) -> Option<(Store, FileIndex)> {
-    let folder = cache_folder();
-    let store = folder.join("runs").is_dir().then(|| Store::open(folder).ok())??;
-    ahead::read_ahead(&store, recipe);
-    let files = FileIndex::open(&store);
-    Some((store, files))
 }
 
 /// Returns all operators by name.

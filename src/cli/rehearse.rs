@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::args::RecipeArgs;
 use super::recipe::{self, Compiled};
-use super::{Exit, engine, plan, progress, render, say};
+use super::{Exit, engine, progress, render, say};
 use crate::base::{Diagnostic, OpError, phrase};
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::executors::{Executor, Executors, Local};
@@ -204,7 +204,7 @@ impl Told<'_> {
             note.extend(self.stage.stand_ins.get(&id).map(String::as_str));
             note.extend(self.left_out.get(&id).map(String::as_str));
             note.extend(notes.get(&node.name).map(String::as_str));
-            let took = time.map(plan::time).unwrap_or_default();
+            let took = time.map(phrase::duration).unwrap_or_default();
             if state == "left out" && self.summary.states.get(&id) == Some(&NodeState::Failed) {
                 note.push("the rows that were made up for it do not fit");
             }
@@ -246,7 +246,7 @@ impl Told<'_> {
         let skipped = self.summary.count(NodeState::Skipped) - behind;
         let done = self.summary.count(NodeState::Done) + self.summary.count(NodeState::Hit);
         let mut parts =
-            vec![format!("rehearsed {} in {}", phrase::count(done, "node"), plan::time(self.summary.seconds))];
+            vec![format!("rehearsed {} in {}", phrase::count(done, "node"), phrase::duration(self.summary.seconds))];
         for (count, what) in [(problems, "failed"), (skipped, "skipped"), (self.left_out.len() + guessed, "left out")] {
             if count > 0 {
                 parts.push(format!("{count} {what}"));

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use minijinja::context;
 use serde_json::{Map, Value as Json, json};
 
-use super::Exit;
 use super::args::ReportArgs;
-use super::plan::time as duration;
 use super::recipe::{self, Compiled};
+use super::{Exit, store};
 use crate::base::phrase;
 use crate::engine::chronicle::{self, Chronicle, Told};
 use crate::engine::publish;
@@ -33,7 +32,7 @@ pub(super) fn run(args: &ReportArgs) -> Exit {
 fn report(args: &ReportArgs) -> Result<Exit, Exit> {
     let compiled = recipe::compile(&args.recipe)?;
     let selection = compiled.select(&[])?;
-    let (store, _) = recipe::store()?;
+    let (store, _) = store::open()?;
     let Some(run) = chronicle::last(&store, &compiled.path) else {
         eprintln!("error: no run of this recipe is on record; `rbpipe run {}` makes one", compiled.path.display());
         return Err(Exit::Refused);
@@ -116,14 +115,14 @@ fn subtitle(run: &Chronicle) -> String {
     let count = |state: &str| run.nodes.iter().filter(|n| n.state == state).count();
     let mut parts = vec![run.started.clone()];
     parts.push(match run.seconds {
-        Some(seconds) => format!("took {}", duration(seconds)),
+        Some(seconds) => format!("took {}", phrase::duration(seconds)),
         None if run.goes_on => "still running".to_owned(),
         None => "never ended".to_owned(),
     });
     let worth = |(_, most): &(f64, f64)| *most > 0.0;
     parts.extend(run.foreseen.filter(worth).map(|(sure, most)| {
-        let most = if most > sure { format!(" to {}", duration(most)) } else { String::new() };
-        format!("the plan said {}{most} of work", duration(sure))
+        let most = if most > sure { format!(" to {}", phrase::duration(most)) } else { String::new() };
+        format!("the plan said {}{most} of work", phrase::duration(sure))
     }));
     parts.push(format!("{} executed, {} from the cache", count("done"), count("hit")));
     parts.extend((count("failed") > 0).then(|| format!("{} failed", count("failed"))));
@@ -176,7 +175,7 @@ fn bars(run: &Chronicle) -> Vec<Json> {
     let bar = |&(from, seconds, node): &(f64, f64, &Told)| {
         let share = |s: f64| format!("{:.3}", 100.0 * s / end);
         json!({ "name": node.name, "op": node.op, "state": node.state, "left": share(from), "width": share(seconds),
-                "seconds": duration(seconds) })
+                "seconds": phrase::duration(seconds) })
     };
     nodes.iter().map(bar).collect()
 }
@@ -186,8 +185,8 @@ fn line(node: &Told) -> Json {
     json!({
         "name": node.name, "op": node.op, "state": node.state, "why": node.why, "counted": counted.join(", "),
         "because": node.because,
-        "seconds": node.seconds.map(duration).unwrap_or_default(),
-        "foreseen": node.foreseen.map(duration).unwrap_or_default(),
+        "seconds": node.seconds.map(phrase::duration).unwrap_or_default(),
+        "foreseen": node.foreseen.map(phrase::duration).unwrap_or_default(),
         "memory": node.memory.map(phrase::bytes).unwrap_or_default(),
         "gpus": node.gpus.map(|(share, most)| format!("{:.0} %, {}", share * 100.0, phrase::bytes(most))).unwrap_or_default(),
         "rows": node.rows.map(|n| n.to_string()).unwrap_or_default(),

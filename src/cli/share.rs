@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::args::{Choice, PullArgs, PushArgs, RecipeArgs};
 use super::recipe::{self, Compiled};
-use super::{Exit, placement, render, say};
+use super::{Exit, placement, render, say, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, phrase};
 use crate::engine::decide::{self, Forecast};
@@ -140,7 +140,7 @@ pub(super) fn pull(store: &Store, files: &FileIndex, args: &PullArgs) -> Result<
         Some(path) => {
             let (compiled, selection) = ready(recipe::compile(&arguments(path, &args.choice))?)?;
             let exit = pull_recipe(&compiled, &selection, store, files, &remote);
-            super::run::keep_index(files, store);
+            store::keep_index(files, store);
             Ok(exit)
         }
         None => pull_all(store, &remote),

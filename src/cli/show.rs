@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use super::args::ShowArgs;
-use super::{Exit, recipe};
+use super::{Exit, recipe, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, OpError, phrase};
 use crate::data::arrow_type;
@@ -27,7 +27,7 @@ fn show(args: &ShowArgs) -> Result<Exit, Exit> {
         eprintln!("error: `{}` is no single artifact; `rbpipe graph` lists the names", args.name);
         return Err(Exit::Usage);
     };
-    let (store, files) = recipe::store()?;
+    let (store, files) = store::open()?;
     let (lines, results) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
     let _ = files.save(&store);
     let node = graph.node(wanted.node);

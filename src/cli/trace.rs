@@ -1,7 +1,7 @@
 //! `rbpipe trace`: follows one row through every operator.
 
 use super::args::TraceArgs;
-use super::{Exit, recipe};
+use super::{Exit, recipe, store};
 use crate::base::phrase;
 use crate::engine::{decide, trace};
 
@@ -14,7 +14,7 @@ fn follow(args: &TraceArgs) -> Result<Exit, Exit> {
     let compiled = recipe::compile(&args.recipe)?;
     let selection = compiled.select(&[])?;
     let graph = &compiled.planned.graph;
-    let (store, files) = recipe::store()?;
+    let (store, files) = store::open()?;
     let (lines, results) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
     let _ = files.save(&store);
     let found = trace::trace(graph, &lines, &results, &store, &args.row).map_err(|e| {

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::args::WhyArgs;
-use super::{Exit, recipe};
+use super::{Exit, recipe, store};
 use crate::base::phrase;
 use crate::engine::decide::{self, Forecast};
 use crate::engine::{past, record};
@@ -22,7 +22,7 @@ fn why(args: &WhyArgs) -> Result<Exit, Exit> {
         eprintln!("error: `{}` stands for several nodes; name one of them", args.node);
         return Err(Exit::Usage);
     };
-    let (store, files) = recipe::store()?;
+    let (store, files) = store::open()?;
     let last = compiled.last_keys(&store);
     let (mut lines, _) = decide::forecast(graph, &selection, &store, &files, &last);
     past::failures(graph, &store, &compiled.path, &mut lines);
