@@ -25,6 +25,10 @@ const ROLES: [&str; 13] = [
     "prompt", "query", "response", "history", "messages", "system", "tools", "images", "videos", "audios", "chosen",
     "rejected", "kto_tag",
 ];
+/// What people also call the columns of pictures and videos, LLaVA's rows for one. An entry of `dataset_info.json` names its columns itself.
+const ALSO: [(&str, &str); 2] = [("images", "image"), ("videos", "video")];
+/// The layouts by name, and the column that only rows in it have.
+const TOLD_BY: [(&str, &str); 3] = [("alpaca", "instruction"), ("sharegpt", "conversations"), ("messages", "messages")];
 /// What marks the parts of a turn: the keys of `tags`.
 const TAGS: [&str; 7] =
     ["role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag", "function_tag", "system_tag"];
@@ -79,6 +83,8 @@ pub struct Entry {
 pub struct Layout {
     formatting: Formatting,
     pairs: bool,
+    /// One of the usual layouts, by its name.
+    usual: bool,
     columns: Map<String, Json>,
     tags: Map<String, Json>,
 }
@@ -101,7 +107,7 @@ impl Entry {
             None if openai => Layout::of("messages", false).tags,
             None => Layout::of("sharegpt", false).tags,
         };
-        Ok(Layout { formatting: self.formatting, pairs: self.ranking, columns, tags })
+        Ok(Layout { formatting: self.formatting, pairs: self.ranking, usual: false, columns, tags })
     }
 }
 
@@ -142,7 +148,17 @@ impl Layout {
             "messages": messages, "system": "system", "tools": "tools", "images": "images", "videos": "videos",
             "audios": "audios", "chosen": "chosen", "rejected": "rejected", "kto_tag": "kto_tag" });
         let tags = TAGS.iter().zip(tags).map(|(tag, text)| ((*tag).to_owned(), Json::from(text))).collect();
-        Self { formatting, pairs, columns: object(columns), tags }
+        Self { formatting, pairs, usual: true, columns: object(columns), tags }
+    }
+
+    /// Returns the usual layout whose column a row has, and that column, where it lacks the one of this layout.
+    pub fn rather(&self, row: &Map<String, Json>) -> Option<(&'static str, &'static str)> {
+        let has = |column: &str| row.get(column).is_some_and(|value| !value.is_null());
+        let own = if self.formatting == Formatting::Alpaca { self.name("prompt") } else { self.name("messages") };
+        if !self.usual || has(own) {
+            return None;
+        }
+        TOLD_BY.into_iter().find(|(_, column)| has(column))
     }
 
     /// Returns the columns that are read, and as what.
@@ -153,7 +169,8 @@ impl Layout {
             "kto_tag" => Type::Optional(Box::new(Type::Bool)),
             _ => Type::Str,
         };
-        self.columns.iter().filter_map(|(role, name)| Some((name.as_str()?.to_owned(), ty(role)))).collect()
+        let named = self.columns.iter().filter_map(|(role, name)| Some((name.as_str()?.to_owned(), ty(role))));
+        named.chain(ALSO.iter().filter(|_| self.usual).map(|(role, name)| ((*name).to_owned(), ty(role)))).collect()
     }
 
     /// Makes a row of [`COLUMNS`] (and [`OF_PAIRS`]) of a row of the file; `place` is its id where it has none.
@@ -163,9 +180,17 @@ impl Layout {
     pub fn convert(&self, row: &Json, place: &str) -> Result<Json, String> {
         let Json::Object(row) = row else { return Err("expected an object".to_owned()) };
         let mut talk = match self.formatting {
-            Formatting::Alpaca => self.alpaca(row)?,
-            _ => self.turns(row)?,
-        };
+            Formatting::Alpaca => self.alpaca(row),
+            _ => self.turns(row),
+        }
+        .map_err(|why| match self.rather(row) {
+            Some((_, column)) => format!("{why}; `{column}` is there"),
+            None => why,
+        })?;
+        let has = |column: &str| row.get(column).is_some_and(|value| !value.is_null());
+        if let Some((role, also)) = ALSO.iter().find(|(role, also)| self.usual && has(role) && has(also)) {
+            return Err(format!("has both `{role}` and `{also}`"));
+        }
         let media = |role: &str| match self.cell(row, role) {
             None => Ok(Vec::new()),
             Some(Json::Array(items)) => Ok(items.iter().filter(|i| !i.is_null()).cloned().collect()),
@@ -204,7 +229,10 @@ impl Layout {
         for (marker, media) in [("<image>", &images), ("<video>", &videos)] {
             let placed: usize = talk.messages.iter().map(|(_, text)| text.matches(marker).count()).sum();
             if placed > 0 && placed != media.len() {
-                return Err(format!("the text has {placed} `{marker}`, the row {} files for them", media.len()));
+                let read =
+                    self.unread(row, marker).map(|found| format!("; `{found}` is none of the columns read for them"));
+                let (files, read) = (phrase::count(media.len(), "file"), read.unwrap_or_default());
+                return Err(format!("the text has {placed} `{marker}`, the row {files} for them{read}"));
             }
         }
         if let Some(system) = self.text(row, "system")?.filter(|s| !s.is_empty()) {
@@ -237,11 +265,21 @@ impl Layout {
 
     /// Returns the value of the column that plays a role.
     fn cell<'r>(&self, row: &'r Map<String, Json>, role: &str) -> Option<&'r Json> {
-        let column = self.columns.get(role)?.as_str()?;
+        let also = ALSO.iter().find(|(of, _)| self.usual && *of == role).map(|(_, name)| *name);
+        let named = self.columns.get(role).and_then(Json::as_str);
         // A table without empty cells has empty texts.
         let absent =
             |value: &Json| value.is_null() || value == "" && !["response", "chosen", "rejected"].contains(&role);
-        row.get(column).filter(|value| !absent(value))
+        let filled = |column: &str| row.get(column).filter(|value| !absent(value));
+        named.and_then(filled).or_else(|| also.and_then(filled))
+    }
+
+    /// Returns a column that no role has, and whose name says that it holds what a marker stands for.
+    fn unread<'r>(&self, row: &'r Map<String, Json>, marker: &str) -> Option<&'r str> {
+        let words: &[&str] = if marker == "<image>" { &["image", "img", "photo", "pic"] } else { &["video", "clip"] };
+        let read = |column: &str| self.reads().iter().any(|(name, _)| name == column);
+        let speaks = |column: &str| words.iter().any(|word| column.to_lowercase().contains(word));
+        row.iter().map(|(column, _)| column.as_str()).find(|column| speaks(column) && !read(column))
     }
 
     fn text(&self, row: &Map<String, Json>, role: &str) -> Result<Option<String>, String> {

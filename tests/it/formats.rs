@@ -226,6 +226,44 @@ fn dataset_info_is_read_as_it_is() {
     insta::assert_snapshot!(said);
 }
 
+/// LLaVA's rows name one picture; what else does not fit says which layout or column was meant.
+#[test]
+fn chats_say_what_was_meant() {
+    let bench = Bench::new();
+    for name in ["a.png", "b.png"] {
+        bench.write(&format!("pics/{name}"), &png([9, 9, 9]));
+    }
+    let talk = r#"[{"from":"human","value":"<image>\nWho?"},{"from":"gpt","value":"You"}]"#;
+    let row = |rest: &str| format!("{{\"conversations\":{talk}{rest}}}\n");
+    bench.write(
+        "llava.jsonl",
+        [
+            r#","id":1,"image":"a.png""#,
+            r#","id":"two","image":["b.png"],"images":null"#,
+            r#","image":"a.png","images":["b.png"]"#,
+            r#","image_file":"a.png""#,
+            r#","image":["a.png","b.png"]"#,
+        ]
+        .map(row)
+        .concat()
+        .as_bytes(),
+    );
+    bench.write("asks.jsonl", br#"{"instruction":"Who?","output":"You"}"#);
+    let read = |path: &str, layout: &str, bad: &str| {
+        let args = json!({ "path": path, "layout": layout, "media": "pics", "pairs": false, "bad": bad });
+        bench.run("data.chat", args, &[])
+    };
+    let made = read("llava.jsonl", "sharegpt", "quarantine").unwrap();
+    assert_eq!(made.column("id"), ["1", "two"]);
+    assert_eq!(made.column("images").iter().map(|i| i.as_array().unwrap().len()).collect::<Vec<_>>(), [1, 1]);
+    let mut said = told(&made);
+    for (path, layout) in [("llava.jsonl", "messages"), ("asks.jsonl", "sharegpt"), ("asks.jsonl", "messages")] {
+        let error = read(path, layout, "fail").err().unwrap();
+        said.push(format!("{}: {}; {}", error.code, error.message, error.help.unwrap_or_default()));
+    }
+    insta::assert_snapshot!(said.join("\n"));
+}
+
 /// A change of the rows that `dataset_info.json` names is seen, and pairs are typed as such.
 #[test]
 fn a_recipe_of_llama_factory_rows() {

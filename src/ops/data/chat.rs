@@ -57,14 +57,14 @@ op data.chat(
   ## A file or a glob, relative to the recipe.
   path: Str,
   ## alpaca: `instruction, input, output`, `history` of `[question, answer]`. sharegpt: `conversations` of `from, value`. messages: `messages` of
-  ## `role, content`. All: `system, tools, images, videos, chosen, rejected, kto_tag`.
+  ## `role, content`. All: `system, tools, images, videos, chosen, rejected, kto_tag`, and LLaVA's `image` and `video`.
   layout: enum { alpaca, sharegpt, messages } = "messages",
   ## Where paths of pictures start: a folder or a zip. Default: the folder of the file.
   media: Str? = none,"#,
             result!()
         ),
         effect: Effect::Source,
-        version: 2,
+        version: 3,
         columns: PAIRED,
         ..OpSpec::BASE
     },
@@ -187,16 +187,24 @@ fn load(
     let mut wanted: Vec<(String, Type)> = layout.reads();
     wanted.push(("id".into(), Type::Str));
     let mut left = most;
+    let mut rather = None;
     let store = cx.store;
-    source::load_files(cx, &loading, found, media, |path: &Path, name: &str, feed: &mut Feed<'_>| {
+    let loaded = source::load_files(cx, &loading, found, media, |path: &Path, name: &str, feed: &mut Feed<'_>| {
         files::rows(path, name, &wanted, store, &mut |mut rows, members| {
             rows.truncate(left);
             left -= rows.len();
             let convert = |RawRow { place, value }| {
-                let value = value.and_then(|row| layout.convert(&row, &place));
+                let value = value.and_then(|row| {
+                    let told = |_: &String| rather = rather.or_else(|| layout.rather(row.as_object()?));
+                    layout.convert(&row, &place).inspect_err(told)
+                });
                 RawRow { place, value }
             };
             feed(rows.into_iter().map(convert).collect(), members)
         })
-    })
+    });
+    match rather {
+        Some((name, column)) => loaded.map_err(|e| e.help(format!("`layout: \"{name}\"` reads rows with `{column}`"))),
+        None => loaded,
+    }
 }
