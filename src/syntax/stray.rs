@@ -31,10 +31,30 @@ const THEIRS: &[(&str, &str)] = &[
     ("pipeline", "recipe"),
     ("save", "output"),
     ("export", "output"),
+    ("return", "output"),
     ("publish", "output"),
     ("params", "param"),
     ("parameter", "param"),
     ("arg", "param"),
+    ("hyperparameters", "param"),
+    ("config", "profile"),
+    ("settings", "profile"),
+    ("module", "recipe"),
+    ("node", "stage"),
+];
+
+/// Things that other tools declare by a word of their own, and an example of the value that each is here.
+const VALUES: &[(&[&str], &str)] = &[
+    (&["dataset", "data", "source", "table", "load"], "let rows = data.jsonl(\"rows.jsonl\", as: Row)"),
+    (&["model", "base", "checkpoint"], "let base = model.hf(\"./base\")"),
+    (
+        &["benchmark", "bench", "suite"],
+        "let mine = items |> bench.sample(…) |> bench.ask(…) |> bench.read(…) |> bench.mark(…)",
+    ),
+    (&["filter", "transform", "map"], "let kept = rows |> filter.rule(where: .text != \"\")"),
+    (&["train", "trainer", "finetune", "sft", "dpo"], "stage tuned = base |> train.sft(data: rows, …)"),
+    (&["eval", "evaluate", "test", "metric"], "let score = eval.run(tuned, on: mine)"),
+    (&["judge", "server"], "let graded = rows |> judge.score(on: [.text], rubric: \"…\", …)"),
 ];
 
 /// Says whether what starts at the beginning of a line can be no part of the item above it, complete as that is.
@@ -50,9 +70,17 @@ pub(super) fn is_stray(rest: &str) -> bool {
         Some(_) => {
             matches!(word, "from" | "if" | "for" | "while" | "with") && theirs(rest)
                 || after.starts_with(':') && !after.starts_with("::")
+                || !ITEM_WORDS.contains(&word) && named(after).is_some()
         }
         None => false,
     }
+}
+
+/// The name in `dataset raw = …`, whatever the word before it; no item goes on so.
+fn named(after: &str) -> Option<&str> {
+    let name = word(after);
+    let then = after[name.len()..].trim_start_matches([' ', '\t']);
+    (!name.is_empty() && then.starts_with('=') && !then.starts_with("==")).then_some(name)
 }
 
 /// `from std import data`, `if x > 3:`.
@@ -118,8 +146,10 @@ pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic 
         let problem = problem.help(format!("write `{written}`"));
         return if ours && names != "*" { problem.fix(span(line.len()), written) } else { problem };
     }
-    if matches!(word, "if" | "for" | "while" | "try" | "match" | "switch") {
+    if matches!(word, "if" | "for" | "while" | "try" | "match" | "switch" | "sweep" | "enum") {
         let help = match word {
+            "sweep" => "a sweep is a value: `let scores = sweep x in [1, 2] { … }`",
+            "enum" => "an enum is a type and stands where types do: `param side: enum { left, right } = \"left\"`",
             "if" => "a choice is a value: `let x = if condition then a else b`",
             "for" | "while" => {
                 "there are no loops: an operator works on all rows, and `sweep x in [1, 2] { … }` makes a node for each value"
@@ -159,6 +189,10 @@ pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic 
         return problem.help(
             "give it a name, `let x = …`, or publish it: `output x = … to \"out/x.jsonl\"`; nothing else is made",
         );
+    }
+    let declared = after.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    if let Some((_, example)) = VALUES.iter().find(|(words, _)| declared && words.contains(&lower.as_str())) {
+        return problem.help(format!("what a recipe works with are values, named by `let` or `stage`: `{example}`"));
     }
     let theirs = THEIRS.iter().find(|(theirs, _)| *theirs == lower).map(|(_, ours)| *ours);
     let near = theirs.or_else(|| phrase::nearest(&lower, ITEM_WORDS.iter().copied().filter(|w| w.len() > 2)));
