@@ -191,8 +191,8 @@ pub struct DiffArgs {
 pub struct ShowArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// The name of a value
-    pub name: String,
+    /// The name of a value; without one all results are listed
+    pub name: Option<String>,
     /// Sample rows to print
     #[arg(long, value_name = "N")]
     pub rows: Option<usize>,

@@ -1,11 +1,12 @@
-//! `rbpipe show`: the artifact behind a name.
+//! `rbpipe show`: the artifact behind a name, or all results of a recipe in a line each.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
 use super::args::ShowArgs;
-use super::{Exit, recipe, store};
+use super::recipe::{self, Compiled};
+use super::{Exit, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, OpError, phrase};
 use crate::data::arrow_type;
@@ -21,10 +22,12 @@ pub(super) fn run(args: &ShowArgs) -> Exit {
 
 fn show(args: &ShowArgs) -> Result<Exit, Exit> {
     let compiled = recipe::compile(&args.recipe)?;
-    let selection = compiled.select(std::slice::from_ref(&args.name))?;
+    let Some(name) = &args.name else { return list(&compiled, args.json) };
+    let selection = compiled.select(std::slice::from_ref(name))?;
     let graph = &compiled.planned.graph;
-    let Some(wanted) = graph.find(&args.name) else {
-        eprintln!("error: `{}` is no single artifact; `rbpipe graph` lists the names", args.name);
+    let Some(wanted) = graph.find(name) else {
+        let recipe = args.recipe.recipe.display();
+        eprintln!("error: `{name}` is no single artifact; `rbpipe show {recipe}` lists the names");
         return Err(Exit::Usage);
     };
     let (store, files) = store::open()?;
@@ -32,22 +35,59 @@ fn show(args: &ShowArgs) -> Result<Exit, Exit> {
     let _ = files.save(&store);
     let node = graph.node(wanted.node);
     let Some((digest, artifact)) = results.get(&wanted.node).and_then(|r| r.get(&wanted.field)) else {
-        eprintln!(
-            "error: `{}` has no result yet; `rbpipe run {} --to {}` makes it",
-            args.name,
-            args.recipe.recipe.display(),
-            args.name
-        );
+        let recipe = args.recipe.recipe.display();
+        eprintln!("error: `{name}` has no result yet; `rbpipe run {recipe} --to {name}` makes it");
         return Err(Exit::Refused);
     };
     let key = lines.iter().find(|l| l.node == wanted.node).and_then(|l| l.identity.as_ref()).map(|i| i.key);
     let told = key.and_then(|key| record::read(&store, key)).map(|record| record.told(&store)).unwrap_or_default();
     let bad = told.into_iter().filter(|fate| fate.what == QUARANTINED).collect();
-    let found = Found { name: &args.name, op: &node.op, key, digest: *digest, artifact, bad };
+    let found = Found { name, op: &node.op, key, digest: *digest, artifact, bad };
     found.print(args, &store).map_err(|e| {
         eprintln!("error: {}", e.message);
         Exit::Node
     })?;
+    Ok(Exit::Done)
+}
+
+/// Prints all that a recipe makes: name, operator, rows and bytes, or that there is no result yet.
+fn list(compiled: &Compiled, as_json: bool) -> Result<Exit, Exit> {
+    let graph = &compiled.planned.graph;
+    let selection = compiled.select(&[])?;
+    let (store, files) = store::open()?;
+    let (lines, results) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
+    let _ = files.save(&store);
+    let mut rows = Vec::new();
+    let mut all = Vec::new();
+    for node in lines.iter().map(|line| line.node).filter(|&id| graph.node(id).gate.is_none()) {
+        let (name, op) = (&graph.node(node).name, &graph.node(node).op);
+        let made = results.get(&node).into_iter().flatten().map(|(field, (digest, artifact))| {
+            let name = if field.is_empty() { name.clone() } else { format!("{name}.{field}") };
+            (name, Some((digest, artifact)))
+        });
+        let made: Vec<_> = made.collect();
+        let made = if made.is_empty() { vec![(name.clone(), None)] } else { made };
+        for (name, result) in made {
+            let counted = result.and_then(|(_, artifact)| artifact.rows());
+            let size = result.map(|(_, artifact)| artifact.bytes());
+            all.push(json!({ "name": name, "op": op, "output": result.map(|r| r.0), "rows": counted, "bytes": size }));
+            rows.push([
+                name,
+                op.clone(),
+                counted.map(|n| phrase::count(n as usize, "row")).unwrap_or_default(),
+                size.map_or_else(|| "no result yet".to_owned(), bytes),
+            ]);
+        }
+    }
+    if as_json {
+        println!("{}", json!(all));
+        return Ok(Exit::Done);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (first, second, third) = (width(0), width(1), width(2));
+    for [name, op, rows, size] in &rows {
+        println!("{name:first$}  {op:second$}  {rows:>third$}  {size}");
+    }
     Ok(Exit::Done)
 }
 

@@ -16,7 +16,7 @@ type Result = (NodeId, String);
 pub(super) fn lint(facts: &Facts, found: &mut Problems) {
     let graph = facts.graph;
     let gates = gates(facts);
-    let mut ungated: Option<&Node> = None;
+    let mut ungated: Option<(&Node, &Node)> = None;
     for id in graph.dag.node_indices() {
         let node = graph.node(id);
         let slot = match node.op.as_str() {
@@ -49,17 +49,29 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
             }
         }
         // Rows that the training holds out itself have no benchmark that could be in them.
-        if node.op == "eval.run" && !gated && ungated.is_none_or(|first| node.span < first.span) {
-            ungated = Some(node);
+        if node.op == "eval.run" && !gated && ungated.is_none_or(|(first, _)| node.span < first.span) {
+            ungated = Some((node, trainings[0]));
         }
     }
-    if let Some(node) = ungated {
+    if let Some((node, training)) = ungated {
         let message = "nothing checks that the questions are not among the training rows";
-        let d = Diagnostic::new(W0506, node.span, message, "a trained model is measured here");
-        found.push(
-            d.help("add `expect data.disjoint(rows, from: suite.items, on: [\"phash\", \"13gram\"], match: \"all\")`"),
-        );
+        let rows = training.training_rows().and_then(|i| named(facts, i)).unwrap_or_else(|| "rows".to_owned());
+        let items = node.input("on").and_then(|i| named(facts, i));
+        let items = items.map_or_else(|| "suite.items".to_owned(), |name| format!("bench.items({name}: {name})"));
+        let gate = format!("expect data.disjoint({rows}, from: {items}, on: [\"phash\", \"13gram\"], match: \"all\")");
+        let d = Diagnostic::new(W0506, node.span, message, "a trained model is measured here")
+            .also(training.span, "trained here")
+            .help(format!("add `{gate}`"));
+        found.push(d);
     }
+}
+
+/// How a recipe writes a result that is a value of its own, with no other file's name or part of a chain in it.
+fn named(facts: &Facts, from: &Input) -> Option<String> {
+    let name = &facts.graph.node(from.node).name;
+    let own = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let field = if from.field.is_empty() { String::new() } else { format!(".{}", from.field) };
+    own.then(|| format!("{name}{field}"))
 }
 
 /// What the nodes that compare two datasets compare.
