@@ -5,8 +5,8 @@
 use tch::{Kind, Tensor};
 
 use super::collate::Sample;
-use super::decode::{Decoding, Reply, log_probabilities};
 use super::qwen_vl::QwenVl;
+use super::reply::{Decoding, Reply, log_probabilities};
 use super::shared::{Seen, prefill};
 use crate::base::OpError;
 

@@ -3,8 +3,8 @@
 use tch::{Kind, Tensor};
 
 use super::collate::Sample;
-use super::decode::log_probabilities;
 use super::qwen_vl::QwenVl;
+use super::reply::log_probabilities;
 use super::shared::{Plan, Seen, prefill};
 use crate::base::OpError;
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `config` → `params` → `weights` → `fused`, `linear`, `norm`, `mlp`, `rope`, `attention`, `block` → `vision`,
 //! `amplifier` → `qwen_vl`; beside them `processor`, `template`, `chat`, `encode`, `collate` make batches, and `shared`,
-//! `decode`, `likelihood` make text; `pixels` → `dual` encode pictures and texts into one space.
+//! `reply`, `decode`, `beam`, `likelihood` make text; `pixels` → `dual` encode pictures and texts into one space.
 
 pub mod amplifier;
 pub mod attention;
@@ -30,6 +30,7 @@ pub mod pixels;
 pub mod positions;
 pub mod processor;
 pub mod qwen_vl;
+pub mod reply;
 pub mod reward;
 pub mod rope;
 pub mod shared;
@@ -43,7 +44,7 @@ pub use amplifier::{Amplifier, Strength};
 pub use chat::Chat;
 pub use collate::Batch;
 pub use config::{Config, TextConfig, VisionConfig};
-pub use decode::{Decoding, Reply, generate};
+pub use decode::generate;
 pub use dual::DualEncoder;
 pub use encoder::Encoder;
 pub use guard::{guard, keep_memory, set_threads};
@@ -52,5 +53,6 @@ pub use params::{Params, Unit};
 pub use picture::Picture;
 pub use processor::Processor;
 pub use qwen_vl::QwenVl;
+pub use reply::{Decoding, Reply};
 pub use reward::RewardHead;
 pub use tokenizer::Tokenizer;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tch::{Kind, Tensor, no_grad};
 
 use super::held::Held;
-use super::pass::{Pass, Read, fold, fold_unit};
+use super::pass::{Pass, Read, WholePass, fold, fold_unit};
 use super::shards::Stage;
 use crate::base::OpError;
 use crate::model::attention::Mask;
@@ -17,6 +17,14 @@ use crate::model::rope::Rope;
 use crate::model::vision::VisionPlan;
 use crate::model::windows::Grid;
 use crate::model::{Batch, QwenVl, fused};
+
+/// Returns a way through the model of `held`: all at once, or block by block where ranks exchange something during a pass or `recompute` saves memory.
+pub fn pass<'h>(held: &'h mut Held<'_>, recompute: bool) -> Box<dyn Pass + 'h> {
+    match held.sums() {
+        Some(sums_n) if !recompute && held.group.world() == 1 => Box::new(WholePass::summed(held.model, sums_n)),
+        _ => Box::new(BlockPass::new(held, !recompute)),
+    }
+}
 
 /// A part of the model that is computed at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

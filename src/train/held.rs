@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::blocks::BlockPass;
 use super::optim::Segment;
-use super::pass::{Pass, WholePass};
 use super::shards::{Shards, Stage};
 use crate::base::OpError;
 use crate::dist::{Group, Pending};
@@ -90,14 +88,6 @@ impl<'a> Held<'a> {
             params.release();
         }
         held
-    }
-
-    /// Returns a way through the model: all at once, or block by block where ranks exchange something during a pass or `recompute` saves memory.
-    pub fn pass(&mut self, recompute: bool) -> Box<dyn Pass + '_> {
-        match &self.sums_n {
-            Some(sums_n) if !recompute && self.group.world() == 1 => Box::new(WholePass::summed(self.model, sums_n)),
-            _ => Box::new(BlockPass::new(self, !recompute)),
-        }
     }
 
     /// Returns the f32 sums of this rank's gradients over all of the model, where there are such.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tch::{Tensor, no_grad};
 
+use super::blocks::pass;
 use super::checkpoint::{self, State};
 use super::clip::clip;
 use super::flops::peak;
@@ -329,7 +330,7 @@ impl<'a> Trainer<'a> {
         let group = self.hooks.group;
         group.tell(&format!("step {step} of {}: computes", self.total));
         self.held.zero();
-        let mut pass = self.held.pass(self.hooks.recompute);
+        let mut pass = pass(&mut self.held, self.hooks.recompute);
         let mut given = objective.backward(pass.as_mut(), batch)?;
         pass.settle()?;
         drop(pass);
@@ -454,7 +455,7 @@ impl<'a> Trainer<'a> {
         if kept.is_some() {
             self.held.push()?;
         }
-        let mut pass = self.held.pass(self.hooks.recompute);
+        let mut pass = pass(&mut self.held, self.hooks.recompute);
         let (sum, count) = objective.evaluate(pass.as_mut(), Share::of(self.hooks.group))?;
         pass.settle_looking()?;
         drop(pass);

@@ -141,7 +141,7 @@ fn options(rows: &mut Rows, model: &QwenVl, prompt: &Sample, tokens: &[i64]) -> 
         let batch = collate(&model.config, &[&sample], Padding::left(0))?;
         let hidden = no_grad(|| model.forward_hidden(&batch))?.get(0);
         let start = prompt.ids.len() as i64 - 1;
-        let logps = crate::model::decode::log_probabilities(model, &hidden.narrow(0, start, option.len() as i64));
+        let logps = crate::model::reply::log_probabilities(model, &hidden.narrow(0, start, option.len() as i64));
         whole.extend(option.iter().enumerate().map(|(i, &id)| logps.double_value(&[i as i64, id])));
     }
     rows.close(

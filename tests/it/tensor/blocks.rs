@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rbpipe::dist::Group;
 use rbpipe::model::collate::{IGNORE, Pixels, Sample};
 use rbpipe::model::{QwenVl, Strength};
-use rbpipe::train::blocks::BlockPass;
+use rbpipe::train::blocks::{BlockPass, pass};
 use rbpipe::train::dpo::{Preference, Variant};
 use rbpipe::train::examples::{Example, Gallery};
 use rbpipe::train::held::Held;
@@ -88,7 +88,7 @@ fn step<O: Objective>(model: &QwenVl, objective: &O, rows: &[usize], way: Way) -
     let batch = objective.prepare(rows, Share::WHOLE).expect("a step");
     let given = {
         let mut pass: Box<dyn Pass> = match way {
-            Way::Whole => held.pass(false),
+            Way::Whole => pass(&mut held, false),
             Way::Blocks { keep, .. } => Box::new(BlockPass::new(&mut held, keep)),
         };
         let given = objective.backward(pass.as_mut(), &batch).expect("a backward");
