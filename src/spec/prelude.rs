@@ -167,6 +167,7 @@ pub const WITH: &[(&str, &str)] = &[
     ("shard", "enum { none, zero1, zero2, zero3 }"),
     ("offload", "Bool"),
     ("micro_batch", "Int in 1.."),
+    ("recompute", "enum { none, half, vision, text, all }"),
     ("attention", "enum { flash, sdpa, eager }"),
     ("workers", "Int in 0.."),
     ("log", "Steps"),

@@ -17,12 +17,14 @@ use crate::model::rope::Rope;
 use crate::model::vision::VisionPlan;
 use crate::model::windows::Grid;
 use crate::model::{Batch, QwenVl, fused};
+use crate::plan::memory::recompute::Recompute;
 
 /// Returns a way through the model of `held`: all at once, or block by block where ranks exchange something during a pass or `recompute` saves memory.
-pub fn pass<'h>(held: &'h mut Held<'_>, recompute: bool) -> Box<dyn Pass + 'h> {
+pub fn pass<'h>(held: &'h mut Held<'_>, recompute: Recompute) -> Box<dyn Pass + 'h> {
+    let (alone, keeps) = (held.group.world() == 1, recompute == Recompute::None);
     match held.sums() {
-        Some(sums_n) if !recompute && held.group.world() == 1 => Box::new(WholePass::summed(held.model, sums_n)),
-        _ => Box::new(BlockPass::new(held, !recompute)),
+        Some(sums_n) if keeps && alone => Box::new(WholePass::summed(held.model, sums_n)),
+        _ => Box::new(BlockPass::new(held, recompute)),
     }
 }
 
@@ -40,6 +42,15 @@ impl Part {
     /// Says whether it reads pictures alone.
     fn sees(self) -> bool {
         matches!(self, Part::Patches | Part::Sight(_) | Part::Merge)
+    }
+
+    /// Says whether its graph is kept for its backward.
+    fn keeps(self, recompute: Recompute) -> bool {
+        match self {
+            Part::Sight(block) => !recompute.vision(block),
+            Part::Text(block) => !recompute.text(block),
+            Part::Patches | Part::Merge | Part::Embed => recompute != Recompute::All,
+        }
     }
 }
 
@@ -71,7 +82,7 @@ impl<'b> Scene<'b> {
 /// A pass block by block.
 pub struct BlockPass<'h, 'a> {
     held: &'h mut Held<'a>,
-    keep: bool,
+    recompute: Recompute,
     parts: Vec<Part>,
     /// Units of each part.
     units: Vec<Vec<usize>>,
@@ -88,9 +99,9 @@ pub struct BlockPass<'h, 'a> {
 }
 
 impl<'h, 'a> BlockPass<'h, 'a> {
-    /// Passes through the model of `held`. With `keep` the graph of each block is kept for its backward; without, the block is computed again then,
-    /// which takes a third more work and much less memory. Weights that are shared out are not kept.
-    pub fn new(held: &'h mut Held<'a>, keep: bool) -> Self {
+    /// Passes through the model of `held`. The graph of a block is kept for its backward, but for those that are to be computed again then: all of them
+    /// take a third more work and much less memory. Weights that are shared out are not kept, so there all blocks are.
+    pub fn new(held: &'h mut Held<'a>, recompute: Recompute) -> Self {
         let model = held.model;
         let sight = model.vision.iter().flat_map(|tower| (0..tower.blocks.len()).map(Part::Sight));
         let text = (0..model.blocks.len()).map(Part::Text);
@@ -115,10 +126,10 @@ impl<'h, 'a> BlockPass<'h, 'a> {
         let reading = [named("model.norm"), named(head), named("v_head")].concat();
         let learns = |units: &Vec<usize>| units.iter().any(|&u| held.units[u].trainable);
         let first = units.iter().position(learns).unwrap_or(parts.len());
-        let keep = keep && held.stage != Stage::Weights;
+        let recompute = if held.stage == Stage::Weights { Recompute::All } else { recompute };
         let mut places = vec![0; held.units.len()];
         held.order().into_iter().enumerate().for_each(|(place, unit)| places[unit] = place);
-        Self { held, keep, parts, units, reading, first, grads: Vec::new(), ahead: usize::MAX, places }
+        Self { held, recompute, parts, units, reading, first, grads: Vec::new(), ahead: usize::MAX, places }
     }
 
     /// Agrees with the other ranks, where they exchange anything during a pass, on whether any has a micro-batch, and one with pictures.
@@ -228,7 +239,7 @@ impl<'h, 'a> BlockPass<'h, 'a> {
             let mine = |scene: &&Scene| scene.pictures.is_some() || !self.parts[part].sees();
             if let Some(scene) = scene.filter(mine) {
                 let learns = learn && part >= self.first;
-                if learns && self.keep {
+                if learns && self.parts[part].keeps(self.recompute) {
                     let given = leaves(&state, part > self.first);
                     let made = self.apply(part, &given, scene)?;
                     state = made.iter().map(Tensor::detach).collect();

@@ -29,6 +29,7 @@ use super::watch::signs;
 use crate::base::{Digest, OpError};
 use crate::dist::Group;
 use crate::model::QwenVl;
+use crate::plan::memory::recompute::Recompute;
 
 /// What is minimised: turns rows into gradients.
 pub trait Objective: Sync {
@@ -135,8 +136,8 @@ pub struct Hooks<'a> {
     pub group: &'a Group<'a>,
     /// What is shared out over them; nothing where one is alone.
     pub stage: Stage,
-    /// Compute each block again for its backward instead of keeping what it needs.
-    pub recompute: bool,
+    /// Blocks that are computed again for their backward instead of keeping what it needs.
+    pub recompute: Recompute,
 }
 
 /// What a run gave.

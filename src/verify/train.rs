@@ -13,6 +13,7 @@ use crate::dist::Group;
 use crate::model::collate::Batch;
 use crate::model::qwen_vl::schema;
 use crate::model::{Config, QwenVl, weights};
+use crate::plan::memory::recompute::Recompute;
 use crate::train::dpo::{Logps, Preference, Variant, accuracy_and_margin};
 use crate::train::log::Record;
 use crate::train::optim::{AdamW, Decay};
@@ -170,7 +171,7 @@ fn train<O: Objective>(model: &mut QwenVl, objective: &O, settings: &Settings) -
         makers: 1,
         group: &group,
         stage: Stage::None,
-        recompute: false,
+        recompute: Recompute::None,
     };
     Ok(run(model, objective, settings, &hooks)?.records)
 }

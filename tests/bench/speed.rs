@@ -12,6 +12,7 @@ use rbpipe::dist::Group;
 use rbpipe::model::collate::{Padding, Pixels, Sample, collate};
 use rbpipe::model::{Config, QwenVl, keep_memory, set_threads};
 use rbpipe::model::{Decoding, generate};
+use rbpipe::plan::memory::recompute::Recompute;
 use rbpipe::train::optim::{AdamW, Decay};
 use rbpipe::train::pass::Pass;
 use rbpipe::train::run::{self, Hooks, Objective, Settings, StepLoss};
@@ -104,7 +105,7 @@ fn train(mut model: QwenVl, batch: &Json, steps: usize) -> Json {
         makers: 1,
         group: &alone,
         stage: Stage::None,
-        recompute: false,
+        recompute: Recompute::None,
     };
     run::run(&model, &rows, &settings, &hooks).expect("trains");
     let seen = rows.seen.into_inner().expect("one thread");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rbpipe::base::world::{MemoryWorld, OsWorld};
 use rbpipe::plan::memory::formula::{self, Precision, Sharing, Work};
+use rbpipe::plan::memory::recompute::Recompute;
 use rbpipe::plan::memory::shape::Shape;
 use serde_json::Value as Json;
 
@@ -90,6 +91,28 @@ fn states_and_activations_are_those_of_the_published_arithmetic() {
     assert_eq!(step.logits, (4 + 2) * 512 * 152_064);
     let pairs = Work { preference: true, labels: 4096, ..work };
     assert_eq!(formula::step(&seven(), Precision::Half, &pairs).logits, 4 * 152_064 * (4096 + 2 * 882));
+}
+
+/// Blocks that are computed again keep their inputs, and one at a time everything.
+#[test]
+fn blocks_that_are_computed_again_keep_their_inputs() {
+    let work = Work { tokens: 4096, patches: 16_384, labels: 512, masked_row: 0, preference: false, gpu: true };
+    let of = |shard: Option<&str>, recompute| {
+        formula::shared_step(&seven(), Precision::Half, &work, Sharing::of(shard, 8), recompute)
+    };
+    let kept = formula::step(&seven(), Precision::Half, &work);
+    let plain = of(None, Recompute::None);
+    assert_eq!((plain.text, plain.vision), (kept.text, kept.vision));
+    // 28 blocks of width 3584 over tokens, 32 of width 1280 over patches, two bytes a number.
+    let (text, vision) = (4096 * 3584 * 2, 16_384 * 1280 * 2);
+    let all = of(None, Recompute::All);
+    assert_eq!((all.text, all.vision), (kept.text / 28 + 28 * text, kept.vision / 32 + 32 * vision));
+    let half = of(None, Recompute::Half);
+    assert_eq!((half.text, half.vision), (15 * (kept.text / 28) + 14 * text, 17 * (kept.vision / 32) + 16 * vision));
+    assert_eq!((of(None, Recompute::Text).text, of(None, Recompute::Text).vision), (all.text, kept.vision));
+    assert_eq!((of(None, Recompute::Vision).text, of(None, Recompute::Vision).vision), (kept.text, all.vision));
+    // Weights that are shared out are gone before the backward, whatever is asked for.
+    assert_eq!(of(Some("zero3"), Recompute::None).text, all.text);
 }
 
 #[test]

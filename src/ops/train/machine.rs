@@ -13,6 +13,7 @@ use crate::engine::Context;
 use crate::engine::job::SQUEEZE;
 use crate::model::cuda;
 use crate::ops::gpu;
+use crate::plan::memory::recompute::Recompute;
 use crate::train::shards::Stage;
 
 /// Where a training runs and with whom.
@@ -27,6 +28,7 @@ pub struct Place<'a> {
     pub threads: usize,
     /// How often the training has run out of memory.
     pub squeeze: u64,
+    recompute: Recompute,
 }
 
 impl Place<'_> {
@@ -41,9 +43,9 @@ impl Place<'_> {
         }
     }
 
-    /// Says whether each block is computed again for its backward: the third step down.
-    pub fn recompute(&self) -> bool {
-        self.squeeze >= 3
+    /// Returns which blocks are computed again for their backward: those that `with { recompute }` says, all of them from the third step down on.
+    pub fn recompute(&self) -> Recompute {
+        if self.squeeze >= 3 { Recompute::All } else { self.recompute }
     }
 }
 
@@ -67,6 +69,7 @@ pub fn place<'a>(cx: &Context<'a>, shared: &Shared) -> Result<Place<'a>, OpError
         }
     };
     let stage = word(cx, "shard").map_or(Ok(Stage::None), |shard| serde_json::from_value(Json::from(shard)))?;
+    let recompute = word(cx, "recompute").map_or(Ok(Recompute::None), |r| serde_json::from_value(Json::from(r)))?;
     if stage != Stage::None && group.world() == 1 {
         first(&format!("shard: \"{}\" has no effect here: one rank has everything", word(cx, "shard").unwrap_or("")));
     }
@@ -103,7 +106,7 @@ pub fn place<'a>(cx: &Context<'a>, shared: &Shared) -> Result<Place<'a>, OpError
         let plan = steps.collect::<Vec<_>>().join(", ");
         first(&format!("memory ran out {squeeze} times: {plan}; the result is the same"));
     }
-    Ok(Place { device, group, stage, threads: (cx.threads / launch.beside.max(1)).max(1), squeeze })
+    Ok(Place { device, group, stage, threads: (cx.threads / launch.beside.max(1)).max(1), squeeze, recompute })
 }
 
 /// Returns the processor, or the GPU that is this rank's among those of the node.

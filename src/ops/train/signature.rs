@@ -104,5 +104,16 @@ pub const LOOKS: Looks = Looks::At(&[
 ]);
 
 /// The options of `with` that trainings accept.
-pub const WITH: &[&str] =
-    &["gpus", "ranks", "gpu_mem", "micro_batch", "shard", "attention", "log", "checkpoint", "workers", "offload"];
+pub const WITH: &[&str] = &[
+    "gpus",
+    "ranks",
+    "gpu_mem",
+    "micro_batch",
+    "recompute",
+    "shard",
+    "attention",
+    "log",
+    "checkpoint",
+    "workers",
+    "offload",
+];

@@ -3,6 +3,7 @@
 //! Units: bytes; `tokens` and `patches` of one forward, padding included; `labels` are the tokens that carry a loss. The formula follows the code
 //! of `model` and `train` line by line; `cargo bench --bench memory` compares it with measured peaks (`docs/benchmarks.md`).
 
+use super::recompute::Recompute;
 use super::shape::{Shape, Tower, Vision};
 
 /// Type of weights and activations while computing.
@@ -107,8 +108,8 @@ pub fn states(n: u64, precision: Precision, kept: u64, sharing: Sharing) -> Stat
 }
 
 /// Returns what a step with shared-out states takes: as [`step`], with gradients of one unit at a time from stage 2 on, and in stage 3 with weights
-/// of two, and inputs of blocks instead of all that they keep, since each is computed again.
-pub fn shared_step(shape: &Shape, precision: Precision, work: &Work, sharing: Sharing) -> Step {
+/// of two. Blocks that are computed again, in stage 3 all of them, keep their inputs, and one at a time everything.
+pub fn shared_step(shape: &Shape, precision: Precision, work: &Work, sharing: Sharing, recompute: Recompute) -> Step {
     let mut out = step(shape, precision, work);
     let (e, t) = (precision.bytes(), &shape.text);
     let language = shape.weights.get("language").copied().unwrap_or(0);
@@ -116,16 +117,22 @@ pub fn shared_step(shape: &Shape, precision: Precision, work: &Work, sharing: Sh
     match sharing.stage {
         0 | 1 => {}
         2 => out.under_way += unit,
-        _ => {
-            let again = |kept: u64, blocks: u64, inputs: u64| kept.min(kept / blocks.max(1) + inputs * blocks);
-            out.text = again(out.text, t.blocks, work.tokens * t.width * e);
-            if let Some(v) = &shape.vision {
-                out.vision = again(out.vision, v.tower.blocks, work.patches * v.tower.width * e);
-            }
-            out.under_way += 3 * unit;
-        }
+        _ => out.under_way += 3 * unit,
+    }
+    let recompute = if sharing.stage < 3 { recompute } else { Recompute::All };
+    out.text = again(out.text, t.blocks, recompute.of_text(t.blocks), work.tokens * t.width * e);
+    if let Some(v) = &shape.vision {
+        let blocks = v.tower.blocks;
+        out.vision = again(out.vision, blocks, recompute.of_vision(blocks), work.patches * v.tower.width * e);
     }
     out
+}
+
+/// Returns what blocks keep of which `repeated` are computed again, one at a time, from their inputs.
+fn again(kept: u64, blocks: u64, repeated: u64, inputs: u64) -> u64 {
+    let block = kept / blocks.max(1);
+    let whole = blocks - repeated + u64::from(repeated > 0);
+    if repeated == 0 { kept } else { kept.min(block * whole + inputs * repeated) }
 }
 
 /// What a step takes beside the states, at its peak.

@@ -1,6 +1,7 @@
 //! What a training needs of memory, from files alone: each term, and what each remedy would save.
 
 pub mod formula;
+pub mod recompute;
 pub mod shape;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use super::artifact::NodeId;
 use super::graph::{Graph, Input, Node};
 use crate::base::World;
 use formula::{Precision, Sharing, States, Step, Work};
+use recompute::Recompute;
 use shape::Shape;
 
 /// The part of a GPU's memory that tensors can have; contexts, workspaces of kernels and gaps take the rest.
@@ -178,6 +180,8 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let weights = shape.all() + gate + head;
     let ranks = node.asked_ranks();
     let sharing = Sharing::of(node.with.get("shard").and_then(Json::as_str), ranks);
+    let again: Recompute =
+        node.with.get("recompute").and_then(|r| serde_json::from_value(r.clone()).ok()).unwrap_or_default();
     let states = formula::states(weights, precision, kept, sharing);
     let preference = node.op == "train.dpo";
     let pictures = shape.vision.is_some() && node.training_rows().is_none_or(|rows| has_pictures(graph, rows));
@@ -201,7 +205,7 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
             None => MOST_TOKENS.max(row),
         };
         let work = work(tokens.min(step));
-        let mut step = formula::shared_step(shape, precision, &work, sharing);
+        let mut step = formula::shared_step(shape, precision, &work, sharing, again);
         if precision == Precision::Half && gpus == 0 && sharing.stage < 2 {
             // A CPU casts the gradients of a micro-batch as a whole before they are added up.
             step.under_way += (4 * weights).saturating_sub(step.sum());
@@ -213,9 +217,9 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let (work, step) = at(cutoff, micro);
     let mut remedies = Vec::new();
     let saved = |(_, less): (Work, Step)| step.sum().saturating_sub(less.sum());
-    let without = |precision: Precision, sharing: Sharing| {
+    let without = |precision: Precision, sharing: Sharing, again: Recompute| {
         let less = formula::states(weights, precision, kept, sharing).sum()
-            + formula::shared_step(shape, precision, &work, sharing).sum();
+            + formula::shared_step(shape, precision, &work, sharing, again).sum();
         (states.sum() + step.sum()).saturating_sub(less)
     };
     let fewest = if preference { 2 } else { 1 };
@@ -230,14 +234,18 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     remedies.push((format!("`cutoff: {}tok`, another result", cutoff / 2), saved(at(cutoff / 2, micro))));
     for stage in (sharing.stage + 1..=3).filter(|_| ranks > 1) {
         let what = format!("`with {{ shard: \"zero{stage}\" }}`, same result");
-        remedies.push((what, without(precision, Sharing { stage, ranks })));
+        remedies.push((what, without(precision, Sharing { stage, ranks }, again)));
+    }
+    if again != Recompute::All && sharing.stage < 3 {
+        let what = "`with { recompute: \"all\" }`, same result, a third more work".to_owned();
+        remedies.push((what, without(precision, sharing, Recompute::All)));
     }
     if precision == Precision::F32 {
-        remedies.push(("`dtype: \"bf16\"`, another result".to_owned(), without(Precision::Half, sharing)));
+        remedies.push(("`dtype: \"bf16\"`, another result".to_owned(), without(Precision::Half, sharing, again)));
     }
     if ranks == 1 && gpus == 1 {
         let what = format!("`with {{ gpus: {EIGHT}, shard: \"zero2\" }}`, same result");
-        remedies.push((what, without(precision, Sharing { stage: 2, ranks: EIGHT })));
+        remedies.push((what, without(precision, Sharing { stage: 2, ranks: EIGHT }, again)));
     }
     if kept > 0 {
         remedies.push(("no `ema` and no `best`, another result".to_owned(), states.kept));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rbpipe::dist::Group;
 use rbpipe::model::collate::{IGNORE, Pixels, Sample};
 use rbpipe::model::{QwenVl, Strength};
+use rbpipe::plan::memory::recompute::Recompute;
 use rbpipe::train::blocks::{BlockPass, pass};
 use rbpipe::train::dpo::{Preference, Variant};
 use rbpipe::train::examples::{Example, Gallery};
@@ -70,13 +71,15 @@ fn examples(model: &QwenVl, gallery: &mut Gallery) -> Vec<Example> {
     shown.into_iter().enumerate().map(example).collect()
 }
 
+const EACH: [Recompute; 5] = [Recompute::None, Recompute::Half, Recompute::Vision, Recompute::Text, Recompute::All];
+
 const LAYOUT: Layout = Layout { budget: usize::MAX, rows: 1, packing: None, pad: 504 };
 
 /// How a step passes through a model.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Whole,
-    Blocks { keep: bool, stage: Stage },
+    Blocks { recompute: Recompute, stage: Stage },
 }
 
 /// Loss, measures and gradients `[n]` of one step.
@@ -88,8 +91,8 @@ fn step<O: Objective>(model: &QwenVl, objective: &O, rows: &[usize], way: Way) -
     let batch = objective.prepare(rows, Share::WHOLE).expect("a step");
     let given = {
         let mut pass: Box<dyn Pass> = match way {
-            Way::Whole => pass(&mut held, false),
-            Way::Blocks { keep, .. } => Box::new(BlockPass::new(&mut held, keep)),
+            Way::Whole => pass(&mut held, Recompute::None),
+            Way::Blocks { recompute, .. } => Box::new(BlockPass::new(&mut held, recompute)),
         };
         let given = objective.backward(pass.as_mut(), &batch).expect("a backward");
         pass.settle().expect("nobody else");
@@ -101,9 +104,10 @@ fn step<O: Objective>(model: &QwenVl, objective: &O, rows: &[usize], way: Way) -
 }
 
 fn ways() -> Vec<Way> {
-    let kept = [true, false].map(|keep| Way::Blocks { keep, stage: Stage::None });
-    let shared = [Stage::Optimizer, Stage::Gradients, Stage::Weights].map(|stage| Way::Blocks { keep: true, stage });
-    kept.into_iter().chain(shared).collect()
+    let alone = EACH.map(|recompute| Way::Blocks { recompute, stage: Stage::None });
+    let shared = [Stage::Optimizer, Stage::Gradients, Stage::Weights];
+    let shared = shared.map(|stage| Way::Blocks { recompute: Recompute::None, stage });
+    alone.into_iter().chain(shared).collect()
 }
 
 /// Compares all ways with the whole pass; `build` makes an objective of a model and runs it.
@@ -187,5 +191,39 @@ fn pairs_pass_block_by_block_too() {
             let preference = Preference { variant: Variant::Sigmoid, beta: 0.3, gamma: 0.5, smoothing: 0.1, sft: 0.2 };
             step(&model, &Dpo { data, preference }, &[0, 1, 2], way)
         });
+    }
+}
+
+/// What is computed again is computed alike, so gradients are those of the whole pass to the last bit.
+#[test]
+fn blocks_that_are_computed_again_change_no_bit() {
+    for (set, kind) in [("dev", Kind::Float), ("odd", Kind::Float), ("dev", Kind::BFloat16)] {
+        let run = |way| {
+            let mut model = model(set, false, |_| true, Stage::None);
+            if kind != Kind::Float {
+                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(set).join("model");
+                model = QwenVl::load(&folder, Device::Cpu, kind).expect("a golden model");
+                model.params.set_trainable(|_| true).expect("all of it");
+            }
+            let mut gallery = Gallery::new(model.config.vision.as_ref());
+            let objective = Sft {
+                config: &model.config,
+                rows: examples(&model, &mut gallery),
+                held_out: Vec::new(),
+                gallery: &gallery,
+                weighting: Weighting::plain(Scaling::TokenMean),
+                layout: LAYOUT,
+                device: Device::Cpu,
+                by_picture: false,
+            };
+            step(&model, &objective, &[0, 1, 2], way)
+        };
+        let (loss, _, grads) = run(Way::Whole);
+        assert!(grads.abs().max().double_value(&[]) > 1e-6, "{set}: something is learned");
+        for recompute in EACH {
+            let (ours, _, found) = run(Way::Blocks { recompute, stage: Stage::None });
+            let apart = (&found - &grads).abs().max().double_value(&[]);
+            assert!(ours == loss && found == grads, "{set}, {kind:?}, {recompute:?}: {ours}, {loss}; {apart} apart");
+        }
     }
 }

@@ -325,6 +325,11 @@ fn options_are_followed_refused_or_spoken_of() {
     for name in ["history", "thinking", "attention", "offload", "shard"] {
         assert!(said.iter().any(|line| line.starts_with(name) && line.contains("no effect here")), "{name}: {said:?}");
     }
+    for recompute in ["half", "vision", "text", "all"] {
+        let (same, said) = train(json!({}), with(usual.clone(), json!({ "recompute": recompute })));
+        assert_eq!(same.unwrap().digest(), plain.digest(), "{recompute}: blocks computed again are the same blocks");
+        assert_eq!(said, Vec::<String>::new());
+    }
     let error = train(json!({}), with(usual.clone(), json!({ "gpus": 2 }))).0.expect_err("refused");
     assert!(error.code == "E0712" && error.message.contains("gpus: 2") && error.help.is_some(), "{error:?}");
     // No prompt with a picture is that short.
