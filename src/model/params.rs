@@ -152,7 +152,7 @@ impl Params {
     /// Returns the number of elements, all and trainable.
     pub fn counts(&self) -> (i64, i64) {
         let trainable = self.entries.iter().filter(|e| e.trainable).map(Entry::len).sum();
-        (self.flat.numel() as i64, trainable)
+        (self.entries.iter().map(Entry::len).sum(), trainable)
     }
 
     /// Returns the dtype of the weights.

@@ -23,12 +23,9 @@ use super::optim::{AdamW, Decay, Optimizer, Segment, merged};
 use super::order::{self, Order};
 use super::pass::Pass;
 use super::schedule::{Schedule, Shape, Span};
-use super::shards::Stage;
 use super::share::Share;
 use super::watch::signs;
 use crate::base::{Digest, OpError};
-use crate::dist::Group;
-use crate::model::QwenVl;
 use crate::plan::memory::recompute::Recompute;
 
 /// What is minimised: turns rows into gradients.
@@ -132,10 +129,6 @@ pub struct Hooks<'a> {
     pub log: u64,
     /// Threads that prepare batches.
     pub makers: usize,
-    /// The ranks that train together.
-    pub group: &'a Group<'a>,
-    /// What is shared out over them; nothing where one is alone.
-    pub stage: Stage,
     /// Blocks that are computed again for their backward instead of keeping what it needs.
     pub recompute: Recompute,
 }
@@ -148,7 +141,7 @@ pub struct Trained {
     pub weights_n: Option<Tensor>,
 }
 
-/// Trains `model` in place.
+/// Trains the model of `held` in place, together with the ranks that hold the rest of it.
 ///
 /// A step that follows a checkpoint is bit for bit the step of an unbroken run on a CPU: weights, moments and step number are
 /// restored, and the order of rows is a function of seed and step.
@@ -159,12 +152,7 @@ pub struct Trained {
 /// # Errors
 /// `E0710` when the loss or the gradient norm is not finite, naming the step; class `preempted` when the run is stopped, after a
 /// checkpoint; class `peer` when another rank is gone.
-pub fn run<O: Objective>(
-    model: &QwenVl,
-    objective: &O,
-    settings: &Settings,
-    hooks: &Hooks,
-) -> Result<Trained, OpError> {
+pub fn run<O: Objective>(held: Held, objective: &O, settings: &Settings, hooks: &Hooks) -> Result<Trained, OpError> {
     let order = Order::new(objective.groups(), settings.batch, settings.seed);
     let mut total = order.total_steps(settings.epochs);
     if let Some(most) = settings.max_steps {
@@ -181,9 +169,9 @@ pub fn run<O: Objective>(
         decay: settings.cooldown.steps(total),
         total,
     };
-    let mut trainer = Trainer::new(model, settings, hooks, total, objective.rows())?;
+    let mut trainer = Trainer::new(held, settings, hooks, total, objective.rows())?;
     trainer.resume()?;
-    let share = Share::of(hooks.group);
+    let share = Share::of(trainer.held.group);
     let first = trainer.state.step + 1;
     // Steps are prepared while others are computed: each maker takes every so many-th, and they are taken up in order.
     let makers = hooks.makers.max(1);
@@ -247,13 +235,13 @@ struct Agreed {
 
 impl<'a> Trainer<'a> {
     fn new(
-        model: &'a QwenVl,
+        held: Held<'a>,
         settings: &'a Settings,
         hooks: &'a Hooks<'a>,
         total: u64,
         rows: usize,
     ) -> Result<Self, OpError> {
-        let params = &model.params;
+        let params = &held.model.params;
         if params.entries().iter().all(|e| !e.trainable) {
             return Err(OpError::new("E0711", "nothing is trainable: `freeze` names every part of the model"));
         }
@@ -262,7 +250,6 @@ impl<'a> Trainer<'a> {
             len: e.len(),
             decay: settings.decay.applies(&e.name, e.shape.len()),
         }));
-        let held = Held::new(model, hooks.group, hooks.stage);
         let (m, device) = (held.weights_m.numel() as i64, held.weights_m.device());
         let optimizer = Optimizer::new(settings.adamw, held.segments(&segments), m, device);
         let shape: Vec<_> = params.entries().iter().map(|e| json!([e.name, e.shape, e.trainable])).collect();
@@ -292,7 +279,7 @@ impl<'a> Trainer<'a> {
     /// Continues from the newest valid checkpoint, if there is one.
     fn resume(&mut self) -> Result<(), OpError> {
         let Some(folder) = self.hooks.checkpoints else { return Ok(()) };
-        let (shards, group) = (&self.held.shards, self.hooks.group);
+        let (shards, group) = (&self.held.shards, self.held.group);
         let Some((state, tensors)) = checkpoint::newest(folder, self.state.fingerprint, shards, group)? else {
             return Ok(());
         };
@@ -328,7 +315,7 @@ impl<'a> Trainer<'a> {
         lr: f64,
         epoch: f64,
     ) -> Result<(), OpError> {
-        let group = self.hooks.group;
+        let group = self.held.group;
         group.tell(&format!("step {step} of {}: computes", self.total));
         self.held.zero();
         let mut pass = pass(&mut self.held, self.hooks.recompute);
@@ -378,13 +365,13 @@ impl<'a> Trainer<'a> {
     /// Adds up what the ranks' shares gave, and agrees on what comes after the step: rank 0's clock decides, and a request to stop that reached any.
     fn agree(&self, given: &mut StepLoss, step: u64) -> Result<Agreed, OpError> {
         let due = |every: Option<Every>, since: Instant| {
-            f64::from(u8::from(self.hooks.group.first() && every.is_some_and(|every| every.due(step, since))))
+            f64::from(u8::from(self.held.group.first() && every.is_some_and(|every| every.due(step, since))))
         };
         let stopping = f64::from(u8::from(self.hooks.cancelled.load(Ordering::Relaxed)));
         let (evaluate, save) = (due(self.settings.evaluate, self.evaluated), due(self.hooks.checkpoint, self.saved));
         let mut values = vec![given.loss, given.tokens as f64, given.flops, stopping, evaluate, save];
         values.extend(given.measures.iter().map(|(_, value)| value));
-        self.hooks.group.sum(&mut values)?;
+        self.held.group.sum(&mut values)?;
         (given.loss, given.tokens, given.flops) = (values[0], values[1] as u64, values[2]);
         given.measures.iter_mut().zip(&values[6..]).for_each(|((_, own), all)| *own = *all);
         Ok(Agreed { stopping: values[3] > 0.0, evaluate: values[4] > 0.0, save: values[5] > 0.0 })
@@ -426,7 +413,7 @@ impl<'a> Trainer<'a> {
         let params = &self.held.model.params;
         let rate = window.flops / (self.seconds() - self.logged).max(1e-9);
         self.logged = self.seconds();
-        let peak = peak(params.device(), params.kind()).map(|peak| peak * self.hooks.group.world() as f64);
+        let peak = peak(params.device(), params.kind()).map(|peak| peak * self.held.group.world() as f64);
         let record = Record {
             loss: Some(window.loss / steps),
             lr: Some(lr),
@@ -439,7 +426,7 @@ impl<'a> Trainer<'a> {
         };
         self.state.records.push(record);
         for (name, text) in signs(&self.state.records) {
-            if self.hooks.group.first() && !self.told.contains(&name) {
+            if self.held.group.first() && !self.told.contains(&name) {
                 self.told.push(name);
                 (self.hooks.emit)("node_log", json!({ "text": format!("step {step} of {}: {text}", self.total) }));
             }
@@ -456,12 +443,13 @@ impl<'a> Trainer<'a> {
         if kept.is_some() {
             self.held.push()?;
         }
+        let share = Share::of(self.held.group);
         let mut pass = pass(&mut self.held, self.hooks.recompute);
-        let (sum, count) = objective.evaluate(pass.as_mut(), Share::of(self.hooks.group))?;
+        let (sum, count) = objective.evaluate(pass.as_mut(), share)?;
         pass.settle_looking()?;
         drop(pass);
         let mut all = [sum, count as f64];
-        self.hooks.group.sum(&mut all)?;
+        self.held.group.sum(&mut all)?;
         if all[1] > 0.0 {
             let loss = all[0] / all[1];
             let lowest = self.state.best.is_none_or(|(best, _)| loss < best);
@@ -489,7 +477,7 @@ impl<'a> Trainer<'a> {
     /// Starts a line of the log; its memory is that of the rank with most.
     fn record(&self, step: u64, epoch: f64) -> Result<Record, OpError> {
         let mut rss = [peak_rss() as f64];
-        self.hooks.group.most(&mut rss)?;
+        self.held.group.most(&mut rss)?;
         Ok(Record {
             step,
             total: self.total,
@@ -516,7 +504,7 @@ impl<'a> Trainer<'a> {
         ];
         tensors.extend(self.ema_m.as_ref().map(|t| ("ema", t)));
         tensors.extend(self.best_m.as_ref().map(|t| ("best", t)));
-        if let Some(why) = checkpoint::save(folder, &self.state, &self.held.shards, &tensors, self.hooks.group)? {
+        if let Some(why) = checkpoint::save(folder, &self.state, &self.held.shards, &tensors, self.held.group)? {
             let text =
                 format!("no checkpoint at step {}: {why}; training goes on, the last one is kept", self.state.step);
             (self.hooks.emit)("node_log", json!({ "text": text }));
@@ -527,7 +515,7 @@ impl<'a> Trainer<'a> {
 
     /// Puts the result into the model.
     fn finish(mut self) -> Result<Trained, OpError> {
-        self.hooks.group.tell("hands the model over");
+        self.held.group.tell("hands the model over");
         if let Some(result_m) = self.best_m.take().or_else(|| self.ema_m.take()) {
             no_grad(|| self.held.weights_m.copy_(&result_m));
             self.held.push()?;

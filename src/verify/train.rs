@@ -15,6 +15,7 @@ use crate::model::qwen_vl::schema;
 use crate::model::{Config, QwenVl, weights};
 use crate::plan::memory::recompute::Recompute;
 use crate::train::dpo::{Logps, Preference, Variant, accuracy_and_margin};
+use crate::train::held::Held;
 use crate::train::log::Record;
 use crate::train::optim::{AdamW, Decay};
 use crate::train::order::{deal, epoch_order};
@@ -169,11 +170,9 @@ fn train<O: Objective>(model: &mut QwenVl, objective: &O, settings: &Settings) -
         checkpoint: None,
         log: 1,
         makers: 1,
-        group: &group,
-        stage: Stage::None,
         recompute: Recompute::None,
     };
-    Ok(run(model, objective, settings, &hooks)?.records)
+    Ok(run(Held::new(model, &group, Stage::None), objective, settings, &hooks)?.records)
 }
 
 fn adamw_run(rows: &mut Rows, dir: &Path, golden: &Json, scaling: Scaling, device: Device) -> Result<(), OpError> {

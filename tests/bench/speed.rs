@@ -13,6 +13,7 @@ use rbpipe::model::collate::{Padding, Pixels, Sample, collate};
 use rbpipe::model::{Config, QwenVl, keep_memory, set_threads};
 use rbpipe::model::{Decoding, generate};
 use rbpipe::plan::memory::recompute::Recompute;
+use rbpipe::train::held::Held;
 use rbpipe::train::optim::{AdamW, Decay};
 use rbpipe::train::pass::Pass;
 use rbpipe::train::run::{self, Hooks, Objective, Settings, StepLoss};
@@ -103,11 +104,9 @@ fn train(mut model: QwenVl, batch: &Json, steps: usize) -> Json {
         checkpoint: None,
         log: 1,
         makers: 1,
-        group: &alone,
-        stage: Stage::None,
         recompute: Recompute::None,
     };
-    run::run(&model, &rows, &settings, &hooks).expect("trains");
+    run::run(Held::new(&model, &alone, Stage::None), &rows, &settings, &hooks).expect("trains");
     let seen = rows.seen.into_inner().expect("one thread");
     let cpu: Vec<f64> = seen.windows(2).skip(WARM_UP).map(|w| w[1].0 - w[0].0).collect();
     let wall: Vec<f64> = seen.windows(2).skip(WARM_UP).map(|w| (w[1].1 - w[0].1).as_secs_f64()).collect();

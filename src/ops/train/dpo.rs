@@ -72,8 +72,9 @@ struct Args {
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     use super::session::{Learns, Session};
+    use crate::plan::memory::recompute::Recompute;
+    use crate::train::blocks::pass;
     use crate::train::dpo::Preference;
-    use crate::train::pass::WholePass;
     use crate::train::preference::{Dpo, fill_reference};
 
     let args: Args = cx.args()?;
@@ -85,18 +86,18 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         return Err(OpError::new("E0214", "reference: \"none\" goes with loss \"simpo\" or \"orpo\" only"));
     }
     let asked = args.loss.needs_reference() && args.reference == "start";
-    let learns = if asked { Learns::Preferences } else { Learns::Replies };
-    let session = Session::open(cx, &args.shared, learns)?;
+    let session = Session::open(cx, &args.shared, Learns::Replies)?;
     let preference =
         Preference { variant: args.loss, beta: args.beta, gamma: args.gamma, smoothing: args.smoothing, sft: args.sft };
     let given = args.loss.needs_reference() && args.reference == "columns";
     let mut objective = Dpo { data: session.pairs(cx, &args.shared, given)?, preference };
+    let mut held = session.held();
     if asked {
         let told = |done: usize, total: usize| cx.progress(done as u64, total as u64, "reference pairs");
         session.place.group.tell("computes the log-probabilities of the reference");
-        fill_reference(&mut objective, &mut WholePass::new(&session.model), &session.place.group, &told)?;
+        fill_reference(&mut objective, pass(&mut held, Recompute::None).as_mut(), &session.place.group, &told)?;
     }
-    let trained = session.train(cx, &args.shared, 1, &objective)?;
+    let trained = session.train(cx, &args.shared, 1, held, &objective)?;
     drop(objective);
     session.publish(cx, trained)
 }

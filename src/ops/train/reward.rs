@@ -62,7 +62,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     args.shared.check()?;
     let session = Session::open(cx, &args.shared, Learns::Scores)?;
     let objective = Ranking { data: session.pairs(cx, &args.shared, false)?, center: args.center };
-    let trained = session.train(cx, &args.shared, 1, &objective)?;
+    let trained = session.train(cx, &args.shared, 1, session.held(), &objective)?;
     drop(objective);
     session.publish(cx, trained)
 }

@@ -21,7 +21,7 @@ use crate::plan::memory::shape::part_of;
 use crate::train::album;
 use crate::train::encoder::{Encoded, Encoder, Limits, Shown, shown};
 use crate::train::examples::{Example, Gallery};
-use crate::train::held::shared_out;
+use crate::train::held::{Held, shared_out};
 use crate::train::log::{self, Record};
 use crate::train::micro::Layout;
 use crate::train::optim::AdamW;
@@ -51,8 +51,6 @@ pub enum Learns {
     Replies,
     /// To write the last reply of each conversation.
     LastReplies,
-    /// To prefer replies; the start model computes as a whole first.
-    Preferences,
     /// To score replies, with a value head of its own.
     Scores,
 }
@@ -69,7 +67,7 @@ pub struct Split<T> {
 
 impl<'a> Session<'a> {
     /// Meets the other ranks, lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
-    /// tokenizer and processor. Where weights are shared out, a rank reads no more than its own, unless all are needed or made first.
+    /// tokenizer and processor. Where weights are shared out, a rank on a CPU reads no more than its own, unless more are made.
     pub fn open(cx: &Context<'a>, shared: &Shared, learns: Learns) -> Result<Self, OpError> {
         let place = machine::place(cx, shared)?;
         let device = place.device;
@@ -79,8 +77,8 @@ impl<'a> Session<'a> {
         let strength = shared.amplify.as_ref().map(Amplify::strength).transpose()?;
         let source = cx.folder_of(cx.input("m")?, "start")?;
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
-        let first = strength.is_some() || matches!(learns, Learns::Preferences | Learns::Scores);
-        let whole = first || place.stage < Stage::Weights || device != Device::Cpu;
+        let grows = strength.is_some() || learns == Learns::Scores;
+        let whole = grows || place.stage < Stage::Weights || device != Device::Cpu;
         let mut model = if whole {
             QwenVl::load(&source, device, kind)?
         } else {
@@ -237,12 +235,18 @@ impl<'a> Session<'a> {
         Layout { budget, rows, packing, pad: self.encoder.pad() }
     }
 
-    /// Runs the loop and returns its log. Where weights were shared out, rank 0 has them whole in the end, see [`Self::publish`].
+    /// Returns the weights and gradients of this rank, shared out as asked for.
+    pub fn held(&self) -> Held<'_> {
+        Held::new(&self.model, &self.place.group, self.place.stage)
+    }
+
+    /// Runs the loop on what is held and returns its log. Where weights were shared out, rank 0 has them whole in the end, see [`Self::publish`].
     pub fn train<O: Objective>(
         &self,
         cx: &Context,
         shared: &Shared,
         per_device: usize,
+        held: Held,
         objective: &O,
     ) -> Result<Trained, OpError> {
         let settings = Settings {
@@ -274,8 +278,6 @@ impl<'a> Session<'a> {
             checkpoint: cx.with.get("checkpoint").and_then(option),
             log: cx.with.get("log").and_then(option).map_or(5, |e| if let Every::Steps(n) = e { n } else { 5 }),
             makers: machine::makers(cx, self.place.threads, self.place.device),
-            group: &self.place.group,
-            stage: self.place.stage,
             recompute: self.place.recompute(),
         };
         let (all, _) = self.model.params.counts();
@@ -285,7 +287,7 @@ impl<'a> Session<'a> {
         if self.place.group.first() {
             preflight::disk(cx, &writes, hooks.checkpoint.is_some())?;
         }
-        run(&self.model, objective, &settings, &hooks)
+        run(held, objective, &settings, &hooks)
     }
 
     /// Writes the model with its companions, and the logs as attachments, as the only output. Ranks other than the first have none.

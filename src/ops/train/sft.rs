@@ -137,7 +137,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         device: session.model.params.device(),
     };
     let per_device = args.per_device.filter(|_| matches!(scaling, Scaling::MicroMean(_))).unwrap_or(1);
-    let trained = session.train(cx, &args.shared, per_device, &objective)?;
+    let trained = session.train(cx, &args.shared, per_device, session.held(), &objective)?;
     drop(objective);
     session.publish(cx, trained)
 }

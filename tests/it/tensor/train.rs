@@ -7,7 +7,9 @@ use rbpipe::base::OpError;
 use rbpipe::dist::Group;
 use rbpipe::model::collate::{IGNORE, Padding, Sample, collate};
 use rbpipe::model::{QwenVl, guard};
+use rbpipe::plan::memory::recompute::Recompute;
 use rbpipe::train::dpo::{Logps, Preference, Variant};
+use rbpipe::train::held::Held;
 use rbpipe::train::log::{Record, clock, trainer_line};
 use rbpipe::train::optim::{AdamW, Decay};
 use rbpipe::train::pass::Pass;
@@ -114,11 +116,9 @@ fn train(kind: Kind, settings: &Settings, checkpoints: Option<&Path>, stop_after
         checkpoint: every,
         log: 1,
         makers: 2,
-        group: &group,
-        stage: Stage::None,
-        recompute: false,
+        recompute: Recompute::None,
     };
-    let records = run(&model, &echo, settings, &hooks).map(|trained| trained.records);
+    let records = run(Held::new(&model, &group, Stage::None), &echo, settings, &hooks).map(|trained| trained.records);
     Outcome { records, weights: model.params.flat().copy() }
 }
 
