@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
 use super::beside::AMPLIFIER;
+use super::guard::seeded;
 use super::linear::Linear;
 use super::params::{Params, Schema};
 use super::weights::Stored;
@@ -90,9 +91,9 @@ fn schema(d: i64, r: i64) -> Schema {
 /// libtorch's CPU generator seeded with `seed`.
 pub(crate) fn attached(params: &Params, d: i64, seed: i64) -> Params {
     let params = params.extended(&schema(d, WIDTH));
-    tch::manual_seed(seed);
     if let Some(mut inner) = params.get(&format!("{INNER}.weight")) {
-        let noise = Tensor::randn([WIDTH, d], (Kind::Float, tch::Device::Cpu)) / (d as f64).sqrt();
+        let drawn = seeded(seed, || Tensor::randn([WIDTH, d], (Kind::Float, tch::Device::Cpu)));
+        let noise = drawn / (d as f64).sqrt();
         no_grad(|| inner.copy_(&noise));
     }
     params

@@ -1,6 +1,7 @@
 //! The edge to libtorch: turns its panics into operator failures and sets its threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use crate::base::OpError;
 
@@ -29,6 +30,14 @@ fn first_line(text: &str) -> &str {
     let quoted = text.split_once("Torch(\"").map_or(text, |(_, quoted)| quoted);
     let line = quoted.lines().next().unwrap_or("");
     line.split("\\n").next().unwrap_or("")
+}
+
+/// Draws from libtorch's generator on a processor, which all threads share: one at a time, from `seed` on.
+pub fn seeded<T>(seed: i64, draw: impl FnOnce() -> T) -> T {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed);
+    draw()
 }
 
 /// Sets the number of threads that one tensor operation uses. Results are the same bytes for the same number.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::guard::seeded;
 use crate::base::OpError;
 
 /// The names and shapes of a model's weights in the order in which they lie in memory.
@@ -102,8 +103,7 @@ impl Params {
     /// # Source
     /// `_init_weights` of transformers' `PreTrainedModel` (`initializer_range` 0.02).
     pub fn randomize(&mut self, deviation: f64, seed: i64) {
-        tch::manual_seed(seed);
-        no_grad(|| {
+        let draw = || {
             for i in 0..self.entries.len() {
                 let entry = &self.entries[i];
                 let mut view = self.view(i);
@@ -114,7 +114,8 @@ impl Params {
                     let _ = view.fill_(1.0);
                 }
             }
-        });
+        };
+        seeded(seed, || no_grad(draw));
     }
 
     /// Returns all weights' descriptions in order.

@@ -7,6 +7,7 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::beside::VALUE_HEAD;
+use super::guard::seeded;
 use super::params::{Params, Schema};
 use super::weights;
 use crate::base::OpError;
@@ -113,6 +114,5 @@ pub(crate) fn attached(params: &Params, d: i64, seed: i64) -> Params {
 
 /// `[1, d]` f32 on the CPU.
 fn fresh(d: i64, seed: i64) -> Tensor {
-    tch::manual_seed(seed);
-    Tensor::randn([1, d], (Kind::Float, Device::Cpu)) * (1.0 / (d as f64 + 1.0)).sqrt()
+    seeded(seed, || Tensor::randn([1, d], (Kind::Float, Device::Cpu))) * (1.0 / (d as f64 + 1.0)).sqrt()
 }
