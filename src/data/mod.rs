@@ -43,6 +43,7 @@ pub mod pairs;
 pub mod paths;
 pub mod phash;
 pub mod picture;
+pub mod plot;
 pub mod points;
 pub mod questions;
 pub mod rle;

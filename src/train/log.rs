@@ -3,10 +3,10 @@
 use std::io;
 use std::path::Path;
 
-use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
+use crate::data::plot::{Frame, Series, lines};
 use crate::engine::capacity::kernel_bytes;
 
 /// One line of the log: the state of the run at a step that is logged or evaluated.
@@ -107,46 +107,25 @@ pub fn full_line(record: &Record) -> Json {
 /// Writes `trainer_log.jsonl`, `log.jsonl` and `loss.svg` into `folder`.
 pub fn write(folder: &Path, records: &[Record]) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let lines = |line: fn(&Record) -> Json| records.iter().map(|r| line(r).to_string() + "\n").collect::<String>();
-    std::fs::write(folder.join("trainer_log.jsonl"), lines(trainer_line))?;
-    std::fs::write(folder.join("log.jsonl"), lines(full_line))?;
-    plot(&folder.join("loss.svg"), records).map_err(io::Error::other)
+    let text = |line: fn(&Record) -> Json| records.iter().map(|r| line(r).to_string() + "\n").collect::<String>();
+    std::fs::write(folder.join("trainer_log.jsonl"), text(trainer_line))?;
+    std::fs::write(folder.join("log.jsonl"), text(full_line))?;
+    std::fs::write(folder.join("loss.svg"), plot(records)?)
 }
 
-/// Draws the training loss, its moving average and the evaluation loss over optimizer steps.
-fn plot(path: &Path, records: &[Record]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// Draws the training loss, its moving average and the evaluation loss over optimizer steps, as SVG.
+fn plot(records: &[Record]) -> io::Result<String> {
     let points = |value: fn(&Record) -> Option<f64>| -> Vec<(f64, f64)> {
-        records.iter().filter_map(|r| value(r).map(|v| (r.step as f64, v))).collect()
+        let finite = |r: &Record| Some((r.step as f64, value(r).filter(|v| v.is_finite())?));
+        records.iter().filter_map(finite).collect()
     };
-    let (train, eval) = (points(|r| r.loss), points(|r| r.eval_loss));
-    let all = || train.iter().chain(&eval).filter(|p| p.1.is_finite());
-    let right = all().map(|p| p.0).fold(1.0, f64::max);
-    let (low, high) = all().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), p| (a.min(p.1), b.max(p.1)));
-    let (low, high) = if low.is_finite() { (low, high) } else { (0.0, 1.0) };
-    let margin = ((high - low) * 0.05).max(1e-3);
-    let root = SVGBackend::new(path, (800, 450)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .margin(14)
-        .x_label_area_size(36)
-        .y_label_area_size(56)
-        .build_cartesian_2d(0.0..right, low - margin..high + margin)?;
-    chart.configure_mesh().x_desc("optimizer step").y_desc("loss").light_line_style(WHITE).draw()?;
-    let (pale, strong, accent) = (RGBColor(170, 190, 220), RGBColor(30, 80, 160), RGBColor(200, 80, 30));
-    chart.draw_series(LineSeries::new(train.iter().copied(), &pale))?;
-    chart
-        .draw_series(LineSeries::new(smoothed(&train), strong.stroke_width(2)))?
-        .label("training (moving average)")
-        .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], strong.stroke_width(2)));
-    if !eval.is_empty() {
-        chart
-            .draw_series(LineSeries::new(eval.iter().copied(), accent.stroke_width(2)))?
-            .label("validation")
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], accent.stroke_width(2)));
-    }
-    chart.configure_series_labels().background_style(WHITE).border_style(pale).draw()?;
-    root.present()?;
-    Ok(())
+    let train = points(|r| r.loss);
+    let named = |name: &str, points: Vec<(f64, f64)>| Series { name: name.into(), points, ..Series::default() };
+    let average = named("moving average", smoothed(&train));
+    let all = [named("training", train), average, named("validation", points(|r| r.eval_loss))];
+    let drawn: Vec<Series> = all.into_iter().filter(|series| !series.points.is_empty()).collect();
+    let frame = Frame { title: "Loss", x: "optimizer step", y: "nats", ..Frame::default() };
+    lines(&frame, &drawn).map_err(|e| io::Error::other(e.to_string()))
 }
 
 /// An exponential moving average, corrected for its start.

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::payload::{calibrations, scores_table, training};
-use super::plot::{Frame, Series, lines, radar};
 use crate::base::OpError;
+use crate::data::plot::{Frame, Series, lines, radar};
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs};

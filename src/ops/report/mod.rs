@@ -5,7 +5,6 @@ pub mod chart;
 pub mod page;
 mod payload;
 mod pictures;
-mod plot;
 mod samples;
 
 use minijinja::{Environment, Value};
