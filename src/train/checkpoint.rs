@@ -14,6 +14,8 @@ use crate::engine::store::digest_of_file;
 
 /// How many checkpoints of a run are kept.
 pub const KEEP: usize = 2;
+/// What the name of a tensor begins with that is not shared out: every rank has all of it.
+const WHOLE: &str = "whole.";
 const MANIFEST: &str = "state.json";
 
 /// The part of a checkpoint that is not tensors. The data position and the random order follow from `step` alone, because every
@@ -179,6 +181,12 @@ pub fn newest(
     let mut own: Vec<(String, Tensor)> = Vec::new();
     for rank in 0..written.world {
         for (name, theirs) in read(rank)? {
+            if name.starts_with(WHOLE) {
+                if rank == 0 {
+                    own.push((name, theirs));
+                }
+                continue;
+            }
             let at = own.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
                 own.push((name, Tensor::zeros([shards.len()], (theirs.kind(), Device::Cpu))));
                 own.len() - 1

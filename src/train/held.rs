@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::optim::Segment;
+use super::decay::Segment;
 use super::shards::{Shards, Stage};
 use crate::base::OpError;
 use crate::dist::{Group, Pending};

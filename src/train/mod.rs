@@ -1,13 +1,16 @@
 //! Training: schedules, data order, losses, the optimizer, checkpoints, and the loop that puts them together.
 //!
-//! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `optim` → `share` (rows of a rank), `shards`, `held` (memory of a
-//! rank), `pass`, `blocks` → `run` with `log`, `flops`, `watch` and `checkpoint` → `rows`, `encoder`, `examples`, `album` (pictures of ranks), `micro` → `sft`; `pairs` → `preference`, `reward`; `score`
+//! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `decay` → `share` (rows of a rank), `shards`, `held` (memory of a
+//! rank), `pass`, `blocks` → `adamw`, `adafactor`, `optim` → `run` with `log`, `flops`, `watch` and `checkpoint` → `rows`, `encoder`, `examples`, `album` (pictures of ranks), `micro` → `sft`; `pairs` → `preference`, `reward`; `score`
 //! and `scorer` read models without training them.
 
+pub mod adafactor;
+pub mod adamw;
 pub mod album;
 pub mod blocks;
 pub mod checkpoint;
 pub mod clip;
+pub mod decay;
 pub mod dpo;
 pub mod encoder;
 pub mod examples;

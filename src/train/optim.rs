@@ -1,137 +1,95 @@
-//! AdamW over flat buffers: one tensor of weights, one of gradients, two of states.
-//!
-//! Shapes: `n` all weights of the model, in the order of its flat buffer.
+//! The optimizers: which rule changes the weights, and what it remembers from step to step.
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Tensor, no_grad};
 
-/// Which weights decay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decay {
-    /// As the Hugging Face trainer: all but biases and what is named a norm. Its pattern misses the norms of the vision tower
-    /// (`norm1`, `norm2`, `ln_q`), which therefore decay.
-    Hf,
-    /// Matrices and larger tensors only: no bias, no norm.
-    Matrices,
-}
+use super::adafactor::{Adafactor, Factors};
+use super::adamw::{AdamW, Moments};
+use super::decay::{Decay, Segment, merged};
+use super::held::Held;
+use super::shards::Stage;
+use crate::base::OpError;
 
-impl Decay {
-    /// Says whether the weight `name` with `rank` dimensions decays.
-    ///
-    /// # Source
-    /// `Trainer.get_decay_parameter_names` of transformers 4.57.6; exact for both name lists of the goldens.
-    pub fn applies(self, name: &str, rank: usize) -> bool {
-        let lower = name.to_lowercase();
-        match self {
-            Decay::Matrices => rank >= 2,
-            Decay::Hf => {
-                let named_norm = lower.split('.').any(|part| part == "norm" || part.ends_with("_norm"));
-                !(named_norm || ["bias", "layernorm", "rmsnorm"].iter().any(|word| lower.contains(word)))
-            }
-        }
-    }
-}
-
-/// A stretch of the flat buffer that is treated alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// First element.
-    pub start: i64,
-    /// Number of elements.
-    pub len: i64,
-    /// Weight decay applies.
-    pub decay: bool,
-}
-
-/// Joins neighbouring stretches that are treated alike.
-pub fn merged(segments: impl IntoIterator<Item = Segment>) -> Vec<Segment> {
-    let mut out: Vec<Segment> = Vec::new();
-    for next in segments {
-        match out.last_mut() {
-            Some(last) if last.decay == next.decay && last.start + last.len == next.start => last.len += next.len,
-            _ => out.push(next),
-        }
-    }
-    out
-}
-
-/// The constants of AdamW.
+/// The rule, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AdamW {
-    /// Decay rates of the first and second moment, per optimizer step.
-    pub betas: (f64, f64),
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled weight decay, multiplied by the learning rate of the step.
-    pub weight_decay: f64,
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// Both moments of each weight.
+    AdamW(AdamW),
+    /// Means over rows and columns of squared gradients.
+    Adafactor(Adafactor),
 }
 
-/// The states of AdamW.
-#[derive(Debug)]
-pub struct Optimizer {
-    constants: AdamW,
-    segments: Vec<Segment>,
-    /// The same without regard to decay.
-    runs: Vec<Segment>,
-    /// First moment: `[n]` f32.
-    pub first: Tensor,
-    /// Second moment: `[n]` f32.
-    pub second: Tensor,
-    /// Optimizer steps done.
-    pub steps: u64,
+/// A rule with its states.
+pub enum Optimizer {
+    /// f32, this rank's parts.
+    AdamW(Moments),
+    /// f32, all of them on every rank.
+    Adafactor(Factors),
 }
-
-/// Elements handled at a time on a CPU, so that the five arrays of a step stay in the cache.
-const CHUNK: i64 = 1 << 17;
-/// The same on a GPU, where few large kernels are faster: the two temporaries of a chunk take 0.5 GB.
-const CHUNK_ON_GPU: i64 = 1 << 26;
 
 impl Optimizer {
-    /// Starts with zero moments for a buffer of `n` weights; `segments` are the trainable stretches.
-    pub fn new(constants: AdamW, segments: Vec<Segment>, n: i64, device: Device) -> Self {
-        let zeros = || Tensor::zeros([n], (Kind::Float, device));
-        let runs = merged(segments.iter().map(|s| Segment { start: s.start, len: s.len, decay: false }));
-        Self { constants, segments, runs, first: zeros(), second: zeros(), steps: 0 }
+    /// Starts without a past, for what is trainable of what is held.
+    pub fn new(rule: Rule, decay: Decay, held: &Held) -> Self {
+        let (entries, device) = (held.model.params.entries(), held.weights_m.device());
+        match rule {
+            Rule::AdamW(constants) => {
+                let segments = merged(entries.iter().filter(|e| e.trainable).map(|e| Segment {
+                    start: e.offset,
+                    len: e.len(),
+                    decay: decay.applies(&e.name, e.shape.len()),
+                }));
+                let m = held.weights_m.numel() as i64;
+                Self::AdamW(Moments::new(constants, held.segments(&segments), m, device))
+            }
+            Rule::Adafactor(constants) => {
+                let rank = held.shards.rank(held.group);
+                Self::Adafactor(Factors::new(constants, entries, decay, &held.shards, rank, device))
+            }
+        }
     }
 
-    /// Takes one step: `p *= 1 - lr·wd; m = b1·m + (1-b1)·g; v = b2·v + (1-b2)·g²; p -= lr/(1-b1^t) · m / (√v/√(1-b2^t) + eps)`.
+    /// Changes the weights by the gradients, at the learning rate of this step.
     ///
-    /// # Shapes
-    /// `weights_n`, `grads_n`: `[n]` f32; weights and states change in place.
-    ///
-    /// # Source
-    /// Loshchilov and Hutter 2019; `torch.optim.AdamW` of torch 2.13. Checked by `train.adamw.*` of `engine verify`.
-    pub fn step(&mut self, weights_n: &Tensor, grads_n: &Tensor, lr: f64) {
-        self.steps += 1;
-        let AdamW { betas: (b1, b2), eps, weight_decay } = self.constants;
-        let first_scale = 1.0 - b1.powf(self.steps as f64);
-        let second_root = (1.0 - b2.powf(self.steps as f64)).sqrt();
-        let chunk = if weights_n.device().is_cuda() { CHUNK_ON_GPU } else { CHUNK };
-        tch::no_grad(|| {
-            if weight_decay != 0.0 {
-                for segment in self.segments.iter().filter(|s| s.decay) {
-                    let _ = weights_n.narrow(0, segment.start, segment.len).g_mul_scalar_(1.0 - lr * weight_decay);
-                }
+    /// # Errors
+    /// Class `peer` when another rank is gone.
+    pub fn step(&mut self, held: &Held, lr: f64) -> Result<(), OpError> {
+        match self {
+            Self::AdamW(moments) => {
+                moments.step(&held.weights_m, &held.grads_m, lr);
+                Ok(())
             }
-            for run in &self.runs {
-                let mut start = run.start;
-                let end = run.start + run.len;
-                while start < end {
-                    let len = chunk.min(end - start);
-                    let part = |t: &Tensor| t.narrow(0, start, len);
-                    let (mut p, g, mut m, mut v) =
-                        (part(weights_n), part(grads_n), part(&self.first), part(&self.second));
-                    let _ = m.lerp_(&g, 1.0 - b1);
-                    let _ = v.g_mul_scalar_(b2);
-                    let _ = v.addcmul_(&g, &(&g * (1.0 - b2)));
-                    let mut denominator = v.sqrt();
-                    let _ = denominator.g_div_scalar_(second_root);
-                    let _ = denominator.g_add_scalar_(eps);
-                    let _ = p.addcdiv_(&(&m * (-lr / first_scale)), &denominator);
-                    start += len;
-                }
+            Self::Adafactor(factors) => {
+                let group = (held.stage != Stage::None).then_some(held.group);
+                factors.step(&held.weights_m, &held.grads_m, lr, group)
             }
-        });
+        }
+    }
+
+    /// Returns what it remembers, by names as in a checkpoint.
+    pub fn states(&self) -> Vec<(&'static str, &Tensor)> {
+        match self {
+            Self::AdamW(moments) => vec![("first", &moments.first), ("second", &moments.second)],
+            Self::Adafactor(factors) => vec![(FACTORS, &factors.means)],
+        }
+    }
+
+    /// Takes up one of its states from a checkpoint.
+    pub fn restore(&mut self, name: &str, state: &Tensor) {
+        let own = self.states().into_iter().find(|(known, _)| *known == name).map(|(_, own)| own.shallow_clone());
+        if let Some(mut own) = own {
+            no_grad(|| own.copy_(state));
+        }
+    }
+
+    /// Goes on after so many steps.
+    pub fn resume(&mut self, steps: u64) {
+        match self {
+            Self::AdamW(moments) => moments.steps = steps,
+            Self::Adafactor(factors) => factors.steps = steps,
+        }
     }
 }
+
+/// Its first word tells a checkpoint that no rank has a part of it alone.
+const FACTORS: &str = "whole.factors";

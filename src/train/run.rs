@@ -16,10 +16,11 @@ use tch::{Tensor, no_grad};
 use super::blocks::pass;
 use super::checkpoint::{self, State};
 use super::clip::clip;
+use super::decay::Decay;
 use super::flops::peak;
 use super::held::Held;
 use super::log::{Record, peak_rss};
-use super::optim::{AdamW, Decay, Optimizer, Segment, merged};
+use super::optim::{Optimizer, Rule};
 use super::order::{self, Order};
 use super::pass::Pass;
 use super::schedule::{Schedule, Shape, Span};
@@ -101,8 +102,8 @@ pub struct Settings {
     pub floor: f64,
     /// Last decline of a WSD schedule.
     pub cooldown: Span,
-    /// Optimizer constants.
-    pub adamw: AdamW,
+    /// The optimizer with its constants.
+    pub rule: Rule,
     /// Which weights decay.
     pub decay: Decay,
     /// Largest global gradient norm; 0 for none.
@@ -245,13 +246,7 @@ impl<'a> Trainer<'a> {
         if params.entries().iter().all(|e| !e.trainable) {
             return Err(OpError::new("E0711", "nothing is trainable: `freeze` names every part of the model"));
         }
-        let segments = merged(params.entries().iter().filter(|e| e.trainable).map(|e| Segment {
-            start: e.offset,
-            len: e.len(),
-            decay: settings.decay.applies(&e.name, e.shape.len()),
-        }));
-        let (m, device) = (held.weights_m.numel() as i64, held.weights_m.device());
-        let optimizer = Optimizer::new(settings.adamw, held.segments(&segments), m, device);
+        let optimizer = Optimizer::new(settings.rule, settings.decay, &held);
         let shape: Vec<_> = params.entries().iter().map(|e| json!([e.name, e.shape, e.trainable])).collect();
         let fingerprint =
             Digest::of_json(&json!({ "settings": settings, "shape": shape, "rows": rows, "total": total }));
@@ -287,16 +282,14 @@ impl<'a> Trainer<'a> {
             for (name, tensor) in tensors {
                 match name.as_str() {
                     "weights" => self.held.weights_m.copy_(&tensor),
-                    "first" => self.optimizer.first.copy_(&tensor),
-                    "second" => self.optimizer.second.copy_(&tensor),
                     "ema" => self.ema_m = Some(tensor.to_device(self.held.weights_m.device())),
                     "best" => self.best_m = Some(tensor.to_device(self.held.weights_m.device())),
-                    _ => {}
+                    state => self.optimizer.restore(state, &tensor),
                 }
             }
         });
         self.held.push()?;
-        self.optimizer.steps = state.step;
+        self.optimizer.resume(state.step);
         self.before = state.seconds;
         self.logged = self.seconds();
         (self.hooks.emit)(
@@ -334,7 +327,7 @@ impl<'a> Trainer<'a> {
         if !norm.is_finite() {
             return Err(not_finite("the gradient norm", norm, step, self.total));
         }
-        self.optimizer.step(&self.held.weights_m, &self.held.grads_m, lr);
+        self.optimizer.step(&self.held, lr)?;
         self.held.push()?;
         if let (Some(ema_m), Some(decay)) = (&mut self.ema_m, self.settings.ema) {
             let _ = no_grad(|| ema_m.lerp_(&self.held.weights_m, 1.0 - decay));
@@ -497,11 +490,8 @@ impl<'a> Trainer<'a> {
     fn save(&mut self) -> Result<(), OpError> {
         let Some(folder) = self.hooks.checkpoints else { return Ok(()) };
         self.state.seconds = self.seconds();
-        let mut tensors = vec![
-            ("weights", &self.held.weights_m),
-            ("first", &self.optimizer.first),
-            ("second", &self.optimizer.second),
-        ];
+        let mut tensors = vec![("weights", &self.held.weights_m)];
+        tensors.extend(self.optimizer.states());
         tensors.extend(self.ema_m.as_ref().map(|t| ("ema", t)));
         tensors.extend(self.best_m.as_ref().map(|t| ("best", t)));
         if let Some(why) = checkpoint::save(folder, &self.state, &self.held.shards, &tensors, self.held.group)? {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
-use super::optim::{Segment, merged};
+use super::decay::{Segment, merged};
 use crate::dist::Group;
 
 /// What of a training's memory is shared out over the ranks; the rest every rank has whole. Results differ in the last bits of sums only.
@@ -82,7 +82,7 @@ impl Shards {
     }
 
     /// Returns the stretches of a rank's own buffer with their places in the flat one: `(own, flat, length)`.
-    fn places(&self, rank: usize) -> impl Iterator<Item = (i64, i64, i64)> {
+    pub fn places(&self, rank: usize) -> impl Iterator<Item = (i64, i64, i64)> {
         self.units.iter().filter_map(move |u| {
             let skip = u.part * rank as i64;
             let len = u.part.min(u.len - skip);

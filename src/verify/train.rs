@@ -14,10 +14,12 @@ use crate::model::collate::Batch;
 use crate::model::qwen_vl::schema;
 use crate::model::{Config, QwenVl, weights};
 use crate::plan::memory::recompute::Recompute;
+use crate::train::adamw::AdamW;
+use crate::train::decay::Decay;
 use crate::train::dpo::{Logps, Preference, Variant, accuracy_and_margin};
 use crate::train::held::Held;
 use crate::train::log::Record;
-use crate::train::optim::{AdamW, Decay};
+use crate::train::optim::Rule;
 use crate::train::order::{deal, epoch_order};
 use crate::train::pass::{Pass, WholePass};
 use crate::train::preference::{self, Piece};
@@ -146,11 +148,11 @@ fn settings(golden: &Json, batch: usize) -> Settings {
         warmup: Span::Steps(golden["warmup_steps"].as_u64().unwrap_or(0)),
         floor: 0.0,
         cooldown: Span::Steps(0),
-        adamw: AdamW {
+        rule: Rule::AdamW(AdamW {
             betas: (betas.first().copied().unwrap_or(0.9), betas.get(1).copied().unwrap_or(0.999)),
             eps: golden["eps"].as_f64().unwrap_or(1e-8),
             weight_decay: number("weight_decay"),
-        },
+        }),
         decay: Decay::Hf,
         clip: golden["max_grad_norm"].as_f64().unwrap_or(1.0),
         ema: None,

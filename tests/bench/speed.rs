@@ -13,8 +13,10 @@ use rbpipe::model::collate::{Padding, Pixels, Sample, collate};
 use rbpipe::model::{Config, QwenVl, keep_memory, set_threads};
 use rbpipe::model::{Decoding, generate};
 use rbpipe::plan::memory::recompute::Recompute;
+use rbpipe::train::adamw::AdamW;
+use rbpipe::train::decay::Decay;
 use rbpipe::train::held::Held;
-use rbpipe::train::optim::{AdamW, Decay};
+use rbpipe::train::optim::Rule;
 use rbpipe::train::pass::Pass;
 use rbpipe::train::run::{self, Hooks, Objective, Settings, StepLoss};
 use rbpipe::train::schedule::{Shape, Span};
@@ -89,7 +91,7 @@ fn train(mut model: QwenVl, batch: &Json, steps: usize) -> Json {
         warmup: Span::Steps(0),
         floor: 0.0,
         cooldown: Span::Steps(0),
-        adamw: AdamW { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 },
+        rule: Rule::AdamW(AdamW { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 }),
         decay: Decay::Hf,
         clip: 1.0,
         ema: None,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rbpipe::base::world::{MemoryWorld, OsWorld};
-use rbpipe::plan::memory::formula::{self, Precision, Sharing, Work};
+use rbpipe::plan::memory::formula::{self, Memory, Precision, Sharing, Work};
 use rbpipe::plan::memory::recompute::Recompute;
 use rbpipe::plan::memory::shape::Shape;
 use serde_json::Value as Json;
@@ -73,16 +73,26 @@ fn sharded_files_are_read_by_their_index_and_odd_ones_are_no_model() {
 fn states_and_activations_are_those_of_the_published_arithmetic() {
     let n = seven().all();
     // bf16 with f32 master weights and sums: 2 + 4 + (2 + 4) + 8 bytes a weight; f32: 4 + 4 + 8.
-    assert_eq!(formula::states(n, Precision::Half, 0, Sharing::NONE).sum(), 20 * n);
-    assert_eq!(formula::states(n, Precision::F32, 0, Sharing::NONE).sum(), 16 * n);
-    assert_eq!(formula::states(n, Precision::F32, 2, Sharing::NONE).sum(), 24 * n);
+    assert_eq!(formula::states(n, Precision::Half, Memory::Moments, 0, Sharing::NONE).sum(), 20 * n);
+    assert_eq!(formula::states(n, Precision::F32, Memory::Moments, 0, Sharing::NONE).sum(), 16 * n);
+    assert_eq!(formula::states(n, Precision::F32, Memory::Moments, 2, Sharing::NONE).sum(), 24 * n);
     // The table of `docs/training.md`, for eight ranks.
     for (shard, half, single) in [("zero1", 2 + 2 + 4 + 2, 4 + 4 + 2), ("zero2", 2 + 2, 4 + 2), ("none", 20, 16)] {
-        let of = |precision| formula::states(n, precision, 0, Sharing::of(Some(shard), 8)).sum();
+        let of = |precision| formula::states(n, precision, Memory::Moments, 0, Sharing::of(Some(shard), 8)).sum();
         assert_eq!((of(Precision::Half), of(Precision::F32)), (half * n, single * n), "{shard}");
     }
-    let zero3 = |precision| formula::states(n, precision, 0, Sharing::of(Some("zero3"), 8)).sum();
+    let zero3 = |precision| formula::states(n, precision, Memory::Moments, 0, Sharing::of(Some("zero3"), 8)).sum();
     assert_eq!((zero3(Precision::Half), zero3(Precision::F32)), (18 * n / 8, 2 * n));
+    // Adafactor: of each of the 28 blocks q, k, v, o, gate, up, down with biases and norms, worked by hand; every rank has all of it.
+    let block = (3584 + 3584) * 2 + (512 + 3584) * 2 + 3 * (18_944 + 3584) + (1 + 3584) * 3 + (1 + 512) * 2;
+    let vision =
+        32 * ((3840 + 1280) + (1280 + 1280) + 3 * (3420 + 1280) + (1 + 3840) + 4 * (1 + 1280) + 2 * (1 + 3420));
+    let merger = (1 + 1280) + (5120 + 5120) + (1 + 5120) + (3584 + 5120) + (1 + 3584);
+    let lines = 28 * block + 2 * (152_064 + 3584) + (1 + 3584) + vision + merger + 1280 * 3 * 2 * (14 + 14);
+    assert_eq!(seven().lines, lines);
+    let of = |sharing| formula::states(n, Precision::Half, Memory::Means(lines), 0, sharing);
+    assert_eq!(of(Sharing::NONE).sum(), 12 * n + 4 * lines);
+    assert_eq!(of(Sharing::of(Some("zero3"), 8)).optimizer, 4 * lines);
     let work = Work { tokens: 8192, patches: 0, labels: 512, masked_row: 0, preference: false, gpu: true };
     let step = formula::step(&seven(), Precision::Half, &work);
     // 8 d + 4 kv + 4 i + 4 h + 8 bytes a token and block, worked by hand; the last norm and the labelled rows come on top.

@@ -44,13 +44,14 @@ CONFIG = {
 }
 
 
-def theirs(model, processor, row, reply):
-    picture = Image.open(TABLETOP / row["images"][0]).convert("RGB")
-    asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": row["prompt"]}]}]
+def theirs(folder, model, processor, row, reply):
+    pictures = [Image.open(folder / image).convert("RGB") for image in row["images"]]
+    shown = [{"type": "image"} for _ in pictures]
+    asked = [{"role": "user", "content": [*shown, {"type": "text", "text": row["prompt"]}]}]
     prompt = processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
-    # A message ends with its mark; the line end behind it is not learned.
-    inputs = processor(text=[prompt + reply + "<|im_end|>"], images=[picture], return_tensors="pt")
-    start = processor(text=[prompt], images=[picture], return_tensors="pt")["input_ids"].shape[1]
+    # What the template writes of a reply: its mark and a line end too.
+    inputs = processor(text=[prompt + reply + "<|im_end|>\n"], images=pictures, return_tensors="pt")
+    start = processor(text=[prompt], images=pictures, return_tensors="pt")["input_ids"].shape[1]
     with torch.no_grad():
         logits = model(**inputs).logits[0, start - 1 : -1].float()
     ids = inputs["input_ids"][0, start:]
@@ -82,7 +83,7 @@ def main():
             processor = AutoProcessor.from_pretrained(folder / "model")
             rows = [json.loads(line) for line in (folder / "logps.jsonl").read_text().splitlines()]
             apart = max(
-                abs(theirs(model.eval(), processor, row, row[which]) - row[f"logp_{which}"])
+                abs(theirs(folder, model.eval(), processor, row, row[which]) - row[f"logp_{which}"])
                 for row in rows
                 for which in ["chosen", "rejected"]
             )

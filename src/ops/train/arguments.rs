@@ -4,6 +4,9 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::base::OpError;
+use crate::train::adafactor::Adafactor;
+use crate::train::adamw::AdamW;
+use crate::train::optim::Rule;
 
 /// A number with its dimension, of a parameter whose type is a union.
 #[allow(missing_docs)]
@@ -73,11 +76,24 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Returns the optimizer with its constants.
+    pub fn rule(&self) -> Rule {
+        let weight_decay = self.weight_decay;
+        match self.optimizer.as_str() {
+            "adafactor" => Rule::Adafactor(Adafactor { weight_decay }),
+            _ => Rule::AdamW(AdamW { betas: (self.betas[0], self.betas[1]), eps: self.eps, weight_decay }),
+        }
+    }
+
     /// Refuses what is not there yet and what makes no sense, naming the argument.
     pub fn check(&self) -> Result<(), OpError> {
         let absent = [
             (self.method != "full", "method: \"lora\"", "train all weights with `method: \"full\"`"),
-            (self.optimizer != "adamw", "optimizer: other than \"adamw\"", "use `optimizer: \"adamw\"`"),
+            (
+                !matches!(self.optimizer.as_str(), "adamw" | "adafactor"),
+                "optimizer: \"adamw_8bit\" and \"muon\"",
+                "use `optimizer: \"adamw\"`, or \"adafactor\"",
+            ),
             (self.dtype == "f16", "dtype: \"f16\"", "use \"bf16\" or \"f32\""),
             (self.master != "f32" && self.dtype != "f32", "master: \"same\"", "use `master: \"f32\"`"),
             (

@@ -24,7 +24,7 @@ use crate::train::examples::{Example, Gallery};
 use crate::train::held::{Held, shared_out};
 use crate::train::log::{self, Record};
 use crate::train::micro::Layout;
-use crate::train::optim::AdamW;
+use crate::train::optim::Rule;
 use crate::train::pairs::{Pair, Pairs};
 use crate::train::rows::{self, Columns, TextRow};
 use crate::train::run::{Every, Hooks, Objective, Settings, Trained, run};
@@ -260,11 +260,7 @@ impl<'a> Session<'a> {
             warmup: span(shared.warmup),
             floor: shared.floor,
             cooldown: span(shared.cooldown),
-            adamw: AdamW {
-                betas: (shared.betas[0], shared.betas[1]),
-                eps: shared.eps,
-                weight_decay: shared.weight_decay,
-            },
+            rule: shared.rule(),
             decay: word(&shared.decay)?,
             clip: shared.clip,
             ema: shared.ema,
@@ -281,7 +277,8 @@ impl<'a> Session<'a> {
             recompute: self.place.recompute(),
         };
         let (all, _) = self.model.params.counts();
-        let numbers = 3 + u64::from(settings.ema.is_some()) + u64::from(settings.best);
+        let states = if matches!(settings.rule, Rule::AdamW(_)) { 2 } else { 0 };
+        let numbers = 1 + states + u64::from(settings.ema.is_some()) + u64::from(settings.best);
         let width = self.model.params.kind().elt_size_in_bytes() as u64;
         let writes = Writes { checkpoint: 4 * numbers * all as u64, result: width * all as u64 };
         if self.place.group.first() {

@@ -52,7 +52,8 @@ macro_rules! shared {
   floor: Ratio in 0%..100% = 0%,
   ## Last decline of a `wsd` schedule.
   cooldown: Ratio | Steps in 0%..100% = 10%,
-  ## Only `adamw` so far.
+  ## `adamw`, or `adafactor`, which remembers means over rows and columns of squared gradients instead of two moments of each weight: eight bytes
+  ## less for each. It has constants of its own (those of transformers' trainer), so `betas` and `eps` say nothing there. The others are not there yet.
   optimizer: enum { adamw, adafactor, adamw_8bit, muon } = "adamw",
   ## Decay rates of the two moments, per optimizer step.
   betas: [Float] = [0.9, 0.999],

@@ -13,7 +13,13 @@ type When = fn(&Json) -> bool;
 /// Operator (a prefix), argument, when it is refused, what is refused, what to write.
 const REFUSED: &[(&str, &str, When, &str, &str)] = &[
     ("train.", "method", |a| a["method"] == "lora", "adapters are not there yet", "write `method: \"full\"`"),
-    ("train.", "optimizer", |a| given(&a["optimizer"], "adamw"), "only AdamW is there", "write `optimizer: \"adamw\"`"),
+    (
+        "train.",
+        "optimizer",
+        |a| given(&a["optimizer"], "adamw") && given(&a["optimizer"], "adafactor"),
+        "AdamW and Adafactor are there",
+        "write `optimizer: \"adamw\"`, or \"adafactor\"",
+    ),
     ("train.", "dtype", |a| a["dtype"] == "f16", "f16 is not there yet", "write `dtype: \"bf16\"`, or \"f32\""),
     (
         "train.",

@@ -51,7 +51,7 @@ pub struct States {
     pub master: u64,
     /// Gradients, and their f32 sum over micro-batches.
     pub gradients: u64,
-    /// Both moments of AdamW.
+    /// Both moments of AdamW, or the means of Adafactor.
     pub optimizer: u64,
     /// A moving average of the weights, and the best weights so far.
     pub kept: u64,
@@ -89,14 +89,27 @@ impl Sharing {
     }
 }
 
+/// What an optimizer remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// AdamW: two moments of each weight.
+    Moments,
+    /// Adafactor: so many means over rows and columns, all of them on every rank.
+    Means(u64),
+}
+
 /// Returns what each rank of a full fine-tuning of `n` weights keeps; `kept` counts further copies in f32.
 ///
 /// # Source
 /// The table "What is shared out" of `docs/training.md`.
-pub fn states(n: u64, precision: Precision, kept: u64, sharing: Sharing) -> States {
+pub fn states(n: u64, precision: Precision, memory: Memory, kept: u64, sharing: Sharing) -> States {
     let (e, half) = (precision.bytes() * n, precision == Precision::Half);
     let part = |bytes: u64| if sharing.stage > 0 { bytes.div_ceil(sharing.ranks) } else { bytes };
-    let (optimizer, kept) = (part(8 * n), part(4 * n * kept));
+    let kept = part(4 * n * kept);
+    let optimizer = match memory {
+        Memory::Moments => part(8 * n),
+        Memory::Means(means) => 4 * means,
+    };
     let own = if half { e + 4 * n } else { e };
     let (weights, master, gradients) = match sharing.stage {
         0 => (e, if half { 4 * n } else { 0 }, own),

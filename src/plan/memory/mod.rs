@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::artifact::NodeId;
 use super::graph::{Graph, Input, Node};
 use crate::base::World;
-use formula::{Precision, Sharing, States, Step, Work};
+use formula::{Memory, Precision, Sharing, States, Step, Work};
 use recompute::Recompute;
 use shape::Shape;
 
@@ -182,7 +182,11 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let sharing = Sharing::of(node.with.get("shard").and_then(Json::as_str), ranks);
     let again: Recompute =
         node.with.get("recompute").and_then(|r| serde_json::from_value(r.clone()).ok()).unwrap_or_default();
-    let states = formula::states(weights, precision, kept, sharing);
+    let wide = shape.text.width;
+    let fresh = if gate > 0 { wide + 3 * GATE + 4 } else { 0 } + if scores { wide + 3 } else { 0 };
+    let means = Memory::Means(shape.lines + fresh);
+    let memory = if node.args["optimizer"] == "adafactor" { means } else { Memory::Moments };
+    let states = formula::states(weights, precision, memory, kept, sharing);
     let preference = node.op == "train.dpo";
     let pictures = shape.vision.is_some() && node.training_rows().is_none_or(|rows| has_pictures(graph, rows));
     let at = |cutoff: u64, micro: Option<u64>| {
@@ -218,7 +222,7 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     let mut remedies = Vec::new();
     let saved = |(_, less): (Work, Step)| step.sum().saturating_sub(less.sum());
     let without = |precision: Precision, sharing: Sharing, again: Recompute| {
-        let less = formula::states(weights, precision, kept, sharing).sum()
+        let less = formula::states(weights, precision, memory, kept, sharing).sum()
             + formula::shared_step(shape, precision, &work, sharing, again).sum();
         (states.sum() + step.sum()).saturating_sub(less)
     };
@@ -239,6 +243,10 @@ fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     if again != Recompute::All && sharing.stage < 3 {
         let what = "`with { recompute: \"all\" }`, same result, a third more work".to_owned();
         remedies.push((what, without(precision, sharing, Recompute::All)));
+    }
+    if memory == Memory::Moments {
+        let less = formula::states(weights, precision, means, kept, sharing).optimizer;
+        remedies.push(("`optimizer: \"adafactor\"`, another result".to_owned(), states.optimizer.saturating_sub(less)));
     }
     if precision == Precision::F32 {
         remedies.push(("`dtype: \"bf16\"`, another result".to_owned(), without(Precision::Half, sharing, again)));

@@ -39,6 +39,8 @@ pub struct Shape {
     pub weights: BTreeMap<&'static str, u64>,
     /// The most weights that one matrix has.
     pub largest: u64,
+    /// Rows and columns of all matrices, and one row and its columns for each vector: what Adafactor keeps a mean of.
+    pub lines: u64,
     /// The weights were counted in the headers of the files; else by the configuration.
     pub counted: bool,
 }
@@ -52,6 +54,8 @@ pub struct Vision {
     pub full: u64,
     /// Values of one flattened patch.
     pub patch: u64,
+    /// Its side in pixels.
+    pub side: u64,
     /// Patches in one token of text.
     pub merged: u64,
     /// Patches in one attention window.
@@ -72,16 +76,27 @@ impl Shape {
         let counted = weights.is_some();
         let weights = weights.cloned().or_else(|| by_config(config))?;
         let mut parts: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut lines = 0;
         for (name, shape) in weights.iter().filter(|(name, _)| !(tied && name.as_str() == "lm_head.weight")) {
             *parts.entry(part_of(name)).or_default() += shape.iter().product::<u64>();
+            lines += lines_of(shape);
         }
         let largest = weights.values().map(|shape| shape.iter().product()).max().unwrap_or(0);
-        Some(Self { text: tower, vision, vocab, weights: parts, largest, counted })
+        Some(Self { text: tower, vision, vocab, weights: parts, largest, lines, counted })
     }
 
     /// Returns how many weights it has.
     pub fn all(&self) -> u64 {
         self.weights.values().sum()
+    }
+}
+
+/// Returns the rows and columns of the last two axes, as many times as the axes before them say; a vector is one row.
+fn lines_of(shape: &[u64]) -> u64 {
+    match shape {
+        [before @ .., rows, columns] => before.iter().product::<u64>() * (rows + columns),
+        [columns] => 1 + columns,
+        [] => 2,
     }
 }
 
@@ -145,10 +160,11 @@ fn vision_of(config: &Json) -> Option<Vision> {
     let window = number("window_size").map(|w| (w / patch.max(1)).pow(2));
     let inner = number("intermediate_size").or_else(|| Some(config.get("mlp_ratio")?.as_u64()? * width))?;
     let tower = Tower { width, inner, blocks, heads: number("num_heads")?, keys: width };
+    let side = patch;
     let patch = channels * number("temporal_patch_size").unwrap_or(2) * patch * patch;
     let whole = window.is_none();
     let full = if whole { blocks } else { full.unwrap_or(0) };
-    Some(Vision { tower, full, patch, merged: merge * merge, window: window.unwrap_or(u64::MAX) })
+    Some(Vision { tower, full, patch, side, merged: merge * merge, window: window.unwrap_or(u64::MAX) })
 }
 
 /// Returns names and shapes of the weights of a Qwen2.5-VL, or of a Llama or Qwen2 decoder, by its configuration alone.
@@ -198,9 +214,10 @@ fn add_vision(vision: &Vision, text: u64, out: &mut Weights) {
     let mut add = |name: String, shape: &[u64]| {
         out.insert(name, shape.to_vec());
     };
-    let Vision { tower: v, patch, merged, .. } = vision;
+    let Vision { tower: v, patch, side, merged, .. } = vision;
     let (d, i, wide) = (v.width, v.inner, v.width * merged);
-    add("visual.patch_embed.proj.weight".into(), &[d, *patch]);
+    let area = (side * side).max(1);
+    add("visual.patch_embed.proj.weight".into(), &[d, patch / area, *side, *side]);
     for b in 0..v.blocks {
         let p = format!("visual.blocks.{b}");
         for (name, rows, columns) in [("attn.qkv", 3 * d, d), ("attn.proj", d, d), ("mlp.down_proj", d, i)] {

@@ -163,6 +163,20 @@ fn signal(scratch: &Path, rank: usize, signal: i32) {
     }
 }
 
+/// The same run with Adafactor, whose states no rank has a part of alone.
+fn adafactor(run: Run) -> Run {
+    Run { args: with(run.args, json!({ "optimizer": "adafactor" })), ..run }
+}
+
+/// Writes a program that prepares a process and then becomes the engine.
+fn engine(crew: &Crew, name: &str, before: &str) -> PathBuf {
+    let script = crew.bench.root.path().join(name);
+    std::fs::write(&script, format!("#!/bin/sh\n{before}\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_rbpipe-engine")))
+        .expect("a script");
+    std::process::Command::new("chmod").arg("+x").arg(&script).status().expect("chmod");
+    script
+}
+
 fn near(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && !a.is_empty() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs())
 }
@@ -193,6 +207,10 @@ fn losses_do_not_depend_on_ranks_or_on_what_they_share_out() {
     ] {
         compare(&alone, crew.sft(6, ranks, on));
     }
+    let other = logged(&adafactor(crew.sft(6, 1, json!({}))));
+    for (ranks, on) in [(2, json!({ "shard": "zero1" })), (3, json!({ "shard": "zero3" }))] {
+        compare(&other, adafactor(crew.sft(6, ranks, on)));
+    }
     let pairs = logged(&crew.dpo(5, 1, json!({})));
     for (ranks, on) in [(4, json!({})), (2, json!({ "shard": "zero3" }))] {
         compare(&pairs, crew.dpo(5, ranks, on));
@@ -212,6 +230,7 @@ fn a_killed_rank_ends_all_and_the_next_run_goes_on_bit_for_bit() {
         crew.sft(12, 2, json!({ "checkpoint": 2 })),
         crew.dpo(12, 2, json!({ "checkpoint": 2, "shard": "zero2" })),
         crew.dpo(12, 1, json!({ "checkpoint": 2 })),
+        adafactor(crew.sft(12, 2, json!({ "checkpoint": 2, "shard": "zero3" }))),
     ];
     for run in runs {
         let whole = crew.model_of(&run);
@@ -284,7 +303,7 @@ fn a_damaged_or_unwritable_checkpoint_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = Run {
         checkpoints: Some(folder.path().to_path_buf()),
-        ..crew.sft(7, 2, json!({ "checkpoint": 2, "shard": "zero3" }))
+        ..adafactor(crew.sft(7, 2, json!({ "checkpoint": 2, "shard": "zero3" })))
     };
     let whole = crew.model_of(&run);
     let newest = folder.path().join("step-00000006/rank-0001.safetensors");
@@ -298,12 +317,8 @@ fn a_damaged_or_unwritable_checkpoint_loses_nothing() {
     assert!(near(&ours, &theirs), "{ours:?}, {theirs:?}");
 
     // A file as large as the model may be written, one as large as a checkpoint may not.
-    let script = crew.bench.root.path().join("engine.sh");
     let blocks = whole.files["model.safetensors"].bytes / 512 + 64;
-    let engine = env!("CARGO_BIN_EXE_rbpipe-engine");
-    std::fs::write(&script, format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f {blocks}\nexec {engine} \"$@\"\n"))
-        .expect("a script");
-    std::process::Command::new("chmod").arg("+x").arg(&script).status().expect("chmod");
+    let script = engine(&crew, "engine.sh", &format!("trap '' XFSZ\nulimit -f {blocks}"));
     let folder = tempfile::tempdir().expect("a folder");
     let run = Run {
         checkpoints: Some(folder.path().to_path_buf()),
@@ -321,6 +336,48 @@ fn a_damaged_or_unwritable_checkpoint_loses_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "no half of a checkpoint is left");
     let usual = crew.model_of(&crew.sft(5, 2, json!({})));
     assert_eq!(crew.weights(&full), crew.weights(&usual));
+}
+
+/// Needs file systems that are full: in memory, in a name space of the engine's own, where the machine lets us make them.
+#[test]
+fn a_full_disk_is_seen_before_the_first_step_and_at_a_checkpoint() {
+    let mount = |size: u64, at: &str| format!("mount -t tmpfs -o size={} tmpfs {at}", size.div_ceil(4096) * 4096);
+    let inside = "[ -n \"$INSIDE\" ] || INSIDE=1 exec unshare -rm \"$0\" \"$@\"";
+    let tried = std::process::Command::new("unshare").args(["-rm", "sh", "-c", &mount(65_536, "/tmp")]).output();
+    if !tried.is_ok_and(|out| out.status.success()) {
+        eprintln!("left out: this machine lets nobody mount a file system in memory");
+        return;
+    }
+    let crew = Crew::new();
+    let plain = crew.sft(5, 1, json!({ "checkpoint": 2 }));
+    let usual = crew.model_of(&plain);
+    let model = usual.files["model.safetensors"].bytes;
+    let said = |run: &Run| {
+        let said = Mutex::new(String::new());
+        let made = crew.execute(run, None, &|event, fields, _| {
+            if event == "node_log" {
+                *said.lock().unwrap() += fields["text"].as_str().unwrap_or_default();
+            }
+        });
+        (made, said.into_inner().unwrap())
+    };
+    // A checkpoint has the weights and both moments in f32: there is room for none, for one, and for the three that stand there at most.
+    for (size, none_at) in [(2 * model, &[2, 4][..]), (5 * model, &[4]), (16 * model, &[])] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let before = format!("{inside}\n{} || exit 1", mount(size, &folder.path().display().to_string()));
+        let script = engine(&crew, "small.sh", &before);
+        let run = Run { checkpoints: Some(folder.path().to_path_buf()), engine: script, ..plain.clone() };
+        let (made, said) = said(&run);
+        let warned = said.contains("no room for checkpoints: ") && said.contains(&folder.path().display().to_string());
+        assert_eq!(warned, !none_at.is_empty(), "{size}: {said}");
+        for step in [2, 4] {
+            let missed = said.contains(&format!("no checkpoint at step {step}: "));
+            assert_eq!(missed, none_at.contains(&step), "{size}, step {step}: {said}");
+        }
+        assert!(none_at.is_empty() || said.contains("No space left on device"), "{size}: {said}");
+        let made = made.expect("training goes on").outputs[""].clone();
+        assert_eq!(crew.weights(&made), crew.weights(&usual));
+    }
 }
 
 #[test]
