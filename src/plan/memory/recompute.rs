@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The choice, `with { recompute }`. It changes memory and time, never the result.
+/// The choice, `with { recompute }`. It changes memory and time; results differ at most in the last bits of sums.
 ///
 /// # Source
 /// Chen et al. 2016 (blocks that keep their inputs alone); Korthikanti et al. 2022 (some of them).

@@ -378,6 +378,16 @@ fn a_full_disk_is_seen_before_the_first_step_and_at_a_checkpoint() {
         let made = made.expect("training goes on").outputs[""].clone();
         assert_eq!(crew.weights(&made), crew.weights(&usual));
     }
+    // Without room for the result the first step is not taken.
+    let aside = crew.bench.root.path().join("task.json");
+    // Pictures lie there too.
+    let small = mount(model * 3 / 2, "\"$D\"");
+    let before =
+        format!("{inside}\nD=$(dirname \"$1\"); cp \"$1\" {0} && {small} && cp {0} \"$1\" || exit 1", aside.display());
+    let (made, said) = said(&Run { engine: engine(&crew, "smaller.sh", &before), ..plain });
+    let error = made.expect_err("there is no room");
+    assert!(error.code == "E0612" && error.message.contains("no room for the trained model"), "{error:?}, {said}");
+    assert!(error.help.is_some_and(|help| help.contains("rbpipe cache gc")));
 }
 
 #[test]
