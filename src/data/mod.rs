@@ -20,6 +20,7 @@ pub mod csv;
 pub mod draw;
 pub mod episode;
 pub mod files;
+pub mod gather;
 pub mod geometry;
 pub mod gguf;
 pub mod gguf_blocks;

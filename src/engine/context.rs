@@ -125,6 +125,18 @@ impl Context<'_> {
         dataset::load_only(self.store, self.input(slot)?, |name| names.contains(&name))
     }
 
+    /// Reads some columns of the dataset in a slot, chunk by chunk, for operators that decide by them about rows which they need not hold.
+    ///
+    /// # Errors
+    /// `E0301` when it does not have one of them.
+    pub fn parts(&self, slot: &str, names: &[&str]) -> Result<Vec<Table>, OpError> {
+        let parts = self.chunks(slot)?.only(|name, _| names.contains(&name)).collect::<Result<Vec<_>, _>>()?;
+        for name in names {
+            parts.iter().try_for_each(|part| part.column(name).map(drop))?;
+        }
+        Ok(parts)
+    }
+
     /// Reads the rows of the dataset in a slot in chunks, for operators that need not hold all of them.
     pub fn chunks(&self, slot: &str) -> Result<dataset::Chunks, OpError> {
         dataset::Chunks::open(self.store, self.input(slot)?)

@@ -1,11 +1,12 @@
 //! What operators over rows share: the thread pool, the `where` condition, and dropping rows with a reason.
 
 use crate::base::OpError;
+use crate::data::gather::{IN_MEMORY, gather};
 use crate::data::rowexpr::Program;
 use crate::data::table::Table;
 use crate::engine::context::Fate;
 use crate::engine::dataset::Writer;
-use crate::engine::{Context, Output, Outputs};
+use crate::engine::{Artifact, Context, Output, Outputs};
 use crate::spec::RowExpr;
 
 /// Runs `work` on the threads that the node may use.
@@ -66,6 +67,36 @@ pub fn each(
         writer.push(change(cx, chunk?)?)?;
     }
     Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
+}
+
+/// Writes the rows of the dataset `d` at `order`, in that order, without holding them all.
+pub fn reordered(cx: &mut Context, order: &[u32]) -> Result<Outputs, OpError> {
+    let mut writer = Writer::new(cx.store);
+    gather(
+        || cx.chunks("d"),
+        order,
+        &cx.scratch,
+        IN_MEMORY,
+        |table| {
+            cx.go_on()?;
+            writer.push(table)
+        },
+    )?;
+    Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
+}
+
+/// Parts the rows of the dataset `d` chunk by chunk into `parts` datasets: `part` says where a row goes, if anywhere.
+pub fn parted(cx: &mut Context, parts: usize, part: impl Fn(usize) -> Option<usize>) -> Result<Vec<Artifact>, OpError> {
+    let mut writers: Vec<Writer<'_>> = (0..parts).map(|_| Writer::new(cx.store)).collect();
+    for chunk in cx.chunks("d")? {
+        cx.go_on()?;
+        let chunk = chunk?;
+        for (number, writer) in writers.iter_mut().enumerate() {
+            let rows = chunk.before..chunk.before + chunk.rows();
+            writer.push(chunk.filter(&rows.map(|row| part(row) == Some(number)).collect::<Vec<_>>())?)?;
+        }
+    }
+    writers.into_iter().map(Writer::finish).collect()
 }
 
 /// Goes through the rows of the dataset `d` chunk by chunk: `judge` gives the chunk as it is to be kept, and for each of its rows the reason to

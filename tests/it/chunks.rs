@@ -8,6 +8,8 @@ use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use rbpipe::data::chunks;
 use rbpipe::data::clusters::Rule;
+use rbpipe::data::draw::{Keyer, row_keys};
+use rbpipe::data::gather::gather;
 use rbpipe::data::load::{self, Bad};
 use rbpipe::data::media::Media;
 use rbpipe::data::minhash::{self, Options, Spill};
@@ -362,4 +364,54 @@ fn texts_and_keys_in_files() {
     assert_eq!(held.with(599, str::to_owned), texts[599]);
     held.check().unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "files without a name leave nothing behind");
+}
+
+/// Rows of several types, with nothing here and there, and some that are equal.
+fn mixed(rows: usize) -> Table {
+    let draw = &mut Draw(7);
+    let lines: Vec<String> = (0..rows)
+        .map(|row| {
+            let text = "word ".repeat(draw.below(40));
+            let tags = if row % 5 == 0 { json!(null) } else { json!(vec![text.trim(); draw.below(3)]) };
+            json!({ "id": format!("r{}", row % 97), "n": row % 11, "tags": tags, "who": { "name": text } }).to_string()
+        })
+        .collect();
+    let bench = Bench::new();
+    let types: Vec<_> = COLUMNS.iter().map(|(n, t)| ((*n).to_owned(), schema::parse(t).unwrap())).collect();
+    let media = Media::Folder(bench.folder().to_owned());
+    let rows = jsonl::parse(lines.join("\n").as_bytes(), "rows.jsonl").unwrap();
+    load::table(rows, &types, &media, bench.store(), Bad::Fail).unwrap().0
+}
+
+#[test]
+fn rows_come_in_another_order_from_memory_and_from_a_file() {
+    let table = mixed(900);
+    let chunks: Vec<Table> = (0..9).map(|n| table.slice(100 * n, 100)).collect();
+    let draw = &mut Draw(3);
+    let any: Vec<u32> = (0..1200).map(|_| draw.below(900) as u32).collect();
+    let folder = tempfile::tempdir().unwrap();
+    for order in [(0..900).rev().collect(), any, vec![5], Vec::new()] {
+        // All in memory, a few rows at a time, and each row by itself.
+        for most in [usize::MAX, 4000, 1] {
+            let mut got = Vec::new();
+            let read = || Ok(chunks.iter().cloned().map(Ok));
+            gather(read, &order, folder.path(), most, |table| {
+                got.push(table);
+                Ok(())
+            })
+            .unwrap();
+            let got = Table::concat(&got).unwrap();
+            assert_eq!(got.batch, table.take(&order).unwrap().batch, "{} rows, {most} bytes", order.len());
+        }
+    }
+}
+
+#[test]
+fn keys_of_rows_in_parts_are_those_of_all() {
+    let table = mixed(400);
+    let whole = row_keys(&table, &["id"]).unwrap();
+    assert_eq!((whole[97].occurrence, whole[97].digest), (1, whole[0].digest), "each name comes several times");
+    let mut keyer = Keyer::default();
+    let parts: Vec<_> = (0..8).flat_map(|n| keyer.keys(&table.slice(50 * n, 50), &["id"]).unwrap()).collect();
+    assert_eq!(parts, whole);
 }

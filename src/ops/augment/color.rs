@@ -1,9 +1,11 @@
 //! `augment.color`: colour jitter that leaves chosen hues alone.
 
-use super::{Change, Ends, Plan, apply, outputs, rounded};
+use super::{Change, Ends, Plan, apply, rounded};
 use crate::base::OpError;
 use crate::data::color::{Jitter, KeptHues, jitter};
+use crate::data::draw::Keyer;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Class, Effect, OpSpec};
 
 /// The operator.
@@ -47,23 +49,25 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let ranges = args.keep_hue.iter().map(|r| r.within("keep_hue", -360.0)).collect::<Result<_, _>>()?;
     let kept = KeptHues { ranges, tolerance: args.tolerance };
-    let d = cx.table("d")?;
     let plan = Plan { images: &args.images, share: args.share, reads: Vec::new(), writes: Vec::new() };
     let store = cx.store;
-    let (out, _) = apply(cx, &d, &plan, |_, pictures, draw| {
-        let by = Jitter {
-            hue: rounded(draw.between(-60.0, 60.0) * args.jitter),
-            saturation: rounded((1.0 + draw.between(-1.0, 1.0) * args.jitter).max(0.0)),
-            value: rounded((1.0 + draw.between(-1.0, 1.0) * args.jitter).max(0.0)),
-        };
-        let mut changed = Vec::with_capacity(pictures.len());
-        for picture in pictures {
-            let mut pixels = picture.pixels(store)?;
-            jitter(&mut pixels, by, &kept);
-            changed.push(picture.derived(store, &pixels)?);
-        }
-        let how = format!("color hue={}deg saturation={} value={}", by.hue, by.saturation, by.value);
-        Ok(Change::Done { pictures: changed, cells: Vec::new(), how })
-    })?;
-    Ok(outputs(out))
+    let mut keyer = Keyer::default();
+    rows::each(cx, "d", |cx, chunk| {
+        let (out, _) = apply(cx, &mut keyer, &chunk, &plan, |_, pictures, draw| {
+            let by = Jitter {
+                hue: rounded(draw.between(-60.0, 60.0) * args.jitter),
+                saturation: rounded((1.0 + draw.between(-1.0, 1.0) * args.jitter).max(0.0)),
+                value: rounded((1.0 + draw.between(-1.0, 1.0) * args.jitter).max(0.0)),
+            };
+            let mut changed = Vec::with_capacity(pictures.len());
+            for picture in pictures {
+                let mut pixels = picture.pixels(store)?;
+                jitter(&mut pixels, by, &kept);
+                changed.push(picture.derived(store, &pixels)?);
+            }
+            let how = format!("color hue={}deg saturation={} value={}", by.hue, by.saturation, by.value);
+            Ok(Change::Done { pictures: changed, cells: Vec::new(), how })
+        })?;
+        Ok(out)
+    })
 }

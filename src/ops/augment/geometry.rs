@@ -1,14 +1,15 @@
 //! `augment.geometry`: zoom, rotation and mirroring, with points, boxes and masks moved along.
 
-use super::{Change, Ends, Places, Plan, apply, outputs, rounded};
+use super::{Change, Ends, Places, Plan, apply, rounded};
 use crate::base::OpError;
 use crate::data::cell::Cell;
+use crate::data::draw::Keyer;
 use crate::data::geometry::{Move, warp};
 use crate::data::picture::Picture;
 use crate::data::scene::{self, Scene};
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::ops::rows::pooled;
+use crate::ops::rows::{self, pooled};
 use crate::spec::{Class, Effect, OpSpec};
 
 /// The operator.
@@ -76,10 +77,25 @@ const IMAGE_DISTANCE: u32 = 4;
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let (small, large) = args.scale.within("scale", 0.01)?;
-    let (low, high) = args.rotate.within("rotate", -360.0)?;
-    let d = cx.table("d")?;
-    let columns = args.places.columns(&d)?;
+    let ranges = (args.scale.within("scale", 0.01)?, args.rotate.within("rotate", -360.0)?);
+    let scenes = match cx.inputs.contains_key("scenes") {
+        true => Some(scene::read(&cx.table("scenes")?)?),
+        false => None,
+    };
+    let mut keyer = Keyer::default();
+    rows::each(cx, "d", |cx, chunk| moved(cx, &mut keyer, &args, ranges, scenes.as_deref(), &chunk))
+}
+
+/// Changes the rows of a chunk; `ranges` are those of scale and rotation.
+fn moved(
+    cx: &mut Context,
+    keyer: &mut Keyer,
+    args: &Args,
+    ((small, large), (low, high)): ((f64, f64), (f64, f64)),
+    scenes: Option<&[Scene]>,
+    d: &Table,
+) -> Result<Table, OpError> {
+    let columns = args.places.columns(d)?;
     let sides = args.sides.as_deref();
     let plan = Plan {
         images: &args.images,
@@ -88,14 +104,14 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         writes: columns.iter().map(String::as_str).chain(sides).collect(),
     };
     let store = cx.store;
-    let frames = Frames::new(cx, &d, &args.images, args.seen)?;
-    let (out, _) = apply(cx, &d, &plan, |row, pictures, draw| {
+    let frames = Frames::new(cx, d, scenes, &args.images, args.seen)?;
+    let (out, _) = apply(cx, keyer, d, &plan, |row, pictures, draw| {
         let scale = rounded(draw.between(small.ln(), large.ln()).exp());
         let degrees = rounded(draw.between(low, high));
-        let mirrored = draw.chance(0.5) && args.flip && !names_a_side(&d, row, sides);
+        let mirrored = draw.chance(0.5) && args.flip && !names_a_side(d, row, sides);
         let by = |size| Move::about_centre(size, scale, degrees, mirrored);
         let first = (pictures[0].width.max(1) as u32, pictures[0].height.max(1) as u32);
-        let moved = args.places.moved(store, &d, row, &columns, &by(first))?;
+        let moved = args.places.moved(store, d, row, &columns, &by(first))?;
         let mut cells = match moved.and_then(|cells| frames.check(row, &by(first)).map(|()| cells)) {
             Ok(cells) => cells,
             Err(why) if args.lost == "drop" => return Ok(Change::Drop(why)),
@@ -117,7 +133,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let how = format!("geometry scale={scale} rotate={degrees}deg{}", if mirrored { " mirrored" } else { "" });
         Ok(Change::Done { pictures: moved, cells, how })
     })?;
-    Ok(outputs(out))
+    Ok(out)
 }
 
 /// Says whether any text of the row, outside the column that is mirrored with it, speaks of left or right.
@@ -170,14 +186,11 @@ struct Frames {
 }
 
 impl Frames {
-    fn new(cx: &Context, d: &Table, images: &str, seen: f64) -> Result<Self, OpError> {
-        if !cx.inputs.contains_key("scenes") {
-            return Ok(Self { boxes: Vec::new(), seen });
-        }
-        let scenes = scene::read(&cx.table("scenes")?)?;
+    fn new(cx: &Context, d: &Table, scenes: Option<&[Scene]>, images: &str, seen: f64) -> Result<Self, OpError> {
+        let Some(scenes) = scenes else { return Ok(Self { boxes: Vec::new(), seen }) };
         let first = |cell: &Cell<'_>| Picture::all(cell).into_iter().take(1).filter(|p| p.digest == p.origin).collect();
         let pictures: Vec<Vec<Picture>> = d.cells(images)?.iter().map(first).collect();
-        let found = pooled(cx.threads, || scene::of_rows(&scenes, &pictures, IMAGE_DISTANCE, cx.store))??;
+        let found = pooled(cx.threads, || scene::of_rows(scenes, &pictures, IMAGE_DISTANCE, cx.store))??;
         let boxes = |scene: Option<&Scene>| {
             scene.into_iter().flat_map(|s| &s.objects).map(|o| (o.name(), o.bbox)).collect::<Vec<_>>()
         };

@@ -10,13 +10,13 @@ use rayon::prelude::*;
 
 use crate::base::{Digest, OpError};
 use crate::data::cell::{self, Cell};
-use crate::data::draw::{Draw, row_keys};
+use crate::data::draw::{Draw, Keyer};
 use crate::data::geometry::{Move, warp_mask};
 use crate::data::picture::Picture;
 use crate::data::table::Table;
 use crate::data::{arrow_type, points};
 use crate::engine::context::Fate;
-use crate::engine::{Context, Outputs, Store};
+use crate::engine::{Context, Store};
 use crate::ops::rows::{count, pooled};
 
 /// The columns that hold places in a picture, and the mask of it.
@@ -51,9 +51,10 @@ struct Plan<'a> {
     writes: Vec<&'a str>,
 }
 
-/// Applies `change` to the rows that the draw picks, and adds `.parent` and `.transform`.
+/// Applies `change` to the rows of a chunk that the draw picks, and adds `.parent` and `.transform`. `keyer` has seen the chunks before.
 fn apply<'t>(
     cx: &mut Context,
+    keyer: &mut Keyer,
     table: &'t Table,
     plan: &Plan<'_>,
     change: impl Fn(usize, &[Picture], &mut Draw) -> Result<Change<'t>, OpError> + Sync,
@@ -66,7 +67,7 @@ fn apply<'t>(
     }
     key.sort_unstable();
     key.dedup();
-    let keys = row_keys(table, &key)?;
+    let keys = keyer.keys(table, &key)?;
     let (stream, cancelled): (Digest, _) = (cx.stream, cx.cancelled);
     let changes: Vec<Change<'t>> = pooled(cx.threads, || {
         (0..table.rows())
@@ -141,11 +142,11 @@ fn assemble<'t>(
     }
     let str_type = arrow::datatypes::DataType::Utf8;
     for (name, cells) in [("parent", &parents), ("transform", &transforms)] {
-        out = out.with_column(name, cell::column(cells, &str_type).map_err(|m| misfit(name, &m))?)?;
+        out = out.with_column(name, cell::column(cells, &str_type).map_err(|m| misfit(table, name, &m))?)?;
     }
     let out = out.filter(&keep)?;
     count(cx, table.rows(), out.rows());
-    cx.counts.insert("changed".into(), changed);
+    *cx.counts.entry("changed".into()).or_default() += changed;
     Ok((out, hows))
 }
 
@@ -155,12 +156,12 @@ fn text(s: String) -> Cell<'static> {
 
 fn replaced(table: Table, name: &str, cells: &[Cell<'_>]) -> Result<Table, OpError> {
     let ty = table.column(name)?.data_type().clone();
-    let array = cell::column(cells, &ty).map_err(|m| misfit(name, &m))?;
+    let array = cell::column(cells, &ty).map_err(|m| misfit(&table, name, &m))?;
     table.with_column(name, array)
 }
 
-fn misfit(name: &str, m: &cell::Misfit) -> OpError {
-    OpError::new("E0612", format!("column `.{name}`, row {}: {}", m.row, m.message))
+fn misfit(table: &Table, name: &str, m: &cell::Misfit) -> OpError {
+    OpError::new("E0612", format!("column `.{name}`, {}: {}", table.place(m.row), m.message))
 }
 
 impl Places {
@@ -292,9 +293,4 @@ impl Ends {
             )),
         }
     }
-}
-
-/// Wraps rows as the only output.
-fn outputs(table: Table) -> Outputs {
-    Context::rows(table)
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::StringArray;
 
-use super::{Change, Ends, Places, Plan, apply, outputs, rounded};
+use super::{Change, Ends, Places, Plan, apply, rounded};
 use crate::base::OpError;
+use crate::data::draw::Keyer;
 use crate::data::geometry::Move;
 use crate::data::pad::{Margin, busyness, extend};
 use crate::data::picture::Picture;
+use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Class, Effect, OpSpec};
 
 /// The operator.
@@ -61,9 +64,20 @@ const BUSY: f64 = 6.0;
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let (low, high) = args.to.within("to", 1.0)?;
-    let d = cx.table("d")?;
-    let columns = args.places.columns(&d)?;
+    let range = args.to.within("to", 1.0)?;
+    let mut keyer = Keyer::default();
+    rows::each(cx, "d", |cx, chunk| padded(cx, &mut keyer, &args, range, &chunk))
+}
+
+/// Pads the rows of a chunk; `low` to `high` is the size of the canvas.
+fn padded(
+    cx: &mut Context,
+    keyer: &mut Keyer,
+    args: &Args,
+    (low, high): (f64, f64),
+    d: &Table,
+) -> Result<Table, OpError> {
+    let columns = args.places.columns(d)?;
     let risk = (args.mode == "by_context" && d.batch.column_by_name("risk").is_some()).then_some("risk");
     let mut reads = args.places.named();
     reads.extend(risk);
@@ -71,7 +85,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let writes = columns.iter().map(String::as_str).collect();
     let plan = Plan { images: &args.images, share: args.share, reads, writes };
     let store = cx.store;
-    let (out, hows) = apply(cx, &d, &plan, |row, pictures, draw| {
+    let (out, hows) = apply(cx, keyer, d, &plan, |row, pictures, draw| {
         let (t, x, y) = (draw.unit(), rounded(draw.unit()), rounded(draw.unit()));
         let first = pictures[0].pixels(store)?;
         let high_risk = risk.map(|c| d.cell(c, row)).transpose()?.is_some_and(|r| r.as_str() == Some("high"));
@@ -100,7 +114,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             ((cw, ch), (at(cw - w, x), at(ch - h, y)))
         };
         let (size, at) = canvas(first.dimensions());
-        let cells = match args.places.moved(store, &d, row, &columns, &Move::placed(first.dimensions(), size, at))? {
+        let cells = match args.places.moved(store, d, row, &columns, &Move::placed(first.dimensions(), size, at))? {
             Ok(cells) => cells,
             Err(why) => return Ok(Change::Drop(why)),
         };
@@ -114,5 +128,5 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         Ok(Change::Done { pictures: padded, cells, how })
     })?;
     let kept = hows.iter().map(|how| how.as_deref().and_then(|h| h.split(' ').nth(1)).unwrap_or("none"));
-    Ok(outputs(out.with_column("pad", Arc::new(StringArray::from_iter_values(kept)))?))
+    out.with_column("pad", Arc::new(StringArray::from_iter_values(kept)))
 }

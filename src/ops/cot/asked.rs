@@ -1,4 +1,4 @@
-//! What makers of questions share: scenes in, rows of questions out.
+//! What makers of rows share: scenes in and made rows out, some at a time.
 
 use arrow::datatypes::DataType;
 
@@ -6,38 +6,75 @@ use crate::base::OpError;
 use crate::data::cell::{self, Cell};
 use crate::data::scene::{self, Scene};
 use crate::data::table::Table;
-use crate::engine::{Context, Outputs};
+use crate::engine::dataset::Writer;
+use crate::engine::{Context, Output, Outputs, Store};
 
-/// Reads the scenes of the argument `scenes`, each of which must have a picture.
+/// So many scenes are worked on at once.
+const AT_ONCE: usize = 4096;
+
+/// Reads the scenes of the argument `scenes`, some at a time, with their rows. Each must have a picture.
 ///
 /// # Errors
-/// `E0302` when one has none.
-pub(super) fn scenes(table: &Table) -> Result<Vec<Scene>, OpError> {
-    let scenes = scene::read(table)?;
-    if scenes.len() != table.rows() {
-        return Err(OpError::new("E0302", format!("{} scenes have no picture", table.rows() - scenes.len()))
+/// `E0302` when some have none.
+pub(super) fn scenes(
+    cx: &Context,
+    mut each: impl FnMut(&Table, Vec<Scene>) -> Result<(), OpError>,
+) -> Result<(), OpError> {
+    let mut missing = 0;
+    for chunk in cx.chunks("scenes")? {
+        let chunk = chunk?;
+        for from in (0..chunk.rows()).step_by(AT_ONCE) {
+            cx.go_on()?;
+            let part = chunk.slice(from, AT_ONCE.min(chunk.rows() - from));
+            let scenes = scene::read(&part)?;
+            missing += part.rows() - scenes.len();
+            if missing == 0 {
+                each(&part, scenes)?;
+            }
+        }
+    }
+    if missing > 0 {
+        return Err(OpError::new("E0302", format!("{missing} scenes have no picture"))
             .help("drop them first: `filter.rule(where: .image != none)`"));
     }
-    Ok(scenes)
+    Ok(())
 }
 
-/// Makes a dataset of the questions drawn for each scene, and counts both.
-pub(super) fn rows<const N: usize>(
-    cx: &mut Context,
-    drawn: Vec<Vec<[Cell<'static>; N]>>,
-    columns: [(&str, DataType); N],
-) -> Result<Outputs, OpError> {
-    cx.counts.insert("scenes".into(), drawn.len() as u64);
-    let table = table(drawn.into_iter().flatten(), columns)?;
-    cx.counts.insert("questions".into(), table.rows() as u64);
-    Ok(Context::rows(table))
+/// Rows that are made some at a time, each a value for every column.
+pub(super) struct Made<'s, const N: usize> {
+    columns: [(&'static str, DataType); N],
+    writer: Writer<'s>,
+    rows: usize,
+}
+
+impl<'s, const N: usize> Made<'s, N> {
+    /// Begins a dataset.
+    pub(super) fn new(store: &'s Store, columns: [(&'static str, DataType); N]) -> Self {
+        Self { columns, writer: Writer::new(store), rows: 0 }
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// `E0612` when a value does not fit its column.
+    pub(super) fn push(&mut self, rows: impl IntoIterator<Item = [Cell<'static>; N]>) -> Result<(), OpError> {
+        let table = table(rows, self.columns.clone())?;
+        self.rows += table.rows();
+        self.writer.push(table)
+    }
+
+    /// Returns how many rows were made, and all of them.
+    pub(super) fn finish(mut self) -> Result<(u64, Outputs), OpError> {
+        self.push([])?;
+        Ok((self.rows as u64, vec![(String::new(), Output::Artifact(self.writer.finish()?))]))
+    }
 }
 
 /// Makes a table of rows, each a value for every column.
 ///
 /// # Errors
 /// `E0612` when a value does not fit its column.
-pub(super) fn table<const N: usize>(
+fn table<const N: usize>(
     rows: impl IntoIterator<Item = [Cell<'static>; N]>,
     columns: [(&str, DataType); N],
 ) -> Result<Table, OpError> {

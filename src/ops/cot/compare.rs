@@ -5,14 +5,16 @@ use std::borrow::Cow;
 use arrow::datatypes::DataType;
 use rayon::prelude::*;
 
-use super::asked;
+use super::asked::{self, Made};
 use crate::base::OpError;
 use crate::data::arrow_type::image_type;
 use crate::data::arrow_type::list_of;
 use crate::data::cell::Cell;
 use crate::data::comparison::{Compare, Comparing, comparisons};
-use crate::data::draw::{Draw, row_keys};
+use crate::data::draw::{Draw, Keyer, RowKey};
+use crate::data::gather::{IN_MEMORY, gather};
 use crate::data::inquiry::Inquiry;
+use crate::data::scene::{self, Scene};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Class, Effect, OpSpec};
@@ -61,17 +63,25 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     args.ask.sort_unstable();
     args.ask.dedup();
     let comparing = Comparing { asks: args.ask, most: args.per_pair, letters: args.letters, varied: args.varied };
-    let table = cx.table("scenes")?;
-    let scenes = asked::scenes(&table)?;
-    if scenes.len() == 1 {
+    let mut keyer = Keyer::default();
+    let mut keys: Vec<RowKey> = Vec::new();
+    asked::scenes(cx, |rows, _| {
+        keys.extend(keyer.keys(rows, &["image", "objects", "relations"])?);
+        Ok(())
+    })?;
+    drop(keyer);
+    if keys.len() == 1 {
         return Err(OpError::new("E0612", "one scene alone cannot be compared").help("give two scenes or more"));
     }
-    let keys = row_keys(&table, &["image", "objects", "relations"])?;
     let stream = cx.stream;
-    let of_scene = |first: usize| {
+    let draw = |first: usize| {
         let mut draw = Draw::new(stream, keys[first]);
-        let second = (first + 1 + draw.below(scenes.len() - 1)) % scenes.len();
-        let pair = [&scenes[first], &scenes[second]];
+        let second = (first + 1 + draw.below(keys.len() - 1)) % keys.len();
+        (draw, second)
+    };
+    let of_pair = |(first, pair): (usize, &[Scene])| {
+        let mut draw = draw(first).0;
+        let pair = [&pair[0], &pair[1]];
         let short = |digest: &str| digest[..12.min(digest.len())].to_owned();
         let id = pair.map(|s| short(&s.image.digest)).join("-");
         let images = Cell::List(pair.iter().map(|s| s.image.cell()).collect());
@@ -83,7 +93,6 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         };
         comparisons(pair, &comparing, &mut draw).into_iter().enumerate().map(row).collect::<Vec<_>>()
     };
-    let drawn = pooled(cx.threads, || (0..scenes.len()).into_par_iter().map(of_scene).collect())?;
     let text = || DataType::Utf8;
     let columns = [
         ("id", text()),
@@ -93,5 +102,29 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         ("output", text()),
         ("images", list_of(image_type())),
     ];
-    asked::rows(cx, drawn, columns)
+    let mut made = Made::new(cx.store, columns);
+    // Each scene, and behind it the one that it is compared with.
+    let order: Vec<u32> = (0..keys.len()).flat_map(|first| [first as u32, draw(first).1 as u32]).collect();
+    let (mut done, mut scenes) = (0, Vec::new());
+    gather(
+        || cx.chunks("scenes"),
+        &order,
+        &cx.scratch,
+        IN_MEMORY,
+        |table| {
+            cx.go_on()?;
+            scenes.extend(scene::read(&table)?);
+            let pairs = scenes.len() / 2;
+            let drawn: Vec<_> = pooled(cx.threads, || {
+                (0..pairs).into_par_iter().map(|n| of_pair((done + n, &scenes[2 * n..2 * n + 2]))).collect()
+            })?;
+            made.push(drawn.into_iter().flatten())?;
+            scenes.drain(..2 * pairs);
+            done += pairs;
+            Ok(())
+        },
+    )?;
+    let (questions, rows) = made.finish()?;
+    cx.counts.extend([("scenes".to_owned(), keys.len() as u64), ("questions".to_owned(), questions)]);
+    Ok(rows)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use arrow::datatypes::DataType;
 
-use super::asked;
+use super::asked::Made;
 use crate::base::{Digest, OpError};
 use crate::data::answer::numbered;
 use crate::data::arrow_type::image_type;
@@ -58,31 +58,7 @@ struct Steps {
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let (least, most) = (args.steps.from.unwrap_or(1), args.steps.to.unwrap_or(usize::MAX));
-    let episodes = episode::read(&cx.table("episodes")?)?;
-    let mut rows = Vec::new();
     let text = |s: String| Cell::Str(Cow::Owned(s));
-    for episode in &episodes {
-        let drop = |why: String| Fate { row: episode.id.clone(), what: "dropped".into(), why };
-        let Some(plan) = compress(&episode.actions, least, most, args.criterion == "goal") else {
-            cx.fates.push(drop(format!("{} actions do not compress to {least}..{most} steps", episode.actions.len())));
-            continue;
-        };
-        let Some(first) = episode.frames.first() else {
-            cx.fates.push(drop("no frame".into()));
-            continue;
-        };
-        let risk = if episode.hazard.is_some() { "low" } else { "safe" };
-        rows.push([
-            text(format!("plan-{}", episode.id)),
-            text(question(episode)),
-            text(String::new()),
-            text(numbered(&plan)),
-            Cell::List(vec![Picture::cell(first)]),
-            text(risk.to_owned()),
-        ]);
-    }
-    cx.counts.insert("read".into(), episodes.len() as u64);
-    cx.counts.insert("kept".into(), rows.len() as u64);
     let columns = [
         ("id", DataType::Utf8),
         ("instruction", DataType::Utf8),
@@ -91,7 +67,38 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         ("images", list_of(image_type())),
         ("risk", DataType::Utf8),
     ];
-    Ok(Context::rows(asked::table(rows, columns)?))
+    let mut made = Made::new(cx.store, columns);
+    let mut read = 0;
+    for chunk in cx.chunks("episodes")? {
+        cx.go_on()?;
+        let mut rows = Vec::new();
+        for episode in episode::read(&chunk?)? {
+            read += 1;
+            let drop = |why: String| Fate { row: episode.id.clone(), what: "dropped".into(), why };
+            let Some(plan) = compress(&episode.actions, least, most, args.criterion == "goal") else {
+                let why = format!("{} actions do not compress to {least}..{most} steps", episode.actions.len());
+                cx.fates.push(drop(why));
+                continue;
+            };
+            let Some(first) = episode.frames.first() else {
+                cx.fates.push(drop("no frame".into()));
+                continue;
+            };
+            let risk = if episode.hazard.is_some() { "low" } else { "safe" };
+            rows.push([
+                text(format!("plan-{}", episode.id)),
+                text(question(&episode)),
+                text(String::new()),
+                text(numbered(&plan)),
+                Cell::List(vec![Picture::cell(first)]),
+                text(risk.to_owned()),
+            ]);
+        }
+        made.push(rows)?;
+    }
+    let (kept, rows) = made.finish()?;
+    cx.counts.extend([("read".to_owned(), read), ("kept".to_owned(), kept)]);
+    Ok(rows)
 }
 
 /// Asks for a plan in one of four wordings, chosen by the episode's name so that a goal is always asked for alike.

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use arrow::datatypes::{DataType, Field, Fields};
 use rayon::prelude::*;
 
-use super::asked;
+use super::asked::{self, Made};
 use crate::base::OpError;
 use crate::data::arrow_type::image_type;
 use crate::data::arrow_type::list_of;
 use crate::data::cell::Cell;
-use crate::data::draw::{Draw, RowKey, row_keys};
+use crate::data::draw::{Draw, Keyer, RowKey};
 use crate::data::grounding;
 use crate::data::inquiry::{Ask, Drawing, Inquiry};
 use crate::data::questions;
@@ -81,19 +81,20 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut args: Args = cx.args()?;
     args.ask.sort_unstable();
     args.ask.dedup();
-    let table = cx.table("scenes")?;
-    let scenes = asked::scenes(&table)?;
-    let labels: BTreeSet<&String> =
-        scenes.iter().flat_map(|s| &s.objects).filter(|o| !o.is_mark()).map(|o| &o.label).collect();
+    let mut labels: BTreeSet<String> = BTreeSet::new();
+    asked::scenes(cx, |_, scenes| {
+        let objects = scenes.into_iter().flat_map(|s| s.objects).filter(|o| !o.is_mark());
+        labels.extend(objects.map(|o| o.label));
+        Ok(())
+    })?;
     let drawing = Drawing {
         asks: args.ask,
         most: args.per_scene,
         grid: args.grid.max(1),
         letters: args.letters,
         varied: args.varied,
-        labels: labels.into_iter().cloned().collect(),
+        labels: labels.into_iter().collect(),
     };
-    let keys = row_keys(&table, &["image", "objects", "relations"])?;
     let stream = cx.stream;
     let of_scene = |(scene, key): (&Scene, &RowKey)| {
         let mut draw = Draw::new(stream, *key);
@@ -113,7 +114,6 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         };
         questions::questions(scene, &drawing, &mut draw).into_iter().enumerate().map(row).collect::<Vec<_>>()
     };
-    let drawn = pooled(cx.threads, || scenes.par_iter().zip(&keys).map(of_scene).collect())?;
     let text = || DataType::Utf8;
     let columns = [
         ("id", text()),
@@ -125,7 +125,18 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         ("cells", list_of(text())),
         ("phrases", list_of(phrase_type())),
     ];
-    asked::rows(cx, drawn, columns)
+    let mut made = Made::new(cx.store, columns);
+    let mut keyer = Keyer::default();
+    let mut all = 0;
+    asked::scenes(cx, |rows, scenes| {
+        let keys = keyer.keys(rows, &["image", "objects", "relations"])?;
+        let drawn: Vec<_> = pooled(cx.threads, || scenes.par_iter().zip(&keys).map(of_scene).collect())?;
+        all += scenes.len() as u64;
+        made.push(drawn.into_iter().flatten())
+    })?;
+    let (questions, rows) = made.finish()?;
+    cx.counts.extend([("scenes".to_owned(), all), ("questions".to_owned(), questions)]);
+    Ok(rows)
 }
 
 fn phrase((phrase, label): (String, String)) -> Cell<'static> {

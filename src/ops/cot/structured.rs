@@ -72,13 +72,24 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         return Err(OpError::new("E0213", format!("`steps` has `{unknown}`, expected `see`, `do` or `expect`")));
     }
     let store = cx.store;
-    let d = cx.table("d")?;
     let scenes = scene::read(&cx.table("scenes")?)?;
     let vocabulary = Vocabulary::of(&scenes);
-    let pictures: Vec<Vec<Picture>> = d.cells(&args.images)?.iter().map(Picture::all).collect();
-    let found = rows::pooled(cx.threads, || scene::of_rows(&scenes, &pictures, args.image_distance, store))??;
+    rows::sift(cx, |cx, d| {
+        let pictures: Vec<Vec<Picture>> = d.cells(&args.images)?.iter().map(Picture::all).collect();
+        let found = rows::pooled(cx.threads, || scene::of_rows(&scenes, &pictures, args.image_distance, store))??;
+        rewritten(&args, &vocabulary, &found, &d)
+    })
+}
+
+/// Rewrites the answers of the rows whose scene is known; the others get a reason to go.
+fn rewritten(
+    args: &Args,
+    vocabulary: &Vocabulary,
+    found: &[Option<&Scene>],
+    d: &Table,
+) -> Result<(Table, Vec<Option<String>>), OpError> {
     let outputs = d.cells("output")?;
-    let questions = d.texts(&question_columns(&d, &args.from))?;
+    let questions = d.texts(&question_columns(d, &args.from))?;
     let from_answer = args.from.iter().any(|c| c == "output");
 
     let mut reasons = vec![None; d.rows()];
@@ -103,10 +114,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let text_type = arrow::datatypes::DataType::Utf8;
     let column = |cells: &[Cell<'_>]| cell::column(cells, &text_type).map_err(|m| OpError::new("E0612", m.message));
     let mut out = d.with_column("output", column(&texts)?)?.with_column("cot", column(&thoughts)?)?;
-    for (name, cells) in asked(&d, &args.ask)? {
+    for (name, cells) in asked(d, &args.ask)? {
         out = out.with_column(name, column(&cells)?)?;
     }
-    Ok(Context::rows(rows::drop_rows(cx, &out, &reasons)?))
+    Ok((out, reasons))
 }
 
 fn question_columns(d: &Table, from: &[String]) -> Vec<String> {

@@ -1,8 +1,10 @@
 //! `data.blend`: rows of several datasets mixed in given shares.
 
 use crate::base::{Digest, OpError};
+use crate::data::gather::{IN_MEMORY, gather};
 use crate::data::table::Table;
-use crate::engine::{Builtin, Context, Outputs};
+use crate::engine::dataset::Writer;
+use crate::engine::{Builtin, Context, Output, Outputs};
 use crate::spec::{Class, Columns, Effect, OpSpec};
 
 /// The operator.
@@ -41,30 +43,43 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         return Err(OpError::new("E0612", format!("{w} weights for {n} datasets sum to {:.2} %", 100.0 * sum))
             .help("give one weight for each dataset, 100 % in all"));
     }
-    let mut tables = Vec::new();
+    let mut slots = Vec::new();
+    let mut types: Vec<Vec<_>> = Vec::new();
     for (i, input) in args.of.iter().enumerate() {
         let slot = input["$input"].as_str().map_or_else(|| format!("of[{i}]"), str::to_owned);
-        let table = cx.table(&slot)?;
-        if table.rows() == 0 && args.weights[i] > 0.0 {
+        let rows = cx.input(&slot)?.rows().unwrap_or(0) as usize;
+        if rows == 0 && args.weights[i] > 0.0 {
             return Err(OpError::new("E0612", format!("dataset {i} of `of` has no rows, but a weight")));
         }
-        tables.push(table);
+        types.push(cx.chunks(&slot)?.types().map(|(name, ty)| (name.to_owned(), ty)).collect());
+        slots.push((slot, rows));
     }
-    let total = args.rows.unwrap_or_else(|| tables.iter().map(Table::rows).sum());
-    let mut readers: Vec<Endless> = Vec::new();
+    let names = super::shared_names(&types, None)?;
+    let total = args.rows.unwrap_or_else(|| slots.iter().map(|(_, rows)| rows).sum());
+    let mut readers: Vec<Endless<'_>> = Vec::new();
     let mut base = 0;
-    for (i, table) in tables.iter().enumerate() {
+    for (i, (slot, rows)) in slots.iter().enumerate() {
         let stream = Digest::of(format!("{}{i}", cx.stream.hex()).as_bytes());
-        readers.push(Endless { table, stream, base, order: Vec::new(), round: 0 });
-        base += table.rows() as u32;
+        readers.push(Endless { cx, slot, stream, base, order: Vec::new(), round: 0 });
+        base += *rows as u32;
     }
     let mut ordinals = Vec::with_capacity(total);
     for source in interleave(total, &args.weights) {
         ordinals.push(readers[source].next()?);
     }
-    let joined = super::shared(&tables, None)?;
+    drop(readers);
+    let select = |chunk: Result<Table, OpError>| chunk.and_then(|chunk| chunk.select(&names));
+    let read = || {
+        let chunks = slots.iter().map(|(slot, _)| cx.chunks(slot)).collect::<Result<Vec<_>, _>>()?;
+        Ok(chunks.into_iter().flatten().map(select))
+    };
+    let mut writer = Writer::new(cx.store);
+    gather(read, &ordinals, &cx.scratch, IN_MEMORY, |table| {
+        cx.go_on()?;
+        writer.push(table)
+    })?;
     cx.counts.insert("kept".into(), total as u64);
-    Ok(Context::rows(joined.take(&ordinals)?))
+    Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
 }
 
 /// Says from which source each row comes: always from the one that is farthest behind its share, up to its largest-remainder quota.
@@ -85,7 +100,8 @@ fn interleave(total: usize, weights: &[f64]) -> Vec<usize> {
 
 /// Reads a dataset in random order, again and again.
 struct Endless<'a> {
-    table: &'a Table,
+    cx: &'a Context<'a>,
+    slot: &'a str,
     stream: Digest,
     /// Where its rows start in the joined table.
     base: u32,
@@ -97,7 +113,7 @@ impl Endless<'_> {
     fn next(&mut self) -> Result<u32, OpError> {
         if self.order.is_empty() {
             let stream = Digest::of(format!("{}round {}", self.stream.hex(), self.round).as_bytes());
-            self.order = super::shuffled(self.table, stream)?;
+            self.order = super::shuffled(self.cx, self.slot, stream)?;
             self.order.reverse();
             self.round += 1;
         }

@@ -34,13 +34,17 @@ pub mod top;
 pub mod visual_genome;
 pub mod webdataset;
 
+use std::collections::BTreeMap;
+
 use ::arrow::datatypes::DataType;
 use serde::Deserialize;
 
 use crate::base::{Digest, OpError};
 use crate::data::arrow_type;
-use crate::data::draw::{Draw, row_keys};
+use crate::data::cell::Cell;
+use crate::data::draw::{Draw, Keyer};
 use crate::data::table::Table;
+use crate::engine::Context;
 
 /// A number of rows, or a share of them: `{"rows": 80}` or `{"ratio": 0.05}`.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -75,19 +79,52 @@ fn shares(total: usize, weights: &[f64]) -> Vec<usize> {
     parts
 }
 
-/// Draws a number of `0.0..1.0` for each row from `stream`, by its content but for a column, so the order of arrival does not matter.
-fn drawn(table: &Table, except: Option<&str>, stream: Digest) -> Result<Vec<f64>, OpError> {
-    let columns = table.columns();
-    let names: Vec<&str> = columns.iter().map(|(n, _)| n.as_str()).filter(|n| Some(*n) != except).collect();
-    Ok(row_keys(table, &names)?.iter().map(|key| Draw::new(stream, *key).unit()).collect())
+/// Draws a number of `0.0..1.0` for each row of a slot from `stream`, by its content but for a column, so the order of arrival does not matter.
+fn drawn(cx: &Context, slot: &str, except: Option<&str>, stream: Digest) -> Result<Vec<f64>, OpError> {
+    let mut keyer = Keyer::default();
+    let mut drawn = Vec::new();
+    for chunk in cx.chunks(slot)? {
+        cx.go_on()?;
+        let chunk = chunk?;
+        let columns = chunk.columns();
+        let names: Vec<&str> = columns.iter().map(|(n, _)| n.as_str()).filter(|n| Some(*n) != except).collect();
+        drawn.extend(keyer.keys(&chunk, &names)?.iter().map(|key| Draw::new(stream, *key).unit()));
+    }
+    Ok(drawn)
 }
 
-/// Returns the rows of a table in an order drawn from `stream`.
-fn shuffled(table: &Table, stream: Digest) -> Result<Vec<u32>, OpError> {
-    let drawn = drawn(table, None, stream)?;
-    let mut order: Vec<u32> = (0..table.rows() as u32).collect();
+/// Returns the rows of a slot in an order drawn from `stream`.
+fn shuffled(cx: &Context, slot: &str, stream: Digest) -> Result<Vec<u32>, OpError> {
+    let drawn = drawn(cx, slot, None, stream)?;
+    let mut order: Vec<u32> = (0..drawn.len() as u32).collect();
     order.sort_by(|&a, &b| drawn[a as usize].total_cmp(&drawn[b as usize]));
     Ok(order)
+}
+
+/// Returns for each row of the dataset `d` the number of its value in a column, and the values in order; without a column all rows have one.
+fn strata(cx: &Context, by: Option<&str>, rows: usize) -> Result<(Vec<u32>, Vec<String>), OpError> {
+    let Some(by) = by else { return Ok((vec![0; rows], vec![String::new(); rows.min(1)])) };
+    let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
+    let mut of_rows = Vec::with_capacity(rows);
+    for part in cx.chunks("d")?.only(|name, _| name == by) {
+        for text in part?.texts(&[by.to_owned()])? {
+            let next = numbers.len() as u32;
+            of_rows.push(*numbers.entry(text).or_insert(next));
+        }
+    }
+    let mut place = vec![0; numbers.len()];
+    numbers.values().enumerate().for_each(|(at, &number)| place[number as usize] = at as u32);
+    of_rows.iter_mut().for_each(|number| *number = place[*number as usize]);
+    Ok((of_rows, numbers.into_keys().collect()))
+}
+
+/// Returns the values of a column of the dataset `d`.
+fn values<'p>(parts: &'p [Table], column: &str) -> Result<Vec<Cell<'p>>, OpError> {
+    let mut cells = Vec::with_capacity(parts.iter().map(Table::rows).sum());
+    for part in parts {
+        cells.extend(part.cells(column)?);
+    }
+    Ok(cells)
 }
 
 /// Returns the columns that all of some datasets have, in the first one's order, leaving out `except`.
@@ -108,12 +145,4 @@ fn shared_names(datasets: &[Vec<(String, DataType)>], except: Option<&str>) -> R
         names.push(name.clone());
     }
     Ok(names)
-}
-
-/// Joins tables on the columns that all of them have, in the first one's order, leaving out `except`.
-fn shared(tables: &[Table], except: Option<&str>) -> Result<Table, OpError> {
-    let typed = |t: &Table| t.columns().into_iter().map(|(name, array)| (name, array.data_type().clone())).collect();
-    let names = shared_names(&tables.iter().map(typed).collect::<Vec<_>>(), except)?;
-    let selected = tables.iter().map(|t| t.select(&names)).collect::<Result<Vec<_>, _>>()?;
-    Table::concat(&selected)
 }

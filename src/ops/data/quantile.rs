@@ -34,16 +34,22 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let cells = d.cells(&args.by)?;
+    let parts = cx.parts("d", &[&args.by])?;
+    let cells = super::values(&parts, &args.by)?;
     let absent = |c: &Cell<'_>| matches!(c, Cell::None) || c.as_f64().is_some_and(f64::is_nan);
-    let mut order: Vec<usize> = (0..d.rows()).filter(|&row| !absent(&cells[row])).collect();
+    let mut order: Vec<usize> = (0..cells.len()).filter(|&row| !absent(&cells[row])).collect();
     order.sort_by(|&a, &b| cells[a].total_order(&cells[b]));
-    let mut reasons: Vec<Option<String>> = vec![Some(format!(".{} has no value", args.by)); d.rows()];
-    for (place, &row) in order.iter().enumerate() {
-        let at = (place as f64 + 0.5) / order.len() as f64;
+    let placed = order.len() as f64;
+    let mut places = vec![None; cells.len()];
+    order.iter().enumerate().for_each(|(place, &row)| places[row] = Some((place as f64 + 0.5) / placed));
+    drop(order);
+    let reason = |row: usize| {
+        let Some(at) = places[row] else { return Some(format!(".{} has no value", args.by)) };
         let why = || format!(".{} is {}, at {:.1} % of all", args.by, cells[row].to_json(), 100.0 * at);
-        reasons[row] = (!args.keep.contain(at)).then(why);
-    }
-    Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
+        (!args.keep.contain(at)).then(why)
+    };
+    rows::sift(cx, |_, chunk| {
+        let reasons = (chunk.before..chunk.before + chunk.rows()).map(reason).collect();
+        Ok((chunk, reasons))
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Class, Effect, OpSpec};
 
 /// The operator.
@@ -18,7 +19,6 @@ op data.shuffle(d: Dataset[{ ..r }]) -> Dataset[{ ..r }]"#,
 };
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
-    let d = cx.table("d")?;
-    let order = super::shuffled(&d, cx.stream)?;
-    Ok(Context::rows(d.take(&order)?))
+    let order = super::shuffled(cx, "d", cx.stream)?;
+    rows::reordered(cx, &order)
 }

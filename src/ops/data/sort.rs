@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 
 use crate::base::OpError;
+use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Effect, OpSpec};
 
 /// The operator.
@@ -29,12 +31,15 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let columns = args.by.iter().map(|c| d.cells(c)).collect::<Result<Vec<_>, _>>()?;
-    let mut order: Vec<u32> = (0..d.rows() as u32).collect();
+    let names: Vec<&str> = args.by.iter().map(String::as_str).collect();
+    let parts = cx.parts("d", &names)?;
+    let columns = names.iter().map(|c| super::values(&parts, c)).collect::<Result<Vec<_>, _>>()?;
+    let mut order: Vec<u32> = (0..parts.iter().map(Table::rows).sum::<usize>() as u32).collect();
     order.sort_by(|&a, &b| {
         let unequal = columns.iter().map(|c| c[a as usize].total_order(&c[b as usize])).find(|o| o.is_ne());
         unequal.unwrap_or(Ordering::Equal)
     });
-    Ok(Context::rows(d.take(&order)?))
+    drop(columns);
+    drop(parts);
+    rows::reordered(cx, &order)
 }

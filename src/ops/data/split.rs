@@ -7,10 +7,9 @@ use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::clusters::Sets;
 use crate::data::phash::{self, Hash};
-use crate::data::table::Table;
 use crate::data::within;
 use crate::engine::{Builtin, Context, Output, Outputs};
-use crate::ops::rows::pooled;
+use crate::ops::rows::{self, pooled};
 use crate::spec::{Class, OpSpec};
 
 /// The operator.
@@ -49,53 +48,57 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let together = pooled(cx.threads, || together(cx, &d, &args.apart))??;
-    let strata = match &args.by {
-        Some(by) => d.texts(std::slice::from_ref(by))?,
-        None => vec![String::new(); d.rows()],
-    };
-    // Units in random order, by stratum of their first row.
-    let mut units: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    together.iter().enumerate().for_each(|(row, &unit)| units.entry(unit).or_default().push(row as u32));
-    let mut queues: BTreeMap<&str, Vec<&Vec<u32>>> = BTreeMap::new();
-    for row in super::shuffled(&d, cx.stream)? {
+    let rows = cx.input("d")?.rows().unwrap_or(0) as usize;
+    let together = pooled(cx.threads, || together(cx, rows, &args.apart))??;
+    let (strata, values) = super::strata(cx, args.by.as_deref(), rows)?;
+    let mut sizes_of_units = vec![0u32; rows];
+    together.iter().for_each(|&unit| sizes_of_units[unit as usize] += 1);
+    // Units in random order, by stratum of their first row, which names them.
+    let mut queues: Vec<Vec<u32>> = vec![Vec::new(); values.len()];
+    for row in super::shuffled(cx, "d", cx.stream)? {
         if together[row as usize] == row {
-            queues.entry(&strata[row as usize]).or_default().push(&units[&row]);
+            queues[strata[row as usize] as usize].push(row);
         }
     }
-    let sizes: Vec<f64> = queues.values().map(|q| q.iter().map(|u| u.len()).sum::<usize>() as f64).collect();
-    let mut part = vec![0usize; d.rows()];
+    // A value that only rows within units have is no stratum.
+    queues.retain(|queue| !queue.is_empty());
+    let size = |unit: &u32| sizes_of_units[*unit as usize] as usize;
+    let sizes: Vec<f64> = queues.iter().map(|q| q.iter().map(size).sum::<usize>() as f64).collect();
+    let mut of_units = vec![0u8; rows];
     for (number, amount) in [(1, &args.validation), (2, &args.test)] {
-        let quotas = shares(amount.of(d.rows()).min(d.rows()), &sizes);
-        for (queue, quota) in queues.values_mut().zip(quotas) {
+        let quotas = shares(amount.of(rows).min(rows), &sizes);
+        for (queue, quota) in queues.iter_mut().zip(quotas) {
             let mut room = quota;
             queue.retain(|unit| {
-                let fits = unit.len() <= room;
+                let fits = size(unit) <= room;
                 if fits {
-                    room -= unit.len();
-                    unit.iter().for_each(|&row| part[row as usize] = number);
+                    room -= size(unit);
+                    of_units[*unit as usize] = number;
                 }
                 !fits
             });
         }
     }
+    let parts = rows::parted(cx, 3, |row| Some(of_units[together[row] as usize].into()))?;
     let mut outputs = Vec::new();
-    for (number, name) in ["train", "validation", "test"].into_iter().enumerate() {
-        let rows = d.filter(&part.iter().map(|p| *p == number).collect::<Vec<_>>())?;
-        cx.counts.insert(name.into(), rows.rows() as u64);
-        outputs.push((name.to_owned(), Output::Table(rows)));
+    for (name, part) in ["train", "validation", "test"].into_iter().zip(parts) {
+        cx.counts.insert(name.into(), part.rows().unwrap_or(0));
+        outputs.push((name.to_owned(), Output::Artifact(part)));
     }
     Ok(outputs)
 }
 
 /// Returns for each row the first row that it must stay together with.
-fn together(cx: &Context, d: &Table, apart: &[String]) -> Result<Vec<u32>, OpError> {
-    let columns = apart.iter().map(|c| d.cells(c)).collect::<Result<Vec<_>, _>>()?;
+fn together(cx: &Context, rows: usize, apart: &[String]) -> Result<Vec<u32>, OpError> {
+    if apart.is_empty() {
+        return Ok((0..rows as u32).collect());
+    }
+    let parts = cx.parts("d", &apart.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let columns = apart.iter().map(|c| super::values(&parts, c)).collect::<Result<Vec<_>, _>>()?;
     let mut pictures = BTreeSet::new();
     columns.iter().flatten().for_each(|cell| within::collect(cell, &mut pictures));
     let looks = phash::clusters(&phash::hashes(&pictures, Hash::Phash, cx.store)?, IMAGE_DISTANCE);
-    let mut sets = Sets::new(d.rows());
+    let mut sets = Sets::new(rows);
     for column in &columns {
         let mut first: BTreeMap<String, u32> = BTreeMap::new();
         for (row, cell) in column.iter().enumerate() {
@@ -114,5 +117,5 @@ fn together(cx: &Context, d: &Table, apart: &[String]) -> Result<Vec<u32>, OpErr
             }
         }
     }
-    Ok((0..d.rows() as u32).map(|row| sets.find(row)).collect())
+    Ok((0..rows as u32).map(|row| sets.find(row)).collect())
 }

@@ -34,18 +34,24 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let cells = d.cells(&args.by)?;
+    let parts = cx.parts("d", &[&args.by])?;
+    let cells = super::values(&parts, &args.by)?;
     let absent = |c: &Cell<'_>| matches!(c, Cell::None) || c.as_f64().is_some_and(f64::is_nan);
-    let mut order: Vec<usize> = (0..d.rows()).collect();
+    let mut order: Vec<usize> = (0..cells.len()).collect();
     order.sort_by(|&a, &b| {
         let (x, y) = (&cells[a], &cells[b]);
         let by_value = if args.order == "asc" { x.total_order(y) } else { y.total_order(x) };
         absent(x).cmp(&absent(y)).then(by_value)
     });
-    let mut reasons: Vec<Option<String>> = vec![None; d.rows()];
-    for (place, &row) in order.iter().enumerate().skip(args.n) {
-        reasons[row] = Some(format!(".{} is {}, place {} of {}", args.by, cells[row].to_json(), place + 1, d.rows()));
-    }
-    Ok(Context::rows(rows::drop_rows(cx, &d, &reasons)?))
+    let mut places = vec![0; cells.len()];
+    order.iter().enumerate().for_each(|(place, &row)| places[row] = place);
+    drop(order);
+    let reason = |row: usize| {
+        let (place, all) = (places[row] + 1, places.len());
+        (place > args.n).then(|| format!(".{} is {}, place {place} of {all}", args.by, cells[row].to_json()))
+    };
+    rows::sift(cx, |_, chunk| {
+        let reasons = (chunk.before..chunk.before + chunk.rows()).map(reason).collect();
+        Ok((chunk, reasons))
+    })
 }

@@ -39,7 +39,7 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let scope = Scope::new(cx, &[])?;
+    let scope = Scope::new(cx)?;
     let texts = scope.texts(cx, &args.on)?;
     let key = |row: usize| {
         let digest = |text: &str| Digest::of(text.as_bytes()).0;

@@ -43,19 +43,22 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let scope = Scope::new(cx, &[&args.images])?;
-    let mut digests = BTreeSet::new();
-    let cells = scope.table.cells(&args.images)?;
-    cells.iter().for_each(|cell| within::collect(cell, &mut digests));
+    let scope = Scope::new(cx)?;
     let (lists, links) = pooled(cx.threads, || -> Result<_, OpError> {
-        let known = phash::hashes(&digests, args.hash, cx.store)?;
-        let scoped = cells.iter().zip(&scope.rows);
-        let lists: Vec<Vec<u64>> =
-            scoped.map(|(cell, scoped)| if *scoped { hashes_of(cell, &known) } else { Vec::new() }).collect();
+        let mut lists: Vec<Vec<u64>> = Vec::with_capacity(scope.rows.len());
+        for chunk in cx.chunks("d")?.only(|name, _| name == args.images) {
+            cx.go_on()?;
+            let chunk = chunk?;
+            let cells = chunk.cells(&args.images)?;
+            let mut digests = BTreeSet::new();
+            cells.iter().for_each(|cell| within::collect(cell, &mut digests));
+            let known = phash::hashes(&digests, args.hash, cx.store)?;
+            let scoped = cells.iter().zip(&scope.rows[chunk.before..]);
+            lists.extend(scoped.map(|(cell, scoped)| if *scoped { hashes_of(cell, &known) } else { Vec::new() }));
+        }
         let links = links(&lists, &scope.group, args.distance);
         Ok((lists, links))
     })??;
-    drop(cells);
     scope.finish(cx, &links, Compared::Pictures, |a, b| {
         format!("same picture ({} of 64 bits differ) as", apart(&lists[a], &lists[b]))
     })

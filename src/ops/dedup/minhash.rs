@@ -62,7 +62,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
             format!("bands {}, rows {} and shingle {} must be 1 or more", args.bands, args.rows, args.shingle);
         return Err(OpError::new("E0612", message));
     }
-    let scope = Scope::new(cx, &[])?;
+    let scope = Scope::new(cx)?;
     let texts = scope.texts(cx, &args.on)?;
     let options = Options {
         similar: args.similar,

@@ -66,7 +66,7 @@ use signature;
 
 /// What the operators look at: which rows are in scope, and the group that each is compared within. Only the columns that decide are held.
 struct Scope {
-    /// The columns of `within`, `best` and the pictures compared.
+    /// The columns of `within` and `best`.
     table: Table,
     /// What rows are called: the column `id`, if there is one.
     ids: Table,
@@ -76,11 +76,10 @@ struct Scope {
 }
 
 impl Scope {
-    /// Looks at the rows of `d`; `more` are columns that are held too.
-    fn new(cx: &Context, more: &[&str]) -> Result<Self, OpError> {
+    /// Looks at the rows of `d`.
+    fn new(cx: &Context) -> Result<Self, OpError> {
         let common: Common = cx.args()?;
-        let mut held: Vec<&str> = common.within.iter().chain(&common.best).map(String::as_str).collect();
-        held.extend(more);
+        let held: Vec<&str> = common.within.iter().chain(&common.best).map(String::as_str).collect();
         let table = cx.columns("d", &held)?;
         for name in held {
             table.column(name)?;

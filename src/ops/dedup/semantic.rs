@@ -73,7 +73,7 @@ struct Args {
 #[cfg(feature = "torch")]
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let scope = Scope::new(cx, &[])?;
+    let scope = Scope::new(cx)?;
     let held = scope.texts(cx, &args.on)?;
     let texts = held.strings();
     held.check()?;

@@ -43,7 +43,7 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let scope = Scope::new(cx, &[])?;
+    let scope = Scope::new(cx)?;
     let texts = scope.texts(cx, &args.on)?;
     let (hashes, links) = pooled(cx.threads, || {
         let hash =

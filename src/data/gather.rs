@@ -1,0 +1,170 @@
+//! Rows in another order, whatever room they take: those that do not fit in memory go through a private file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::buffer::Buffer;
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::UInt32Type;
+use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::writer::StreamWriter;
+
+use super::chunks;
+use super::table::Table;
+use crate::base::OpError;
+
+/// More bytes of rows than this go through a file.
+pub const IN_MEMORY: usize = 256 << 20;
+/// The column that tells, in the file, which place a row goes to.
+const PLACE: &str = "$place";
+
+/// Hands over the rows at `order`, in that order; a row may come several times, or not at all. `read` reads all rows from the first on, and
+/// is called twice. If they take more than `most` bytes, they are parted into stretches of the result of about `most` bytes, which lie in a nameless
+/// file in `folder` and come to memory one after the other. Beside these 12 bytes are held for each row.
+///
+/// # Errors
+/// Those of `read` and `sink`; `E0503` when the file cannot be read back.
+pub fn gather<I: Iterator<Item = Result<Table, OpError>>>(
+    read: impl Fn() -> Result<I, OpError>,
+    order: &[u32],
+    folder: &Path,
+    most: usize,
+    mut sink: impl FnMut(Table) -> Result<(), OpError>,
+) -> Result<(), OpError> {
+    let starts = stretches(read()?, order, most)?;
+    let mut places: Vec<u32> = (0..order.len() as u32).collect();
+    places.sort_unstable_by_key(|&place| (order[place as usize], place));
+    let mut piles = Piles::new(folder, starts.len())?;
+    let (mut before, mut placed) = (0, 0);
+    let mut none = None;
+    for table in read()? {
+        let table = table?;
+        let end = before + table.rows();
+        let here = places[placed..].partition_point(|&place| (order[place as usize] as usize) < end);
+        let mut own: Vec<Vec<u32>> = vec![Vec::new(); starts.len()];
+        for &place in &places[placed..placed + here] {
+            own[starts.partition_point(|&start| start <= place) - 1].push(place);
+        }
+        for (pile, places) in own.into_iter().enumerate().filter(|(_, places)| !places.is_empty()) {
+            let rows: Vec<u32> = places.iter().map(|&place| order[place as usize] - before as u32).collect();
+            piles.add(pile, &table.take(&rows)?.with_column(PLACE, Arc::new(UInt32Array::from(places)))?)?;
+        }
+        (before, placed) = (end, placed + here);
+        none.get_or_insert_with(|| table.slice(0, 0));
+    }
+    // Whoever takes the rows learns the columns even of none.
+    if let Some(none) = none.filter(|_| order.is_empty()) {
+        return sink(none);
+    }
+    for pile in 0..starts.len() {
+        each(&piles.take(pile)?, &mut sink)?;
+    }
+    Ok(())
+}
+
+/// Returns where each stretch of the result begins: together its rows take about `most` bytes.
+fn stretches(
+    rows: impl Iterator<Item = Result<Table, OpError>>,
+    order: &[u32],
+    most: usize,
+) -> Result<Vec<u32>, OpError> {
+    let mut sizes: Vec<u32> = Vec::new();
+    for table in rows {
+        let table = table?;
+        let columns = table.batch.columns();
+        for row in 0..table.rows() {
+            let bytes: usize = columns.iter().map(|c| chunks::bytes(c.as_ref(), row, row + 1)).sum();
+            sizes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
+    }
+    let mut starts = vec![0];
+    let mut bytes = 0;
+    for (place, &row) in order.iter().enumerate() {
+        let size = sizes[row as usize] as usize;
+        if bytes + size > most && bytes > 0 {
+            starts.push(place as u32);
+            bytes = 0;
+        }
+        bytes += size;
+    }
+    Ok(starts)
+}
+
+/// Puts the rows of a stretch in order, a chunk at a time.
+fn each(pieces: &[Table], sink: &mut impl FnMut(Table) -> Result<(), OpError>) -> Result<(), OpError> {
+    let mut order: Vec<(u32, (usize, usize))> = Vec::new();
+    for (piece, table) in pieces.iter().enumerate() {
+        let places = table.column(PLACE)?.as_primitive::<UInt32Type>();
+        order.extend(places.values().iter().enumerate().map(|(row, &place)| (place, (piece, row))));
+    }
+    order.sort_unstable();
+    let bare: Vec<RecordBatch> = pieces
+        .iter()
+        .map(|p| {
+            let mut columns = p.columns();
+            columns.retain(|(name, _)| name != PLACE);
+            Ok(Table::new(columns, p.rows())?.batch)
+        })
+        .collect::<Result<_, OpError>>()?;
+    let bare: Vec<&RecordBatch> = bare.iter().collect();
+    for part in order.chunks(chunks::ROWS / 8) {
+        let rows: Vec<(usize, usize)> = part.iter().map(|(_, from)| *from).collect();
+        sink(Table { batch: interleave_record_batch(&bare, &rows)?, before: part[0].0 as usize })?;
+    }
+    Ok(())
+}
+
+/// Pieces of each stretch: those of one alone in memory, those of several in a file.
+enum Piles {
+    Memory(Vec<Table>),
+    File { file: BufWriter<File>, written: u64, pieces: Vec<Vec<(u64, usize)>> },
+}
+
+impl Piles {
+    fn new(folder: &Path, stretches: usize) -> Result<Self, OpError> {
+        if stretches == 1 {
+            return Ok(Self::Memory(Vec::new()));
+        }
+        let file = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(folder)?);
+        Ok(Self::File { file, written: 0, pieces: vec![Vec::new(); stretches] })
+    }
+
+    fn add(&mut self, pile: usize, piece: &Table) -> Result<(), OpError> {
+        match self {
+            Self::Memory(all) => all.push(piece.clone()),
+            Self::File { file, written, pieces } => {
+                let mut writer = StreamWriter::try_new(Vec::new(), &piece.batch.schema())?;
+                writer.write(&piece.batch)?;
+                let bytes = writer.into_inner()?;
+                file.write_all(&bytes)?;
+                pieces[pile].push((*written, bytes.len()));
+                *written += bytes.len() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, pile: usize) -> Result<Vec<Table>, OpError> {
+        match self {
+            Self::Memory(all) => Ok(std::mem::take(all)),
+            Self::File { file, pieces, .. } => {
+                file.flush()?;
+                let mut tables = Vec::with_capacity(pieces[pile].len());
+                for &(from, length) in &pieces[pile] {
+                    let mut bytes = vec![0; length];
+                    file.get_ref().read_exact_at(&mut bytes, from)?;
+                    let mut bytes = Buffer::from_vec(bytes);
+                    let mut decoder = StreamDecoder::new();
+                    while let Some(batch) = decoder.decode(&mut bytes)? {
+                        tables.push(Table { batch, before: 0 });
+                    }
+                }
+                Ok(tables)
+            }
+        }
+    }
+}
