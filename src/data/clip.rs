@@ -1,6 +1,6 @@
-//! Parts of videos with what is said of them: EPIC-KITCHENS and Ego4D annotations.
+//! Parts of videos with what is said of them: annotations of EPIC-KITCHENS.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::load::RawRow;
 use crate::base::OpError;
@@ -79,45 +79,4 @@ fn python_list(text: &str) -> Result<Vec<String>, String> {
         rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
     }
     Ok(found)
-}
-
-/// Reads Ego4D's narrations: `{ videos: { UID: … } }` or `{ UID: { narration_pass_1: { narrations: [{ timestamp_sec, narration_text }] } } }`. A clip
-/// reaches half of `around` seconds to both sides; the marks `#C` (the wearer) and `#O` (others) are taken off, and what nobody was sure of is a bad
-/// row.
-///
-/// # Errors
-/// `E0503` when no video has narrations.
-pub fn ego4d(json: &Json, name: &str, file: &str, around: f64) -> Result<Vec<RawRow>, OpError> {
-    let videos = json.get("videos").and_then(Json::as_object).or_else(|| json.as_object());
-    let mut rows = Vec::new();
-    for (uid, video) in videos.into_iter().flatten() {
-        for pass in ["narration_pass_1", "narration_pass_2"] {
-            let list = video[pass]["narrations"].as_array();
-            for (i, narration) in list.into_iter().flatten().enumerate() {
-                let place = format!("{name}: {uid}, {pass}[{i}]");
-                let read = || {
-                    let at = narration["timestamp_sec"].as_f64().ok_or("`timestamp_sec` is no number")?;
-                    let text = narration["narration_text"].as_str().ok_or("`narration_text` is no text")?.trim();
-                    if text.to_lowercase().contains("#unsure") {
-                        return Err("the narrator was unsure".to_owned());
-                    }
-                    let bare = text.trim_start_matches(['#', 'C', 'O', 'c', 'o']).trim_start();
-                    let marked = text.starts_with('#') && !bare.is_empty();
-                    let id = narration["annotation_uid"].as_str().map(str::to_owned);
-                    Ok(json!({
-                        "id": format!("{uid}:{}", id.unwrap_or_else(|| format!("{pass}:{i}"))),
-                        "video": file.replace("<video>", uid),
-                        "start": (at - around / 2.0).max(0.0), "stop": at + around / 2.0,
-                        "narration": if marked { bare } else { text },
-                        "verb": null, "noun": null, "nouns": [],
-                    }))
-                };
-                rows.push(RawRow { place, value: read() });
-            }
-        }
-    }
-    if rows.is_empty() {
-        return Err(OpError::new("E0503", format!("{name}: no video with narrations")));
-    }
-    Ok(rows)
 }

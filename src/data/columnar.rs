@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
@@ -225,6 +225,14 @@ fn plain(array: &dyn Array) -> Result<ArrayRef, OpError> {
     Ok(cast(array, &to)?)
 }
 
+/// Returns the type of a field of a record, where it is known.
+fn field<'t>(ty: &'t Type, name: &str) -> &'t Type {
+    match ty {
+        Type::Record(row) => row.fields.iter().find(|(n, _)| n == name).map_or(&Type::Json, |(_, t)| t),
+        _ => &Type::Json,
+    }
+}
+
 /// One row while it is read.
 struct Reading<'a> {
     place: &'a str,
@@ -239,6 +247,7 @@ impl Reading<'_> {
         if array.is_null(row) {
             return Ok(Json::Null);
         }
+        let optional = matches!(ty, Type::Optional(_) | Type::Json);
         let ty = if let Type::Optional(inner) = ty { inner } else { ty };
         let medium = matches!(ty, Type::Image | Type::Video);
         let array = plain(array).map_err(|e| e.message)?;
@@ -254,7 +263,14 @@ impl Reading<'_> {
             DataType::Boolean => Json::from(array.as_boolean().value(row)),
             DataType::Int64 => Json::from(array.as_primitive::<Int64Type>().value(row)),
             DataType::UInt64 => Json::from(array.as_primitive::<UInt64Type>().value(row)),
-            DataType::Float64 => Json::from(array.as_primitive::<Float64Type>().value(row)),
+            DataType::Float64 => match array.as_primitive::<Float64Type>().value(row) {
+                // Not a number is what pandas writes for a number that is missing.
+                value if value.is_nan() && !optional => {
+                    return Err("is not a number (NaN); a column of `Float?` takes that for none".to_owned());
+                }
+                value if value.is_infinite() => return Err("is infinite, which no row can hold".to_owned()),
+                value => Json::from(value),
+            },
             DataType::List(_) => self.list(array.as_list::<i32>().value(row).as_ref(), ty)?,
             DataType::LargeList(_) => self.list(array.as_list::<i64>().value(row).as_ref(), ty)?,
             DataType::Struct(fields) => {
@@ -265,17 +281,33 @@ impl Reading<'_> {
                 {
                     return self.json(bytes.as_ref(), row, ty);
                 }
-                let of = |name: &str| match ty {
-                    Type::Record(row) => row.fields.iter().find(|(n, _)| n == name).map_or(&Type::Json, |(_, t)| t),
-                    _ => &Type::Json,
-                };
                 let columns = fields.iter().zip(record.columns());
-                let cells = columns.map(|(f, a)| Ok((f.name().clone(), self.json(a.as_ref(), row, of(f.name()))?)));
+                let cells =
+                    columns.map(|(f, a)| Ok((f.name().clone(), self.json(a.as_ref(), row, field(ty, f.name()))?)));
                 Json::Object(cells.collect::<Result<_, String>>()?)
             }
+            DataType::Map(..) => self.map(&array.as_map().value(row), ty)?,
             DataType::Null => Json::Null,
             other => return Err(format!("type {other} is not supported")),
         })
+    }
+
+    /// Returns a map as a record of its keys.
+    fn map(&mut self, entries: &StructArray, ty: &Type) -> Result<Json, String> {
+        let (keys, values) = (entries.column(0), entries.column(1));
+        let mut record = Map::new();
+        for entry in 0..entries.len() {
+            let key = match self.json(keys.as_ref(), entry, &Type::Str)? {
+                Json::String(text) => text,
+                other => other.to_string(),
+            };
+            let value = self.json(values.as_ref(), entry, field(ty, &key))?;
+            if record.contains_key(&key) {
+                return Err(format!("the map has the key {key:?} twice"));
+            }
+            record.insert(key, value);
+        }
+        Ok(Json::Object(record))
     }
 
     fn list(&mut self, items: &dyn Array, ty: &Type) -> Result<Json, String> {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::arrow_type;
 use super::load::{Feed, RawRow};
 use super::media::Members;
+use super::quotes::Quotes;
 use super::schema;
 use super::{jsonl, packed};
 use crate::base::OpError;
@@ -31,7 +32,9 @@ pub fn rows(
     feed: &mut Feed<'_>,
 ) -> Result<(), OpError> {
     let unreadable = |e: csv::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
-    let mut reader = csv::ReaderBuilder::new().delimiter(byte(separator)?).from_reader(packed::open(path)?);
+    let separator = byte(separator)?;
+    let text = Quotes::new(packed::open(path)?, separator);
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(text);
     let header = match reader.byte_headers() {
         Ok(header) => header.clone(),
         Err(e) if e.is_io_error() => return Err(unreadable(e)),
@@ -75,12 +78,18 @@ pub fn rows(
             Err(e) if e.is_io_error() => return Err(unreadable(e)),
             Err(e) => (e.position().map_or(0, csv::Position::line), Err(e.to_string())),
         };
-        rows.push(RawRow { place: format!("{name}:{line}"), value });
-        held += bytes;
-        if rows.len() == ROWS || held > BYTES {
+        // The last row stays here: only the end of the file tells whether it is one.
+        if rows.len() >= ROWS || held > BYTES {
             held = 0;
             feed(std::mem::take(&mut rows), Members::new())?;
         }
+        rows.push(RawRow { place: format!("{name}:{line}"), value });
+        held += bytes;
+    }
+    if let Some(line) = reader.get_ref().open() {
+        let why = format!("the quote that opens in line {line} is not closed before the file ends");
+        let swallowed = rows.pop().map_or_else(|| format!("{name}:1"), |row| row.place);
+        rows.push(RawRow { place: swallowed, value: Err(why) });
     }
     feed(rows, Members::new())
 }

@@ -6,6 +6,7 @@ use rbpipe::spec::RowExpr;
 use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, rows};
+use crate::formats::told;
 
 fn picture(width: u32, height: u32, format: image::ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -459,6 +460,17 @@ fn filters_and_dedups() {
     assert_eq!(exact(json!({ "normalise": false })).table().rows(), 5);
     assert_eq!(exact(json!({ "on": ["q"], "within": ["a"] })).ids(), ["a", "c", "d", "e"]);
     assert_eq!(exact(json!({ "where": binary("!=", col("id"), lit("b")) })).table().rows(), 5);
+    // A row without a text is like no other; an empty text is like an empty one.
+    let gaps = rows(
+        json!([{ "id": "a", "q": null, "a": "x" }, { "id": "b", "q": null, "a": "x" }, { "id": "c", "q": "", "a": null },
+        { "id": "d", "q": "", "a": null }, { "id": "e", "q": null, "a": null }, { "id": "f", "q": null, "a": null }]),
+    );
+    let of = |on: &[&str]| {
+        let args = json!({ "on": on, "normalise": true, "where": null, "within": [], "image_distance": 4, "keep": "first", "best": null, "rule": "components" });
+        bench.run("dedup.exact", args, &[("d", &gaps)]).unwrap().ids()
+    };
+    assert_eq!(of(&["q"]), ["a", "b", "c", "e", "f"]);
+    assert_eq!(of(&["q", "a"]), ["a", "c", "e", "f"]);
     let near = run(
         "dedup.minhash",
         json!({ "on": ["q"], "similar": 0.5, "shingle": 2, "bands": 32, "rows": 4, "verify": true, "contrast": 0 }),
@@ -617,6 +629,11 @@ fn csv_parquet_and_arrow() {
     };
     assert_eq!(load(b"").unwrap().fates[0].why, "the file is empty");
     assert_eq!(load(b"x,x,id\n1,2,3\n").unwrap().ids(), ["3"]);
+    let open = load(b"id,x\n1,a\n2,\"b\n3,c\n4,d\n").unwrap();
+    let why = "the quote that opens in line 3 is not closed before the file ends";
+    assert_eq!((open.ids(), told(&open)), (vec!["1".to_owned()], vec![format!("b.csv:3: {why}")]));
+    assert!(load(b"id,\"x\n1,a\n2,b\n").unwrap().fates[0].why.contains("opens in line 1"));
+    assert_eq!(load(b"id,x\n1,\"a\nb\"\n2,5\" pipe\n").unwrap().ids(), ["1", "2"]);
     let twice = load(b"id,x,id\n1,2,3\n").err().unwrap();
     assert!(
         twice.code == "E0503" && twice.message.ends_with("its header names the column `id` twice"),
@@ -646,6 +663,43 @@ fn csv_parquet_and_arrow() {
         bench.write(&format!("a.{kind}"), b"damaged");
         assert_eq!(bench.run(&format!("data.{kind}"), args, &[]).err().unwrap().code, "E0503");
     }
+}
+
+/// Maps are records; what is no number is none where the schema allows none, and a bad row elsewhere.
+#[test]
+fn maps_and_odd_numbers_of_parquet() {
+    use arrow::array::{ArrayRef, Float64Array, Float64Builder, MapBuilder, RecordBatch, StringBuilder};
+    use std::sync::Arc;
+    let bench = Bench::new();
+    let mut scores = MapBuilder::new(None, StringBuilder::new(), Float64Builder::new());
+    for row in [&[("a", 1.0), ("b", f64::NAN)][..], &[], &[("a", 2.0), ("a", 3.0)], &[("a", 4.0)], &[("a", 5.0)]] {
+        for (key, value) in row {
+            scores.keys().append_value(key);
+            scores.values().append_value(*value);
+        }
+        scores.append(true).unwrap();
+    }
+    let scores: ArrayRef = Arc::new(scores.finish());
+    let n: ArrayRef = Arc::new(Float64Array::from(vec![1.5, f64::NAN, 1.0, f64::INFINITY, 2.5]));
+    let batch = RecordBatch::try_from_iter([("scores", scores), ("n", n)]).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    bench.write("a.parquet", &writer.into_inner().unwrap());
+    let load = |scores: &str, n: &str| {
+        let schema = json!({ "columns": [{ "name": "scores", "type": scores }, { "name": "n", "type": n }] });
+        let args = json!({ "path": "a.parquet", "as": schema, "media": null, "bad": "quarantine" });
+        bench.run("data.parquet", args, &[]).unwrap()
+    };
+    let made = load("{ a: Float?, b: Float? }", "Float?");
+    let expected = [json!({ "a": 1.0, "b": null }), json!({ "a": null, "b": null }), json!({ "a": 5.0, "b": null })];
+    assert_eq!(made.column("scores"), expected);
+    assert_eq!(made.column("n"), [json!(1.5), Json::Null, json!(2.5)]);
+    let twice = "a.parquet[2]: column `scores`: the map has the key \"a\" twice";
+    assert_eq!(told(&made), [twice, "a.parquet[3]: column `n`: is infinite, which no row can hold"]);
+    let made = load("Json", "Float");
+    assert_eq!(made.column("n"), [1.5, 2.5]);
+    let nan = "a.parquet[1]: column `n`: is not a number (NaN); a column of `Float?` takes that for none";
+    assert_eq!(told(&made)[0], nan);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn schema(columns: &[(&str, &str)]) -> Json {
 }
 
 /// What became of rows that did not fit: where and why.
-fn told(made: &Made) -> Vec<String> {
+pub fn told(made: &Made) -> Vec<String> {
     made.fates.iter().map(|f| format!("{}: {}", f.row, f.why)).collect()
 }
 
@@ -597,6 +597,36 @@ fn clips_of_epic_kitchens_and_ego4d() {
         (vec![json!(0.0), json!(8.5)], vec![json!(1.5), json!(10.5)])
     );
     assert_eq!(told(&made), ["narration.json: u1, narration_pass_1[1]: the narrator was unsure"]);
+    let load = |name: &str, json: Json| {
+        bench.write(name, json.to_string().as_bytes());
+        let args = json!({ "path": name, "media": "v", "file": "<video>.mp4", "around": 2.0, "bad": "quarantine" });
+        bench.run("data.ego4d", args, &[]).unwrap()
+    };
+    // Queries and moments: seconds of the video are taken, not those of the clip that was annotated.
+    let made = load(
+        "nlq_train.json",
+        json!({ "version": "1", "videos": [{ "video_uid": "u1", "clips": [{ "clip_uid": "c", "video_start_sec": 100.0, "annotations": [
+            { "language_queries": [
+                { "clip_start_sec": 1.0, "clip_end_sec": 3.0, "video_start_sec": 101.0, "video_end_sec": 103.0, "query": "Where is the knife?" },
+                { "video_start_sec": 9.0, "video_end_sec": 8.0, "query": "When did I sit?" },
+                { "query": "What did I put in the box?" } ] },
+            { "labels": [{ "start_time": 1.0, "end_time": 2.0, "video_start_time": 101.0, "video_end_time": 102.0, "label": "cut_dough" }] } ] }] }] }),
+    );
+    assert_eq!(made.ids(), ["c:0:0", "c:1:0"]);
+    assert_eq!(made.column("narration"), ["Where is the knife?", "cut_dough"]);
+    assert_eq!((made.column("start"), made.column("stop")), (vec![json!(101.0); 2], vec![json!(103.0), json!(102.0)]));
+    let at = |i: usize| format!("nlq_train.json: u1, clip c, annotations[0].language_queries[{i}]");
+    let expected =
+        [format!("{}: it goes from second 9 to 8", at(1)), format!("{}: `video_start_sec` is no number", at(2))];
+    assert_eq!(told(&made), expected);
+    let action = |i: u64, start: Json| {
+        json!({ "video_uid": "u1", "clip_uid": "c", "action_idx": i, "verb": "take", "noun": "knife", "verb_label": 3,
+            "clip_parent_start_sec": 30.5, "action_clip_start_sec": start, "action_clip_end_sec": 9.0 })
+    };
+    let made = load("fho_lta_train.json", json!({ "clips": [action(4, json!(8.0)), action(5, json!("8"))] }));
+    assert_eq!((made.ids(), made.column("start")), (vec!["c:4".to_owned()], vec![json!(38.5)]));
+    assert_eq!((made.column("verb"), made.column("nouns")), (vec![json!("take")], vec![json!(["knife"])]));
+    assert_eq!(told(&made), ["fho_lta_train.json: clips[1]: `action_clip_start_sec` is no number"]);
     for (op, file, text) in [("data.epic", "x.csv", "a,b\n1,2\n"), ("data.ego4d", "x.json", "{}")] {
         bench.write(file, text.as_bytes());
         let args = json!({ "path": file, "media": null, "file": "x", "around": 1.0, "bad": "fail" });

@@ -24,6 +24,7 @@ op data.arrow(
   bad: enum { fail, skip, quarantine } = "fail",
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
+        version: 2,
         columns: Columns::FromSchema,
         hub: Hub::Rows("path"),
         ..OpSpec::BASE

@@ -8,7 +8,7 @@ use super::source;
 use crate::base::OpError;
 use crate::data::load::{Bad, RawRow};
 use crate::data::schema::{Column, Columns};
-use crate::data::{clip, packed};
+use crate::data::{clip, ego4d, packed};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 
@@ -57,7 +57,9 @@ pub static EGO4D: Builtin = Builtin {
     spec: OpSpec {
         signature: concat!(
             r#"
-## Reads the narrations of Ego4D, `narration.json`: each is a moment, and becomes the clip around it. What the narrator was unsure of is a bad row.
+## Reads annotations of Ego4D. `narration.json`: each narration is a moment, and becomes the clip around it; what the narrator was unsure of is a bad
+## row. `nlq_train.json`, `moments_train.json` and the like: queries in plain words and labels of moments, as `.narration`.
+## `fho_lta_train.json`: actions, as `.verb` and `.noun`.
 op data.ego4d(
   ## A file or a glob, relative to the recipe.
   path: Str,
@@ -65,11 +67,12 @@ op data.ego4d(
   media: Str? = none,
   ## The path of a video: `<video>` stands for its id.
   file: Str = "<video>.mp4",
-  ## Seconds of a clip, half of them before the moment.
+  ## Seconds of the clip around a narration, half of them before it.
   around: Float = 2.0,"#,
             result!()
         ),
         effect: Effect::Source,
+        version: 2,
         ..OpSpec::BASE
     },
     run: Some(|cx| load(cx, narrations)),
@@ -87,7 +90,7 @@ struct Args {
 
 fn narrations(bytes: &[u8], name: &str, args: &Args) -> Result<Vec<RawRow>, OpError> {
     let json = serde_json::from_slice(bytes).map_err(|e| OpError::new("E0503", format!("{name}: no JSON: {e}")))?;
-    clip::ego4d(&json, name, &args.file, args.around)
+    ego4d::rows(&json, name, &args.file, args.around)
 }
 
 fn load(

@@ -27,7 +27,7 @@ op data.csv(
   base64: Cols = [],
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
-        version: 2,
+        version: 3,
         columns: Columns::FromSchema,
         hub: Hub::Rows("path"),
         ..OpSpec::BASE

@@ -33,7 +33,7 @@ op data.hf(
   bad: enum { fail, skip, quarantine } = "fail",
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
-        version: 2,
+        version: 3,
         columns: Columns::FromSchema,
         hub: Hub::Rows("repo"),
         ..OpSpec::BASE

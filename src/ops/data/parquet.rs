@@ -23,6 +23,7 @@ op data.parquet(
   bad: enum { fail, skip, quarantine } = "fail",
 ) -> Dataset[{ ..r }]"#,
         effect: Effect::Source,
+        version: 2,
         columns: Columns::FromSchema,
         hub: Hub::Rows("path"),
         ..OpSpec::BASE

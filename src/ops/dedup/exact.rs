@@ -16,7 +16,7 @@ pub static EXACT: Builtin = Builtin {
     spec: OpSpec {
         signature: signature!(
             r#"
-## Drops rows whose texts are the same as those of another row.
+## Drops rows whose texts are the same as those of another row. A row without a value in any of the columns is like no other.
 op dedup.exact(
   d: Dataset[{ ..r }],
   ## Columns compared, joined with a newline.
@@ -24,6 +24,7 @@ op dedup.exact(
   ## Compare without regard to case, Unicode form, blanks and punctuation. Signs, decimal points and symbols such as `<` count.
   normalise: Bool = true,"#
         ),
+        version: 2,
         takes_where: true,
         looks: Looks::At(&[]),
         ..OpSpec::BASE
@@ -41,10 +42,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let scope = Scope::new(cx)?;
     let texts = scope.texts(cx, &args.on)?;
+    let stated = scope.stated(cx, &args.on)?;
     let key = |row: usize| {
         let digest = |text: &str| Digest::of(text.as_bytes()).0;
         let key = texts.with(row, |t| if args.normalise { digest(&text::normalise(t)) } else { digest(t) });
-        scope.rows[row].then_some((scope.group[row], key))
+        (scope.rows[row] && stated[row]).then_some((scope.group[row], key))
     };
     let links = pooled(cx.threads, || {
         let keys: Vec<Option<(u32, [u8; 32])>> = (0..texts.rows()).into_par_iter().with_min_len(64).map(key).collect();

@@ -9,7 +9,7 @@ pub mod simhash;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use rayon::prelude::*;
 use serde::Deserialize;
 
@@ -118,6 +118,17 @@ impl Scope {
             texts.push(array)?;
         }
         texts.finish()
+    }
+
+    /// Says which rows have a value in at least one column of `on`.
+    fn stated(&self, cx: &Context, on: &[String]) -> Result<Vec<bool>, OpError> {
+        let mut stated = Vec::with_capacity(self.rows.len());
+        for chunk in cx.chunks("d")?.only(|name, _| on.iter().any(|n| n == name)) {
+            let chunk = chunk?;
+            let columns = chunk.batch.columns();
+            stated.extend((0..chunk.rows()).map(|row| columns.iter().any(|column| column.is_valid(row))));
+        }
+        Ok(stated)
     }
 
     /// Keeps one row of each cluster. `why(row, keeper)` says what makes two rows duplicates.
