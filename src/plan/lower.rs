@@ -155,7 +155,10 @@ impl Lowering<'_> {
         if let Val::Value(v @ Value::Quantity(..)) = val {
             return Ok(v.to_tagged_json());
         }
-        let fits = |ty: &TypeExpr| match (&ty.kind, val) {
+        fn bare(ty: &TypeExpr) -> &TypeExprKind {
+            if let TypeExprKind::Optional(inner) = &ty.kind { &inner.kind } else { &ty.kind }
+        }
+        let fits = |ty: &TypeExpr| match (bare(ty), val) {
             (TypeExprKind::List(_), Val::List(_)) | (TypeExprKind::Row(_), Val::Record(_)) => true,
             (TypeExprKind::Named { name, .. }, v) => match v {
                 Val::Range(..) => name.text == "Range" || name.text == "Keep",

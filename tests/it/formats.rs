@@ -634,6 +634,45 @@ fn clips_of_epic_kitchens_and_ego4d() {
     }
 }
 
+/// A recipe gives weights of rows as a column, those of groups as a record.
+#[test]
+fn a_sample_is_weighted_by_a_column_of_a_recipe() {
+    let place = Place::new();
+    let row = |i: u32| {
+        format!(
+            "{}\n",
+            json!({ "id": i.to_string(), "score": f64::from(i % 2), "group": if i < 20 { "a" } else { "b" } })
+        )
+    };
+    place.write("rows.jsonl", &(0..40).map(row).collect::<String>());
+    place.write(
+        "recipe.rb2",
+        r#"recipe "weighted" requires ">=0.1"
+import std.data
+
+schema Row { id: Str, score: Float, group: Str }
+
+param seed: Int = 1
+
+let rows = data.jsonl("rows.jsonl", as: Row)
+
+output of_rows = rows |> data.sample(n: 10rows, weights: .score) to "rows-out.jsonl"
+output of_groups = rows |> data.sample(n: 10rows, by: .group, weights: { a: 100% }) to "groups-out.jsonl"
+"#,
+    );
+    place.done();
+    let read = |file: &str| -> Vec<Json> {
+        place.read(file).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let drawn = read("rows-out.jsonl");
+    assert!(
+        drawn.len() == 10 && drawn.iter().all(|row| row["score"] == 1.0),
+        "a weight of 0 is never drawn: {drawn:?}"
+    );
+    let drawn = read("groups-out.jsonl");
+    assert!(drawn.len() == 10 && drawn.iter().all(|row| row["group"] == "a"), "{drawn:?}");
+}
+
 /// The page shows what the numbers say, and nothing of a text is taken for markup.
 #[test]
 fn a_profile_has_a_page_and_numbers() {

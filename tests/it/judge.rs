@@ -138,6 +138,42 @@ fn a_budget_stops_and_a_larger_one_goes_on() {
 }
 
 #[test]
+fn money_is_a_budget_at_the_prices_of_tokens() {
+    // The prices of questions and answers; what is spent depends on both.
+    let ask = |with: Json| {
+        let mut bench = bench();
+        bench.with = with;
+        let server = Server::new(|_, _| Act::Say(json!({ "reason": "r", "score": 4 })));
+        let d = rows(&bench, 30);
+        let made = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]);
+        (made.map(|made| made.counts), server.requests().len())
+    };
+    let (by_tokens, few) = ask(json!({ "at_most": 1, "spend": 2500 }));
+    let over = ask(json!({ "at_most": 1, "money": 2.5, "price_in": 1000.0, "price_out": 1000.0 }));
+    assert_eq!(
+        (by_tokens.err().expect("a budget").class, over.1),
+        ("budget", few),
+        "a thousandth a token is the same bound"
+    );
+    let over = over.0.err().expect("a budget");
+    assert!(over.class == "budget" && over.message.contains("of 2.5 are spent"), "{over:?}");
+    assert!(over.help.is_some_and(|help| help.contains("money")));
+    let spent = |price_in: f64, price_out: f64| {
+        let (counts, asked) = ask(json!({ "money": 1000.0, "price_in": price_in, "price_out": price_out }));
+        assert_eq!(asked, 30);
+        let counts = counts.expect("scores");
+        (counts["money, millionths"], counts["tokens"])
+    };
+    let ((asked, tokens), (answered, _), (both, _)) = (spent(1.0, 0.0), spent(0.0, 1.0), spent(1.0, 1.0));
+    assert!(asked > answered && answered > 0);
+    assert_eq!((asked + answered, both), (tokens, tokens));
+    for with in [json!({ "money": 1.0 }), json!({ "money": 1.0, "price_in": 1.0 }), json!({ "price_out": 1.0 })] {
+        assert_eq!(ask(with).0.err().map(|e| e.code), Some("E0211"));
+    }
+    assert_eq!(ask(json!({ "money": -1.0, "price_in": 1.0, "price_out": 1.0 })).0.err().map(|e| e.code), Some("E0214"));
+}
+
+#[test]
 fn one_bad_answer_sets_its_row_aside() {
     let bench = bench();
     let server = Server::new(|_, body| {

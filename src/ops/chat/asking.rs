@@ -1,4 +1,4 @@
-//! Many questions to a chat server: bounded concurrency, retries, a token budget, and a memo that makes a resumed run start where it stopped.
+//! Many questions to a chat server: bounded concurrency, retries, a budget, and a memo that makes a resumed run start where it stopped.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::budget::{Budget, Cost, Purse};
 use super::line::{Line, held};
 use super::memo::{recall, remember};
 use super::request::{self, Class, Endpoint, Failure, Part, Question, Reply};
@@ -20,8 +21,8 @@ pub struct Manner<'a> {
     pub retries: u32,
     /// How long an answer may take.
     pub patience: Duration,
-    /// Tokens that may be spent; no bound without.
-    pub spend: Option<u64>,
+    /// What may be spent.
+    pub budget: Budget,
     /// What is added to a question whose answer does not fit, when it is asked once more; such a question has failed without.
     pub again: Option<&'static str>,
     /// Folder of answers by the identity of their question.
@@ -58,8 +59,8 @@ pub struct Asked<T> {
     pub asked: u64,
     /// Questions answered from the memo.
     pub remembered: u64,
-    /// Tokens spent by this run.
-    pub tokens: u64,
+    /// What this run spent.
+    pub spent: Cost,
     /// Requests that brought no answer, by class; most were sent again.
     pub failures: BTreeMap<Class, u64>,
 }
@@ -75,7 +76,7 @@ const RETRY_FOR: Duration = Duration::from_secs(900);
 /// [`Manner::again`] says how, then counts as failed.
 ///
 /// # Errors
-/// Class `budget` when the next question does not fit into `spend` (answers so far are kept); `bug` when the server refuses the key, knows no such model,
+/// Class `budget` when the next question does not fit into the budget (answers so far are kept); `bug` when the server refuses the key, knows no such model,
 /// finds every request malformed or gives no log-probabilities that were asked for; `flaky` when too many questions fail, or all of them, or the server is gone.
 pub fn ask_all<T: Send + Clone>(
     endpoint: &Endpoint,
@@ -100,8 +101,7 @@ pub fn ask_all<T: Send + Clone>(
         client: request::client(manner.patience),
         line: Line::new(manner.at_most),
         failures: Mutex::new(BTreeMap::new()),
-        reserved: AtomicU64::new(0),
-        tokens: AtomicU64::new(0),
+        purse: Purse::new(manner.budget),
         remembered: AtomicU64::new(0),
         strict: AtomicBool::new(true),
         halted: AtomicBool::new(false),
@@ -153,9 +153,9 @@ pub fn ask_all<T: Send + Clone>(
     }
     let asked = outcomes.len() as u64;
     let outcomes = place.into_iter().map(|at| outcomes[at].clone()).collect();
-    let (tokens, remembered) = (desk.tokens.into_inner(), desk.remembered.into_inner());
+    let (spent, remembered) = (desk.purse.spent(), desk.remembered.into_inner());
     let failures = std::mem::take(&mut *held(&desk.failures));
-    Ok(Asked { outcomes, asked, remembered, tokens, failures })
+    Ok(Asked { outcomes, asked, remembered, spent, failures })
 }
 
 struct Desk<'a> {
@@ -163,9 +163,7 @@ struct Desk<'a> {
     manner: &'a Manner<'a>,
     client: ureq::Agent,
     line: Line,
-    /// Tokens that requests under way may still cost.
-    reserved: AtomicU64,
-    tokens: AtomicU64,
+    purse: Purse,
     remembered: AtomicU64,
     failures: Mutex<BTreeMap<Class, u64>>,
     /// Whether the server takes a schema.
@@ -244,7 +242,14 @@ impl Desk<'_> {
         let mut tries: BTreeMap<Class, u32> = BTreeMap::new();
         loop {
             let strict = self.strict.load(Ordering::Relaxed);
-            let cost = self.reserve(question)?;
+            let asked = question.cost().saturating_sub(question.max_tokens);
+            let reserved = match self.purse.reserve(asked, question.max_tokens) {
+                Ok(reserved) => reserved,
+                Err(over) => {
+                    self.stop(over);
+                    return None;
+                }
+            };
             self.line.enter();
             let result = if self.stopped() {
                 Err(None)
@@ -253,18 +258,15 @@ impl Desk<'_> {
                 sent.map_err(Some)
             };
             self.line.leave(result.as_ref().err().and_then(|f| f.as_ref().map(|f| f.class)));
-            self.reserved.fetch_sub(cost, Ordering::Relaxed);
             let failure = match result {
                 Ok(reply) => {
-                    // A server that counts no tokens is charged what was reserved.
-                    let spent = if reply.tokens > 0 { reply.tokens } else { cost };
-                    self.tokens.fetch_add(spent, Ordering::Relaxed);
+                    self.purse.pay(reserved, &reply);
                     return Some(Ok(reply));
                 }
                 Err(None) => return None,
                 Err(Some(failure)) => failure,
             };
-            self.tokens.fetch_add(failure.tokens, Ordering::Relaxed);
+            self.purse.lose(reserved, failure.tokens);
             *held(&self.failures).entry(failure.class).or_default() += 1;
             if failure.class == Class::NoSchema && strict {
                 self.strict.store(false, Ordering::Relaxed);
@@ -286,23 +288,6 @@ impl Desk<'_> {
             let wait = failure.after.unwrap_or_else(|| backoff(all, question.key(self.endpoint)));
             self.pause(wait)?;
         }
-    }
-
-    /// Sets tokens aside for a request, or stops the run: nothing is ever sent that the budget does not cover.
-    fn reserve(&self, question: &Question) -> Option<u64> {
-        let cost = question.cost();
-        let reserved = self.reserved.fetch_add(cost, Ordering::Relaxed) + cost;
-        let tokens = self.tokens.load(Ordering::Relaxed);
-        let Some(spend) = self.manner.spend.filter(|spend| tokens + reserved > *spend) else { return Some(cost) };
-        self.stop(
-            OpError::new(
-                "E0612",
-                format!("the next question may cost {cost} tokens; {tokens} of {spend} are spent, {reserved} reserved"),
-            )
-            .class("budget")
-            .help("raise `with { spend: … }` and run again: answers so far are kept"),
-        );
-        None
     }
 
     fn pause(&self, wait: Duration) -> Option<()> {

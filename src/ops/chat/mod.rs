@@ -1,6 +1,7 @@
 //! A client of chat servers that speak OpenAI's protocol: what judges and evaluation share.
 
 pub mod asking;
+mod budget;
 mod line;
 mod memo;
 pub mod request;
@@ -9,6 +10,7 @@ use crate::base::OpError;
 use crate::engine::Context;
 
 pub use asking::{Asked, Manner, Outcome, ask_all};
+pub use budget::{Budget, Cost};
 pub use request::{Endpoint, Part, Question, Reply, Sampling};
 
 /// A secret that an argument names.

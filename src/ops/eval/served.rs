@@ -16,7 +16,7 @@ use crate::eval::calibration::{among, scaled};
 use crate::eval::prompt::prompt;
 use crate::eval::score::{Answer, score};
 use crate::eval::{Decoding, Part, Prompt, Reply};
-use crate::ops::chat::{self, Asked, Endpoint, Manner, Outcome, Question, Sampling, ask_all};
+use crate::ops::chat::{self, Asked, Budget, Endpoint, Manner, Outcome, Question, Sampling, ask_all};
 use crate::plan::serving;
 
 /// How long a server may take to load its model.
@@ -68,7 +68,7 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
     for (class, n) in asked.failures {
         cx.counts.insert(format!("tries that failed: {}", class.name()), n);
     }
-    let more = [("asked", asked.asked), ("remembered", asked.remembered), ("tokens spent", asked.tokens)];
+    let more = [("asked", asked.asked), ("remembered", asked.remembered), ("tokens spent", asked.spent.tokens)];
     cx.counts.extend(more.map(|(name, n)| (name.to_owned(), n)));
     let scores = score(&bench, answers, coords, cx.store)?;
     let facts = json!({
@@ -260,7 +260,7 @@ impl Server {
             at_most: number("at_most").unwrap_or(16).clamp(1, 1024) as usize,
             retries: number("retries").unwrap_or(8) as u32,
             patience: asked_for.unwrap_or(PATIENCE).min(PATIENCE),
-            spend: number("spend"),
+            budget: Budget::of(&cx.with)?,
             again: None,
             memo: cx.store.root().join("memo").join("chat"),
             blobs: cx.store,

@@ -18,7 +18,9 @@ use crate::data::picture::Picture;
 use crate::data::table::Table;
 use crate::engine::Context;
 use crate::engine::context::Fate;
-use crate::ops::chat::{Asked, Endpoint, Manner, Outcome, Part, Question, Reply, Sampling, SecretName, ask_all};
+use crate::ops::chat::{
+    Asked, Budget, Endpoint, Manner, Outcome, Part, Question, Reply, Sampling, SecretName, ask_all,
+};
 
 /// The arguments that all judges take.
 #[derive(serde::Deserialize)]
@@ -120,7 +122,7 @@ impl Judge {
             at_most: number("at_most").unwrap_or(8).clamp(1, 256) as usize,
             retries: number("retries").unwrap_or(8) as u32,
             patience: Duration::from_secs(300),
-            spend: number("spend"),
+            budget: Budget::of(&cx.with)?,
             again: Some("\n\nOnly the JSON object, reason in one short sentence."),
             memo: cx.store.root().join("memo").join("chat"),
             blobs: cx.store,
@@ -130,12 +132,15 @@ impl Judge {
         };
         let fits =
             |reply: &Reply| object(&reply.text).ok_or_else(|| "no JSON object".to_owned()).and_then(|o| read(&o));
-        let Asked { outcomes, asked, remembered, tokens, .. } = ask_all(&endpoint, questions, &manner, fits)?;
+        let Asked { outcomes, asked, remembered, spent, .. } = ask_all(&endpoint, questions, &manner, fits)?;
         cx.counts.extend([
             ("asked".to_owned(), asked),
             ("remembered".to_owned(), remembered),
-            ("tokens".to_owned(), tokens),
+            ("tokens".to_owned(), spent.tokens),
         ]);
+        if manner.budget.is_priced() {
+            cx.counts.insert("money, millionths".to_owned(), spent.millionths());
+        }
         Ok(outcomes)
     }
 }

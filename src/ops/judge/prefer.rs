@@ -41,7 +41,7 @@ op judge.prefer(
         class: Class::External,
         effect: Effect::RowSubset,
         pool: Pool::Net,
-        with: &["at_most", "spend"],
+        with: &["at_most", "spend", "money", "price_in", "price_out"],
         looks: Looks::At(&["prompt", "instruction", "input"]),
         ..OpSpec::BASE
     },

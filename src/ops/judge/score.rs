@@ -40,7 +40,7 @@ op judge.score(
         class: Class::External,
         effect: Effect::RowSubset,
         pool: Pool::Net,
-        with: &["at_most", "spend"],
+        with: &["at_most", "spend", "money", "price_in", "price_out"],
         looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
