@@ -10,7 +10,7 @@ use crate::base::OpError;
 use crate::engine::Context;
 
 pub use asking::{Asked, Manner, Outcome, ask_all};
-pub use budget::{Budget, Cost};
+pub use budget::Budget;
 pub use request::{Endpoint, Part, Question, Reply, Sampling};
 
 /// A secret that an argument names.
