@@ -117,12 +117,13 @@ impl Judge {
     ) -> Result<Vec<Outcome<T>>, OpError> {
         let endpoint = self.endpoint(cx)?;
         let number = |name: &str| cx.with.get(name).and_then(Json::as_u64);
+        let budget = Budget::of(&cx.with)?;
         let progress = |done: u64, total: u64| cx.progress(done, total, "questions");
         let manner = Manner {
             at_most: number("at_most").unwrap_or(8).clamp(1, 256) as usize,
             retries: number("retries").unwrap_or(8) as u32,
             patience: Duration::from_secs(300),
-            budget: Budget::of(&cx.with)?,
+            budget,
             again: Some("\n\nOnly the JSON object, reason in one short sentence."),
             memo: cx.store.root().join("memo").join("chat"),
             blobs: cx.store,
@@ -138,7 +139,7 @@ impl Judge {
             ("remembered".to_owned(), remembered),
             ("tokens".to_owned(), spent.tokens),
         ]);
-        if manner.budget.is_priced() {
+        if budget.is_priced() {
             cx.counts.insert("money, millionths".to_owned(), spent.millionths());
         }
         Ok(outcomes)
