@@ -42,8 +42,7 @@ fn merge(files: &[PathBuf]) -> Result<Exit, Exit> {
 }
 
 fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
-    let compiled = recipe::compile_pinning(recipe, Pinning::New(&args.update))?;
-    let graph = &compiled.planned.graph;
+    let mut compiled = recipe::compile_pinning(recipe, Pinning::New(&args.update))?;
     let selection = compiled.select(&[])?;
     let (store, files) = store::open()?;
     let mut pinned = Pinned::open(&compiled, &selection, &files)?;
@@ -52,6 +51,10 @@ fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
         false => Some(pinned.resolve(&compiled, &args.update)?),
     };
     let wanted = |name: &str| named.as_ref().is_none_or(|names| names.contains(name));
+    // Without its key a server says less, or nothing; what else lacks it is told by `run`.
+    let secrets = inputs::secrets(&compiled.planned.graph, &selection, &compiled.planned.secrets).0;
+    pinned.hear(&mut compiled, &selection, &secrets, &wanted, &|_| false);
+    let graph = &compiled.planned.graph;
     let mut readers = lock::readers(graph, &selection);
     readers.nodes.retain(|&id| pinned.now.read_by(&|n| n == id).into_iter().any(wanted));
     let problems = inputs::missing(graph, &readers);

@@ -1,6 +1,6 @@
 //! A recipe's lock beside what the recipe reads now: what differs is refused, what is new is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::args::{Choice, RunArgs};
@@ -14,8 +14,11 @@ use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
 use crate::engine::lock::{self as file, Difference, Lock, Look, Observed};
 use crate::engine::scheduler::Summary;
+use crate::engine::servers::{self, Facts, Said};
 use crate::engine::{Store, observe};
+use crate::ops::eval::served_by;
 use crate::plan::select::Selection;
+use crate::plan::serving::Asks;
 use crate::plan::{Graph, NodeId};
 use crate::spec::observed::Columns;
 
@@ -58,7 +61,56 @@ impl Pinned {
             say(&format!("error: {e}"));
             Exit::Node
         })?;
-        Ok(Self { recipe, old, now, changed: false })
+        let mut pinned = Self { recipe, old, now, changed: false };
+        let known = pinned.servers();
+        for (name, server) in servers::of(&compiled.planned.graph, selection) {
+            pinned.now.add_server(&name, &server, known.get(&name).cloned());
+        }
+        Ok(pinned)
+    }
+
+    /// What is pinned of servers.
+    fn servers(&self) -> BTreeMap<String, Facts> {
+        self.old.as_ref().map(Lock::servers).unwrap_or_default()
+    }
+
+    /// Asks those servers who they are of which nothing is pinned, those that are accepted as they are, and those that a node waits to ask; puts what
+    /// counts into the graph, and so into the keys.
+    pub(super) fn hear(
+        &mut self,
+        compiled: &mut Compiled,
+        selection: &Selection,
+        secrets: &BTreeMap<String, String>,
+        accepted: &dyn Fn(&str) -> bool,
+        waits: &dyn Fn(NodeId) -> bool,
+    ) {
+        let (known, graph) = (self.servers(), &compiled.planned.graph);
+        let mut counts = known.clone();
+        for (name, server) in servers::of(graph, selection) {
+            let old = known.get(&name);
+            let taken = old.is_none() || accepted(&name);
+            if !taken && !server.nodes.iter().any(|&id| waits(id)) {
+                continue;
+            }
+            let said = match server.asks {
+                Asks::Server { url, model, key } => {
+                    let key = key.and_then(|name| secrets.get(name)).map(String::as_str);
+                    servers::ask(url, model, key)
+                }
+                Asks::Program(program) => served_by(program),
+            };
+            match said {
+                Said::Facts(facts) if facts.is_empty() && old.is_none() => self.now.drop_server(&name),
+                Said::Facts(facts) => {
+                    if taken {
+                        counts.insert(name.clone(), facts.clone());
+                    }
+                    self.now.add_server(&name, &server, Some(facts));
+                }
+                Said::Unheard(why) => say(&format!("the server `{name}` does not say what it is: {why}")),
+            }
+        }
+        compiled.planned.graph.servers = counts;
     }
 
     /// Refuses inputs that are not as the lock says; with `--frozen` also those of which it says nothing.
@@ -152,7 +204,8 @@ impl Pinned {
             out.push_str(&format!(" -p {name}={value}"));
         }
         for name in names.into_iter().flatten() {
-            out.push_str(&format!(" --update {name}"));
+            let quote = if name.contains(' ') { "\"" } else { "" };
+            out.push_str(&format!(" --update {quote}{name}{quote}"));
         }
         out
     }

@@ -123,10 +123,11 @@ fn evaluate(
     }
     let options =
         plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: choice.with.clone() };
-    let (planned, more) = plan::evaluate(&program, catalogue, sources, world, &options);
+    let (mut planned, more) = plan::evaluate(&program, catalogue, sources, world, &options);
     problems.extend(more);
-    if let Some(planned) = &planned {
+    if let Some(planned) = &mut planned {
         let known = Locked::of(&args.recipe);
+        planned.graph.servers = known.lock.as_ref().map(lock::Lock::servers).unwrap_or_default();
         // What a lint looks at, the config of a model for one, is no text of the recipe: who counts those must not see it.
         let told = plan::lints::lint(&program, catalogue, &planned.graph, sources, &world::OsWorld, &known);
         // Who may write the lock anew must not be stopped by what it said of rows that have changed since; loaders look at the rows themselves.

@@ -18,7 +18,7 @@ use crate::plan::explain;
 use crate::plan::graph::Input;
 use crate::plan::key::{Reads, action, preimage};
 use crate::plan::select::Selection;
-use crate::plan::{Graph, Node, NodeId};
+use crate::plan::{Graph, Node, NodeId, serving};
 
 /// The results of one node: by field, digest and description.
 pub type Results = BTreeMap<String, (Digest, Artifact)>;
@@ -53,7 +53,7 @@ pub fn identify(
 ) -> io::Result<Identity> {
     let node = graph.node(id);
     let numerics = graph.strict_numerics.then(|| hardware::class().clone());
-    let mut reads = Reads { inputs, numerics, ..Reads::default() };
+    let mut reads = Reads { inputs, numerics, server: serving::said(graph, node), ..Reads::default() };
     if !node.history.is_empty() {
         let told = node.history.iter().map(|slot| ((*slot).to_owned(), history::of(graph, id, slot, key, store)));
         reads.history = Some(serde_json::to_value(told.collect::<BTreeMap<_, _>>())?);

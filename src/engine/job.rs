@@ -270,6 +270,9 @@ impl Job<'_> {
         if let (Some(args), Some(history)) = (args.as_object_mut(), &self.identity.reads.history) {
             args.insert("$history".into(), history.clone());
         }
+        if let (Some(args), Some(server)) = (args.as_object_mut(), &self.identity.reads.server) {
+            args.insert("$server".into(), server.clone());
+        }
         if let Some(args) = args.as_object_mut().filter(|_| !self.holes.is_empty()) {
             args.insert("$holes".into(), Json::Object(self.holes.clone()));
         }

@@ -12,6 +12,7 @@ use super::decide::Results;
 use super::files::{FileIndex, is_there};
 use super::lock_text;
 use super::models;
+use super::servers::{self, Facts, Server};
 use super::terms::{self, Terms};
 pub use crate::base::package::lock as path;
 use crate::base::{Digest, Span, package, phrase};
@@ -22,6 +23,8 @@ use crate::spec::{Class, Effect, user_op};
 
 /// The layout of the file that is written; earlier ones are read: 1 has a digest of columns, and their words in a table of their own.
 const VERSION: u32 = 2;
+/// The layout of a file with servers, which those before do not know.
+const WITH_SERVERS: u32 = 3;
 
 /// What is pinned. Tables and keys are sorted, so that two people's changes meet only where they differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +45,9 @@ pub struct Lock {
     /// Recipes of other repositories, as they were imported.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     packages: BTreeMap<String, Pin>,
+    /// Servers and programs that answer questions, as they say themselves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    servers: BTreeMap<String, Pin>,
     /// Files of rows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     sources: BTreeMap<String, Pin>,
@@ -53,8 +59,8 @@ pub struct Lock {
 impl Default for Lock {
     fn default() -> Self {
         let operators = BTreeMap::new();
-        let (environments, media, models, packages, sources, texts) = Default::default();
-        Self { version: VERSION, operators, environments, media, models, packages, sources, texts }
+        let (environments, media, models, packages, servers, sources, texts) = Default::default();
+        Self { version: VERSION, operators, environments, media, models, packages, servers, sources, texts }
     }
 }
 
@@ -97,6 +103,9 @@ struct Pin {
     /// BLAKE3 of each file of a model.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     parts: BTreeMap<String, Digest>,
+    /// What a server says of itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    says: Facts,
 }
 
 impl Pin {
@@ -113,6 +122,7 @@ enum Table {
     Media,
     Models,
     Packages,
+    Servers,
     Sources,
     Texts,
 }
@@ -167,8 +177,8 @@ pub fn read(recipe: &Path) -> io::Result<Option<Lock>> {
         let line = e.span().map_or(1, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
         io::Error::new(io::ErrorKind::InvalidData, format!("line {line}: {}", e.message()))
     })?;
-    if !(1..=VERSION).contains(&lock.version) {
-        let message = format!("it has layout {}, this rbpipe reads those up to {VERSION}", lock.version);
+    if !(1..=WITH_SERVERS).contains(&lock.version) {
+        let message = format!("it has layout {}, this rbpipe reads those up to {WITH_SERVERS}", lock.version);
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     Ok(Some(lock))
@@ -343,8 +353,13 @@ impl Lock {
 
     /// Says how many inputs are pinned.
     pub fn inputs(&self) -> usize {
-        let tables = [&self.environments, &self.media, &self.models, &self.packages, &self.sources, &self.texts];
-        tables.iter().map(|t| t.len()).sum()
+        let tables = [&self.environments, &self.media, &self.models, &self.packages];
+        tables.into_iter().chain([&self.servers, &self.sources, &self.texts]).map(|t| t.len()).sum()
+    }
+
+    /// Returns what servers said of themselves, by name.
+    pub fn servers(&self) -> BTreeMap<String, Facts> {
+        self.servers.iter().map(|(name, pin)| (name.clone(), pin.says.clone())).collect()
     }
 
     /// Returns how many rows a source had when it was pinned; nothing for one that is not pinned.
@@ -375,6 +390,7 @@ impl Lock {
             Table::Media => &self.media,
             Table::Models => &self.models,
             Table::Packages => &self.packages,
+            Table::Servers => &self.servers,
             Table::Sources => &self.sources,
             Table::Texts => &self.texts,
         }
@@ -386,6 +402,7 @@ impl Lock {
             Table::Media => &mut self.media,
             Table::Models => &mut self.models,
             Table::Packages => &mut self.packages,
+            Table::Servers => &mut self.servers,
             Table::Sources => &mut self.sources,
             Table::Texts => &mut self.texts,
         }
@@ -442,7 +459,8 @@ impl Lock {
         for ((table, name), found) in now.pins.iter().filter(|((_, name), _)| wanted(name)) {
             let made = found.nodes.iter().find_map(|id| Some((*id, results.get(id)?)));
             // These are read as they are: nothing has to be made of them.
-            let read = made.is_some() || matches!(table, Table::Texts | Table::Environments | Table::Packages);
+            let read = made.is_some()
+                || matches!(table, Table::Texts | Table::Environments | Table::Packages | Table::Servers);
             let Some(mut pin) = found.pin.clone().filter(|_| read) else { continue };
             for (id, artifact) in made.into_iter().flat_map(|(id, made)| made.values().map(move |(_, a)| (id, a))) {
                 if artifact.kind == Kind::Dataset && *table == Table::Sources {
@@ -463,13 +481,27 @@ impl Lock {
         for (op, &(version, _)) in now.operators.iter().filter(|(op, _)| wanted(op)) {
             self.operators.insert(op.clone(), version);
         }
-        if self.sources.values().any(|pin| !pin.columns.is_empty()) {
+        if !self.servers.is_empty() {
+            self.version = WITH_SERVERS;
+        } else if self.sources.values().any(|pin| !pin.columns.is_empty()) {
             self.version = VERSION;
         }
     }
 }
 
 impl Observed {
+    /// Adds a server with what is pinned of it, or what it says now; without either it counts as an input that is not there.
+    pub fn add_server(&mut self, name: &str, server: &Server, says: Option<Facts>) {
+        let pin = says.map(|says| Pin { says, ..Pin::default() });
+        let found = Found { pin, span: server.span, nodes: server.nodes.iter().copied().collect() };
+        self.pins.insert((Table::Servers, name.to_owned()), found);
+    }
+
+    /// Leaves a server out that says nothing of itself.
+    pub fn drop_server(&mut self, name: &str) {
+        self.pins.remove(&(Table::Servers, name.to_owned()));
+    }
+
     /// Returns every name that an entry can be called by.
     pub fn names(&self) -> Vec<&str> {
         self.pins.keys().map(|(_, name)| name.as_str()).chain(self.operators.keys().map(String::as_str)).collect()
@@ -486,6 +518,9 @@ impl Observed {
 fn differs(locked: &Pin, now: &Pin) -> Option<String> {
     if locked.arguments != now.arguments {
         return Some("it is asked for with other arguments".to_owned());
+    }
+    if let Some(what) = servers::differ(&locked.says, &now.says) {
+        return Some(what);
     }
     if locked.revision != now.revision {
         let say = |r: &Option<String>| r.clone().unwrap_or_else(|| "none".to_owned());

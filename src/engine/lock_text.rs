@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// The tables of a lock in the order in which they stand there.
-const ORDER: &[&str] = &["environments", "operators", "media", "models", "packages", "sources", "texts"];
+const ORDER: &[&str] = &["environments", "operators", "media", "models", "packages", "servers", "sources", "texts"];
 
 /// Writes a lock, without the line above it.
 pub fn write(lock: &Table) -> String {

@@ -54,6 +54,7 @@ pub mod remote;
 pub mod row_memo;
 pub mod scheduler;
 mod seen;
+pub mod servers;
 pub mod service;
 pub mod signature;
 pub mod site;

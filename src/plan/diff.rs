@@ -7,6 +7,7 @@ use super::explain;
 use super::graph::Graph;
 use super::key::{self, Reads, preimage};
 use super::select::Selection;
+use super::serving;
 use crate::base::Digest;
 
 /// One side of a comparison.
@@ -102,7 +103,9 @@ fn own_changes((first, old, a): (&Side, &Keyed, NodeId), (second, new, b): (&Sid
     let (was, is) = (first.graph.node(a), second.graph.node(b));
     let own = |side: &Side, id| {
         let numerics = key::some_numerics(side.graph);
-        preimage(side.graph.node(id), &Reads { files: (side.files)(id), numerics, ..Reads::default() })
+        let node = side.graph.node(id);
+        let server = serving::said(side.graph, node);
+        preimage(node, &Reads { files: (side.files)(id), numerics, server, ..Reads::default() })
     };
     let changes = explain::diff(&own(first, a), &own(second, b));
     let mut said: Vec<String> = changes.iter().map(explain::sentence).collect();

@@ -228,6 +228,8 @@ pub struct Graph {
     pub stages: Vec<String>,
     /// `strict_numerics`: the class of the hardware and the builds of the libraries are part of every key.
     pub strict_numerics: bool,
+    /// What servers said of themselves when they were pinned, by their names in the lock ([`super::serving`]): part of the keys of those nodes that ask them.
+    pub servers: BTreeMap<String, BTreeMap<String, String>>,
     /// Nodes already made, by [`Node::digest`].
     made: HashMap<u64, Vec<NodeId>>,
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::artifact::NodeId;
 use super::graph::{Graph, Node};
+use super::serving;
 use crate::base::Digest;
 use crate::base::digest::canonical;
 use crate::spec::Class;
@@ -109,6 +110,8 @@ pub struct Reads {
     pub files: BTreeMap<String, Digest>,
     /// How rows came about, for operators that tell it.
     pub history: Option<Json>,
+    /// What the server said of itself that it asks, as it is pinned.
+    pub server: Option<Json>,
     /// Under `strict_numerics`: what may move the last bits of a computed number.
     pub numerics: Option<Map<String, Json>>,
 }
@@ -134,6 +137,9 @@ pub fn walk(node: &Node, reads: &Reads, to: &mut dyn KeyWriter) {
     }
     if let Some(history) = &reads.history {
         to.json("history", history);
+    }
+    if let Some(server) = &reads.server {
+        to.json("server", server);
     }
     for (name, value) in reads.numerics.iter().flatten() {
         to.json(&format!("numerics.{name}"), value);
@@ -176,6 +182,7 @@ pub fn plan(graph: &Graph, files: &dyn Fn(NodeId) -> BTreeMap<String, Digest>) -
     for id in graph.order() {
         let node = graph.node(id);
         let mut reads = Reads { files: files(id), numerics: some_numerics(graph), ..Reads::default() };
+        reads.server = serving::said(graph, node);
         for input in &node.inputs {
             let upstream: Digest = keys.get(&input.node).copied().unwrap_or(Digest([0; 32]));
             let mut hash = HashWriter::new(PLAN);

@@ -2,7 +2,7 @@
 //!
 //! Another backend gives other replies, so its name becomes the argument `backend`: the one option of `with` that a key sees.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::graph::{Graph, Node};
 use crate::base::{Diagnostic, codes, phrase};
@@ -68,4 +68,60 @@ pub(super) fn decide(graph: &Graph, node: &mut Node) -> Result<(), Box<Diagnosti
     }
     (node.class, node.pool) = (Class::External, Pool::Net);
     Ok(())
+}
+
+/// Who answers a node, besides what it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks<'n> {
+    /// A server that is there.
+    Server {
+        /// Its address, as the recipe gives it.
+        url: &'n str,
+        /// The name that it knows the model by.
+        model: &'n str,
+        /// The secret that is its key.
+        key: Option<&'n str>,
+    },
+    /// A program of this machine, one of [`STARTED`].
+    Program(&'n str),
+}
+
+impl Asks<'_> {
+    /// Returns the name of its entry in the lock: the address and the model, or the program.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Server { url, model, .. } => format!("{} {model}", root(url)),
+            Self::Program(program) => (*program).to_owned(),
+        }
+    }
+}
+
+/// Returns who answers a node. Of a judge without an address the maker's own servers do, which say nothing of their version.
+pub fn asks(node: &Node) -> Option<Asks<'_>> {
+    let text = |name: &str| node.args.get(name).and_then(Json::as_str);
+    let server = |model: &str| {
+        Some(Asks::Server { url: text("url")?, model: text(model)?, key: node.args["key"]["secret"].as_str() })
+    };
+    match node.op.as_str() {
+        SERVER_OP => server("name"),
+        ASKS => text("backend").filter(|name| STARTED.contains(name)).map(Asks::Program),
+        op if op.starts_with("judge.") => server("by"),
+        _ => None,
+    }
+}
+
+/// Returns what the server said of itself that a node asks; nothing where it asks none, or none that is pinned.
+pub fn said(graph: &Graph, node: &Node) -> Option<Json> {
+    let asks = (!graph.servers.is_empty()).then(|| asks(node)).flatten()?;
+    graph.servers.get(&asks.name()).map(|said| json!(said))
+}
+
+/// Returns the address of a server without the path of its protocol.
+pub fn root(url: &str) -> &str {
+    let url = url.trim_end_matches('/');
+    let url = url.strip_suffix("/chat/completions").unwrap_or(url);
+    match url.rsplit_once('/') {
+        Some((root, last)) if last.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok()) => root,
+        _ => url,
+    }
 }

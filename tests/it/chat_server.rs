@@ -1,7 +1,9 @@
 //! A server on this machine that speaks the protocol of chat servers and does what a script says, failures included.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value as Json, json};
@@ -29,6 +31,14 @@ pub enum Act {
 pub struct Server {
     pub url: String,
     seen: Arc<Mutex<Vec<(String, Json)>>>,
+    told: Arc<Told>,
+}
+
+/// What it says of itself, by path, and how often it was asked that.
+#[derive(Default)]
+struct Told {
+    answers: Mutex<BTreeMap<String, Json>>,
+    asked: AtomicUsize,
 }
 
 impl Server {
@@ -36,14 +46,25 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, act) = (Arc::clone(&seen), Arc::new(act));
+        let told = Arc::<Told>::default();
+        let (log, about, act) = (Arc::clone(&seen), Arc::clone(&told), Arc::new(act));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (log, act) = (Arc::clone(&log), Arc::clone(&act));
-                std::thread::spawn(move || serve(stream, &log, act.as_ref()));
+                let (log, about, act) = (Arc::clone(&log), Arc::clone(&about), Arc::clone(&act));
+                std::thread::spawn(move || serve(stream, &log, &about, act.as_ref()));
             }
         });
-        Self { url, seen }
+        Self { url, seen, told }
+    }
+
+    /// Lets it say something of itself; without, all such paths are 404.
+    pub fn tells(&self, path: &str, answer: Json) {
+        self.told.answers.lock().expect("a log").insert(path.to_owned(), answer);
+    }
+
+    /// Returns how often somebody asked what it is.
+    pub fn asked_about(&self) -> usize {
+        self.told.asked.load(Ordering::Relaxed)
     }
 
     /// Returns head and body of each request so far.
@@ -52,10 +73,20 @@ impl Server {
     }
 }
 
-fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, Json)>>, act: &dyn Fn(usize, &Json) -> Act) {
+fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, Json)>>, told: &Told, act: &dyn Fn(usize, &Json) -> Act) {
     let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
     let mut head = String::new();
     while reader.read_line(&mut head).is_ok_and(|n| n > 2) {}
+    if let Some(path) = head.strip_prefix("GET ").and_then(|rest| rest.split(' ').next()) {
+        told.asked.fetch_add(1, Ordering::Relaxed);
+        let (status, body) = match told.answers.lock().expect("a log").get(path) {
+            Some(answer) => (200, answer.to_string()),
+            None => (404, "nothing here".to_owned()),
+        };
+        let length = body.len();
+        let _ = write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+        return;
+    }
     let length = head
         .lines()
         .find_map(|l| l.to_lowercase().strip_prefix("content-length:").and_then(|n| n.trim().parse().ok()))

@@ -48,6 +48,7 @@ mod s3;
 mod scores;
 mod semantics;
 mod served;
+mod servers;
 mod shell;
 mod signature;
 mod slurm;

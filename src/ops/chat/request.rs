@@ -5,9 +5,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Value as Json, json};
 
-use crate::base::Digest;
+use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
 use crate::data::picture::Picture;
+use crate::engine::servers;
+use crate::plan::serving::Asks;
 
 /// A server and a model on it.
 #[derive(Clone)]
@@ -34,6 +36,15 @@ impl Endpoint {
             format!("{url}/v1/chat/completions")
         };
         Self { url, model: model.to_owned(), identity: None, key: key.filter(|k| !k.is_empty()) }
+    }
+
+    /// Compares what the server says of itself with what is pinned of it; with null, nothing is asked.
+    ///
+    /// # Errors
+    /// E0901 where they differ.
+    pub fn compare(&self, pinned: &Json) -> Result<(), OpError> {
+        let asks = Asks::Server { url: &self.url, model: &self.model, key: None };
+        servers::compare(&asks.name(), pinned, &|| servers::ask(&self.url, &self.model, self.key.as_deref()))
     }
 
     /// Says what answers depend on instead of the URL and the served name.

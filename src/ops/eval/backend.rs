@@ -1,9 +1,13 @@
 //! Programs that serve a model in Hugging Face layout, and their command lines.
 
-use std::path::Path;
-use std::process::Command;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::base::OpError;
+use crate::engine::servers::{Facts, Said};
 
 /// What a server is started for.
 pub struct Served {
@@ -67,11 +71,31 @@ impl Backend {
         if self.name == "transformers" { folder.display().to_string() } else { "model".to_owned() }
     }
 
+    /// Returns what this machine's copy of it says of itself, without starting it: the version of its package in the Python that it runs in.
+    pub fn says(&self) -> Said {
+        let program = self.program();
+        let python = match self.name {
+            "sglang" => Some(vec![program.to_string_lossy().into_owned()]),
+            _ => in_path(&program).and_then(|path| interpreter(&path)),
+        };
+        let Some([first, rest @ ..]) = python.as_deref() else { return Said::Facts(Facts::new()) };
+        let ask = format!("import importlib.metadata as m; print(m.version('{}'))", self.name);
+        let out = Command::new(first).args(rest).args(["-c", &ask]).stdin(Stdio::null()).output();
+        let version = out
+            .ok()
+            .filter(|out| out.status.success())
+            .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
+        Said::Facts(version.filter(|v| !v.is_empty()).map(|v| ("version".to_owned(), v)).into_iter().collect())
+    }
+
+    fn program(&self) -> OsString {
+        let own = std::env::var_os(self.variable).filter(|v| !v.is_empty());
+        own.unwrap_or_else(|| if self.name == "sglang" { "python3" } else { self.name }.into())
+    }
+
     /// Returns its command, bound to this machine.
     pub fn command(&self, served: &Served, port: u16) -> Command {
-        let own = std::env::var_os(self.variable).filter(|v| !v.is_empty());
-        let usual = if self.name == "sglang" { "python3" } else { self.name };
-        let mut command = Command::new(own.unwrap_or_else(|| usual.into()));
+        let mut command = Command::new(self.program());
         command.args((self.arguments)(served, port)).current_dir(Path::new(&served.folder));
         // What it needs lies in the folder; nothing is fetched and nobody is told.
         for (name, value) in [
@@ -85,6 +109,24 @@ impl Backend {
         }
         command
     }
+}
+
+/// Finds a program as a shell would.
+fn in_path(program: &OsStr) -> Option<PathBuf> {
+    if Path::new(program).components().count() > 1 {
+        return Some(program.into());
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// Reads the Python that a script runs in from its first line.
+fn interpreter(script: &Path) -> Option<Vec<String>> {
+    let mut line = Vec::new();
+    BufReader::new(File::open(script).ok()?.take(1024)).read_until(b'\n', &mut line).ok()?;
+    let words: Vec<String> =
+        std::str::from_utf8(&line).ok()?.strip_prefix("#!")?.split_whitespace().map(str::to_owned).collect();
+    words.last().is_some_and(|last| last.contains("python")).then_some(words)
 }
 
 fn vllm(served: &Served, port: u16) -> Vec<String> {

@@ -12,3 +12,10 @@ pub mod published;
 pub mod rescore;
 pub mod run;
 mod served;
+
+use crate::engine::servers::{Facts, Said};
+
+/// Returns what this machine's copy of a program that serves models says of itself.
+pub fn served_by(program: &str) -> Said {
+    backend::Backend::named(program).map_or_else(|_| Said::Facts(Facts::new()), backend::Backend::says)
+}

@@ -11,7 +11,7 @@ use super::run::Args;
 use crate::base::{Digest, OpError};
 use crate::data::picture::Picture;
 use crate::engine::service::{self, Launch};
-use crate::engine::{Artifact, Context, Outputs, executors};
+use crate::engine::{Artifact, Context, Outputs, executors, servers};
 use crate::eval::calibration::{among, scaled};
 use crate::eval::prompt::prompt;
 use crate::eval::score::{Answer, score};
@@ -199,6 +199,8 @@ struct Server {
     endpoint: Endpoint,
     /// The name of the service, if it was started here.
     service: Option<String>,
+    /// What is pinned of one that was there.
+    says: Json,
 }
 
 impl Server {
@@ -209,20 +211,23 @@ impl Server {
             let key = args.key.as_ref().map(|key| key.read(cx)).transpose()?;
             let (url, name) = (text("url"), text("name"));
             let endpoint = Endpoint::new(&url, &name, key);
-            let revision = model.meta["revision"].as_str();
-            let endpoint = match revision {
-                Some(revision) => endpoint.known_as(&json!([url, name, revision]).to_string()),
-                None => endpoint,
+            let (revision, says) = (model.meta["revision"].as_str(), model.meta["says"].clone());
+            let endpoint = match (revision, &says) {
+                (None, Json::Null) => endpoint,
+                (Some(revision), Json::Null) => endpoint.known_as(&json!([url, name, revision]).to_string()),
+                (revision, says) => endpoint.known_as(&json!([url, name, revision, says]).to_string()),
             };
-            return Ok(Self { endpoint, service: None });
+            return Ok(Self { endpoint, service: None, says });
         }
         let backend = Backend::named(backend)?;
         let name = cx.args["$service"]["name"].as_str().unwrap_or(backend.name).to_owned();
         let gpus = serde_json::from_value(cx.args["$service"]["gpus"].clone()).unwrap_or_default();
         // A place of its own: the server outlives this node, and its name for the model should not change while it runs.
+        let says = cx.args["$server"].clone();
         let keep = cx.store.scratch()?;
         let log = executors::log(cx.store, Digest::of(name.as_bytes()));
         let launch = || -> Result<Launch, OpError> {
+            servers::compare(backend.name, &says, &|| backend.says())?;
             cx.say(&format!("starting {}", backend.name));
             let folder = keep.path().join("model");
             cx.lay_out(model, &folder)?;
@@ -241,9 +246,12 @@ impl Server {
         };
         let running = service::open(&name, launch, cx.cancelled)?;
         let known = backend.model(&running.folder.join("model"));
-        let endpoint = Endpoint::new(&running.url, &known, None)
-            .known_as(&json!([backend.name, model.digest(), args.max_images, args.pixels.bounds()]).to_string());
-        Ok(Self { endpoint, service: Some(name) })
+        let mut identity = json!([backend.name, model.digest(), args.max_images, args.pixels.bounds()]);
+        if let (Json::Array(identity), false) = (&mut identity, says.is_null()) {
+            identity.push(says);
+        }
+        let endpoint = Endpoint::new(&running.url, &known, None).known_as(&identity.to_string());
+        Ok(Self { endpoint, service: Some(name), says: Json::Null })
     }
 
     /// Says whether a server that was started here is gone.
@@ -268,11 +276,15 @@ impl Server {
             alive: &alive,
             progress: &progress,
         };
-        ask_all(&self.endpoint, questions, &manner, |reply| Ok(reply.clone())).map_err(|mut e| {
+        self.endpoint.compare(&self.says)?;
+        let asked = ask_all(&self.endpoint, questions, &manner, |reply| Ok(reply.clone())).map_err(|mut e| {
             if let Some(name) = self.service.as_ref().filter(|name| !service::runs(name)) {
                 e.message = format!("{}; it said last:\n{}", e.message, service::last_words(name));
             }
             e
-        })
+        })?;
+        // It may have become another in the meantime.
+        self.endpoint.compare(&self.says)?;
+        Ok(asked)
     }
 }

@@ -115,7 +115,30 @@ impl Judge {
         questions: &[Question],
         read: impl Fn(&Json) -> Result<T, String> + Sync,
     ) -> Result<Vec<Outcome<T>>, OpError> {
+        let pinned = cx.args["$server"].clone();
         let endpoint = self.endpoint(cx)?;
+        // Another version of a server gives other answers: those of before are remembered apart.
+        let endpoint = match &pinned {
+            Json::Null => endpoint,
+            said => {
+                let identity = json!([endpoint.url, endpoint.model, said]).to_string();
+                endpoint.known_as(&identity)
+            }
+        };
+        endpoint.compare(&pinned)?;
+        let outcomes = self.ask_at(cx, endpoint.clone(), questions, read)?;
+        // It may have become another in the meantime.
+        endpoint.compare(&pinned)?;
+        Ok(outcomes)
+    }
+
+    fn ask_at<T: Send + Clone>(
+        &self,
+        cx: &mut Context,
+        endpoint: Endpoint,
+        questions: &[Question],
+        read: impl Fn(&Json) -> Result<T, String> + Sync,
+    ) -> Result<Vec<Outcome<T>>, OpError> {
         let number = |name: &str| cx.with.get(name).and_then(Json::as_u64);
         let budget = Budget::of(&cx.with)?;
         let progress = |done: u64, total: u64| cx.progress(done, total, "questions");

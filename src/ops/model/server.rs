@@ -11,7 +11,7 @@ pub static SERVER: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## A model behind a server that speaks OpenAI's protocol (vLLM, SGLang, llama.cpp, Ollama, a hosted one). It can be asked by `eval.run`,
-## not trained. Its weights are not seen, so a run with other weights under the same name is taken for the same: give `revision` then.
+## not trained. Its weights are not seen. What it says of itself is pinned in the lock; other weights of which it says nothing need another `revision`.
 op model.server(
   ## `http://HOST:PORT`, with or without `/v1`.
   url: Str,
@@ -50,10 +50,13 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         return Err(OpError::new("E0213", format!("`{}` is no URL of a server", args.url))
             .help("write `http://HOST:PORT` or `https://HOST/v1`"));
     }
-    let meta = json!({
+    let mut meta = json!({
         "family": "server", "url": args.url, "name": args.name, "revision": args.revision, "coord_space": args.coord_space,
         "coord_order": args.coord_order, "price": args.price,
     });
+    if let Some(said) = cx.args.get("$server") {
+        meta["says"] = said.clone();
+    }
     let artifact = Artifact { kind: Kind::Model, meta, files: Default::default() };
     Ok(vec![(String::new(), Output::Artifact(artifact))])
 }
