@@ -179,3 +179,23 @@ fn what_was_decided_is_made_anew_where_it_is_damaged() {
     fresh.done();
     assert_eq!(Digest::of(place.read("all.jsonl").as_bytes()), Digest::of(fresh.read("all.jsonl").as_bytes()));
 }
+
+/// Sixty datasets of three columns, where a process may have sixty-four files open.
+#[test]
+fn more_datasets_are_put_together_than_files_may_be_open() {
+    let names: Vec<String> = (0..60).map(|i| format!("n{i}")).collect();
+    let parts: String = (0..60).map(|i| format!("let n{i} = rows |> filter.rule(where: .n < {i})\n")).collect();
+    let all: Vec<String> = names.iter().map(|name| format!("{name}: {name}")).collect();
+    let recipe = format!(
+        "recipe \"many\"\nimport std.{{data, filter}}\nschema Row {{ id: Str, text: Str, n: Int }}\nlet rows = data.jsonl(\"rows.jsonl\", as: Row)\n{parts}output all = data.concat({}) to \"all.jsonl\"\n",
+        all.join(", ")
+    );
+    let row = |i: usize| format!("{{\"id\":\"r{i}\",\"text\":\"word\",\"n\":{i}}}\n");
+    let place = place(&recipe, &(0..60).map(row).collect::<String>());
+    let line = format!("ulimit -n 64; exec {} run recipe.rb2 --jobs 1", env!("CARGO_BIN_EXE_rbpipe"));
+    let mut command = std::process::Command::new("sh");
+    let ran =
+        command.args(["-c", &line]).current_dir(&place.folder).env("RBPIPE_CACHE", place.cache()).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(place.read("all.jsonl").lines().count(), (0..60).sum::<usize>());
+}

@@ -36,18 +36,18 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let mut inputs = Vec::new();
-    for (name, input) in &args.inputs {
-        let slot = input["$input"].as_str().map_or_else(|| format!("inputs.{name}"), str::to_owned);
-        inputs.push((name, cx.chunks(&slot)?));
-    }
-    let typed = |chunks: &Chunks| chunks.types().map(|(name, ty)| (name.to_owned(), ty)).collect();
-    let types: Vec<Vec<_>> = inputs.iter().map(|(_, chunks)| typed(chunks)).collect();
+    let slot =
+        |name: &str, input: &Json| input["$input"].as_str().map_or_else(|| format!("inputs.{name}"), str::to_owned);
+    let slots: Vec<(&String, String)> = args.inputs.iter().map(|(name, input)| (name, slot(name, input))).collect();
+    // One is open at a time: of some thousand, each with some columns, a process may not hold all.
+    let typed = |chunks: Chunks| chunks.types().map(|(name, ty)| (name.to_owned(), ty)).collect();
+    let types = slots.iter().map(|(_, slot)| cx.chunks(slot).map(typed));
+    let types: Vec<Vec<_>> = types.collect::<Result<_, OpError>>()?;
     let names = super::shared_names(&types, Some(&args.label))?;
     let mut writer = Writer::new(cx.store);
     let mut kept = 0;
-    for (name, chunks) in inputs {
-        for chunk in chunks {
+    for (name, slot) in slots {
+        for chunk in cx.chunks(&slot)? {
             cx.go_on()?;
             let chunk = chunk?.select(&names)?;
             kept += chunk.rows() as u64;
