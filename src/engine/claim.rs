@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::crash::step;
 use super::{event, machine};
 
 /// Names another time in seconds after which a lease that nobody touches is taken over.
@@ -118,8 +119,10 @@ impl Claim {
         loop {
             match OpenOptions::new().write(true).create_new(true).open(path) {
                 Ok(mut file) => {
+                    step();
                     // One write: who reads has seen all or nothing.
                     file.write_all(&serde_json::to_vec(&Holder::this())?)?;
+                    step();
                     let file = Arc::new(file);
                     let metadata = file.metadata()?;
                     keep_alive(&file);
@@ -146,6 +149,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if !self.is_lost() {
             let _ = fs::remove_file(&self.path);
+            step();
         }
     }
 }
@@ -177,10 +181,14 @@ fn push_aside(path: &Path, seen: &Sign) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         moved => moved?,
     }
+    step();
     if look(&aside)?.is_some_and(|there| there.holder != seen.holder) {
         let _ = fs::hard_link(&aside, path);
+        step();
     }
-    fs::remove_file(&aside)
+    fs::remove_file(&aside)?;
+    step();
+    Ok(())
 }
 
 /// Returns who claims a path, and when it last showed a sign of life.

@@ -46,6 +46,7 @@ impl Journal {
         std::fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{}-{}.jsonl", super::event::stamp(), std::process::id()));
         let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        step();
         // Held as long as this process lives: what a run that goes on has used is no garbage, see `is_open`.
         let _ = file.lock();
         Ok(Self { lines: Mutex::new(Lines { file, gathered: Vec::new() }), path })

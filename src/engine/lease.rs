@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value as Json, json};
 
 use super::claim::{self, Claim, Watch};
+use super::crash::step;
 use super::process::Stop;
 use super::store::Store;
 use crate::base::{Digest, OpError};
@@ -36,6 +37,7 @@ impl Drop for Lease {
         // Whoever took it over has a file of his own there.
         if same_file(&self.file, &self.path) {
             let _ = std::fs::remove_file(&self.path);
+            step();
         }
         let _ = self.file.unlock();
     }
@@ -76,6 +78,7 @@ fn try_take(store: &Store, key: Digest, watch: &mut Watch) -> Result<Option<Leas
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => File::open(&path)?,
             opened => opened?,
         };
+        step();
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -42,6 +42,7 @@ impl Sidecar {
     fn write(&self, temporary: &Path, note: &Path) -> Result<(), OpError> {
         let mut file = tempfile::NamedTempFile::new_in(temporary)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        step();
         file.as_file().sync_all()?;
         file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
         file.persist(note).map_err(|e| at(note, &e.error))?;
@@ -123,6 +124,7 @@ pub fn publish(
     std::fs::create_dir_all(parent).map_err(|e| at(parent, &e))?;
     let folder = !pieces.contains_key("");
     let temporary = tempfile::Builder::new().prefix(&half()).tempdir_in(parent).map_err(|e| at(parent, &e))?;
+    step();
     let staged = temporary.path().join("new");
     for (path, piece) in &pieces {
         let to = if path.starts_with("../") { continue } else { place(&staged, path) };
@@ -157,6 +159,7 @@ pub fn publish(
     told.underway = false;
     told.write(temporary.path(), &note)?;
     std::fs::File::open(parent).and_then(|f| f.sync_all()).map_err(|e| at(parent, &e))?;
+    step();
     Ok(Done::Written)
 }
 
@@ -238,6 +241,7 @@ pub fn write_whole(to: &Path, fill: &mut dyn FnMut(&mut std::fs::File) -> io::Re
     // A copy, never a link: a user's edit must not reach the store. Written aside, so that a half file never bears the name.
     let mut file = tempfile::Builder::new().prefix(&half()).tempfile_in(folder)?;
     fill(file.as_file_mut())?;
+    step();
     file.as_file().sync_all()?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode)?;

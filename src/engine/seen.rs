@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::crash::step;
 use crate::base::Digest;
 
 /// Bytes of a digest and a stamp.
@@ -62,6 +63,7 @@ impl Seen {
         }
         // One write: what other processes append does not come in between.
         let _ = OpenOptions::new().create(true).append(true).open(&self.place).and_then(|mut f| f.write_all(&new));
+        step();
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -252,7 +252,9 @@ impl Store {
         step();
         file.persist(target).map_err(|e| e.error)?;
         step();
-        fs::File::open(folder)?.sync_all()
+        fs::File::open(folder)?.sync_all()?;
+        step();
+        Ok(())
     }
 
     /// Returns a private folder for one execution; it is emptied when dropped.
@@ -318,7 +320,11 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
         made => made?,
     }
     step();
-    folder.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
+    if let Some(parent) = folder.parent() {
+        fs::File::open(parent)?.sync_all()?;
+        step();
+    }
+    Ok(())
 }
 
 /// A blob that is being written: a private file, and the digest of what is in it so far.

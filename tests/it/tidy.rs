@@ -125,3 +125,26 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// The table of promises names tests by their files and the beginnings of their names: each must be there.
+#[test]
+fn what_shows_a_promise_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("docs/engine.md")).unwrap();
+    let tests: String =
+        rust_files(&root.join("tests/it")).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let mut named = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")) {
+        for name in row.split('`').skip(1).step_by(2) {
+            let stem = name.trim_end_matches('…');
+            if name.ends_with(".rs") {
+                let there = rust_files(&root.join("tests/it")).iter().any(|file| file.ends_with(name));
+                assert!(there, "docs/engine.md names the tests `{name}`, which are not there");
+            } else if stem.matches('_').count() > 2 && stem.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+                assert!(tests.contains(&format!("fn {stem}")), "docs/engine.md names `{name}`, which is no test");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 30, "only {named} tests are named");
+}
