@@ -312,7 +312,7 @@ pub struct RecheckArgs {
 }
 
 /// Arguments of `cache gc`.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct GcArgs {
     /// Delete them
     #[arg(long)]
@@ -329,6 +329,15 @@ pub struct GcArgs {
     /// Keep no result only because an output of it lies where a recipe put it
     #[arg(long)]
     pub drop_outputs: bool,
+    /// Clean this remote instead of the store of this machine: what was pushed within `--keep-days` stays, and what `--keep` names
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["keep_runs", "drop_outputs"])]
+    pub remote: Option<String>,
+    /// Keep what this recipe needs in the remote, however old it is; may be given several times
+    #[arg(long, value_name = "RECIPE", requires = "remote")]
+    pub keep: Vec<PathBuf>,
+    /// Wait so long for pushes that are under way to notice that the remote is being cleaned
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration, requires = "remote")]
+    pub settle: Duration,
     /// Keep whatever is younger, such as 30s, 5m, 2h: a run may be about to use it
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     pub grace: Duration,

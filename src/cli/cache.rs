@@ -4,7 +4,7 @@ use super::args::{CacheArgs, CacheCommand, GcArgs};
 use super::{Exit, recheck, share, store};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
-use crate::engine::gc::{self, Policy};
+use crate::engine::gc::{self, Account, Policy};
 use crate::engine::{Store, record, verify};
 
 /// Runs the command.
@@ -23,7 +23,10 @@ pub(super) fn run(args: &CacheArgs) -> Exit {
         CacheCommand::Stats => stats(&store),
         CacheCommand::Verify { repair } => verify(&store, *repair),
         CacheCommand::Check(args) => recheck::run(&store, &files, args).unwrap_or_else(|exit| exit),
-        CacheCommand::Gc(args) => collect(&store, args),
+        CacheCommand::Gc(args) => match &args.remote {
+            Some(address) => share::collect(&store, &files, address, args).unwrap_or_else(|exit| exit),
+            None => collect(&store, args),
+        },
         CacheCommand::Key => share::key(),
         CacheCommand::Push(args) => share::push(&store, &files, args).unwrap_or_else(|exit| exit),
         CacheCommand::Pull(args) => share::pull(&store, &files, args).unwrap_or_else(|exit| exit),
@@ -107,7 +110,13 @@ fn collect(store: &Store, args: &GcArgs) -> Exit {
             return Exit::Refused;
         }
     };
-    let goes = if args.apply { "freed" } else { "free" };
+    tell(&account, args.apply);
+    Exit::Done
+}
+
+/// Says what stays and what goes, in bytes by reason.
+pub(super) fn tell(account: &Account, apply: bool) {
+    let goes = if apply { "freed" } else { "free" };
     for (word, list) in [("keep", &account.kept), (goes, &account.freed)] {
         for (why, tally) in list {
             println!("{word:<5}  {:>10}  {:>7}  {why}", bytes(tally.bytes), tally.files);
@@ -115,10 +124,9 @@ fn collect(store: &Store, args: &GcArgs) -> Exit {
     }
     let total = account.total();
     let sum = format!("{} in {}", bytes(total.bytes), phrase::count(total.files, "file"));
-    match (args.apply, total.files) {
+    match (apply, total.files) {
         (_, 0) => println!("nothing to free"),
         (true, _) => println!("freed {sum}"),
         (false, _) => println!("nothing was deleted; `--apply` frees {sum}"),
     }
-    Exit::Done
 }

@@ -36,7 +36,10 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
     };
     let remote = store::remote(args.remote.as_deref())?;
     let tell = |event: &str, fields: Json| share::warn("plan", event, &fields);
-    let elsewhere = |key| remote.as_ref()?.offer(key, &tell);
+    let elsewhere = |key| {
+        let remote = remote.as_ref()?;
+        remote.recall(&store, key).or_else(|| remote.offer(key, &tell))
+    };
     let last = compiled.last_keys(&store);
     let (mut lines, _) = decide::forecast_with(graph, &selection, &store, &files, &last, &elsewhere);
     past::fill(graph, &store, &mut lines);

@@ -1,13 +1,15 @@
 //! `rbpipe cache push` and `cache pull`: results travel between the store and a remote, or come out of a bundle.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::args::{Choice, PullArgs, PushArgs, RecipeArgs};
+use super::args::{Choice, GcArgs, PullArgs, PushArgs, RecipeArgs};
 use super::recipe::{self, Compiled};
-use super::{Exit, placement, render, say, store};
+use super::{Exit, cache, placement, render, say, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, phrase};
 use crate::engine::decide::{self, Forecast};
@@ -15,6 +17,8 @@ use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
 use crate::engine::process::Stop;
 use crate::engine::reach::Reach;
+use crate::engine::record::Record;
+use crate::engine::remote::gc::Policy;
 use crate::engine::remote::{Pushed, Remote};
 use crate::engine::scheduler::{self, Setup};
 use crate::engine::signature::{Signer, Trust, key_place};
@@ -69,12 +73,16 @@ pub(super) fn push(store: &Store, files: &FileIndex, args: &PushArgs) -> Result<
             made(&compiled, &selection, store, files)
         }
     };
+    // What was decided of rows travels with their result, and counts as a part of it.
+    let decided: BTreeSet<Digest> = keys.iter().filter_map(|key| record::read(store, *key)?.of_rows).collect();
+    let keys: BTreeSet<Digest> = keys.into_iter().chain(decided.iter().copied()).collect();
     let mut reach = Reach::new(store);
     let (mut new, mut same, mut lacking, mut sent) = (0, 0, 0, 0);
     let mut diverging = Vec::new();
     for record in keys.into_iter().filter_map(|key| record::read(store, key)) {
         let tell = |event: &str, fields: Json| warn(&record.name, event, &fields);
         match remote.push(store, &mut reach, &record, args.again, &tell) {
+            Ok(Pushed::New { bytes } | Pushed::Same { bytes }) if decided.contains(&record.key) => sent += bytes,
             Ok(Pushed::New { bytes }) => (new, sent) = (new + 1, sent + bytes),
             Ok(Pushed::Same { bytes }) => (same, sent) = (same + 1, sent + bytes),
             Ok(Pushed::Lacking) => lacking += 1,
@@ -125,6 +133,54 @@ pub(super) fn key() -> Exit {
     }
 }
 
+/// Cleans a remote: says what nobody needs there, and deletes it with `--apply`.
+pub(super) fn collect(store: &Store, files: &FileIndex, address: &str, args: &GcArgs) -> Result<Exit, Exit> {
+    let remote = open(address)?;
+    let doubtful = AtomicBool::new(false);
+    let tell = |event: &str, fields: Json| {
+        doubtful.store(true, Ordering::Relaxed);
+        warn("gc", event, &fields);
+    };
+    let mut roots = BTreeMap::new();
+    for path in &args.keep {
+        let (compiled, selection) = ready(recipe::compile(&arguments(path, &Choice::default()))?)?;
+        let last = compiled.last_keys(store);
+        // A key follows from what lies before it, here or there; behind what is nowhere there is nothing to keep.
+        let offered = |key| remote.offer(key, &tell);
+        let (lines, _) = decide::forecast_with(&compiled.planned.graph, &selection, store, files, &last, &offered);
+        if doubtful.load(Ordering::Relaxed) {
+            eprintln!(
+                "error: what `{}` needs cannot be told from what the remote says; nothing was deleted",
+                path.display()
+            );
+            return Err(Exit::Refused);
+        }
+        let absent = lines.iter().filter(|l| l.forecast == Forecast::Run && l.identity.is_some()).count();
+        if absent > 0 {
+            let what = phrase::count(absent, "node");
+            say(&format!(
+                "{what} of `{}` have no result here or there; what follows from them is not kept",
+                path.display()
+            ));
+        }
+        let why = format!("needed by {}", path.display());
+        for key in lines.into_iter().filter(|l| l.forecast == Forecast::Hit).filter_map(|l| Some(l.identity?.key)) {
+            roots.insert(key, why.clone());
+            let of_rows = record::read(store, key).map(|r| r.of_rows);
+            let of_rows = of_rows.or_else(|| Some(remote.offer(key, &tell)?.entry.record.of_rows)).flatten();
+            roots.extend(of_rows.map(|key| (key, why.clone())));
+        }
+    }
+    let keep = Duration::from_secs_f64(args.keep_days * 86_400.0);
+    let policy = Policy { keep, grace: args.grace, settle: args.settle, apply: args.apply };
+    let account = remote.collect(&policy, &roots, &tell).map_err(|e| {
+        eprintln!("error: cannot clean `{}`: {e}", remote.address());
+        Exit::Refused
+    })?;
+    cache::tell(&account, args.apply);
+    Ok(Exit::Done)
+}
+
 /// Fetches results.
 pub(super) fn pull(store: &Store, files: &FileIndex, args: &PullArgs) -> Result<Exit, Exit> {
     let file = Path::new(args.remote.strip_prefix("file://").unwrap_or(&args.remote));
@@ -153,24 +209,33 @@ fn pull_all(store: &Store, remote: &Remote) -> Result<Exit, Exit> {
         eprintln!("help: name a recipe, so that its results are asked for one by one");
         Exit::Refused
     })?;
-    let (mut fetched, mut here, mut failed) = (0, 0, 0);
-    let never = AtomicBool::new(false);
+    let (mut fetched, mut here, mut failed) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let mut decided = BTreeSet::new();
     for key in keys {
-        if record::claim(store, key).is_some() {
-            here += 1;
-            continue;
-        }
-        match remote.fetch(store, key, &|event, fields| warn(&key.short(), event, &fields), &never) {
-            Some(_) => fetched += 1,
+        let found = record::claim(store, key).map(|(record, _)| record);
+        let kept = if found.is_some() { &mut here } else { &mut fetched };
+        match found.or_else(|| fetch(store, remote, key)) {
+            Some(record) => {
+                kept.insert(key);
+                decided.extend(record.of_rows);
+            }
             None => failed += 1,
         }
     }
+    // What was decided of rows is a part of their result.
+    let [fetched, here] = [fetched, here].map(|keys| keys.difference(&decided).count());
     println!("fetched {}, {here} here already", phrase::count(fetched, "result"));
     if failed == 0 {
         return Ok(Exit::Done);
     }
     println!("{} could not be had", phrase::count(failed, "result"));
     Ok(Exit::Refused)
+}
+
+/// Fetches one result, and warns.
+fn fetch(store: &Store, remote: &Remote, key: Digest) -> Option<Record> {
+    let never = AtomicBool::new(false);
+    remote.fetch(store, key, &|event, fields| warn(&key.short(), event, &fields), &never)
 }
 
 /// Counts and warns.
@@ -211,6 +276,13 @@ fn pull_recipe(compiled: &Compiled, selection: &Selection, store: &Store, files:
             foresee: None,
         },
     );
+    // What was decided of the rows of a result saves an execution when other columns change, with no remote at hand.
+    for key in summary.identities.values().map(|identity| identity.key) {
+        let decided = record::read(store, key).and_then(|record| record.of_rows);
+        if let Some(key) = decided.filter(|key| record::claim(store, *key).is_none()) {
+            fetch(store, remote, key);
+        }
+    }
     let fetched = listener.fetched.load(Ordering::Relaxed);
     let here = summary.count(NodeState::Hit).saturating_sub(fetched);
     println!("fetched {}, {here} here already", phrase::count(fetched, "result"));

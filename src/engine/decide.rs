@@ -184,6 +184,21 @@ pub(super) fn passes(node: &Node, identity: &Identity, results: &BTreeMap<NodeId
     passing.is_some_and(|passing| passing.is_known(store))
 }
 
+/// Returns what a remote has of the rows that a node decides.
+fn decided_elsewhere(
+    node: &Node,
+    identity: &Identity,
+    results: &BTreeMap<NodeId, Results>,
+    elsewhere: Elsewhere,
+) -> Option<Offer> {
+    elsewhere(Passing::of(node, identity, &artifacts(node, results))?.key)
+}
+
+/// Bytes of a result in a remote that are not here.
+fn to_fetch(store: &Store, offer: &Offer) -> u64 {
+    offer.entry.blobs.iter().filter(|blob| !store.holds(**blob)).map(|blob| blob.bytes).sum()
+}
+
 /// Looks a result up that is not in the store: what a remote has under a key.
 pub type Elsewhere<'a> = &'a dyn Fn(Digest) -> Option<Offer>;
 
@@ -292,18 +307,26 @@ fn forecast_from(
                                 line.why = offered(&identity.key, &offer);
                                 line.seconds = Some(record.seconds);
                                 line.bytes = Some(record.bytes);
-                                let missing = offer.entry.blobs.iter().filter(|b| !store.holds(**b));
-                                line.fetch = Some(missing.map(|b| b.bytes).sum());
+                                line.fetch = Some(to_fetch(store, &offer));
                                 results.insert(id, offer.results);
                             }
-                            None => {
-                                let spoilt = verify::why_spoilt(store, identity.key);
-                                line.why = match &previous {
-                                    _ if spoilt.is_some() => spoilt.unwrap_or_default(),
-                                    Some(r) => explain::why(&r.preimage, &identity.preimage(node)),
-                                    None => "no result is recorded".into(),
-                                };
-                            }
+                            None => match decided_elsewhere(node, &identity, &results, elsewhere) {
+                                Some(offer) => {
+                                    line.forecast = Forecast::Hit;
+                                    line.why =
+                                        "its rows are decided in the remote; other columns changed, and pass".into();
+                                    line.fetch = Some(to_fetch(store, &offer));
+                                    passed.insert(id);
+                                }
+                                None => {
+                                    let spoilt = verify::why_spoilt(store, identity.key);
+                                    line.why = match &previous {
+                                        _ if spoilt.is_some() => spoilt.unwrap_or_default(),
+                                        Some(r) => explain::why(&r.preimage, &identity.preimage(node)),
+                                        None => "no result is recorded".into(),
+                                    };
+                                }
+                            },
                         },
                     }
                     line.identity = Some(identity);

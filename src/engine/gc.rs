@@ -74,7 +74,7 @@ impl Account {
     }
 }
 
-fn count(list: &mut Vec<(String, Tally)>, reason: &str, bytes: u64) {
+pub(super) fn count(list: &mut Vec<(String, Tally)>, reason: &str, bytes: u64) {
     match list.iter_mut().find(|(r, _)| r == reason) {
         Some((_, tally)) => tally.add(bytes),
         None => list.push((reason.to_owned(), Tally { files: 1, bytes })),
@@ -137,7 +137,7 @@ fn recently(policy: &Policy) -> String {
     format!("used within the last {}", span(policy.keep.max(policy.grace)))
 }
 
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     match time.as_secs() {
         s if s >= 2 * 86_400 => format!("{} days", s / 86_400),
         s if s >= 2 * 3_600 => format!("{} hours", s / 3_600),
@@ -337,6 +337,7 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
         ("packages", "packages that no recipe was compiled with"),
         ("views", "copies made by `show --path`"),
         ("quarantine", "damaged bytes"),
+        ("left", "descriptions of results that were left in a remote"),
     ] {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
             age(&entry.path(), Some(line), why, policy, out)?;

@@ -151,6 +151,13 @@ impl Job<'_> {
             return Err(OpError::stopped());
         }
         let passing = self.passing();
+        if let (Some(passing), Some(remote)) = (&passing, self.setup.remote)
+            && !passing.is_known(self.setup.store)
+        {
+            // What somebody decided of these rows elsewhere saves the execution here.
+            let emit = |event: &str, fields: Json| self.emit(event, fields);
+            remote.fetch(self.setup.store, passing.key, &emit, &self.setup.stop.soon);
+        }
         if !self.setup.no_exec || passing.as_ref().is_some_and(|p| p.is_known(self.setup.store)) {
             lazily::bring(self.setup, &self.promised, &|event: &str, fields: Json| self.emit(event, fields))?;
         }
@@ -230,7 +237,12 @@ impl Job<'_> {
             let emit = |event: &str, fields: Json| self.emit(event, fields);
             let remote = self.setup.remote?;
             if !self.whole {
-                let Offer { entry, results, .. } = remote.offer(key, &emit)?;
+                let Offer { entry, results, .. } = remote.recall(store, key).or_else(|| {
+                    let offer = remote.offer(key, &emit)?;
+                    // What cannot be remembered is asked again.
+                    let _ = remote.remember(store, &offer);
+                    Some(offer)
+                })?;
                 let left = entry.blobs.iter().filter(|blob| !store.holds(**blob)).map(|blob| blob.bytes).sum();
                 return Some(Finished::Promised(Box::new(entry.record), results, left));
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::record;
+use super::remote::left;
 use super::scheduler::Setup;
 use crate::base::{Digest, OpError};
 use crate::plan::artifact::Artifact;
@@ -52,6 +53,7 @@ pub(super) fn bring(setup: &Setup, promised: &[Promised], emit: &(dyn Fn(&str, J
             return Err(OpError::stopped());
         }
         if fetched.is_none() {
+            left::forget(setup.store, *key);
             let message = format!("the remote offered the result of `{name}` and did not give its bytes");
             return Err(OpError::new("E0503", message)
                 .class("damaged")

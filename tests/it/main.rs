@@ -43,6 +43,7 @@ mod python;
 mod random;
 mod rehearse;
 mod remote;
+mod remote_gc;
 mod report;
 mod s3;
 mod scores;

@@ -14,17 +14,17 @@ use crate::engine::{Place, Ran, files_below, rows};
 use crate::s3::{Fault, Proxy, S3};
 
 /// Where a remote lies and what its clients must know.
-struct Shared {
-    address: String,
-    env: Vec<(String, String)>,
+pub struct Shared {
+    pub address: String,
+    pub env: Vec<(String, String)>,
 }
 
 impl Shared {
-    fn folder(path: &Path) -> Self {
+    pub fn folder(path: &Path) -> Self {
         Self { address: format!("file://{}", path.display()), env: Vec::new() }
     }
 
-    fn s3(port: u16, prefix: &str) -> Self {
+    pub fn s3(port: u16, prefix: &str) -> Self {
         let env = [
             ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
@@ -35,26 +35,26 @@ impl Shared {
         Self { address: format!("s3://share/{prefix}"), env }
     }
 
-    fn command(&self, place: &Place, args: &[&str]) -> Command {
+    pub fn command(&self, place: &Place, args: &[&str]) -> Command {
         let mut command = place.command(args);
         command.envs(self.env.iter().cloned()).env_remove("http_proxy").env_remove("HTTP_PROXY");
         command
     }
 
     /// Exit code and everything that was said.
-    fn ask(&self, place: &Place, args: &[&str]) -> (i32, String) {
+    pub fn ask(&self, place: &Place, args: &[&str]) -> (i32, String) {
         let out = self.command(place, args).output().unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         (out.status.code().unwrap_or(-1), text)
     }
 
-    fn push(&self, place: &Place, more: &[&str]) -> String {
+    pub fn push(&self, place: &Place, more: &[&str]) -> String {
         let (code, text) = self.ask(place, &[&["cache", "push", &self.address, "recipe.rb2"], more].concat());
         assert_eq!(code, 0, "{text}");
         text
     }
 
-    fn run(&self, place: &Place, more: &[&str]) -> Ran {
+    pub fn run(&self, place: &Place, more: &[&str]) -> Ran {
         let events = place.root.path().join("shared-events.jsonl");
         let _ = fs::remove_file(&events);
         let args = ["run", "recipe.rb2", "--remote", &self.address, "--events", events.to_str().unwrap()];

@@ -70,6 +70,13 @@ impl Entry {
         serde_json::to_vec(&Sealed { checksum, entry, signatures })
     }
 
+    /// Says whether its bytes are whole and of a layout that only a newer build reads.
+    pub fn is_newer(bytes: &[u8]) -> bool {
+        let sealed: Option<Sealed> = serde_json::from_slice(bytes).ok();
+        let whole = sealed.filter(|sealed| Digest::of_json(&sealed.entry) == sealed.checksum);
+        whole.is_some_and(|sealed| sealed.entry["format"].as_u64() > Some(u64::from(FORMAT)))
+    }
+
     /// Reads the entry of a key.
     ///
     /// # Errors

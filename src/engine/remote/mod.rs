@@ -6,6 +6,8 @@
 
 mod address;
 pub mod entry;
+pub mod gc;
+pub(in crate::engine) mod left;
 mod pull;
 mod push;
 

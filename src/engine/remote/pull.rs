@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::{GetResultPayload, ObjectStoreExt as _};
 use serde_json::json;
 
-use super::{AT_ONCE, Emit, MOST_RECORD, Offer, PATIENCE, Remote, RemoteError, again, failed};
+use super::{AT_ONCE, Emit, MOST_RECORD, Offer, PATIENCE, Remote, RemoteError, again, failed, left};
 use crate::base::Digest;
 use crate::engine::artifact::FileRef;
 use crate::engine::decide::Results;
@@ -33,7 +33,11 @@ impl Remote {
             return None;
         }
         let started = std::time::Instant::now();
-        match self.run(self.take(store, key, emit, stop)) {
+        let taken = self.run(self.take(store, key, emit, stop));
+        if matches!(taken, Ok(_) | Err(RemoteError::Wrong(_) | RemoteError::Missing(_) | RemoteError::Untrusted(_))) {
+            left::forget(store, key);
+        }
+        match taken {
             Ok(Some(Taken { record, bytes, host, signed_by })) => {
                 self.failures.store(0, Ordering::Relaxed);
                 let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;

@@ -2,11 +2,12 @@
 
 use std::io::Read as _;
 use std::path::Path as FilePath;
+use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, WriteMultipart};
 
-use super::{AT_ONCE, Emit, Entry, Remote, RemoteError, again, failed};
+use super::{AT_ONCE, Emit, Entry, Remote, RemoteError, again, failed, gc};
 use crate::base::Digest;
 use crate::engine::artifact::FileRef;
 use crate::engine::reach::Reach;
@@ -15,6 +16,8 @@ use crate::engine::store::Store;
 
 /// A larger blob goes in parts of this size.
 const PART: u64 = 8 << 20;
+/// A record that is younger need not be made young again.
+const FRESH: Duration = Duration::from_secs(86_400);
 /// Most parts that S3 takes, with some room.
 const PARTS: u64 = 9_000;
 
@@ -70,16 +73,23 @@ impl Remote {
             if there.record.outputs != entry.record.outputs {
                 return Ok(Pushed::Diverges(Box::new(there.record.clone())));
             }
-            if !anew {
+            if !anew && self.refresh(there).await? {
                 return Ok(Pushed::Same { bytes: 0 });
             }
         }
-        let sent: Vec<u64> =
-            futures_util::stream::iter(entry.blobs.iter().map(|blob| self.send(store, *blob, anew, emit)))
-                .buffer_unordered(AT_ONCE)
-                .try_collect()
-                .await?;
-        let bytes = sent.iter().sum();
+        self.after_collection().await?;
+        let mut bytes = 0;
+        let mut again = anew;
+        loop {
+            let send = entry.blobs.iter().map(|blob| self.send(store, *blob, again, emit));
+            let sent: Vec<u64> = futures_util::stream::iter(send).buffer_unordered(AT_ONCE).try_collect().await?;
+            bytes += sent.iter().sum::<u64>();
+            // A collection that began meanwhile may have taken what was there already.
+            if !self.after_collection().await? {
+                break;
+            }
+            again = false;
+        }
         if let Some(there) = there {
             // Whoever sends it once more vouches for it as well.
             let signer = self.signer.as_ref();
@@ -103,6 +113,21 @@ impl Remote {
                     _ => Ok(Pushed::Same { bytes }),
                 }
             }
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// A result that is pushed once more is still wanted: its record becomes young for whoever collects. Says whether it is there still.
+    async fn refresh(&self, there: &Entry) -> Result<bool, RemoteError> {
+        let place = self.record_path(there.record.key);
+        match self.objects.head(&place).await {
+            Ok(meta) if gc::age(&meta, SystemTime::now()) < FRESH => Ok(true),
+            Ok(_) if !self.after_collection().await? => {
+                let sealed = there.seal(None).map_err(std::io::Error::other)?;
+                self.objects.put(&place, sealed.into()).await.map(|_| true).map_err(failed)
+            }
+            // A collection has just ended, and may have taken it.
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(e) => Err(failed(e)),
         }
     }
