@@ -5,11 +5,12 @@ use super::recipe::Compiled;
 use super::{Exit, render, store};
 use crate::base::{OpError, Problems, SourceMap};
 use crate::engine::capacity::Machine;
+use crate::engine::executors::LOCAL;
 use crate::engine::executors::slurm::Slurm;
 use crate::engine::executors::ssh::Ssh;
 use crate::engine::executors::{Executor, Executors, FindEngine, Local};
 use crate::engine::files::FileIndex;
-use crate::engine::site::{Elsewhere, LOCAL};
+use crate::engine::site::Elsewhere;
 use crate::engine::{Store, decide, fit};
 use crate::plan::select::Selection;
 

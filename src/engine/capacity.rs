@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 /// What one machine has.
@@ -37,6 +38,44 @@ impl Machine {
             out.push(("gpus", needs.gpus.to_string(), self.gpus.len().to_string()));
         }
         out
+    }
+}
+
+/// How much an executor takes at a time.
+#[derive(Clone, Debug)]
+pub enum Capacity {
+    /// A machine whose cores, memory and GPUs are counted here; so many nodes that need no tensors run at a time.
+    Machine(Machine, usize),
+    /// A queue with a scheduler of its own, which gets so many nodes at a time.
+    Queue(usize),
+}
+
+/// What a site file says of a machine; the rest is found.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    cpus: Option<usize>,
+    mem: Option<u64>,
+    gpus: Option<Vec<String>>,
+    at_most: Map<String, Json>,
+}
+
+impl Facts {
+    /// What the file says, over what was found.
+    pub fn over(&self, found: Machine) -> Machine {
+        Machine {
+            cpus: self.cpus.unwrap_or(found.cpus),
+            mem: self.mem.unwrap_or(found.mem),
+            gpus: self.gpus.clone().unwrap_or(found.gpus),
+            at_most: self.at_most.iter().flat_map(|(name, count)| flat(name, count)).collect(),
+        }
+    }
+}
+
+fn flat(name: &str, count: &Json) -> Vec<(String, usize)> {
+    match count {
+        Json::Object(inner) => inner.iter().flat_map(|(n, c)| flat(&format!("{name}.{n}"), c)).collect(),
+        other => other.as_u64().map(|n| (name.to_owned(), n as usize)).into_iter().collect(),
     }
 }
 

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
+use super::capacity::Capacity;
 use super::decide::{Forecast, Line};
-use super::executors::Executors;
+use super::executors::{Executors, LOCAL};
 use super::place;
-use super::site::LOCAL;
-use super::slots::Capacity;
 use crate::base::{Diagnostic, Problems, codes, phrase};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId};

@@ -3,8 +3,7 @@
 use serde_json::Value as Json;
 
 use super::capacity::Needs;
-use super::executors::Executors;
-use super::site::LOCAL;
+use super::executors::{Executors, LOCAL};
 use crate::plan::{Node, columns};
 use crate::spec::{Effect, user_op};
 

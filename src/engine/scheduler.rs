@@ -11,7 +11,7 @@ use super::artifact::{Artifact, FileRef, Kind};
 use super::context::{Builtin, Fate, QUARANTINED};
 use super::decide::{self, Identity, Line, Results, Tally};
 use super::event::{Event, Listener};
-use super::executors::Executors;
+use super::executors::{Executors, LOCAL};
 use super::files::FileIndex;
 use super::job::{Ended, Finished, Job, Outcome, service_of};
 use super::lazily::Promised;
@@ -22,7 +22,7 @@ use super::slots::Slots;
 use super::state::{NodeState, States};
 use super::store::Store;
 use super::task::Made;
-use super::{in_process, lazily, passing, place, site, verify};
+use super::{in_process, lazily, passing, place, verify};
 use crate::base::OpError;
 use crate::plan::graph::Input;
 use crate::plan::select::Selection;
@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
                             // What is only looked for needs no room anywhere.
                             // A server that is started for a node is on this machine.
                             let here = self.setup.no_exec || service.is_some();
-                            let at = if here { site::LOCAL } else { place::of(node, self.setup.executors) };
+                            let at = if here { LOCAL } else { place::of(node, self.setup.executors) };
                             self.slots.wait(id, node, at, service);
                         }
                     }

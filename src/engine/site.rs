@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::capacity::Machine;
+use super::capacity::{Facts, Machine};
+use super::executors::LOCAL;
 use super::executors::slurm::SlurmSite;
 use super::executors::ssh::SshSite;
 use crate::base::world::{World, settings};
@@ -17,8 +18,6 @@ use crate::plan::params::constant;
 use crate::spec::{Dim, Value, prelude};
 use crate::syntax::ast::{Expr, ExprKind, ItemKind, RecordField};
 
-/// The executor that is always there.
-pub const LOCAL: &str = "local";
 const MACHINE: &str = "machine";
 const DEFAULTS: &str = "defaults";
 
@@ -115,35 +114,6 @@ const SSH_FIELDS: Fields = &[
     ("gpus", Kind::Texts),
     ("at_most", Kind::Counts),
 ];
-
-/// What a site file says of a machine; the rest is found.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Facts {
-    cpus: Option<usize>,
-    mem: Option<u64>,
-    gpus: Option<Vec<String>>,
-    at_most: Map<String, Json>,
-}
-
-impl Facts {
-    /// What the file says, over what was found.
-    pub fn over(&self, found: Machine) -> Machine {
-        Machine {
-            cpus: self.cpus.unwrap_or(found.cpus),
-            mem: self.mem.unwrap_or(found.mem),
-            gpus: self.gpus.clone().unwrap_or(found.gpus),
-            at_most: self.at_most.iter().flat_map(|(name, count)| flat(name, count)).collect(),
-        }
-    }
-}
-
-fn flat(name: &str, count: &Json) -> Vec<(String, usize)> {
-    match count {
-        Json::Object(inner) => inner.iter().flat_map(|(n, c)| flat(&format!("{name}.{n}"), c)).collect(),
-        other => other.as_u64().map(|n| (name.to_owned(), n as usize)).into_iter().collect(),
-    }
-}
 
 /// Returns where the site file lies: `RBPIPE_SITE`, else `rbpipe/site.rb2` in the folder of settings; the former must be there.
 fn place(world: &dyn World) -> (PathBuf, bool) {

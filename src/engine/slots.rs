@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
-use super::capacity::Machine;
+use super::capacity::{Capacity, Machine};
 use super::executors::Executors;
 use super::{place, service};
 use crate::plan::{Graph, Node, NodeId};
@@ -16,15 +16,6 @@ const REQUESTS: usize = 16;
 
 /// A place in a queue: higher `priority` first, then what most must wait for, then the order of the graph.
 type Rank = (Reverse<i64>, Reverse<usize>, NodeId);
-
-/// How much an executor takes at a time.
-#[derive(Clone, Debug)]
-pub enum Capacity {
-    /// A machine whose cores, memory and GPUs are counted here; so many nodes that need no tensors run at a time.
-    Machine(Machine, usize),
-    /// A queue with a scheduler of its own, which gets so many nodes at a time.
-    Queue(usize),
-}
 
 /// What a running node has.
 struct Room {

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::small;
 use crate::base::{Digest, OpError};
+use crate::engine::capacity::Capacity;
 use crate::engine::executors::{Executor, Work};
-use crate::engine::slots::Capacity;
 use crate::engine::store::Store;
 use crate::engine::task::{Made, Task};
 use crate::spec::Effect;

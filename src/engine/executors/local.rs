@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::{Executor, FindEngine, Work};
 use crate::base::OpError;
+use crate::engine::capacity::Capacity;
 use crate::engine::capacity::Machine;
 use crate::engine::event::GPUS;
 use crate::engine::gpu_use;
 use crate::engine::in_process;
 use crate::engine::process::Limits;
 use crate::engine::ranks;
-use crate::engine::slots::Capacity;
 use crate::engine::store::Store;
 use crate::engine::task::Made;
 use crate::spec::{Pool, user_op};

@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use super::capacity::Capacity;
 use super::context::Builtin;
 use super::process::Stop;
-use super::slots::Capacity;
+
 use super::store::Store;
 use super::task::{Made, Task};
 use crate::base::{Digest, OpError};
@@ -76,7 +77,10 @@ pub trait Executor: Sync {
     }
 }
 
-/// The executors of a run, by name; [`super::site::LOCAL`] is always among them.
+/// The executor that is always there.
+pub const LOCAL: &str = "local";
+
+/// The executors of a run, by name; [`LOCAL`] is always among them.
 pub type Executors<'a> = BTreeMap<String, Box<dyn Executor + 'a>>;
 
 /// Returns where a node's log lies.
