@@ -16,10 +16,12 @@ use crate::base::phrase;
 use crate::engine::decide;
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::files::FileIndex;
+use crate::engine::identity::Results;
 use crate::engine::journal::Journal;
 use crate::engine::process::Stop;
 use crate::engine::publish::{self, Done};
-use crate::engine::scheduler::{self, Setup, Summary};
+use crate::engine::scheduler::{self, Summary};
+use crate::engine::setup::Setup;
 use crate::engine::state::NodeState;
 use crate::engine::{Store, past, terms, texts};
 use crate::plan::NodeId;
@@ -63,7 +65,7 @@ pub(super) fn execute(
     let find = || engine::find(&|message| listener.hear(&Event::new("notice").with("message", message)));
     let executors = placement::executors(compiled, args, &find);
     placement::check(compiled, selection, store, files, args, &executors)?;
-    let foresee = |there: &BTreeMap<NodeId, decide::Results>| {
+    let foresee = |there: &BTreeMap<NodeId, Results>| {
         let last = compiled.last_keys(store);
         let mut lines = decide::forecast_rest(graph, selection, store, files, &last, there);
         past::fill(graph, store, &mut lines);

@@ -12,7 +12,7 @@ use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
 use crate::engine::process::Stop;
 use crate::engine::recheck::{self, Verdict};
-use crate::engine::scheduler::Setup;
+use crate::engine::setup::Setup;
 use crate::engine::{Store, inputs};
 use crate::plan::select::Selection;
 

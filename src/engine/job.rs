@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value as Json, json};
 
 use super::artifact::Artifact;
-use super::decide::{self, Identity, Results};
 use super::executors::{self, Work};
+use super::identity::{self, Identity, Results};
 use super::lazily::{self, Promised};
 use super::lease::{self, Lease};
 use super::passing::Passing;
 use super::record::Record;
 use super::remote::Offer;
-use super::scheduler::{Setup, artifacts, tell};
+use super::setup::{Setup, tell};
 use super::task::{Made, Task};
 use super::{fit, place, slots, verify};
 use crate::base::{Digest, OpError};
@@ -66,7 +66,7 @@ pub(super) fn execute_again(
     setup: &Setup,
 ) -> Result<Made, OpError> {
     let node = graph.node(id);
-    let (inputs, identity) = (artifacts(node, results), identity.clone());
+    let (inputs, identity) = (identity::given(node, results), identity.clone());
     verify::sound(setup.store, inputs.values().flat_map(|artifact| artifact.files.values()))?;
     let (executor, gpus) = (place::of(node, setup.executors).to_owned(), Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -121,7 +121,8 @@ impl Job<'_> {
         // What goes wrong here does so again when the job waits for the lease, and is told then.
         self.lease = lease::at_once(self.setup.store, self.identity.key).unwrap_or_default();
         let known = || self.passing().is_some_and(|p| p.is_known(self.setup.store));
-        let recorded = || self.complete && (decide::recorded(self.setup.store, self.identity.key).is_some() || known());
+        let recorded =
+            || self.complete && (identity::recorded(self.setup.store, self.identity.key).is_some() || known());
         // With a remote nobody knows yet whether it runs.
         if self.lease.is_some() && self.setup.remote.is_none() && !self.setup.no_exec && !recorded() {
             self.tell("node_started", Map::new());
@@ -233,7 +234,7 @@ impl Job<'_> {
     fn made_by_others(&self) -> Option<Finished> {
         let (store, key) = (self.setup.store, self.identity.key);
         let found = |(record, results)| Finished::Found(Box::new(record), results);
-        decide::claimed(store, key).map(found).or_else(|| {
+        identity::claimed(store, key).map(found).or_else(|| {
             let emit = |event: &str, fields: Json| self.emit(event, fields);
             let remote = self.setup.remote?;
             if !self.whole {
@@ -247,7 +248,7 @@ impl Job<'_> {
                 return Some(Finished::Promised(Box::new(entry.record), results, left));
             }
             remote.fetch(store, key, &emit, &self.setup.stop.soon)?;
-            decide::claimed(store, key).map(found)
+            identity::claimed(store, key).map(found)
         })
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::record;
 use super::remote::left;
-use super::scheduler::Setup;
+use super::setup::Setup;
 use crate::base::{Digest, OpError};
 use crate::plan::artifact::Artifact;
 use crate::plan::select::Selection;

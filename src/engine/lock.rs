@@ -8,8 +8,8 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 
 use super::artifact::{Artifact, Kind};
-use super::decide::Results;
 use super::files::{FileIndex, is_there};
+use super::identity::Results;
 use super::lock_text;
 use super::models;
 use super::servers::{self, Facts, Server};

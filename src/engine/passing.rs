@@ -8,51 +8,20 @@ use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
 use serde_json::json;
 
-use super::artifact::{Artifact, FileRef, Kind};
+use super::artifact::Artifact;
 use super::dataset::{self, Chunks, ROW, Writer};
-use super::decide::{self, Identity};
 use super::event;
+use super::identity::{self, Identity};
+use super::looked::only;
 use super::record::{self, Published, Record};
 use super::store::Store;
 use super::task::Made;
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
 use crate::plan::key::{self, Reads};
-use crate::plan::{Look, Node, looks};
+use crate::plan::{Node, looks};
 
 const BUG: &str = "this is a bug of rbpipe: please report it";
-
-/// Returns what a node is given of a dataset: only the columns that it looks at, if its result has no others either.
-pub(super) fn given(node: &Node, slot: &str, artifact: &Artifact) -> Option<Artifact> {
-    let look = node.looks.iter().find(|look| look.slot == slot && !look.passes)?;
-    only(&looks::with_said(look, &node.args), artifact)
-}
-
-/// Leaves out what is not looked at; nothing where all is.
-fn only(look: &Look, artifact: &Artifact) -> Option<Artifact> {
-    let columns = artifact.meta.get("columns").and_then(|c| c.as_array()).filter(|_| artifact.kind == Kind::Dataset)?;
-    let facts = artifact.meta.as_object()?;
-    if facts.keys().any(|name| name != "columns" && name != "rows") {
-        return None;
-    }
-    let at = |entry: &&serde_json::Value| entry["name"].as_str().is_some_and(|name| look.at(name));
-    let kept: Vec<_> = columns.iter().filter(at).cloned().collect();
-    if kept.len() == columns.len() {
-        return None;
-    }
-    let file = |entry: &serde_json::Value| {
-        let path = dataset::column_path(entry["name"].as_str()?);
-        Some((path.clone(), *artifact.files.get(&path)?))
-    };
-    let files: BTreeMap<String, FileRef> = kept.iter().filter_map(file).collect();
-    let mut meta = json!({ "rows": artifact.rows(), "columns": kept });
-    if look.others {
-        // Whoever takes columns away tells those that are not there.
-        let gone = dataset::names(artifact).into_iter().filter(|name| !look.at(name));
-        meta[dataset::LEFT_OUT] = gone.collect();
-    }
-    Some(Artifact { kind: Kind::Dataset, meta, files })
-}
 
 /// A node whose result has columns that it does not look at.
 pub(super) struct Passing {
@@ -78,13 +47,13 @@ impl Passing {
 
     /// Returns what is recorded of the rows, and its record.
     pub fn known(&self, store: &Store) -> Option<(Record, Artifact)> {
-        let (record, mut results) = decide::claimed(store, self.key)?;
+        let (record, mut results) = identity::claimed(store, self.key)?;
         Some((record, results.remove("")?.1))
     }
 
     /// Says whether something is recorded of the rows.
     pub fn is_known(&self, store: &Store) -> bool {
-        decide::recorded(store, self.key).is_some()
+        identity::recorded(store, self.key).is_some()
     }
 
     /// Records what an execution decided of the rows. What is there already stays, and is returned.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::artifact::{Artifact, Kind};
 use super::dataset;
 use super::decide::{self, Forecast};
+use super::identity::{self, Identity, Results};
 use super::job;
 use super::record::Record;
-use super::scheduler::Setup;
+use super::setup::Setup;
 use super::store::Store;
 use crate::base::{Digest, OpError};
 use crate::plan::select::Selection;
@@ -32,7 +33,7 @@ pub fn sample(
     setup: &Setup,
     share: f64,
     salt: u64,
-) -> (Vec<(NodeId, decide::Identity)>, BTreeMap<NodeId, decide::Results>) {
+) -> (Vec<(NodeId, Identity)>, BTreeMap<NodeId, Results>) {
     let (lines, results) = decide::forecast(graph, selection, setup.store, setup.files, &BTreeMap::new());
     let promises = |id: NodeId| graph.node(id).class == Class::Deterministic && graph.node(id).gate.is_none();
     let hits = lines.into_iter().filter(|l| l.forecast == Forecast::Hit && promises(l.node));
@@ -48,15 +49,15 @@ pub fn sample(
 pub fn again(
     graph: &Graph,
     id: NodeId,
-    identity: &decide::Identity,
-    results: &BTreeMap<NodeId, decide::Results>,
+    identity: &Identity,
+    results: &BTreeMap<NodeId, Results>,
     setup: &Setup,
 ) -> Verdict {
     let made = match job::execute_again(graph, id, identity, results, setup) {
         Ok(made) => made,
         Err(e) => return Verdict::Failed(e),
     };
-    let Some((record, recorded)) = decide::recorded(setup.store, identity.key) else {
+    let Some((record, recorded)) = identity::recorded(setup.store, identity.key) else {
         return Verdict::Failed(OpError::new("E0503", "its record is gone"));
     };
     let differ: Vec<String> = made

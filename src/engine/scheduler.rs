@@ -8,59 +8,25 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value as Json, json};
 
 use super::artifact::{Artifact, FileRef, Kind};
-use super::context::{Builtin, Fate, QUARANTINED};
-use super::decide::{self, Identity, Line, Results, Tally};
+use super::context::{Fate, QUARANTINED};
+use super::decide::{self, Line, Tally};
 use super::event::{Event, Listener};
-use super::executors::{Executors, LOCAL};
-use super::files::FileIndex;
+use super::executors::LOCAL;
+use super::identity::{self, Identity, Results};
 use super::job::{Ended, Finished, Job, Outcome, service_of};
 use super::lazily::Promised;
-use super::process::Stop;
 use super::record::{self, Published, Record};
-use super::remote::Remote;
+use super::setup::{Setup, tell};
 use super::slots::Slots;
 use super::state::{NodeState, States};
-use super::store::Store;
 use super::task::Made;
-use super::{in_process, lazily, passing, place, verify};
+use super::{in_process, lazily, place, verify};
 use crate::base::OpError;
-use crate::plan::graph::Input;
 use crate::plan::select::Selection;
 use crate::plan::{Graph, Node, NodeId};
 
 /// How often a node may find damaged bytes before that counts as its failure.
 const MENDED: usize = 3;
-
-/// Everything that a run needs besides the graph.
-pub struct Setup<'a> {
-    /// Where results lie.
-    pub store: &'a Store,
-    /// Digests of files.
-    pub files: &'a FileIndex,
-    /// All operators by name.
-    pub operators: &'a BTreeMap<String, &'static Builtin>,
-    /// Texts of secrets.
-    pub secrets: BTreeMap<String, String>,
-    /// Who wants to know.
-    pub listener: &'a dyn Listener,
-    /// Where nodes are executed.
-    pub executors: &'a Executors<'a>,
-    /// Stop at the first failure.
-    pub fail_fast: bool,
-    /// Execute nothing.
-    pub no_exec: bool,
-    /// Where results of others are looked for before a node is executed.
-    pub remote: Option<&'a Remote>,
-    /// Leave the bytes of a result in the remote until a node that is executed, or an output, reads them.
-    pub lazy: bool,
-    /// Set when the run is being stopped.
-    pub stop: &'a Stop,
-    /// What a plan of those nodes says that have no result yet, asked once before the first is executed, so that it stands beside what comes of it.
-    pub foresee: Option<Foresee<'a>>,
-}
-
-/// Forecasts the rest of a run from the results that are there.
-pub type Foresee<'a> = &'a (dyn Fn(&BTreeMap<NodeId, Results>) -> Vec<Line> + Sync);
 
 /// What became of a run.
 #[derive(Debug, Default)]
@@ -201,16 +167,16 @@ impl<'a> Run<'a> {
                 self.ask(id);
                 continue;
             }
-            let inputs = decide::inputs(node, &self.summary.results);
+            let inputs = identity::inputs(node, &self.summary.results);
             let holes = inputs.len() < node.inputs.len();
             if holes || node.inputs.iter().any(|i| self.incomplete.contains(&i.node)) {
                 self.incomplete.insert(id);
             }
             let key = |of: NodeId| self.identities.get(&of).map(|i| i.key);
-            match decide::identify(self.graph, id, inputs, self.setup.files, self.setup.store, &key) {
+            match identity::identify(self.graph, id, inputs, self.setup.files, self.setup.store, &key) {
                 Ok(identity) => {
                     let found =
-                        decide::claimed(self.setup.store, identity.key).filter(|_| !self.incomplete.contains(&id));
+                        identity::claimed(self.setup.store, identity.key).filter(|_| !self.incomplete.contains(&id));
                     let key = identity.key;
                     self.identities.insert(id, identity);
                     if found.is_none() && !self.setup.no_exec && !self.incomplete.contains(&id) {
@@ -339,7 +305,7 @@ impl<'a> Run<'a> {
         let (id, executor) = self.slots.next(self.graph)?;
         self.states.set(id, NodeState::Running);
         let node = self.graph.node(id);
-        let inputs = artifacts(node, &self.summary.results);
+        let inputs = identity::given(node, &self.summary.results);
         let identity = self.identities.get(&id).cloned()?;
         let complete = !self.incomplete.contains(&id);
         let absent = node.inputs.iter().filter(|i| !self.summary.results.contains_key(&i.node));
@@ -423,7 +389,7 @@ impl<'a> Run<'a> {
         let store = self.setup.store;
         let lost = |of: &NodeId| {
             let key = self.identities.get(of).map(|identity| identity.key);
-            let gone = key.is_some_and(|key| decide::recorded(store, key).is_none());
+            let gone = key.is_some_and(|key| identity::recorded(store, key).is_none());
             // What is still in the remote is not lost, unless this node reads it.
             let left = self.promised.contains_key(of) && !self.graph.node(id).inputs.iter().any(|i| i.node == *of);
             self.states.get(*of).has_result() && gone && !left
@@ -504,7 +470,7 @@ impl<'a> Run<'a> {
                 "divergence",
                 Map::from_iter([("first".to_owned(), output(&first.outputs)), ("second".to_owned(), output(&outputs))]),
             );
-            if let Some((_, found)) = decide::recorded(store, record.key) {
+            if let Some((_, found)) = identity::recorded(store, record.key) {
                 results = found;
                 outputs.clone_from(&first.outputs);
             }
@@ -552,15 +518,6 @@ impl<'a> Run<'a> {
     }
 }
 
-pub(super) fn tell(listener: &dyn Listener, node: &Node, key: Option<String>, event: &str, fields: Map<String, Json>) {
-    let mut e = Event::new(event);
-    e.node = Some(node.name.clone());
-    e.op = Some(node.op.clone());
-    e.key = key;
-    e.fields = fields;
-    listener.hear(&e);
-}
-
 fn output(outputs: &BTreeMap<String, crate::base::Digest>) -> Json {
     match outputs.iter().next() {
         Some((field, digest)) if outputs.len() == 1 && field.is_empty() => json!(digest),
@@ -577,15 +534,6 @@ pub fn fact(artifact: &Artifact, path: &str) -> Option<Json> {
         return artifact.rows().map(|r| json!(r));
     }
     path.split('.').try_fold(&artifact.meta, |at, part| at.get(part)).cloned()
-}
-
-/// Returns what a node is given, by slot, as far as it is there.
-pub(super) fn artifacts(node: &Node, results: &BTreeMap<NodeId, Results>) -> BTreeMap<String, Artifact> {
-    let one = |i: &Input| {
-        let whole = &results.get(&i.node)?.get(&i.field)?.1;
-        Some((i.slot.clone(), passing::given(node, &i.slot, whole).unwrap_or_else(|| whole.clone())))
-    };
-    node.inputs.iter().filter_map(one).collect()
 }
 
 /// Returns the attachments of each field that has some.

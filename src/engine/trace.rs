@@ -7,7 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, Kind};
 use super::context::{Fate, QUARANTINED};
-use super::decide::{Line, Results};
+use super::decide::Line;
+use super::identity::Results;
 use super::store::Store;
 use super::{dataset, record};
 use crate::base::{Digest, OpError};

@@ -10,8 +10,9 @@ use std::path::Path;
 use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, Kind};
-use super::decide::{Line, Results};
+use super::decide::Line;
 use super::files::FileIndex;
+use super::identity::Results;
 use super::record::{self, Record};
 use super::store::Store;
 use super::terms::{self, Flowed, Terms};

@@ -22,7 +22,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 
-use super::decide::Results;
+use super::identity::Results;
 use super::signature::{Signer, Trust};
 use crate::base::Digest;
 pub use entry::Entry;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{AT_ONCE, Emit, MOST_RECORD, Offer, PATIENCE, Remote, RemoteError, again, failed, left};
 use crate::base::Digest;
 use crate::engine::artifact::FileRef;
-use crate::engine::decide::Results;
+use crate::engine::identity::Results;
 use crate::engine::record::{self, Published, Record};
 use crate::engine::store::{Incoming, Store};
 
