@@ -10,10 +10,9 @@ use serde_json::json;
 
 use super::artifact::Artifact;
 use super::dataset::{self, Chunks, ROW, Writer};
-use super::event;
 use super::identity::{self, Identity};
 use super::looked::only;
-use super::record::{self, Published, Record};
+use super::record::{self, Came, Published, Record};
 use super::store::Store;
 use super::task::Made;
 use crate::base::{Digest, OpError};
@@ -60,22 +59,10 @@ impl Passing {
     pub fn keep(&self, store: &Store, node: &Node, seconds: f64, made: Made) -> Result<Made, OpError> {
         let Some(mut decided) = made.outputs.get("").cloned() else { return Ok(made) };
         decided.meta.sort_all_objects();
-        let outputs = BTreeMap::from([(String::new(), store.put_artifact(&decided)?)]);
-        let record = Record {
-            key: self.key,
-            preimage: key::preimage(node, &self.reads),
-            outputs,
-            attachments: BTreeMap::new(),
-            seconds,
-            rows: decided.rows(),
-            bytes: decided.bytes(),
-            counts: made.counts.clone(),
-            fates: record::fates(store, &made.fates)?,
-            of_rows: None,
-            name: node.name.clone(),
-            made: event::now(),
-            build: env!("CARGO_PKG_VERSION").into(),
-        };
+        let digest = store.put_artifact(&decided)?;
+        let results = BTreeMap::from([(String::new(), (digest, decided))]);
+        let came = Came { seconds, counts: made.counts.clone(), fates: &made.fates, of_rows: None };
+        let record = record::make(store, (self.key, key::preimage(node, &self.reads)), &node.name, &results, came)?;
         if matches!(record::publish(store, &record)?, Published::Diverges(_))
             && let Some((first, decided)) = self.known(store)
         {

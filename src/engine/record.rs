@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::artifact::{Artifact, FileRef};
 use super::context::Fate;
 use super::crash::step;
+use super::event;
 use super::gate::Gate;
 use super::store::{Store, make_folder, stays_inside};
 use crate::base::digest::canonical;
@@ -59,8 +60,49 @@ impl Record {
     }
 }
 
+/// What an execution came to, besides its results.
+pub(super) struct Came<'a> {
+    /// How long it took.
+    pub seconds: f64,
+    /// What the operator counted.
+    pub counts: BTreeMap<String, u64>,
+    /// What became of rows.
+    pub fates: &'a [Fate],
+    /// Under which what was decided of its rows is recorded.
+    pub of_rows: Option<Digest>,
+}
+
+/// Makes the record of results that are in the store: by field, digest and description.
+///
+/// # Errors
+/// The store cannot be written.
+pub(super) fn make(
+    store: &Store,
+    (key, preimage): (Digest, Map<String, Json>),
+    name: &str,
+    results: &BTreeMap<String, (Digest, Artifact)>,
+    came: Came,
+) -> Result<Record, OpError> {
+    let attached = results.iter().map(|(field, (_, artifact))| (field.clone(), artifact.attachments()));
+    Ok(Record {
+        key,
+        preimage,
+        outputs: results.iter().map(|(field, (digest, _))| (field.clone(), *digest)).collect(),
+        attachments: attached.filter(|(_, files)| !files.is_empty()).collect(),
+        seconds: came.seconds,
+        rows: results.values().find_map(|(_, artifact)| artifact.rows()),
+        bytes: results.values().map(|(_, artifact)| artifact.bytes()).sum(),
+        counts: came.counts,
+        fates: fates(store, came.fates)?,
+        of_rows: came.of_rows,
+        name: name.to_owned(),
+        made: event::now(),
+        build: env!("CARGO_PKG_VERSION").into(),
+    })
+}
+
 /// Stores what became of rows; nothing where nothing did.
-pub(super) fn fates(store: &Store, fates: &[Fate]) -> Result<Option<FileRef>, OpError> {
+fn fates(store: &Store, fates: &[Fate]) -> Result<Option<FileRef>, OpError> {
     if fates.is_empty() {
         return Ok(None);
     }

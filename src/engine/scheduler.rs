@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::artifact::{Artifact, FileRef, Kind};
+use super::artifact::{Artifact, Kind};
 use super::context::{Fate, QUARANTINED};
 use super::decide::{self, Line, Tally};
 use super::event::{Event, Listener};
@@ -15,7 +15,7 @@ use super::executors::LOCAL;
 use super::identity::{self, Identity, Results};
 use super::job::{Ended, Finished, Job, Outcome, service_of};
 use super::lazily::Promised;
-use super::record::{self, Published, Record};
+use super::record::{self, Came, Published, Record};
 use super::setup::{Setup, tell};
 use super::slots::Slots;
 use super::state::{NodeState, States};
@@ -429,23 +429,9 @@ impl<'a> Run<'a> {
             artifact.meta.sort_all_objects();
             results.insert(field, (store.put_artifact(&artifact)?, artifact));
         }
-        let fates = record::fates(store, &made.fates)?;
         let identity = &self.identities[&id];
-        let record = Record {
-            key: identity.key,
-            preimage: identity.preimage(node),
-            outputs: results.iter().map(|(f, (d, _))| (f.clone(), *d)).collect(),
-            attachments: attachments(&results),
-            seconds,
-            rows: results.values().find_map(|(_, a)| a.rows()),
-            bytes: results.values().map(|(_, a)| a.bytes()).sum(),
-            counts: made.counts,
-            fates,
-            of_rows,
-            name: node.name.clone(),
-            made: super::event::now(),
-            build: env!("CARGO_PKG_VERSION").into(),
-        };
+        let came = Came { seconds, counts: made.counts, fates: &made.fates, of_rows };
+        let record = record::make(store, (identity.key, identity.preimage(node)), &node.name, &results, came)?;
         let mut fields = Map::new();
         fields.insert("seconds".into(), json!((seconds * 1000.0).round() / 1000.0));
         if let Some(rows) = record.rows {
@@ -534,12 +520,6 @@ pub fn fact(artifact: &Artifact, path: &str) -> Option<Json> {
         return artifact.rows().map(|r| json!(r));
     }
     path.split('.').try_fold(&artifact.meta, |at, part| at.get(part)).cloned()
-}
-
-/// Returns the attachments of each field that has some.
-fn attachments(results: &Results) -> BTreeMap<String, BTreeMap<String, FileRef>> {
-    let all = results.iter().map(|(field, (_, artifact))| (field.clone(), artifact.attachments()));
-    all.filter(|(_, files)| !files.is_empty()).collect()
 }
 
 /// Keeps events for whoever asks later.
