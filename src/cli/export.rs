@@ -10,7 +10,7 @@ use super::{Exit, recipe, say, share, store};
 use crate::base::{Digest, phrase};
 use crate::engine::provenance::{self, About, Story, openlineage, ro_crate, spdx};
 use crate::engine::store::digest_of_file;
-use crate::engine::{decide, lock, publish};
+use crate::engine::{decide, lock, note, publish};
 
 const CRATE: &str = "ro-crate-metadata.json";
 
@@ -35,7 +35,7 @@ fn export(args: &ExportArgs) -> Result<Exit, Exit> {
     texts.extend(read_by_nodes(graph, &selection, &files, false)?.0);
     let mut wanted = texts.clone();
     let targets = graph.outputs.iter().filter_map(|output| output.to.as_deref());
-    wanted.extend(targets.flat_map(|to| publish::published(to).unwrap_or_default()).map(|(path, ..)| path));
+    wanted.extend(targets.flat_map(|to| note::published(to).unwrap_or_default()).map(|(path, ..)| path));
     let (recipe, names) = below_one_folder(&compiled.path, &wanted);
     let by_path: BTreeMap<&PathBuf, &String> = names.iter().map(|(name, path)| (path, name)).collect();
     let home = compiled.path.parent().unwrap_or(Path::new(""));

@@ -6,7 +6,7 @@ use super::Exit;
 use crate::base::world;
 use crate::engine::files::FileIndex;
 use crate::engine::remote::Remote;
-use crate::engine::{Store, ahead};
+use crate::engine::{Store, read_ahead};
 
 /// Opens the remote that is named, else the one in `RBPIPE_REMOTE`, else none; says why it cannot.
 pub(super) fn remote(named: Option<&str>) -> Result<Option<Remote>, Exit> {
@@ -46,7 +46,7 @@ pub(super) fn open() -> Result<(Store, FileIndex), Exit> {
 pub(super) fn open_ahead(recipe: &Path) -> Option<(Store, FileIndex)> {
     let folder = folder();
     let store = folder.join("runs").is_dir().then(|| Store::open(folder).ok())??;
-    ahead::read_ahead(&store, recipe);
+    read_ahead::read_ahead(&store, recipe);
     let files = FileIndex::open(&store);
     Some((store, files))
 }

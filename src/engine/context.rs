@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::artifact::{Artifact, FileRef, Kind};
 use super::dataset;
 use super::event::MEMORY;
+pub use super::recorded::{Fate, QUARANTINED};
 use super::store::Store;
 use crate::base::{Digest, OpError};
 use crate::data::table::Table;
@@ -50,20 +51,6 @@ pub enum Output {
 
 /// What an operator made: one nameless output, or the fields of a record (`train`, `validation`).
 pub type Outputs = Vec<(String, Output)>;
-
-/// What became of a row that was left out because it could not be read or understood; each is named to the user.
-pub const QUARANTINED: &str = "quarantined";
-
-/// A row that an operator dropped or changed: what `trace` tells.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Fate {
-    /// The row's `id` column, or its ordinal.
-    pub row: String,
-    /// `dropped`, `changed`, `quarantined`.
-    pub what: String,
-    /// Why: the rule, the score, the twin's id.
-    pub why: String,
-}
 
 /// What an operator sees while it runs.
 pub struct Context<'a> {

@@ -242,20 +242,20 @@ fn list(folder: &Path, media: bool, but: Option<&Path>, out: &mut Vec<PathBuf>) 
         let entry = entry?;
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') || name.ends_with(super::publish::SIDECAR) {
+        if name.starts_with('.') || name.ends_with(super::note::SIDECAR) {
             continue;
         }
         // Links are followed once, by looking at what they lead to.
         let kind = std::fs::metadata(&path)?;
         if kind.is_dir() {
-            let published = super::publish::sidecar(&path).exists() || (media && name.ends_with(".media"));
+            let published = super::note::sidecar(&path).exists() || (media && name.ends_with(".media"));
             let left_out = but.is_some_and(|but| std::fs::canonicalize(&path).is_ok_and(|path| path == but));
             if !published && !left_out {
                 list(&path, media, but, out)?;
             }
         } else if kind.is_file() {
             let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-            if !(media && (NO_MEDIA.contains(&extension.as_str()) || super::publish::sidecar(&path).exists())) {
+            if !(media && (NO_MEDIA.contains(&extension.as_str()) || super::note::sidecar(&path).exists())) {
                 out.push(path);
             }
         }

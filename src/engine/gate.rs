@@ -3,32 +3,33 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::store::Store;
+/// A collection leaves what was used within this time: clocks of file systems lag behind the clock of the machine by some milliseconds.
+pub(super) const LEAST_GRACE: Duration = Duration::from_secs(2);
 
 /// A held gate; it opens when dropped.
 #[derive(Debug)]
 pub struct Gate(#[allow(dead_code)] File);
 
 impl Gate {
-    /// Lets any number of users in, and nobody who deletes.
-    pub fn shared(store: &Store) -> io::Result<Self> {
+    /// Lets any number of users of the store in a folder in, and nobody who deletes.
+    pub fn shared(store: &Path) -> io::Result<Self> {
         let file = open(store)?;
         file.lock_shared()?;
         Ok(Self(file))
     }
 
     /// Keeps everybody else out.
-    pub fn alone(store: &Store) -> io::Result<Self> {
+    pub fn alone(store: &Path) -> io::Result<Self> {
         let file = open(store)?;
         file.lock()?;
         Ok(Self(file))
     }
 }
 
-fn open(store: &Store) -> io::Result<File> {
-    let path = store.root().join("gate");
+fn open(store: &Path) -> io::Result<File> {
+    let path = store.join("gate");
     match OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
         // Another user's; a lock needs no more than to read it.
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(&path),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::event::Event;
-use super::gate::Gate;
+use super::gate::{Gate, LEAST_GRACE};
 use super::held;
 use super::journal;
 use super::lease;
@@ -23,8 +23,6 @@ use crate::base::Digest;
 
 /// Files deleted while the gate is closed once.
 const BATCH: usize = 64;
-/// Clocks of file systems lag behind the clock of the machine by some milliseconds.
-pub(super) const LEAST_GRACE: Duration = Duration::from_secs(2);
 
 /// What is kept.
 #[derive(Clone, Copy, Debug)]
@@ -299,7 +297,7 @@ struct Doomed {
 
 fn delete(store: &Store, doomed: Vec<Doomed>, policy: &Policy, out: &mut Account) -> io::Result<()> {
     for batch in doomed.chunks(BATCH) {
-        let _gate = if policy.apply { Some(Gate::alone(store)?) } else { None };
+        let _gate = if policy.apply { Some(Gate::alone(store.root())?) } else { None };
         for file in batch {
             if policy.apply {
                 if !fs::metadata(&file.path).is_ok_and(|m| before(&m, file.before)) {

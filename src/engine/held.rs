@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::store::Store;
-use super::{machine, publish};
+use super::{machine, note};
 use crate::base::Digest;
 
 /// How often a place that stays the same is marked as used.
@@ -67,7 +67,7 @@ pub(super) fn all(store: &Store, line: SystemTime) -> (Vec<Held>, Vec<PathBuf>) 
     for file in fs::read_dir(store.root().join("outputs")).into_iter().flatten().flatten() {
         let path = file.path();
         let Some(place) = read(&path) else { continue };
-        let noted = publish::noted(&place.target);
+        let noted = note::noted(&place.target);
         let young = || file.metadata().and_then(|m| m.modified()).is_ok_and(|time| time >= line);
         if noted.is_none() && (place.host == machine::host() || !young()) {
             gone.push(path);

@@ -1,6 +1,6 @@
 //! Runs graphs: store, keys, scheduler, and what an operator sees while it runs. No operator is known here by name but the one that runs a user's command.
 
-pub mod ahead;
+mod ahead;
 pub mod artifact;
 pub mod bundle;
 pub mod capacity;
@@ -39,6 +39,7 @@ mod lock_text;
 mod looked;
 pub mod machine;
 pub mod models;
+pub mod note;
 pub mod observe;
 pub mod packages;
 mod passing;
@@ -50,8 +51,10 @@ pub mod provenance;
 pub mod publish;
 pub mod ranks;
 pub mod reach;
+pub mod read_ahead;
 pub mod recheck;
 pub mod record;
+mod recorded;
 pub mod remote;
 pub mod row_memo;
 pub mod scheduler;

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::artifact::{Artifact, BESIDE, Kind};
 use super::crash::step;
 use super::hub_rows::{self, Form};
 use super::machine;
+use super::note::{Note, Written, at, place, sidecar};
 use super::store::{Store, digest_of_file};
 use super::terms::Flowed;
 use super::{dataset, export, held, json_lines};
@@ -20,44 +20,6 @@ use crate::data::table::Table;
 
 /// How names of what is not whole yet begin.
 const HALF: &str = ".rbpipe-";
-/// How the note beside an output ends.
-pub const SIDECAR: &str = ".rbpipe.json";
-
-/// The note beside an output: what lies there, so that a user's own change is seen.
-#[derive(Debug, Serialize, Deserialize)]
-struct Sidecar {
-    /// What was published.
-    artifact: Digest,
-    /// Relative path to what was written; an empty path for a single file.
-    files: BTreeMap<String, Written>,
-    /// Where it comes from.
-    provenance: Json,
-    /// It is about to be put there: the note is written before and after, so that a target without one is a user's own.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    underway: bool,
-}
-
-impl Sidecar {
-    /// Puts the note where it belongs, whole or not at all.
-    fn write(&self, temporary: &Path, note: &Path) -> Result<(), OpError> {
-        let mut file = tempfile::NamedTempFile::new_in(temporary)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        step();
-        file.as_file().sync_all()?;
-        file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-        file.persist(note).map_err(|e| at(note, &e.error))?;
-        step();
-        Ok(())
-    }
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Written {
-    digest: Digest,
-    size: u64,
-    time: i64,
-}
-
 /// What became of an output.
 #[derive(Debug, PartialEq)]
 pub enum Done {
@@ -76,13 +38,6 @@ enum Piece {
     Rows(Table, Form),
 }
 
-/// Returns where the note beside a target lies.
-pub fn sidecar(target: &Path) -> PathBuf {
-    let mut name = target.file_name().map(std::ffi::OsStr::to_os_string).unwrap_or_default();
-    name.push(SIDECAR);
-    target.with_file_name(name)
-}
-
 /// Publishes an artifact by its kind and the target's extension.
 ///
 /// # Errors
@@ -99,7 +54,7 @@ pub fn publish(
     sweep(target.parent().unwrap_or(Path::new(".")));
     let digest = artifact.digest();
     let note = sidecar(target);
-    let before: Option<Sidecar> = std::fs::read(&note).ok().and_then(|b| serde_json::from_slice(&b).ok());
+    let before: Option<Note> = std::fs::read(&note).ok().and_then(|b| serde_json::from_slice(&b).ok());
     if let Some(before) = &before
         && !before.underway
         && before.artifact == digest
@@ -144,7 +99,7 @@ pub fn publish(
         let digest = digest_of_file(&file).map_err(|e| at(&file, &e))?;
         files.insert(path.clone(), Written { digest, size: metadata.len(), time: metadata.mtime() });
     }
-    let mut told = Sidecar { artifact: digest, files, provenance, underway: true };
+    let mut told = Note { artifact: digest, files, provenance, underway: true };
     told.write(temporary.path(), &note)?;
     if folder && target.is_dir() {
         let old = temporary.path().join("old");
@@ -175,36 +130,6 @@ fn sweep(folder: &Path) {
             let path = entry.path();
             let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }
-    }
-}
-
-/// Returns the key that the note beside a target tells, which may be none; nothing where neither the target nor a note lies.
-pub(super) fn noted(target: &Path) -> Option<Option<Digest>> {
-    let note: Sidecar = serde_json::from_slice(&std::fs::read(sidecar(target)).ok()?).ok()?;
-    target.exists().then(|| note.provenance["key"].as_str().and_then(Digest::parse))
-}
-
-/// Returns the files that were published at a target, with size and digest, as the note beside it tells; nothing without such a note.
-pub fn published(target: &Path) -> Option<Vec<(PathBuf, u64, Digest)>> {
-    let target = std::path::absolute(target).ok()?;
-    let note: Sidecar = serde_json::from_slice(&std::fs::read(sidecar(&target)).ok()?).ok()?;
-    if note.underway {
-        return None;
-    }
-    let files = note.files.iter().map(|(path, written)| (place(&target, path), written.size, written.digest));
-    Some(files.filter(|(path, ..)| path.is_file()).collect())
-}
-
-fn at(path: &Path, e: &io::Error) -> OpError {
-    OpError::of_io(e, format!("cannot write `{}`: {e}", path.display()))
-}
-
-/// A path of a piece: the target itself, inside it, or (`../`) beside it.
-fn place(target: &Path, path: &str) -> PathBuf {
-    match path.strip_prefix("../") {
-        Some(beside) => target.with_file_name("").join(beside),
-        None if path.is_empty() => target.to_path_buf(),
-        None => target.join(path),
     }
 }
 

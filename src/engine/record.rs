@@ -7,50 +7,18 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, FileRef};
-use super::context::Fate;
 use super::crash::step;
 use super::event;
 use super::gate::Gate;
+pub use super::recorded::Record;
+use super::recorded::{Claimed, Fate};
 use super::store::{Store, make_folder, stays_inside};
 use crate::base::digest::canonical;
 use crate::base::{Digest, OpError};
-
-/// What a node made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// The action key.
-    pub key: Digest,
-    /// The fields that the key hashes.
-    pub preimage: Map<String, Json>,
-    /// The digest of each field of the result.
-    pub outputs: BTreeMap<String, Digest>,
-    /// The attachments of each field of the result. They are no part of its identity, and nothing is made anew for their sake.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub attachments: BTreeMap<String, BTreeMap<String, FileRef>>,
-    /// How long it took.
-    pub seconds: f64,
-    /// Rows of the first dataset among the results.
-    pub rows: Option<u64>,
-    /// Bytes of the results.
-    pub bytes: u64,
-    /// Counts that the operator reported.
-    pub counts: BTreeMap<String, u64>,
-    /// Rows that were dropped or changed, as JSONL.
-    pub fates: Option<FileRef>,
-    /// The key of what was decided of its rows, where columns passed that the operator does not look at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of_rows: Option<Digest>,
-    /// What the node was called where it ran first. For people.
-    pub name: String,
-    /// When it was made.
-    pub made: String,
-    /// The build that made it.
-    pub build: String,
-}
 
 impl Record {
     /// Returns the rows that were dropped or changed, as far as they can be read.
@@ -203,7 +171,7 @@ pub fn claim(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Art
     let same = |file: &File, number: u64| file.metadata().is_ok_and(|m| m.ino() == number);
     if let Some((Claimed { number, record, artifacts, .. }, fresh)) = store.ahead.take(key)
         // The file that was there is there still, and so are its bytes.
-        && (fresh || Gate::shared(store).is_ok_and(|_gate| open_young(store, key).is_some_and(|f| same(&f, number))))
+        && (fresh || Gate::shared(store.root()).is_ok_and(|_gate| open_young(store, key).is_some_and(|f| same(&f, number))))
     {
         return Some((record, artifacts));
     }
@@ -212,7 +180,7 @@ pub fn claim(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Art
 
 /// As [`claim`], whether or not somebody has read it ahead.
 pub(super) fn claim_now(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
-    let gate = Gate::shared(store).ok();
+    let gate = Gate::shared(store.root()).ok();
     let record = open_young(store, key)?;
     drop(gate);
     with_artifacts(store, read_open(record, key)?.0, &mut Known::default())
@@ -226,22 +194,12 @@ fn open_young(store: &Store, key: Digest) -> Option<File> {
     Some(file)
 }
 
-/// A record that counts as used since some moment.
-#[derive(Debug)]
-pub(super) struct Claimed {
-    pub at: Instant,
-    /// The inode of its file.
-    pub number: u64,
-    pub record: Record,
-    pub artifacts: BTreeMap<String, Artifact>,
-}
-
 /// As [`claim_now`], for many: they pass the gate together.
 pub(super) fn claim_many(store: &Store, keys: &[Digest], found: &mut dyn FnMut(Digest, Claimed)) {
     let mut known = Known::default();
     for keys in keys.chunks(TOGETHER) {
         let at = Instant::now();
-        let gate = Gate::shared(store).ok();
+        let gate = Gate::shared(store.root()).ok();
         let opened: Vec<_> = keys.iter().filter_map(|key| Some((*key, open_young(store, *key)?))).collect();
         drop(gate);
         for (key, file) in opened {

@@ -23,7 +23,7 @@ use super::task::Made;
 use super::{in_process, lazily, place, verify};
 use crate::base::OpError;
 use crate::plan::select::Selection;
-use crate::plan::{Graph, Node, NodeId};
+use crate::plan::{Graph, NodeId};
 
 /// How often a node may find damaged bytes before that counts as its failure.
 const MENDED: usize = 3;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::capacity::{Facts, Machine};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
-use super::capacity::{Capacity, Machine};
+use super::capacity::Capacity;
 use super::executors::Executors;
 use super::{place, service};
 use crate::plan::{Graph, Node, NodeId};

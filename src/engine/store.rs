@@ -12,7 +12,7 @@ use super::crash::step;
 use super::gate::{self, Gate};
 use super::machine;
 use super::seen::Seen;
-use crate::base::{Digest, OpError};
+use crate::base::Digest;
 
 /// A temporary file that nothing was written to for so long is nobody's any more.
 const FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
@@ -168,7 +168,7 @@ impl Store {
         if !self.holds(file) {
             return false;
         }
-        let Ok(gate) = Gate::shared(self) else { return false };
+        let Ok(gate) = Gate::shared(&self.root) else { return false };
         match gate::touch(&self.path(file.digest)) {
             Ok(()) => true,
             // Another user's file: a copy of one's own is young.
@@ -384,18 +384,4 @@ fn flush_file_system(folder: &Path) -> io::Result<()> {
     // SAFETY: `syncfs` takes an open descriptor, which `file` keeps open, and touches no memory of ours.
     let done = unsafe { libc::syncfs(file.as_raw_fd()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-impl crate::data::blobs::Blobs for Store {
-    fn get(&self, digest: Digest) -> Result<Vec<u8>, OpError> {
-        self.read(digest).map_err(|e| super::verify::unsound(self, digest, &e))
-    }
-
-    fn file(&self, digest: Digest) -> Result<PathBuf, OpError> {
-        Ok(self.path(digest))
-    }
-
-    fn put(&self, bytes: &[u8]) -> Result<Digest, OpError> {
-        Ok(Store::put(self, bytes)?.digest)
-    }
 }

@@ -10,6 +10,7 @@ use super::reach::Reach;
 use super::record;
 use super::store::{Look, Store, digest_of_file};
 use crate::base::{Digest, OpError};
+use crate::data::blobs::Blobs;
 
 /// A record that needs a blob which is damaged or not there.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,13 +118,28 @@ pub fn sound_blob(store: &Store, digest: Digest) -> Result<(), OpError> {
 }
 
 /// What to say when a blob could not be read; damaged and missing ones are dealt with as by [`sound`].
-pub(super) fn unsound(store: &Store, digest: Digest, e: &io::Error) -> OpError {
+fn unsound(store: &Store, digest: Digest, e: &io::Error) -> OpError {
     let absent = e.kind() == io::ErrorKind::NotFound;
     if !absent && e.kind() != io::ErrorKind::InvalidData {
         return OpError::new("E0503", format!("cannot read blob {}: {e}", digest.short()));
     }
     set_aside(store, &BTreeSet::from([digest]));
     damaged(digest, absent, 0)
+}
+
+/// Blobs as operators read them: what is damaged is dealt with as by [`sound`].
+impl Blobs for Store {
+    fn get(&self, digest: Digest) -> Result<Vec<u8>, OpError> {
+        self.read(digest).map_err(|e| unsound(self, digest, &e))
+    }
+
+    fn file(&self, digest: Digest) -> Result<PathBuf, OpError> {
+        Ok(self.path(digest))
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<Digest, OpError> {
+        Ok(Store::put(self, bytes)?.digest)
+    }
 }
 
 /// What keeps a recorded result from being used.

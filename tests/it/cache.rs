@@ -292,7 +292,7 @@ fn a_blob_that_is_used_again_survives_the_collection_that_had_chosen_it() {
     let blob = store.put(b"made long ago, named by nobody").unwrap();
     age(&place.cache());
     // The collector has looked at the old time and waits for the gate, as a publisher finds the blob and goes in before it.
-    let held = gate::Gate::shared(&store).unwrap();
+    let held = gate::Gate::shared(store.root()).unwrap();
     let mut child = place.command(&[ALL, &["--apply"]].concat()).stdout(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(400));
     assert!(child.try_wait().unwrap().is_none(), "nothing is deleted while the gate is held");
@@ -364,7 +364,7 @@ fn a_record_that_is_a_hit_survives_the_collection_that_had_chosen_it() {
     age(&place.cache());
     let store = Store::open(place.cache()).unwrap();
     let used = record::all(&store).into_iter().find(|r| r.name == "kept").unwrap().key;
-    let held = gate::Gate::shared(&store).unwrap();
+    let held = gate::Gate::shared(store.root()).unwrap();
     let mut child = place.command(&[ALL, &["--apply"]].concat()).stdout(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(400));
     assert!(child.try_wait().unwrap().is_none(), "nothing is deleted while the gate is held");

@@ -179,7 +179,7 @@ pub fn tell(
     for output in &graph.outputs {
         let (Some(target), Val::Artifact(artifact)) = (&output.to, &output.value) else { continue };
         let Some(made) = made(artifact.node, &artifact.field) else { continue };
-        let Some(found) = super::publish::published(target) else { continue };
+        let Some(found) = super::note::published(target) else { continue };
         let files = found.into_iter().map(|(path, size, digest)| ((about.output)(&path), size, digest)).collect();
         let terms = flowed.get(&artifact.node).cloned().unwrap_or_default();
         let (path, folder) = ((about.output)(target), target.is_dir());
