@@ -149,13 +149,6 @@ pub(super) fn collect(store: &Store, files: &FileIndex, address: &str, args: &Gc
         // A key follows from what lies before it, here or there; behind what is nowhere there is nothing to keep.
         let offered = |key| remote.offer(key, &tell);
         let (lines, _) = decide::forecast_with(&compiled.planned.graph, &selection, store, files, &last, &offered);
-        if doubtful.load(Ordering::Relaxed) {
-            eprintln!(
-                "error: what `{}` needs cannot be told from what the remote says; nothing was deleted",
-                path.display()
-            );
-            return Err(Exit::Refused);
-        }
         let absent = lines.iter().filter(|l| l.forecast == Forecast::Run && l.identity.is_some()).count();
         if absent > 0 {
             let what = phrase::count(absent, "node");
@@ -170,6 +163,11 @@ pub(super) fn collect(store: &Store, files: &FileIndex, address: &str, args: &Gc
             let of_rows = record::read(store, key).map(|r| r.of_rows);
             let of_rows = of_rows.or_else(|| Some(remote.offer(key, &tell)?.entry.record.of_rows)).flatten();
             roots.extend(of_rows.map(|key| (key, why.clone())));
+        }
+        if doubtful.load(Ordering::Relaxed) {
+            let recipe = path.display();
+            eprintln!("error: what `{recipe}` needs cannot be told from what the remote says; nothing was deleted");
+            return Err(Exit::Refused);
         }
     }
     let keep = Duration::from_secs_f64(args.keep_days * 86_400.0);

@@ -64,20 +64,20 @@ impl Remote {
     async fn give(&self, store: &Store, entry: &Entry, anew: bool, emit: Emit<'_>) -> Result<Pushed, RemoteError> {
         let key = entry.record.key;
         // A record there that cannot be believed is replaced.
-        let (there, damaged) = match self.entry(key, emit).await {
+        let (mut there, damaged) = match self.entry(key, emit).await {
             Ok(there) => (there, false),
             Err(RemoteError::Wrong(_)) => (None, true),
             Err(e) => return Err(e),
         };
-        if let Some(there) = &there {
-            if there.record.outputs != entry.record.outputs {
-                return Ok(Pushed::Diverges(Box::new(there.record.clone())));
+        if let Some(found) = &there {
+            if found.record.outputs != entry.record.outputs {
+                return Ok(Pushed::Diverges(Box::new(found.record.clone())));
             }
-            if !anew && self.refresh(there).await? {
+            if !anew && self.refresh(found).await? {
                 return Ok(Pushed::Same { bytes: 0 });
             }
         }
-        self.after_collection().await?;
+        let mut collected = self.after_collection().await? || (there.is_some() && !anew);
         let mut bytes = 0;
         let mut again = anew;
         loop {
@@ -88,7 +88,11 @@ impl Remote {
             if !self.after_collection().await? {
                 break;
             }
-            again = false;
+            (again, collected) = (false, true);
+        }
+        if collected && there.is_some() {
+            // It may have taken the record, too.
+            there = self.entry(key, emit).await?;
         }
         if let Some(there) = there {
             // Whoever sends it once more vouches for it as well.
