@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use rbpipe::engine::{Store, record};
-
 use crate::engine::{Place, files_below};
 use crate::remote::Shared;
 use crate::s3::{Proxy, S3};
