@@ -116,7 +116,7 @@ impl Found<'_> {
                 "key": self.key,
                 "output": self.digest,
                 "kind": kind,
-                "schema": self.schema(),
+                "schema": self.columns(store)?.iter().map(|(name, ty)| json!({ "name": name, "type": ty })).collect::<Vec<_>>(),
                 "rows": self.artifact.rows(),
                 "bytes": self.artifact.bytes(),
                 "path": path()?,
@@ -138,8 +138,8 @@ impl Found<'_> {
         }
         println!("bytes   {}", bytes(self.artifact.bytes()));
         if self.artifact.kind == Kind::Dataset {
-            for (name, ty) in Chunks::open(store, self.artifact)?.types() {
-                println!("  {name}: {}", phrase::shortened(&arrow_type::text(&ty), 90));
+            for (name, ty) in self.columns(store)? {
+                println!("  {name}: {}", phrase::shortened(&ty, 90));
             }
             for row in self.sample(store, args.rows.unwrap_or(3))? {
                 println!("{row}");
@@ -159,8 +159,13 @@ impl Found<'_> {
         Ok(())
     }
 
-    fn schema(&self) -> Json {
-        self.artifact.meta.get("columns").cloned().unwrap_or(Json::Null)
+    /// Name and type of each column, in the recipe's words.
+    fn columns(&self, store: &Store) -> Result<Vec<(String, String)>, OpError> {
+        if self.artifact.kind != Kind::Dataset {
+            return Ok(Vec::new());
+        }
+        let chunks = Chunks::open(store, self.artifact)?;
+        Ok(chunks.types().map(|(name, ty)| (name.to_owned(), arrow_type::text(&ty))).collect())
     }
 
     fn sample(&self, store: &Store, rows: usize) -> Result<Vec<Json>, OpError> {

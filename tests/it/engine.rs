@@ -515,6 +515,11 @@ fn why_names_the_field_that_changed() {
     let shown: Json = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!((shown["rows"].as_u64(), shown["kind"].as_str()), (Some(2), Some("dataset")));
     assert!(Path::new(shown["path"].as_str().unwrap()).join("part-00000.parquet").is_file());
+    assert_eq!(shown["schema"][0], serde_json::json!({ "name": "id", "type": "Str" }));
+    let listed = place.command(&["show", "recipe.rb2", "--json"]).output().unwrap();
+    let listed: Json = serde_json::from_slice(&listed.stdout).unwrap();
+    let rows: Vec<_> = listed.as_array().unwrap().iter().map(|l| (l["name"].as_str(), l["rows"].as_u64())).collect();
+    assert!(rows.contains(&(Some("long"), Some(2))), "{rows:?}");
 }
 
 /// Lays its input out as a folder twice, then reads it from the store.
