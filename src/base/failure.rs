@@ -61,12 +61,3 @@ impl From<serde_json::Error> for OpError {
         Self::new("E0612", e.to_string())
     }
 }
-
-impl From<arrow::error::ArrowError> for OpError {
-    fn from(e: arrow::error::ArrowError) -> Self {
-        match &e {
-            arrow::error::ArrowError::IoError(_, cause) => Self::of_io(cause, e.to_string()),
-            _ => Self::new("E0612", e.to_string()),
-        }
-    }
-}

@@ -1,6 +1,7 @@
 //! Rows and media: tables, loaders, images, row expressions, dedup kernels. No engine knowledge but the store.
 
 pub mod answer;
+mod arrow_error;
 pub mod arrow_type;
 pub mod asking;
 mod bandkeys;

@@ -5,6 +5,7 @@
 #![no_main]
 #![allow(dead_code, unused_imports, missing_docs)]
 
+#[path = "../../../src/base/mod.rs"]
 pub mod base;
 #[path = "../../../src/plan/mod.rs"]
 pub mod plan;
