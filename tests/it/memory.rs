@@ -6,7 +6,11 @@ use rbpipe::base::world::{MemoryWorld, OsWorld};
 use rbpipe::plan::memory::formula::{self, Memory, Precision, Sharing, Work};
 use rbpipe::plan::memory::recompute::Recompute;
 use rbpipe::plan::memory::shape::Shape;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
+
+use rbpipe::base::{Digest, SourceMap};
+use rbpipe::engine::record::{self, Record};
+use rbpipe::engine::store::Store;
 
 use crate::engine::Place;
 
@@ -161,4 +165,75 @@ profile laptop {} with { gpu_mem: 24GiB }
     assert_eq!((&memory["fits"], &memory["limit"]), (&Json::from(true), &Json::from(2_u64 << 40)));
     assert!((align["gpu_gib"].as_f64().unwrap() - sum as f64 / f64::from(1 << 30)).abs() < 0.01);
     assert_eq!((&align["seconds"], &said["totals"]["gpu_hours"]), (&Json::Null, &Json::from(0.0)));
+}
+
+#[test]
+fn plan_tells_time_and_gpu_hours_of_what_ran_in_another_form() {
+    let text = r#"recipe "timed" requires ">=0.1"
+import std.{bench, data, model, train, eval, read, mark, total}
+param seed: Int = 1
+schema Sample { id: Str, instruction: Str, output: Str }
+schema Pair { id: Str, prompt: Str, chosen: Str, rejected: Str }
+let rows = data.jsonl("rows.jsonl", as: Sample)
+let pairs = data.jsonl("pairs.jsonl", as: Pair)
+stage sft = model.hf("./m") |> train.sft(data: rows, epochs: 3, lr: 1e-5) with { gpus: 8 }
+stage dpo = sft |> train.dpo(pairs: pairs, beta: 0.2) with { gpus: 4 }
+let exam = bench.json("exam.jsonl")
+  |> bench.sample(id: .id, kind: "choice", question: .q, options: .o, key: .a)
+  |> bench.ask(choice: "Answer with the letter only.")
+  |> bench.read(choice: read.choice())
+  |> bench.mark(choice: mark.letter())
+  |> bench.total(headline: total.micro())
+let score = eval.run(dpo, on: exam) with { gpus: 1 }
+expect score >= 0%
+output out = dpo to "out"
+"#;
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("m")).unwrap();
+    place.write("m/config.json", SEVEN_B);
+    for (file, line) in [("rows.jsonl", ""), ("pairs.jsonl", ""), ("exam.jsonl", "")] {
+        place.write(file, line);
+    }
+    place.write("recipe.rb2", text);
+    let catalogue = rbpipe::ops::catalogue();
+    let mut sources = SourceMap::default();
+    let at = place.path("recipe.rb2");
+    let (program, problems) = rbpipe::semantics::load(&OsWorld, &catalogue, &mut sources, &at);
+    assert!(!problems.has_errors());
+    let options = rbpipe::plan::Options::default();
+    let (planned, _) = rbpipe::plan::evaluate(&program, &catalogue, &mut sources, &OsWorld, &options);
+    let graph = planned.unwrap().graph;
+    // What ran before: one epoch at another rate, other weights before the preferences, the same questions of another model.
+    let store = Store::open(place.cache()).unwrap();
+    let ran = |op: &str, name: &str, seconds: f64, change: &[(&str, Json)]| {
+        let node =
+            graph.order().into_iter().map(|id| graph.node(id)).find(|n| n.op == op).unwrap_or_else(|| panic!("{op}"));
+        let mut preimage = serde_json::Map::from_iter(
+            node.args.as_object().unwrap().iter().map(|(name, value)| (format!("arg.{name}"), value.clone())),
+        );
+        preimage.insert("op".into(), op.into());
+        preimage.insert("version".into(), node.version.into());
+        preimage.extend(change.iter().map(|(name, value)| (format!("arg.{name}"), value.clone())));
+        let made = json!({ "key": Digest::of(name.as_bytes()).hex(), "preimage": preimage, "outputs": {}, "seconds": seconds, "rows": null,
+            "bytes": 0, "counts": {}, "fates": null, "name": name, "made": "2026-01-01T00:00:00Z", "build": "1" });
+        let made: Record = serde_json::from_value(made).unwrap();
+        record::publish(&store, &made).unwrap();
+    };
+    ran("train.sft", "first", 1200.0, &[("epochs", json!(1.0)), ("lr", json!(3e-5))]);
+    ran("train.sft", "wider", 9.0, &[("batch", json!(7))]);
+    ran("train.dpo", "taste", 1800.0, &[("beta", json!(0.1))]);
+    ran("eval.run", "asked", 360.0, &[]);
+    let out = place.command(&["plan", "recipe.rb2", "--json"]).output().unwrap();
+    let said: Json =
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
+    let line = |op: &str| {
+        let nodes = said["nodes"].as_array().unwrap();
+        let node = nodes.iter().find(|n| n["op"] == op).unwrap_or_else(|| panic!("{op}: {said}"));
+        (node["seconds"].as_f64(), node["seconds_as"].as_str().map(str::to_owned), node["gpu_hours"].as_f64())
+    };
+    // Three epochs take three times as long as one.
+    assert_eq!(line("train.sft"), (Some(3600.0), Some("first".to_owned()), Some(8.0)));
+    assert_eq!(line("train.dpo"), (Some(1800.0), Some("taste".to_owned()), Some(2.0)));
+    assert_eq!(line("eval.run"), (Some(360.0), Some("asked".to_owned()), Some(0.1)));
+    assert_eq!(said["totals"]["gpu_hours"].as_f64(), Some(10.1));
 }
