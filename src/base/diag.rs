@@ -1,6 +1,6 @@
 //! What is wrong with a recipe, as data. Prose for people is made in `cli::render`.
 
-use super::codes::{E0106, E0204, E0211};
+use super::codes::{E0101, E0106, E0204, E0210, E0211, E0215};
 use super::{Code, Span};
 
 /// How bad it is.
@@ -101,6 +101,19 @@ impl Problems {
         // better word for it.
         if has(&self.list, diagnostic.code) || diagnostic.code == E0211 && has(&self.list, E0106) {
             return;
+        }
+        // `f(case = 1)`: the sign is no mistake of its own where the name is refused.
+        let named = |d: &Diagnostic| matches!(d.code, E0210 | E0215);
+        let sign = |d: &Diagnostic| d.code == E0101 && d.primary.text == "expected `:`";
+        let follows = |name: &Diagnostic, sign: &Diagnostic| {
+            let (a, b) = (name.primary.span, sign.primary.span);
+            a.source == b.source && (a.end..=a.end + 1).contains(&b.start)
+        };
+        if sign(&diagnostic) && self.list.iter().any(|d| named(d) && follows(d, &diagnostic)) {
+            return;
+        }
+        if named(&diagnostic) {
+            self.list.retain(|d| !(sign(d) && follows(&diagnostic, d)));
         }
         if diagnostic.code == E0204 {
             self.list.retain(|d| d.code != E0106 || d.primary.span != place);

@@ -172,6 +172,10 @@ impl Checker<'_> {
                 );
                 self.report(match other {
                     Type::Dataset(_) => d.help("count its rows: `.rows`"),
+                    Type::Record(row) if !row.fields.is_empty() => {
+                        let parts: Vec<String> = row.fields.iter().take(3).map(|(n, _)| format!(".{n}")).collect();
+                        d.help(format!("take one of its fields: {}", crate::base::phrase::quoted(&parts)))
+                    }
                     Type::Grid(..) => d.help("take one number of it: `.at(…)`, `.mean(…)`"),
                     _ => d.help("give a number or a text"),
                 });
@@ -272,7 +276,45 @@ impl Checker<'_> {
                 return;
             }
         }
+        if let (Num::Dim(Dim::Ratio), e, Num::Int | Num::Float) | (Num::Int | Num::Float, e, Num::Dim(Dim::Ratio)) =
+            (x, if x == Num::Dim(Dim::Ratio) { left } else { right }, y)
+            && additive
+            && let ExprKind::Number(parts, _) = &e.kind
+            && let [(share, Some(_))] = parts.as_slice()
+        {
+            let written = format!("{:?}", share / 100.0);
+            let d = Diagnostic::new(
+                E0121,
+                at,
+                format!("{one} and {other} are of different dimensions"),
+                "mixes dimensions",
+            );
+            let d = d.also(left.span, one).also(right.span, other);
+            self.report(
+                d.help(format!("a share of a plain number is a plain number: write `{written}`")).fix(e.span, written),
+            );
+            return;
+        }
+        // `drop <= 5%`: the number stays, its unit is another one.
+        for (e, own, others) in [(right, y, x), (left, x, y)] {
+            if let (ExprKind::Number(parts, _), Num::Dim(Dim::Ratio), Num::Dim(Dim::Points)) = (&e.kind, own, others)
+                && let [(share, Some(_))] = parts.as_slice()
+                && additive
+            {
+                let written = format!("{share}pt");
+                let message = format!("{one} and {other} are of different dimensions");
+                let d = Diagnostic::new(E0121, at, message, "mixes dimensions").also(left.span, one);
+                let d = d.also(right.span, other).help(format!("a difference of ratios is Points: write `{written}`"));
+                self.report(d.fix(e.span, written));
+                return;
+            }
+        }
         let help = match (x, y) {
+            (Num::Dim(Dim::Ratio), Num::Dim(dim)) | (Num::Dim(dim), Num::Dim(Dim::Ratio))
+                if additive && !matches!(dim, Dim::Points | Dim::Ratio) =>
+            {
+                "a share is one of something: multiply it, `… >= 50% * all.rows`".to_owned()
+            }
             (Num::Dim(Dim::Ratio), Num::Dim(Dim::Points)) | (Num::Dim(Dim::Points), Num::Dim(Dim::Ratio)) => {
                 "a difference of ratios is Points (`5pt`); compare it with Points".to_owned()
             }
@@ -317,6 +359,13 @@ impl Checker<'_> {
             self.report(d.help("write `|>`").fix(at, "|>"));
             return Type::Error;
         }
+        if matches!(self.solver.resolve(&a), Type::Dataset(_) | Type::Model(_) | Type::Report | Type::Table)
+            && let ExprKind::Str(_) = &right.kind
+        {
+            let d = Diagnostic::new(E0304, at, "a value is published with `to`", "compares");
+            self.report(d.help("write `output name = value to \"path\"`").fix(at, "to"));
+            return Type::Error;
+        }
         let b = self.infer(right, cx);
         let metric = |m: bool| if m { Type::Metric(Box::new(Type::Bool)) } else { Type::Bool };
         match (self.operand(&a), self.operand(&b)) {
@@ -352,7 +401,11 @@ impl Checker<'_> {
     }
 
     fn equality(&mut self, left: &Expr, right: &Expr, cx: &Cx) -> Type {
-        let (a, b) = (self.infer(left, cx), self.infer(right, cx));
+        let a = self.infer(left, cx);
+        let variants = matches!(self.solver.resolve(&a), Type::Enum(_)) && matches!(right.kind, ExprKind::Ident(_));
+        self.wanted = variants.then(|| self.solver.resolve(&a));
+        let b = self.infer(right, cx);
+        self.wanted = None;
         let (a, b) = (self.solver.resolve(&a), self.solver.resolve(&b));
         let metric = matches!(a, Type::Metric(_) | Type::Score | Type::Loss)
             || matches!(b, Type::Metric(_) | Type::Score | Type::Loss);
@@ -445,6 +498,18 @@ impl Checker<'_> {
                             format!("`in` looks into a range or list; this is {shown}"),
                             shown,
                         );
+                        if let ExprKind::Tuple(items) = &right.kind
+                            && items.iter().all(|e| matches!(e.kind, ExprKind::Str(_) | ExprKind::Number(..)))
+                        {
+                            let shown: Option<Vec<String>> = items.iter().map(written_literal).collect();
+                            let written = shown.map(|all| format!("[{}]", all.join(", ")));
+                            let d = d.help("values to look among are a list, in square brackets: `in [\"a\", \"b\"]`");
+                            self.report(match written {
+                                Some(written) => d.fix(right.span, written),
+                                None => d,
+                            });
+                            return Type::Bool;
+                        }
                         self.report(
                             d.help("write `in 1..32` or `in [\"a\", \"b\"]`; for a part of a text use `.contains(…)`"),
                         );
@@ -492,4 +557,15 @@ fn quotient(x: Num, y: Num) -> Option<Num> {
         (Num::Dim(d), Num::Int | Num::Float | Num::Dim(Dim::Ratio)) => Num::Dim(d),
         _ => return None,
     })
+}
+
+/// A literal text or number as it is written.
+fn written_literal(e: &Expr) -> Option<String> {
+    match &e.kind {
+        ExprKind::Str(text) => Some(format!("\"{}\"", text.plain().filter(|t| !t.contains(['"', '\\']))?)),
+        ExprKind::Number(parts, _) => {
+            Some(parts.iter().map(|(v, unit)| format!("{v}{}", unit.as_deref().unwrap_or(""))).collect())
+        }
+        _ => None,
+    }
 }

@@ -3,70 +3,21 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::accepted::Accepted;
 use super::check::{Checker, Cx, Progress, Site};
 use super::modules::ImportTarget;
 use super::options::{UnknownOption, example};
-use super::withs::Accepted;
+use super::sig::{Bound, Given, Kind, Sig, dataset_in, rowwise};
 use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0201, E0202, E0204, E0208, E0211, E0212, E0218};
 use crate::base::{Diagnostic, Span, phrase};
-use crate::spec::catalogue::Operator;
 use crate::spec::{Class, Effect, Row, Type, foreign, units, user_op};
-use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, UserOp};
-
-/// What a call calls.
-pub(super) struct Sig<'a> {
-    /// As messages name it.
-    pub(super) name: String,
-    pub(super) params: &'a [ParamDecl],
-    pub(super) result: &'a TypeExpr,
-    pub(super) home: Home,
-    pub(super) kind: Kind<'a>,
-    /// Its declaration, if the user wrote it.
-    pub(super) decl: Option<Span>,
-}
-
-pub(super) enum Kind<'a> {
-    Operator(&'a Operator),
-    Fn(usize, &'a Function),
-    UserOp(&'a UserOp),
-    Prelude,
-}
+use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name, ParamDecl};
 
 enum Callee<'a, 'e> {
     Sig(Sig<'a>),
     Method(&'e Expr, &'e Name),
     Bad,
-}
-
-/// A value for a parameter.
-#[derive(Clone)]
-pub(super) enum Given<'e> {
-    /// Written out.
-    Expr(&'e Expr),
-    /// A field of a spread record: its type, and the expression that it has there (or the spread itself, if that cannot be told).
-    Spread(Type, Rc<Expr>),
-}
-
-impl Bound<'_> {
-    /// Says whether `where` was given.
-    pub(super) fn has_filter(&self) -> bool {
-        self.filter.is_some() || self.slots.iter().skip(1).any(Option::is_some)
-    }
-}
-
-/// The arguments of a call, sorted to its parameters.
-#[derive(Default)]
-pub(super) struct Bound<'e> {
-    pub(super) slots: Vec<Option<Given<'e>>>,
-    /// Of the parameter that takes all further names.
-    pub(super) rest: Vec<(&'e str, Span, Given<'e>)>,
-    filter: Option<Given<'e>>,
-    seed: Option<Given<'e>>,
-    /// What happens to single bad rows of a user's operator.
-    bad: Option<Given<'e>>,
-    /// Something of unknown type was spread: nothing is missing for sure.
-    pub(super) open: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -222,7 +173,7 @@ impl<'a> Checker<'a> {
                 result: &f.result,
                 home: Home::Module(module),
                 kind: Kind::Fn(module, f),
-                decl: (!self.in_std(module)).then_some(f.name.span),
+                decl: Some(f.name.span),
             }),
             ItemKind::Op(op) => Callee::Sig(Sig {
                 name,
@@ -261,7 +212,8 @@ impl<'a> Checker<'a> {
         let elsewhere = catalogue.operators.iter().find(|op| op.name.rsplit('.').next() == Some(name.text.as_str()));
         let d = Diagnostic::new(E0204, span, format!("there is no operator `{full}`"), "unknown operator");
         let near = phrase::nearest(&name.text, siblings.iter().copied());
-        let d = if let Some(hint) = foreign::ours(foreign::OPERATORS, &name.text) {
+        let rows = matches!(module, "data" | "filter" | "dedup" | "augment" | "train" | "eval" | "model" | "judge");
+        let d = if let Some(hint) = foreign::ours(foreign::OPERATORS, &name.text).filter(|_| rows) {
             d.help(hint)
         } else if let Some(op) = elsewhere.filter(|_| near.is_none_or(|n| !n.eq_ignore_ascii_case(&name.text))) {
             d.help(format!("did you mean `{}`?", op.name)).fix(span, op.name.clone())
@@ -278,7 +230,8 @@ impl<'a> Checker<'a> {
     fn apply(&mut self, sig: &Sig<'a>, call: &Expr, callee: Span, piped: Option<&Expr>, args: &[Arg], cx: &Cx) -> Type {
         let mut vars = Vars::new(sig.home, false);
         let types: Vec<Type> = sig.params.iter().map(|p| self.written(&p.ty, &mut vars, Position::Param)).collect();
-        let bound = self.bind(sig, piped, args, cx);
+        let mut bound = self.bind(sig, piped, args, cx);
+        self.not_the_first(sig, &types, &mut bound, args, piped.is_some(), cx);
 
         // Datasets and plain values first: they tell what the columns of row functions are.
         let value_op = matches!(&sig.kind, Kind::Operator(op) if op.spec.effect == Effect::Value);
@@ -346,6 +299,11 @@ impl<'a> Checker<'a> {
         self.argument_value(value, ty, param.within.as_ref(), &what);
         if param.name.text == "path" && *ty == Type::Str {
             self.input_path(value, &sig.name);
+        }
+        match (sig.name.as_str(), param.name.text.as_str()) {
+            ("model.hf" | "model.reward", "name") | ("data.hf" | "bench.hf", "repo") => self.hub_name(value, &sig.name),
+            ("data.hf" | "bench.hf", "split") => self.split_name(value),
+            _ => {}
         }
         let site = Site { what: format!("`{}` of `{}`", param.name.text, sig.name), callee: sig.name.clone(), decl };
         // Each dataset of a list has further columns of its own.
@@ -429,7 +387,7 @@ impl<'a> Checker<'a> {
                     taken.insert(&name.text, name.span);
                     match self.slot(sig, &name.text) {
                         Slot::None => unknown.push((name, e)),
-                        slot => self.bind_named(slot, &mut bound, name, Given::Expr(e)),
+                        slot => self.bind_named(sig, slot, &mut bound, name, Given::Expr(e), cx),
                     }
                 }
                 Arg::Spread(e, span) => {
@@ -478,12 +436,26 @@ impl<'a> Checker<'a> {
         bound
     }
 
-    fn bind_named<'e>(&mut self, slot: Slot, bound: &mut Bound<'e>, name: &'e Name, given: Given<'e>) {
+    fn bind_named<'e>(
+        &mut self,
+        sig: &Sig<'a>,
+        slot: Slot,
+        bound: &mut Bound<'e>,
+        name: &'e Name,
+        given: Given<'e>,
+        cx: &Cx,
+    ) {
         match slot {
             Slot::Param(i) => {
                 if i == 0
                     && let Some(Given::Expr(e)) = &bound.slots[0]
                 {
+                    let piped = self.infer(e, cx);
+                    if matches!(self.solver.resolve(&piped), Type::Dataset(_))
+                        && matches!(self.signature_type(&sig.params[0].ty), Type::Model(_))
+                    {
+                        return; // said of the rows that are piped
+                    }
                     self.report(
                         Diagnostic::new(E0202, name.span, format!("`{}` is given twice", name.text), "by its name")
                             .also(e.span, "as the positional or piped value")
@@ -714,24 +686,4 @@ enum Slot {
     Bad,
     Rest,
     None,
-}
-
-/// Says whether a parameter of this type speaks of the current row.
-pub(super) fn rowwise(ty: &Type) -> bool {
-    match ty {
-        Type::RowFn(_) | Type::Field(_) => true,
-        Type::Optional(t) | Type::List(t) => rowwise(t),
-        Type::Union(ts) | Type::Tuple(ts) => ts.iter().any(rowwise),
-        Type::Record(row) => row.fields.iter().any(|(_, t)| rowwise(t)),
-        _ => false,
-    }
-}
-
-pub(super) fn dataset_in(ty: &Type) -> bool {
-    match ty {
-        Type::Dataset(_) => true,
-        Type::Optional(t) => dataset_in(t),
-        Type::Union(ts) => !ts.is_empty() && ts.iter().all(dataset_in),
-        _ => false,
-    }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
+use super::accepted::Accepted;
 use super::allow;
+use super::declared::{self, Names};
 use super::facts::Facts;
 use super::infer::Solver;
 use super::modules::{Module, Program};
-use super::names::{self, Names};
-use super::withs::Accepted;
 use crate::base::{Diagnostic, Problems, Span};
 use crate::spec::{Catalogue, Row, Type, prelude};
 use crate::syntax::ast::{Expr, ItemKind, UserOp};
@@ -93,12 +93,13 @@ fn run(
         rows: BTreeMap::new(),
         read_schemas: BTreeSet::new(),
         wanted: None,
+        unimported: BTreeSet::new(),
         types: BTreeMap::new(),
         compared: BTreeSet::new(),
         operators: BTreeMap::new(),
         facts,
     };
-    checker.names = program.modules.iter().map(|m| names::collect(m, &mut checker.problems)).collect();
+    checker.names = program.modules.iter().map(|m| declared::collect(m, &mut checker.problems)).collect();
     for module in &program.modules {
         checker.module(module);
     }
@@ -170,6 +171,8 @@ pub(super) struct Checker<'a> {
     pub(super) read_schemas: BTreeSet<(usize, String)>,
     /// What the name that is read next is asked to be.
     pub(super) wanted: Option<Type>,
+    /// Modules of the library that a file names and does not import.
+    pub(super) unimported: BTreeSet<(usize, String)>,
     /// Types of calls and names as they were inferred, for tracing where a column came from.
     pub(super) types: BTreeMap<Span, Type>,
     /// Names that stand beside the column of their name, so that both are meant: `.stars >= stars`.
@@ -246,10 +249,6 @@ impl<'a> Checker<'a> {
         if let Some(facts) = &mut self.facts {
             facts.wants.insert(span, want.clone());
         }
-    }
-
-    pub(super) fn in_std(&self, module: usize) -> bool {
-        self.program.modules[module].folder.is_none()
     }
 
     fn module(&mut self, module: &'a Module) {

@@ -1,10 +1,11 @@
 //! Expressions: the type of each, and whether it may stand where a type is asked for.
 
-use super::calls::dataset_in;
 use super::check::{Checker, Cx, Progress, Site};
+use super::declared;
 use super::infer::Misfit;
 use super::modules::ImportTarget;
-use super::names::{self, their_literal};
+use super::names::their_literal;
+use super::sig::dataset_in;
 use super::written::{Home, Position, TYPE_NAMES, Vars};
 use crate::base::codes::{E0107, E0201, E0202, E0204, E0207, E0211, E0304, E0306, E0307, E0601, E0602, W0202, W0403};
 use crate::base::{Diagnostic, Span, phrase};
@@ -115,7 +116,7 @@ impl Checker<'_> {
         let d = Diagnostic::new(E0201, span, format!("there is no schema `{name}`"), "unknown schema");
         let near = phrase::nearest(name, names.schemas.keys().copied()).map(str::to_owned);
         let value = names.values.keys().find(|v| v.eq_ignore_ascii_case(name)).map(|v| (*v).to_owned());
-        let d = if let Some((theirs, place)) = names::schema_elsewhere(&self.names, cx.module, name) {
+        let d = if let Some((theirs, place)) = declared::schema_elsewhere(&self.names, cx.module, name) {
             let d = d.help(format!("write `{theirs}`: it belongs to the file that declares it")).fix(span, theirs);
             d.also(place, "declared in the imported file")
         } else if let Some(near) = near {
@@ -505,7 +506,7 @@ impl Checker<'_> {
 
     /// Checks `let x: T = e with …` and returns the type of `x`.
     pub(super) fn binding(&mut self, binding: &Binding, cx: &Cx) -> Type {
-        self.accepted.push(super::withs::Accepted::default());
+        self.accepted.push(super::accepted::Accepted::default());
         let ty = match &binding.ty {
             Some(written) => {
                 let want = self.written(written, &mut Vars::new(Home::Module(cx.module), false), Position::Plain);
@@ -562,6 +563,18 @@ impl Checker<'_> {
             Some(ty) => ty,
             None => {
                 let (x, y) = (self.show(a), self.show(b));
+                let (p, q) = (self.solver.resolve(a), self.solver.resolve(b));
+                for (e, plain, dim) in [(other, &q, &p), (then, &p, &q)] {
+                    if let (Some(value), Type::Int | Type::Float, Type::Dim(dim)) =
+                        (super::numbers::literal(e), plain, dim)
+                        && let [written] = super::numbers::ways(value, &[*dim]).as_slice()
+                    {
+                        let message = format!("the branches of this `if` differ: {x} and {y}");
+                        let d = Diagnostic::new(E0306, other.span, message, y).also(then.span, x);
+                        self.report(d.help(format!("write `{written}`")).fix(e.span, written.clone()));
+                        return Type::Error;
+                    }
+                }
                 let help = match (self.solver.resolve(a), self.solver.resolve(b)) {
                     (Type::Record(p), Type::Record(q)) => {
                         let odd = |p: &Row, q: &Row| -> Vec<String> {
@@ -628,6 +641,15 @@ impl Checker<'_> {
         let ty = self.infer(base, cx);
         if let Type::Dataset(_) = self.solver.resolve(&ty) {
             let at = self.infer(index, &cx.with_row(Some(Row::any())));
+            if let (Some(row), ExprKind::Str(text)) = (&cx.row, &index.kind)
+                && let Some(name) = text.plain().filter(|n| self.solver.row(row).get(n).is_some())
+            {
+                let whole = base.span.to(index.span);
+                let whole = crate::base::Span { end: whole.end + 1, ..whole };
+                let d = Diagnostic::new(E0304, whole, "a column is read of the current row", "a dataset");
+                self.report(d.help(format!("write `.{name}`")).fix(whole, format!(".{name}")));
+                return Type::Error;
+            }
             let d = Diagnostic::new(E0304, base.span, "rows are not picked with an index", "a dataset");
             self.report(match self.solver.resolve(&at) {
                 Type::Bool => d.help("keep the rows for which it holds: `… |> filter.rule(where: …)`"),
@@ -661,15 +683,24 @@ impl Checker<'_> {
             Type::Error | Type::Json | Type::Var(_) => Type::Error,
             other => {
                 let shown = self.show(&other);
-                self.report(
-                    Diagnostic::new(
-                        E0304,
-                        base.span,
-                        format!("only lists and tuples have an index; this is {shown}"),
-                        "no list",
-                    )
-                    .help("fields are read with a point: `.name`"),
-                );
+                let message = format!("only lists and tuples have an index; this is {shown}");
+                let d = Diagnostic::new(E0304, base.span, message, "no list");
+                let text = match &index.kind {
+                    ExprKind::Str(text) => text.plain(),
+                    _ => None,
+                };
+                let rest = crate::base::Span { start: base.span.end, end: index.span.end + 1, ..index.span };
+                self.report(match (&other, text) {
+                    (Type::Record(row), Some(name)) if row.get(&name).is_some() => {
+                        d.help(format!("fields are read with a point: `.{name}`")).fix(rest, format!(".{name}"))
+                    }
+                    (Type::Grid(axes, _), text) => {
+                        let axis = axes.first().map_or("x", |a| a.name.as_str());
+                        let label = text.unwrap_or_else(|| "label".to_owned());
+                        d.help(format!("a cell of a grid is read by the names of its axes: `.at({axis}: \"{label}\")`"))
+                    }
+                    _ => d.help("fields are read with a point: `.name`"),
+                });
                 Type::Error
             }
         }

@@ -130,7 +130,12 @@ impl Checker<'_> {
             Type::Dataset(row) => match name.text.as_str() {
                 "rows" => Type::Metric(Box::new(Type::Dim(Dim::Rows))),
                 other => {
-                    if row.get(other).is_some() {
+                    let current = cx.row.as_ref().is_some_and(|r| self.solver.row(r).get(other).is_some());
+                    if row.get(other).is_some() && current {
+                        let whole = base.span.to(name.span);
+                        let d = Diagnostic::new(E0304, whole, "a column is read of the current row", "a dataset");
+                        self.report(d.help(format!("write `.{other}`")).fix(whole, format!(".{other}")));
+                    } else if row.get(other).is_some() {
                         self.report(
                             Diagnostic::new(E0304, name.span, format!("`.{other}` is a column, not one value"), "a column")
                                 .help(format!("columns are read for each row, inside an operator: `… |> data.select(columns: [.{other}])`")),
@@ -180,8 +185,11 @@ impl Checker<'_> {
                     Type::Error
                 }
             },
-            Type::Grid(..) => {
-                let help = if GRID_METHODS.contains(&name.text.as_str()) {
+            Type::Grid(axes, _) => {
+                let labelled = |a: &&GridAxis| a.labels.as_ref().is_some_and(|all| all.contains(&name.text));
+                let help = if let Some(axis) = axes.iter().find(labelled) {
+                    format!("a cell is read by its label: `.at({}: \"{}\")`", axis.name, name.text)
+                } else if GRID_METHODS.contains(&name.text.as_str()) {
                     format!("call it: `.{}(…)`", name.text)
                 } else {
                     format!("a grid has {}", phrase::quoted(GRID_METHODS))
@@ -238,7 +246,9 @@ impl Checker<'_> {
 
     fn no_member(&mut self, name: &Name, what: &str, known: &[&str]) {
         let d = Diagnostic::new(E0201, name.span, format!("{what} has no `{}`", name.text), "not there");
-        self.report(match phrase::nearest(&name.text, known.iter().copied()) {
+        let part = matches!(name.text.as_str(), "val" | "valid" | "dev" | "eval").then_some("validation");
+        let theirs = part.filter(|part| known.contains(part));
+        self.report(match theirs.or_else(|| phrase::nearest(&name.text, known.iter().copied())) {
             Some(near) => d.help(format!("did you mean `.{near}`?")).fix(name.span, near),
             None => d.help(format!("it has {}", phrase::quoted(known))),
         });
@@ -246,10 +256,27 @@ impl Checker<'_> {
 
     fn no_method(&mut self, name: &Name, ty: &Type) {
         let shown = self.show(ty);
-        let known: Vec<&str> = prelude::METHODS.iter().filter(|m| stands_on(m.on, ty)).map(|m| m.name).collect();
+        if matches!(ty, Type::Score) {
+            let d = Diagnostic::new(E0201, name.span, format!("a score has no method `{}`", name.text), "not there");
+            let grid = GRID_METHODS.contains(&name.text.as_str());
+            return self.report(d.help(if grid {
+                format!(
+                    "a grid of scores has `.{}`: `sweep m in {{ base, tuned }}, b in suite {{ eval.run(m, on: b) }}`",
+                    name.text
+                )
+            } else {
+                format!("it has {}", phrase::quoted(&[SCORE_RATIOS, &["n", "items", "by"]].concat()))
+            }));
+        }
+        // A method of everything tells nothing of this type.
+        let own = |m: &&Method| {
+            stands_on(m.on, ty)
+                && (m.on != Kind::Any || prelude::METHODS.iter().any(|m| m.on != Kind::Any && stands_on(m.on, ty)))
+        };
+        let known: Vec<&str> = prelude::METHODS.iter().filter(own).map(|m| m.name).collect();
         let d = Diagnostic::new(E0201, name.span, format!("{shown} has no `.{}`", name.text), "not there");
         let theirs = foreign::ours(foreign::METHODS, &name.text).filter(|ours| known.contains(ours));
-        let hint = foreign::ours(foreign::METHOD_HINTS, &name.text).filter(|_| theirs.is_none() && !known.is_empty());
+        let hint = foreign::ours(foreign::METHOD_HINTS, &name.text).filter(|_| theirs.is_none());
         if let Some(hint) = hint {
             return self.report(d.help(hint));
         }
@@ -259,6 +286,9 @@ impl Checker<'_> {
                 "it is read of each element: `.column.all(.{0} > …)`, or of one: `.column[0].{0}`",
                 name.text
             )),
+            None if matches!(ty, Type::Optional(_)) => d.help(
+                "say what stands for an absent value first, `(.column ?? \"\")`, or ask for it: `.column != none`",
+            ),
             None if known.is_empty() => d.help(format!("{shown} has no fields; use the value itself")),
             None => d.help(format!("{shown} has {}", phrase::quoted(&known))),
         });
@@ -305,7 +335,9 @@ impl Checker<'_> {
                             self.no_member(name, "a value", &names);
                         }
                     } else {
+                        // What an unknown method is given cannot be judged.
                         self.no_method(name, &on);
+                        return Type::Error;
                     }
                     self.anywhere(args, cx);
                     return Type::Error;
@@ -314,15 +346,11 @@ impl Checker<'_> {
                 match method.args {
                     Some(params) => self.simple_args(name, params, args, &self.element(&on, cx)),
                     None => {
-                        self.report(
-                            Diagnostic::new(
-                                E0304,
-                                name.span,
-                                format!("`.{}` is a property", name.text),
-                                "is not called",
-                            )
-                            .help(format!("write `.{}` without parentheses", name.text)),
-                        );
+                        let message = format!("`.{}` is a property", name.text);
+                        let d = Diagnostic::new(E0304, name.span, message, "is not called")
+                            .help(format!("write `.{}` without parentheses", name.text));
+                        let whole = Span { end: name.span.end + 2, ..name.span };
+                        self.report(if args.is_empty() { d.fix(whole, &name.text) } else { d });
                     }
                 }
                 result
@@ -380,7 +408,7 @@ impl Checker<'_> {
                                 format!("`.{}` takes {}", name.text, phrase::count(params.len(), "argument")),
                                 "one too many",
                             )
-                            .help("leave it out"),
+                            .help(case_of(&name.text).unwrap_or("leave it out")),
                         );
                         continue;
                     }
@@ -400,11 +428,15 @@ impl Checker<'_> {
                                 format!("`.{}` has no option `{}`", name.text, n.text),
                                 "unknown option",
                             )
-                            .help(if known.is_empty() {
-                                "it takes none".to_owned()
-                            } else {
-                                format!("it takes {}", phrase::quoted(&known))
-                            }),
+                            .help(
+                                if let Some(case) = case_of(&name.text).filter(|_| flag(&n.text)) {
+                                    case.to_owned()
+                                } else if known.is_empty() {
+                                    "it takes none".to_owned()
+                                } else {
+                                    format!("it takes {}", phrase::quoted(&known))
+                                },
+                            ),
                         );
                         continue;
                     }
@@ -546,6 +578,7 @@ impl Checker<'_> {
                 Diagnostic::new(E0211, name.span, format!("`.{}` needs `{missing}`", name.text), "argument missing")
                     .help(format!("add `{missing}: \"…\"`")),
             );
+            return Type::Error;
         }
         match name.text.as_str() {
             "table" => Type::Table,
@@ -574,6 +607,9 @@ impl Checker<'_> {
     }
 
     fn label_of(&mut self, e: &Expr, ty: &Type, want: &Type, axis: &GridAxis, cx: &Cx) {
+        if let Some(labels) = &axis.labels {
+            self.wants(e.span, &Type::Enum(labels.clone()));
+        }
         let (Some(labels), ExprKind::Str(text)) = (&axis.labels, &e.kind) else {
             if let Err(misfit) = self.solver.fits(ty, want) {
                 self.misfit(e, ty, want, misfit, &Site::new(format!("the label of axis `{}`", axis.name), None), cx);
@@ -604,6 +640,24 @@ impl Checker<'_> {
             Some(near) => d.help(format!("did you mean \"{near}\"?")).fix(span, format!("\"{near}\"")),
             None => d.help(format!("its labels are {}", phrase::quoted(labels))),
         });
+    }
+}
+
+/// Says whether an option of another language's method is about how it compares.
+fn flag(option: &str) -> bool {
+    matches!(option, "case" | "flags" | "regex" | "na" | "ignore_case" | "ignorecase" | "case_sensitive")
+}
+
+/// How a method of texts is told not to look at case.
+fn case_of(method: &str) -> Option<&'static str> {
+    match method {
+        "matches" | "find" | "findall" => {
+            Some("leave it out; a pattern that is not to look at case begins with `(?i)`")
+        }
+        "contains" | "starts" | "ends" => {
+            Some("leave it out; without looking at case: `.lower().contains(\"…\")`, or `.matches(r\"(?i)…\")`")
+        }
+        _ => None,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Items other than plain values: function bodies, user operators, params and profiles, gates and outputs.
 
+use super::accepted::Accepted;
 use super::check::{Checker, Cx, Progress, Site};
 use super::infer::Misfit;
 use super::numbers;
-use super::withs::Accepted;
 use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0120, E0202, E0213, E0214, E0215, E0216, E0301, E0304, E0702};
 use crate::base::{Diagnostic, Span, phrase};

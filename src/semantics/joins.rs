@@ -1,8 +1,8 @@
 //! Datasets that are joined, one after another or as the branches of an `if`: which columns all of them have, and which are lost.
 
-use super::calls::{Bound, Given};
 use super::check::Checker;
 use super::rows::Step;
+use super::sig::{Bound, Given};
 use crate::base::codes::W0301;
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Row, Type};

@@ -158,6 +158,16 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
             [(v, _)] => Some(format!("{:?}", v / 100.0)),
             _ => None,
         },
+        (Type::Dim(_), Type::Int, ExprKind::Number(parts, true)) => match parts.as_slice() {
+            [(v, Some(_))] if whole(*v) => Some(format!("{v}")),
+            _ => None,
+        },
+        (Type::Int | Type::Float, Type::Str, ExprKind::Number(..)) if !site.callee.is_empty() => {
+            number_text(e).map(|n| match have {
+                Type::Float if !n.contains('.') => format!("\"{n}.0\""),
+                _ => format!("\"{n}\""),
+            })
+        }
         (Type::Float, Type::Int, _) => literal(e).filter(|v| whole(*v)).map(|v| format!("{v}")),
         (Type::Int, Type::Bool, _) => match literal(e) {
             Some(0.0) => Some("false".to_owned()),
@@ -196,7 +206,11 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
         (Type::Dim(_), Type::Int | Type::Float) => {
             "give a plain number; a quantity divided by one of its own dimension is a Float: `n / 1rows`".to_owned()
         }
-        (Type::Float, Type::Int) => "give a whole number".to_owned(),
+        (Type::Float | Type::Str | Type::Text(_) | Type::Bool, Type::Int) => "give a whole number, such as `8`".to_owned(),
+        (Type::List(_), Type::Record(row)) if !row.fields.is_empty() && row.fields.len() < 16 => {
+            let names: Vec<&str> = row.fields.iter().map(|(n, _)| n.as_str()).collect();
+            format!("give a record with some of {}: `{{ {}: … }}`", phrase::quoted(&names), names[0])
+        }
         (Type::Str, Type::Enum(variants)) => {
             format!("give one of its variants as a literal: \"{}\"", variants.join("\", \""))
         }
@@ -222,12 +236,24 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
             "a benchmark is made of rows with `bench.sample`, `bench.ask`, `bench.read`, `bench.mark` and `bench.total`"
                 .to_owned()
         }
+        (Type::List(element), want)
+            if !matches!(want, Type::List(_)) && !site.what.starts_with("`path`") && this.solver.fits(element, want).is_ok() => {
+            match want {
+                Type::Model(_) | Type::Benchmark => {
+                    "give one of them; for each of several: `sweep x in { a, b } { … }`, a record with names".to_owned()
+                }
+                _ => "give one of them; for each of several: `sweep x in [1, 2] { … }`".to_owned(),
+            }
+        }
         (Type::Grid(..), _) => "take one cell of the grid: `.at(axis: \"label\")`".to_owned(),
         (Type::Reader, Type::Marker) => "a marker is one of `mark.…`, such as `mark.letter()`".to_owned(),
         (Type::Marker, Type::Reader) => "a reader is one of `read.…`, such as `read.choice()`".to_owned(),
         (_, Type::Total) => "give one of `total.…`, such as `total.micro()`".to_owned(),
         (Type::Int | Type::Float | Type::Dim(_), want) if takes_range(want) => match number_text(e) {
-            Some(n) => format!("a range has two ends, or one: `..{n}` is at most that, `{n}..` at least"),
+            Some(n) => {
+                let n = with_unit_of_range(e, want).unwrap_or(n);
+                format!("a range has two ends, or one: `..{n}` is at most that, `{n}..` at least")
+            }
             None => "give a range: `a..b`, `a..` or `..b`".to_owned(),
         },
         (_, Type::Model(Some(family))) if family == "reward" => {
@@ -236,6 +262,9 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
         (Type::List(_) | Type::Tuple(_), Type::Str) if site.what.starts_with("`path`") => {
             "a glob reads several files, `\"rows/*.jsonl\"`; or read each and join them with `data.concat(a: …, b: …)`"
                 .to_owned()
+        }
+        (Type::Suite, Type::Benchmark) => {
+            "run over it: `sweep b in suite { eval.run(m, on: b) }`, or name one of its benchmarks: `e17.blink`".to_owned()
         }
         (_, Type::Benchmark) => {
             "give a benchmark: one of `import std.eval.embodied17 as e17`, such as `e17.blink`, or one made with `bench.sample` and what follows it".to_owned()
@@ -252,9 +281,24 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
         (_, Type::Schema(_)) => "name a schema: `schema Row { id: Str, … }`, then `as: Row`".to_owned(),
         (_, Type::Secret) => "declare it, `secret key from env \"VARIABLE\"`, and give its name: `key`".to_owned(),
         (_, want) if takes_rows(want) => "give rows, such as the result of `data.jsonl(…)`".to_owned(),
-        _ => format!("give {wanted}"),
+        _ => match asked_for(this, site) {
+            Some(said) => format!("give {wanted}: {said}"),
+            None => format!("give {wanted}"),
+        },
     };
     d.help(help)
+}
+
+/// What the documentation of an operator says of one of its arguments, in a sentence.
+fn asked_for(this: &Checker, site: &Site) -> Option<String> {
+    let name = site.what.strip_prefix('`')?.split('`').next()?;
+    let op = this.catalogue.get(&site.callee)?;
+    let doc = op.signature.params.iter().find(|p| p.name.text == name)?.doc.as_ref()?;
+    let first = doc.lines().next()?;
+    let end = first.find(['.', ':']).unwrap_or(first.len());
+    let mut letters = first[..end].chars();
+    let start = letters.next()?.to_lowercase().to_string();
+    Some(start + letters.as_str())
 }
 
 /// Plain literals as they would be written.
@@ -268,6 +312,19 @@ fn numbers(items: &[Expr]) -> Option<Vec<String>> {
             _ => None,
         })
         .collect()
+}
+
+/// A plain number with the unit that the ends of a range have.
+fn with_unit_of_range(e: &Expr, want: &Type) -> Option<String> {
+    match want {
+        Type::Range(inner) => match (numbers::ways(literal(e)?, &numbers::dims(inner)).as_slice(), &e.kind) {
+            ([one], ExprKind::Number(parts, _)) if parts.iter().all(|(_, unit)| unit.is_none()) => Some(one.clone()),
+            _ => None,
+        },
+        Type::Optional(t) => with_unit_of_range(e, t),
+        Type::Union(ts) => ts.iter().find_map(|t| with_unit_of_range(e, t)),
+        _ => None,
+    }
 }
 
 fn takes_range(ty: &Type) -> bool {
@@ -301,11 +358,20 @@ fn text_instead(this: &Checker, e: &Expr, have: &Type, want: &Type, cx: &Cx) -> 
     }
     let t = text.plain()?;
     if let Type::Field(_) = want {
+        let t = t.strip_prefix('.').filter(|t| plain_name(t)).map_or(t.clone(), str::to_owned);
         let written = if plain_name(&t) { format!(".{t}") } else { format!(".\"{t}\"") };
         return Some((format!("a column is written with a point: `{written}`"), Some(written)));
     }
+    if let Type::List(element) = want
+        && let Type::Field(_) = **element
+    {
+        let t = t.strip_prefix('.').unwrap_or(&t).to_owned();
+        let written = if plain_name(&t) { format!("[.{t}]") } else { format!("[.\"{t}\"]") };
+        return Some((format!("columns are a list, each with a point: `{written}`"), Some(written)));
+    }
     if *want == Type::Bool && cx.row.is_some() {
-        let written = t.replace('\'', "\"");
+        let columns: Vec<String> = cx.row.iter().flat_map(|r| this.solver.row(r).fields).map(|(n, _)| n).collect();
+        let written = pointed(&t.replace('\'', "\""), &columns);
         let condition = crate::syntax::parse_expr(crate::syntax::BUILTIN_SOURCE, &written)
             .is_ok_and(|e| matches!(e.kind, ExprKind::Binary { .. } | ExprKind::Call { .. } | ExprKind::Unary { .. }));
         if condition && written.contains('.') {
@@ -327,6 +393,10 @@ fn text_instead(this: &Checker, e: &Expr, have: &Type, want: &Type, cx: &Cx) -> 
         return Some((format!("a value is named without quotes: `{t}`"), Some(t)));
     }
     if let Type::Model(family) = want {
+        if t.contains("://") {
+            let help = format!("a model behind an address is `model.server(\"{t}\", name: \"name\")`");
+            return Some((help, None));
+        }
         // A repository has an owner; a name alone is what a server calls a model.
         if family.is_none() && !t.contains(['/', '.']) {
             let help =
@@ -362,6 +432,25 @@ fn text_instead(this: &Checker, e: &Expr, have: &Type, want: &Type, cx: &Cx) -> 
         return Some((format!("write it without quotes, and with its unit: {}", quoted.join(" or ")), fix));
     }
     bare.then(|| (format!("write it without quotes: `{t}`"), Some(t)))
+}
+
+/// A condition with a point before each column, as it is written here.
+fn pointed(text: &str, columns: &[String]) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut rest = text;
+    let mut quoted = false;
+    while let Some(c) = rest.chars().next() {
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let word = &rest[..end];
+        if !quoted && columns.iter().any(|column| column == word) && !out.ends_with('.') {
+            out.push('.');
+        }
+        quoted ^= c == '"';
+        let taken = if word.is_empty() { c.len_utf8() } else { word.len() };
+        out.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    out
 }
 
 fn plain_name(text: &str) -> bool {

@@ -1,9 +1,11 @@
 //! From syntax trees to meaning: imports, names and types. Reads files through `World` only; runs nothing.
 
+mod accepted;
 pub mod allow;
 mod arith;
 mod calls;
 pub mod check;
+mod declared;
 mod exprs;
 pub mod facts;
 mod fields;
@@ -23,6 +25,7 @@ mod positional;
 mod presence;
 mod requires;
 mod rows;
+mod sig;
 mod strings;
 mod sweeps;
 mod withs;

@@ -380,6 +380,13 @@ impl Loader<'_> {
         self.read(&path, self.modules[from].root.clone(), span).unwrap_or_else(|e| {
             let (help, near) = self.near_file(from, &path, &written);
             let message = format!("cannot read `{}`: {}", path.display(), unreadable(&e));
+            let (help, near) = if written.starts_with('~') {
+                ("`~` is not replaced by the home folder; give a path relative to this file".to_owned(), None)
+            } else if near.is_none() && !written.ends_with(".rb2") && !help.starts_with("that folder") {
+                (format!("an import names a file with its end: `\"{written}.rb2\"`"), Some(format!("{written}.rb2")))
+            } else {
+                (help, near)
+            };
             let d = Diagnostic::new(E0205, text.span, message, "imported here").help(help);
             self.problems.push(match near {
                 Some(near) => d.fix(text.span, format!("\"{near}\"")),

@@ -1,133 +1,15 @@
-//! Names: what a file declares, what it may not declare twice or hide, and what an unknown name may have meant.
+//! Names: what an unknown one may have meant, and which are never read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::check::{Checker, Cx};
+use super::declared::{duplicate, hides_import, hides_prelude};
 use super::infer::Misfit;
-use super::modules::{ImportTarget, Module};
-use crate::base::codes::{E0201, E0202, E0203, W0201};
-use crate::base::{Diagnostic, Problems, Span, phrase};
+use super::modules::ImportTarget;
+use crate::base::codes::{E0201, W0201};
+use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Type, foreign, prelude};
-use crate::syntax::ast::{Expr, ExprKind, Function, ItemKind, Name, ParamDecl, RecordField, StrPart};
-
-/// The names of one file.
-#[derive(Default)]
-pub(super) struct Names<'a> {
-    /// Params, secrets, functions, operators, lets and stages.
-    pub(super) values: BTreeMap<&'a str, &'a ItemKind>,
-    /// Schemas.
-    pub(super) schemas: BTreeMap<&'a str, &'a ItemKind>,
-    /// Imported names.
-    pub(super) imports: BTreeMap<&'a str, &'a ImportTarget>,
-    /// Where each is declared.
-    pub(super) places: BTreeMap<&'a str, Span>,
-    /// Names that cannot be judged: the item that declares them did not parse, or two of them collide.
-    pub(super) missing: BTreeSet<&'a str>,
-}
-
-/// Returns the name that an item declares, and in what namespace: values, schemas, outputs and profiles do not meet.
-pub(super) fn declared(item: &ItemKind) -> Option<(&Name, &'static str)> {
-    Some(match item {
-        ItemKind::Param { name, .. } | ItemKind::Secret { name, .. } => (name, "value"),
-        ItemKind::Fn(f) => (&f.name, "value"),
-        ItemKind::Op(op) => (&op.name, "value"),
-        ItemKind::Let(b) | ItemKind::Stage(b) => (&b.name, "value"),
-        ItemKind::Schema { name, .. } => (name, "schema"),
-        ItemKind::Output { name, .. } => (name, "output"),
-        ItemKind::Profile { name, .. } => (name, "profile"),
-        ItemKind::Recipe { .. } | ItemKind::Import(_) | ItemKind::Expect { .. } | ItemKind::Warn { .. } => return None,
-    })
-}
-
-/// Collects the names of a file and reports those declared twice (E0202) or hiding something (E0203).
-pub(super) fn collect<'a>(module: &'a Module, problems: &mut Problems) -> Names<'a> {
-    let missing = module.file.missing.iter().map(String::as_str).collect();
-    let mut names = Names { missing, ..Names::default() };
-    let mut seen: BTreeMap<(&str, &str), Span> = BTreeMap::new();
-    for import in &module.imports {
-        let name = &import.name;
-        if let Some(&first) = seen.get(&("value", name.text.as_str())) {
-            problems.push(duplicate(name, first, "import one of them under another name: `a as b`"));
-            names.imports.insert(&name.text, &ImportTarget::Missing);
-            continue;
-        }
-        seen.insert(("value", &name.text), name.span);
-        hides_prelude(name, true, problems);
-        names.imports.insert(&name.text, &import.target);
-        names.places.insert(&name.text, name.span);
-    }
-    let mut recipe: Option<Span> = None;
-    for item in &module.file.items {
-        if let ItemKind::Recipe { .. } = item.kind
-            && let Some(first) = recipe.replace(item.span)
-        {
-            let problem = Diagnostic::new(E0202, item.span, "a file has one `recipe`", "a second one");
-            problems.push(problem.also(first, "the first one").help("delete one of them"));
-        }
-        let Some((name, space)) = declared(&item.kind) else { continue };
-        if space == "value" {
-            hides_prelude(name, true, problems);
-            if names.imports.contains_key(name.text.as_str()) {
-                problems.push(hides_import(name, names.places[name.text.as_str()]));
-                continue;
-            }
-        }
-        if let Some(&first) = seen.get(&(space, name.text.as_str())) {
-            problems.push(duplicate(name, first, "rename one of them; a name has one value in a file"));
-            continue;
-        }
-        seen.insert((space, &name.text), name.span);
-        match space {
-            "value" => {
-                names.values.insert(&name.text, &item.kind);
-                names.places.insert(&name.text, name.span);
-            }
-            "schema" => {
-                names.schemas.insert(&name.text, &item.kind);
-                names.places.insert(&name.text, name.span);
-            }
-            _ => {}
-        }
-    }
-    names
-}
-
-/// Finds a schema in the files that a file imports; returns how it is written there, and where it is declared.
-pub(super) fn schema_elsewhere(names: &[Names], module: usize, name: &str) -> Option<(String, Span)> {
-    names[module].imports.iter().find_map(|(file, target)| {
-        let ImportTarget::Module(id) = target else { return None };
-        names[*id].schemas.get(name)?;
-        Some((format!("{file}.{name}"), names[*id].places.get(name).copied()?))
-    })
-}
-
-fn duplicate(name: &Name, first: Span, help: &str) -> Diagnostic {
-    Diagnostic::new(E0202, name.span, format!("`{}` is declared twice", name.text), "declared again here")
-        .also(first, "first declared here")
-        .help(help)
-}
-
-fn hides_import(name: &Name, import: Span) -> Diagnostic {
-    Diagnostic::new(E0203, name.span, format!("`{}` hides an import", name.text), "hides it here")
-        .also(import, "imported here")
-        .help(format!("choose another name, or import the module as something else: `{} as …`", name.text))
-}
-
-fn hides_prelude(name: &Name, methods: bool, problems: &mut Problems) {
-    let function = prelude::FUNCTION_NAMES.contains(&name.text.as_str());
-    if function || methods && prelude::method_named(&name.text).is_some() {
-        let what = if function { "function" } else { "row method" };
-        problems.push(
-            Diagnostic::new(
-                E0203,
-                name.span,
-                format!("`{}` is a {what} of the prelude and cannot be declared", name.text),
-                "hides the prelude",
-            )
-            .help(format!("choose another name, such as `my_{}`", name.text)),
-        );
-    }
-}
+use crate::syntax::ast::{Expr, ExprKind, Function, ImportFrom, ItemKind, Name, ParamDecl, RecordField, StrPart};
 
 /// The literals of other languages.
 pub(super) fn their_literal(name: &str) -> Option<&'static str> {
@@ -144,6 +26,15 @@ fn takes_text(ty: &Type) -> bool {
     match ty {
         Type::Str | Type::Prompt => true,
         Type::Optional(t) => takes_text(t),
+        _ => false,
+    }
+}
+
+/// Says whether a word is a variant of the enum that a place takes.
+fn is_variant(ty: &Type, name: &str) -> bool {
+    match ty {
+        Type::Enum(variants) => variants.iter().any(|v| v == name),
+        Type::Optional(t) => is_variant(t, name),
         _ => false,
     }
 }
@@ -173,13 +64,22 @@ impl<'a> Checker<'a> {
         let column = cx.row.as_ref().is_some_and(|row| self.solver.row(row).get(name).is_some());
         let operator = self.catalogue.operators.iter().find(|op| op.name.rsplit('.').next() == Some(name));
         let module = self.catalogue.operators.iter().any(|op| op.name.split('.').next() == Some(name));
-        let d = if column {
+        let d = if want.as_ref().is_some_and(|want| is_variant(want, name)) {
+            d.help(format!("a variant stands between quotes: `\"{name}\"`")).fix(span, format!("\"{name}\""))
+        } else if column {
             let at = Span { end: span.start, ..span };
             d.help(format!("a column of the row is written with a point: `.{name}`")).fix(at, ".")
         } else if module && self.names[cx.module].missing.contains("std") {
             return; // the import that should have brought it was refused
         } else if module {
-            d.help(format!("import it first: `import std.{name}`"))
+            if !self.unimported.insert((cx.module, name.to_owned())) {
+                return; // one import mends all
+            }
+            let d = d.help(format!("import it first: `import std.{name}`"));
+            match self.last_of_std(cx.module) {
+                Some(at) => d.fix(at, format!(", {name}")),
+                None => d,
+            }
         } else if called && let Some(op) = operator {
             let d = d.help(format!("an operator is called by its full name: `{}(…)`", op.name));
             let imported = op.name.split('.').next().is_some_and(|m| self.names[cx.module].imports.contains_key(m));
@@ -197,6 +97,8 @@ impl<'a> Checker<'a> {
             d
         } else if let Some(hint) = foreign::ours(foreign::MODULES, name) {
             d.help(hint)
+        } else if called && cx.row.is_none() && matches!(name, "len" | "length" | "size" | "nrows") {
+            d.help("the number of rows is `rows.rows`, of a list `.len`: a property behind the value")
         } else if called {
             match (prelude::method_named(foreign::ours(foreign::METHODS, name).unwrap_or(name)), cx.row.is_some()) {
                 (Some(method), true) => {
@@ -212,6 +114,8 @@ impl<'a> Checker<'a> {
             let d =
                 d.help(format!("a text stands between quotes: `\"{name}\"`; a value is declared, `let {name} = …`"));
             d.fix(span, format!("\"{name}\""))
+        } else if name.strip_prefix('e').is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit())) {
+            d.help(format!("a number with an exponent is written `1e-{}`, the sign behind the `e`", &name[1..]))
         } else if self.is_std_file(name) {
             d.help(format!("import it first: `import std.eval.{name} as {name}`"))
         } else {
@@ -289,6 +193,17 @@ impl<'a> Checker<'a> {
             }
         }
         None
+    }
+
+    /// Behind the last name of an `import std.{…}`.
+    fn last_of_std(&self, module: usize) -> Option<Span> {
+        self.program.modules[module].file.items.iter().find_map(|item| {
+            let ItemKind::Import(import) = &item.kind else { return None };
+            let ImportFrom::Path(path) = &import.from else { return None };
+            let (last, alias) = import.names.as_ref()?.last()?;
+            let end = alias.as_ref().unwrap_or(last).span.end;
+            (path.len() == 1 && path[0].text == "std").then_some(Span { start: end, end, ..last.span })
+        })
     }
 
     fn is_std_file(&self, name: &str) -> bool {

@@ -69,7 +69,10 @@ fn no_unit(d: Diagnostic, parts: &[(f64, Option<String>)], unit: &str, span: Spa
     }
     match unit {
         "e" | "E" => return d.help("an exponent has digits: `1e-5`"),
-        "epochs" | "epoch" | "x" | "times" | "gpus" | "gpu" | "cpus" | "workers" => {
+        "epochs" | "epoch" | "x" | "times" | "gpus" | "gpu" | "cpus" | "workers" | "words" | "word" | "chars"
+        | "characters" | "images" | "frames" | "fps" | "beams" | "bits" | "f" | "F" | "L" | "l" | "f32" | "f64"
+            if want.is_none_or(|want| dims(want).is_empty()) =>
+        {
             let d = d.help(format!("such a number has no unit: write `{amount}`"));
             return if alone { d.fix(at, "") } else { d };
         }

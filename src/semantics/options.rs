@@ -1,7 +1,8 @@
 //! Names in a call that are no options of what is called: what they are elsewhere, and how the same is written here.
 
-use super::calls::{Bound, Given, Kind, Sig, dataset_in};
 use super::check::Checker;
+use super::numbers;
+use super::sig::{Bound, Given, Kind, Sig, dataset_in};
 use crate::base::codes::E0210;
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Class, Dim, Type, foreign, prelude};
@@ -54,7 +55,8 @@ impl Checker<'_> {
         let module = sig.name.split('.').next().unwrap_or_default();
         let foreign = match (module, &sig.kind) {
             ("train", Kind::Operator(_)) => foreign::option(foreign::FOREIGN, name),
-            ("eval" | "model", Kind::Operator(_)) => foreign::option(foreign::MEASURING, name),
+            ("eval" | "model", Kind::Operator(_)) => foreign::option(foreign::MEASURING, name)
+                .filter(|_| foreign::row_option(name, &known).is_none_or(|ours| matches!(ours, "by" | "n"))),
             (_, Kind::Fn(..)) => foreign::ours(foreign::FOREIGN, name)
                 .filter(|hint| foreign::argument(hint).is_some_and(|ours| known.contains(&ours))),
             _ => None,
@@ -78,7 +80,28 @@ impl Checker<'_> {
         {
             bound.slots[i] = Some(Given::lost(span));
         }
-        d = if let Some((ours, sibling)) = elsewhere {
+        // Nothing but the name is another one.
+        let exact = match foreign {
+            Some(hint) => exact(hint).filter(|ours| known.contains(ours)),
+            None if only.is_none() => alias.filter(|a| near.is_none_or(|n| n == *a) && !foreign::loose(name)),
+            None => None,
+        };
+        let renamed = match (&value, exact, spread) {
+            (Some((e, ty)), Some(ours), None) => self.renamed(sig, ours, e, ty),
+            _ => None,
+        };
+        let switch = match (&value, foreign.and_then(whole), spread) {
+            (Some((Expr { kind: ExprKind::Bool(true), .. }, _)), Some(written), None) => Some(written),
+            _ => None,
+        };
+        let to_value = |e: &Expr| span.to(e.span);
+        d = if let (Some(written), Some((e, _))) = (switch, &value) {
+            d.help(format!("write `{written}`")).fix(to_value(e), written)
+        } else if let (Some((written, converted)), Some((e, _))) = (&renamed, &value) {
+            let d = d.help(format!("write `{written}`"));
+            let ours = exact.unwrap_or_default();
+            if *converted { d.fix(to_value(e), written) } else { d.fix(span, ours) }
+        } else if let Some((ours, sibling)) = elsewhere {
             d.help(format!("it is `{ours}:` of `{sibling}`; leave it out here"))
         } else if let Some(hint) = foreign {
             d.help(match value.as_ref().and_then(|(e, _)| zero_stage(e)) {
@@ -125,6 +148,25 @@ impl Checker<'_> {
         self.report(d);
     }
 
+    /// How an argument is written under its name here, where its value fits or needs a unit alone; says whether the value changed.
+    fn renamed(&mut self, sig: &Sig, ours: &str, value: &Expr, have: &Type) -> Option<(String, bool)> {
+        let param = sig.params.iter().find(|p| p.name.text == ours)?;
+        let want = self.signature_type(&param.ty);
+        let have = self.solver.resolve(have);
+        if matches!(have, Type::Error | Type::Var(_)) {
+            return None;
+        }
+        if self.solver.could(&have, &want).is_ok() {
+            return Some((format!("{ours}: {}", written(value).unwrap_or_else(|| "…".to_owned())), false));
+        }
+        let plain = matches!(have, Type::Int | Type::Float);
+        let ways = numbers::ways(numbers::literal(value).filter(|_| plain)?, &numbers::dims(&want));
+        match ways.as_slice() {
+            [one] => Some((format!("{ours}: {one}"), true)),
+            _ => None,
+        }
+    }
+
     /// The only required argument that is not given, where a value of this type could be it, and whether it fits.
     fn only_missing<'s>(&mut self, sig: &'s Sig, bound: &Bound, have: Option<&Type>) -> Option<(&'s str, bool)> {
         let have = self.solver.resolve(have?);
@@ -149,6 +191,39 @@ impl Checker<'_> {
             Some(example) => format!("write `{option}:`, as in `{option}: {example}`"),
             None => format!("write `{option}: …`; it is {}", self.show(&ty)),
         }
+    }
+}
+
+/// The argument that a hint tells to write, where it says no more than its name and perhaps an example: "write `batch:`".
+fn exact(hint: &str) -> Option<&str> {
+    let (ours, after) = hint.strip_prefix("write `")?.split_once(":`")?;
+    (after.is_empty() || after.starts_with(", as in ")).then_some(ours)
+}
+
+/// What a hint tells to write as a whole: "write `best: true`".
+fn whole(hint: &str) -> Option<&str> {
+    let written = hint.strip_prefix("write `")?.strip_suffix('`')?;
+    let (ours, value) = written.split_once(": ")?;
+    (!value.is_empty() && !written.contains('`') && ours.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        .then_some(written)
+}
+
+/// A plain value as it is written.
+fn written(e: &Expr) -> Option<String> {
+    match &e.kind {
+        ExprKind::Str(text) => Some(format!("\"{}\"", text.plain().filter(|t| !t.contains(['"', '\\', '\n']))?)),
+        ExprKind::Number(parts, whole) => {
+            let shown = |v: &f64| if *whole { format!("{v}") } else { format!("{v:?}") };
+            Some(parts.iter().map(|(v, unit)| shown(v) + unit.as_deref().unwrap_or("")).collect())
+        }
+        ExprKind::Bool(value) => Some(value.to_string()),
+        ExprKind::Ident(name) | ExprKind::TypeName(name) => Some(name.clone()),
+        ExprKind::Col(name) => Some(format!(".{}", name.text)),
+        ExprKind::List(items) => {
+            let items: Option<Vec<String>> = items.iter().map(written).collect();
+            Some(format!("[{}]", items?.join(", "))).filter(|all| all.len() < 60)
+        }
+        _ => None,
     }
 }
 

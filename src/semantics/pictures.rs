@@ -1,7 +1,7 @@
 //! Columns that an operator shows to a model, and that hold no pictures.
 
-use super::calls::{Kind, Sig};
 use super::check::{Checker, Cx};
+use super::sig::{Kind, Sig};
 use crate::base::codes::E0304;
 use crate::base::{Diagnostic, Span};
 use crate::spec::Type;

@@ -1,21 +1,12 @@
 //! Arguments given by place where a name is needed, and what an unknown option of one operator is elsewhere.
 
-use std::rc::Rc;
-
-use super::calls::{Bound, Given, Kind, Sig, dataset_in};
 use super::check::{Checker, Cx};
+use super::sig::{Bound, Given, Kind, Sig, dataset_in};
 use crate::base::codes::{E0101, E0212, E0304};
 use crate::base::{Diagnostic, Span};
 use crate::spec::Type;
 use crate::spec::catalogue::Operator;
 use crate::syntax::ast::{Arg, Expr, ExprKind, Name, ParamDecl};
-
-impl Given<'_> {
-    /// Stands for a value that was given in a way that has been reported.
-    pub(super) fn lost(span: Span) -> Self {
-        Given::Spread(Type::Error, Rc::new(Expr { kind: ExprKind::None, span }))
-    }
-}
 
 /// `10,000rows`: digits behind a comma without a blank, after a number.
 fn thousands(e: &Expr, args: &[Arg]) -> Option<Diagnostic> {
@@ -134,6 +125,38 @@ impl<'a> Checker<'a> {
         bound.slots[slot] = Some(Given::lost(at));
     }
 
+    /// `fn f(n: Rows = 1rows, d: Dataset[Row])` called as `rows |> f()`: what is given by place belongs to a later parameter.
+    pub(super) fn not_the_first(
+        &mut self,
+        sig: &Sig,
+        types: &[Type],
+        bound: &mut Bound,
+        args: &[Arg],
+        piped: bool,
+        cx: &Cx,
+    ) {
+        let (Kind::Fn(..) | Kind::UserOp(_), Some(first)) = (&sig.kind, sig.params.first()) else { return };
+        let named = args.iter().any(|a| matches!(a, Arg::Named(n, _) if n.text == first.name.text));
+        let Some(Some(Given::Expr(e))) = bound.slots.first() else { return };
+        let e: &Expr = e;
+        let open = |(i, p): &(usize, &ParamDecl)| *i > 0 && p.default.is_none() && bound.slots[*i].is_none();
+        let mut open = sig.params.iter().enumerate().filter(open);
+        let (Some((at, other)), None, false) = (open.next(), open.next(), named) else { return };
+        let ty = self.infer(e, cx);
+        let have = self.solver.resolve(&ty);
+        let unknown = matches!(have, Type::Error | Type::Var(_));
+        if unknown || self.solver.could(&have, &types[0]).is_ok() || self.solver.could(&have, &types[at]).is_err() {
+            return;
+        }
+        let (name, shown) = (&other.name.text, self.show(&have));
+        let message = format!("the first parameter of `{}` is `{}`, and this is {shown}", sig.name, first.name.text);
+        let d = Diagnostic::new(E0212, e.span, message, if piped { "piped in" } else { "given by place" });
+        let d = d.also(other.name.span, format!("`{name}` takes it"));
+        self.report(d.help(format!("declare `{name}` first, or name it: `{}({name}: …)`", sig.name)));
+        bound.slots[0] = first.default.is_none().then(|| Given::lost(e.span));
+        bound.slots[at] = Some(Given::lost(e.span));
+    }
+
     pub(super) fn second_positional(
         &mut self,
         sig: &Sig,
@@ -230,10 +253,16 @@ impl<'a> Checker<'a> {
             "needs a name",
         )
         .also(first, label);
+        let fits = next.is_some_and(|p| {
+            let want = self.signature_type(&p.ty);
+            let have = self.infer(e, &cx.with_row(Some(crate::spec::Row::any())));
+            !matches!(sig.kind, Kind::Operator(_)) || self.solver.could(&have, &want).is_ok()
+        });
         self.report(match next {
             Some(p) => {
                 let at = Span { end: e.span.start, ..e.span };
-                d.help(format!("name it: `{}: …`", p.name.text)).fix(at, format!("{}: ", p.name.text))
+                let d = d.help(format!("name it: `{}: …`", p.name.text));
+                if fits { d.fix(at, format!("{}: ", p.name.text)) } else { d }
             }
             None if variadic => d.help(format!("give each value a name: `{}(name: …)`", sig.name)),
             None => d.help("leave it out; there is no parameter left for it"),

@@ -1,8 +1,8 @@
 //! Rows: how the columns of a result follow from the arguments, and where a column that is not there was lost.
 
-use super::calls::{Bound, Given};
 use super::check::{Checker, Cx};
 use super::presence;
+use super::sig::{Bound, Given};
 use crate::base::codes::{E0211, E0301, E0303};
 use crate::base::{Diagnostic, SourceId, Span, phrase};
 use crate::spec::catalogue::Operator;

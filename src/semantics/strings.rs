@@ -67,6 +67,13 @@ impl Checker<'_> {
             other => other.to_string(),
         };
         let d = Diagnostic::new(E0101, text.span, format!("this is no pattern: {why}"), "a regular expression");
+        if why.contains("look-around") {
+            return self
+                .report(d.help("say it as two conditions: `.column.matches(r\"…\") and not .column.matches(r\"…\")`"));
+        }
+        if why.contains("backreferences") {
+            return self.report(d.help("a pattern cannot repeat what it found; an `op` of your own can"));
+        }
         self.report(d.help("mend it; a character that means itself takes a backslash: `\\(`, `\\.`, `\\[`"));
     }
 
@@ -81,6 +88,17 @@ impl Checker<'_> {
                 let word =
                     &inner[..inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len())];
                 let rest = inner[word.len()..].trim_start();
+                if inner
+                    .strip_prefix('.')
+                    .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+                {
+                    let message = format!("`{{{inner}}}` is not replaced in a text");
+                    let help = format!(
+                        "columns are joined to a text, `\"…\" + {inner}`, or given to the operator by its own argument"
+                    );
+                    self.report(Diagnostic::new(W0203, text.span, message, "stays as it is").help(help));
+                    return;
+                }
                 let shell = t[..at].ends_with('$') && !word.is_empty() && rest.is_empty();
                 let known = !word.is_empty() && self.is_name(word, cx);
                 let help = if shell {

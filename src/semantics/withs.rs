@@ -1,7 +1,6 @@
 //! `with`: which options exist, of what type, and whether anything in the expression accepts them.
 
-use std::collections::BTreeSet;
-
+use super::accepted::Accepted;
 use super::check::{Checker, Cx, Site};
 use super::infer::Misfit;
 use super::written::{Home, Position, Vars};
@@ -9,32 +8,6 @@ use crate::base::codes::{E0210, E0216};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{Type, foreign, prelude};
 use crate::syntax::ast::{Expr, ExprKind, Name, RecordField, With};
-
-/// What the operators created by an expression accept.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Accepted {
-    /// Whether there is an operator at all.
-    any: bool,
-    /// Beyond the common options.
-    names: BTreeSet<&'static str>,
-}
-
-impl Accepted {
-    /// One operator with its options.
-    pub(super) fn of(names: impl Iterator<Item = &'static str>) -> Self {
-        Self { any: true, names: names.collect() }
-    }
-
-    /// Adds what another part of the expression accepts.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.any |= other.any;
-        self.names.extend(&other.names);
-    }
-
-    fn takes(&self, name: &str) -> bool {
-        self.any && (prelude::WITH_COMMON.contains(&name) || self.names.contains(name))
-    }
-}
 
 impl Checker<'_> {
     /// Checks a `with`; `accepted` is `None` on a profile, which reaches every operator.
@@ -154,7 +127,23 @@ impl Checker<'_> {
             .iter()
             .find(|op| op.signature.params.iter().any(|p| !p.rest && p.name.text == name));
         let foreign = foreign::option(foreign::FOREIGN, name).or_else(|| foreign::option(foreign::MEASURING, name));
+        let theirs = foreign::ours(foreign::WITH, name);
+        let ours = foreign.and_then(foreign::argument);
+        let taker = ours.and_then(|ours| {
+            let takes =
+                |op: &&crate::spec::catalogue::Operator| op.signature.params.iter().any(|p| p.name.text == ours);
+            Some((ours, self.catalogue.operators.iter().find(takes)?.name.as_str()))
+        });
         self.report(match phrase::nearest(name, names.iter().copied()) {
+            _ if theirs.is_some_and(|t| names.contains(&t)) => {
+                let ours = theirs.unwrap_or_default();
+                d.help(format!("write `{ours}`")).fix(span, ours)
+            }
+            _ if theirs.is_some() => d.help(theirs.unwrap_or_default()),
+            _ if taker.is_some() => {
+                let (ours, op) = taker.unwrap_or_default();
+                d.help(format!("it changes results, so it is an argument of the call: `{op}({ours}: …)`"))
+            }
             _ if foreign.is_some() => d.help(foreign.unwrap_or_default()),
             _ if argument.is_some() => d.help(format!(
                 "`{name}` changes results, so it is an argument of the call: `{}({name}: …)`",

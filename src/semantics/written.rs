@@ -331,6 +331,9 @@ impl Checker<'_> {
         known.extend(TYPE_NAMES);
         let d = Diagnostic::new(E0201, span, format!("there is no type `{name}`"), "unknown type");
         let theirs = foreign::ours(foreign::TYPES, name);
+        if matches!(name, "None" | "Null" | "Nil" | "Undefined") {
+            return self.report(d.help("a value that may be absent has a `?` behind its type: `Str?`"));
+        }
         if let Some(ours) = theirs {
             let d = d.help(format!("write `{ours}`"));
             self.report(if matches!(ours, "[T]" | "T?") { d } else { d.fix(span, ours) });

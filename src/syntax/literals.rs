@@ -67,7 +67,9 @@ pub(super) fn string(source: SourceId, text: &str, start: usize, problems: &mut 
     let block = text.len() >= 6 && text.starts_with("\"\"\"");
     let quotes = if block { 3 } else { 1 };
     let body = &text[quotes..text.len() - quotes];
-    let mut reader = Reader { source, body, start: start + quotes, parts: Vec::new(), text: String::new(), problems };
+    let start = start + quotes;
+    let mut reader =
+        Reader { source, body, start, parts: Vec::new(), text: String::new(), block, refused: false, problems };
     if block {
         reader.block();
     } else {
@@ -92,6 +94,10 @@ struct Reader<'t, 'p> {
     start: usize,
     parts: Vec<StrPart>,
     text: String,
+    /// Between three quotes.
+    block: bool,
+    /// An escape that is none was told.
+    refused: bool,
     problems: &'p mut Problems,
 }
 
@@ -160,6 +166,27 @@ impl Reader<'_, '_> {
         self.parts.push(StrPart::Name(Name { text: name.to_owned(), span }));
     }
 
+    /// Says how a text with a backslash that starts no escape is written: a path, or a pattern.
+    fn unescaped(&self, problem: Diagnostic) -> Diagnostic {
+        let plain = !self.block && !self.body.contains(['{', '"']);
+        let whole = Span::new(self.source, self.start - self.quotes(), self.start + self.body.len() + self.quotes());
+        let part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '\\' | ':' | ' ');
+        let path = self.body.chars().all(part) && (self.body.contains(":\\") || self.body.starts_with('.'));
+        if path && plain {
+            let written = format!("\"{}\"", self.body.replace('\\', "/"));
+            return problem
+                .help(format!("the parts of a path are joined with `/`: write `{written}`"))
+                .fix(whole, written);
+        }
+        let help = "known are `\\n \\t \\r \\\" \\\\ \\{ \\}` and `\\u{…}`; a regex is written `r\"…\"`";
+        let problem = problem.help(help);
+        if plain { problem.fix(whole, format!("r\"{}\"", self.body)) } else { problem }
+    }
+
+    fn quotes(&self) -> usize {
+        if self.block { 3 } else { 1 }
+    }
+
     /// Reads the escape at `at` and returns its length.
     fn escape(&mut self, at: usize, to: usize) -> usize {
         let rest = &self.body[at + 1..to];
@@ -188,12 +215,16 @@ impl Reader<'_, '_> {
         match known {
             Some(known) => self.text.push(known),
             None => {
-                let start = self.start + at;
-                let span = Span::new(self.source, start, start + length);
-                let help = "known are `\\n \\t \\r \\\" \\\\ \\{ \\}` and `\\u{…}`; a regex is written `r\"…\"`";
-                self.problems.push(
-                    Diagnostic::new(codes::E0101, span, format!("unknown escape `\\{c}`"), "in this string").help(help),
-                );
+                // A pattern keeps its backslashes, and one problem is told of a text.
+                self.text.push('\\');
+                self.text.push(c);
+                if !std::mem::replace(&mut self.refused, true) {
+                    let start = self.start + at;
+                    let span = Span::new(self.source, start, start + length);
+                    let problem =
+                        Diagnostic::new(codes::E0101, span, format!("unknown escape `\\{c}`"), "in this string");
+                    self.problems.push(self.unescaped(problem));
+                }
             }
         }
         length

@@ -136,7 +136,15 @@ fn names_of(text: &str, slice: &Slice, tokens: &[Token]) -> Vec<String> {
         mine.filter(|t| matches!(t.kind, Kind::Word | Kind::TypeName)).map(|t| text[t.start..t.end].to_owned());
     match words.next() {
         Some(first) if first == "import" || first == "from" => words.collect(),
-        Some(first) => std::iter::once(first).chain(declared(text, slice, tokens)).collect(),
+        Some(first) => {
+            // Items in the braces of a loop, or of a condition.
+            let all: Vec<String> = words.collect();
+            let inner = all
+                .windows(2)
+                .filter(|w| matches!(w[0].as_str(), "let" | "stage" | "param" | "secret" | "fn" | "op" | "schema"))
+                .map(|w| w[1].clone());
+            std::iter::once(first).chain(declared(text, slice, tokens)).chain(inner).collect()
+        }
         None => Vec::new(),
     }
 }

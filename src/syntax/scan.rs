@@ -409,7 +409,8 @@ impl<'t> Scanner<'t> {
     fn stray(&mut self, start: usize) {
         let problem = stray::explain(self.source, self.text, start);
         let first = self.out.slices.last().is_none_or(|s| !s.stray);
-        if first || problem.fix.is_some() {
+        let fence = self.text[start..].starts_with("```") && self.text[..start].contains("```");
+        if (first || problem.fix.is_some()) && !fence {
             self.out.problems.push(problem);
         }
         self.stray_until = self.text[start..].find('\n').map_or(self.text.len(), |n| start + n);

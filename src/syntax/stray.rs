@@ -60,7 +60,7 @@ const VALUES: &[(&[&str], &str)] = &[
 /// Says whether what starts at the beginning of a line can be no part of the item above it, complete as that is.
 pub(super) fn is_stray(rest: &str) -> bool {
     let mark = |m: &&&str| rest.starts_with(**m);
-    if ["//", "/*", "<!--", "-- ", "@", "$", "'''"].iter().any(|m| mark(&m)) {
+    if ["//", "/*", "<!--", "-- ", "@", "$", "'''", "```"].iter().any(|m| mark(&m)) || patched(rest).is_some() {
         return true;
     }
     let word = word(rest);
@@ -86,7 +86,17 @@ fn named(after: &str) -> Option<&str> {
 /// `from std import data`, `if x > 3:`.
 fn theirs(rest: &str) -> bool {
     let line = rest.lines().next().unwrap_or_default().trim_end();
-    line.starts_with("from ") && line.contains(" import ") || line.ends_with(':') && !line.contains('"')
+    line.starts_with("from ") && line.contains(" import ")
+        || line.ends_with(':') && !line.contains('"')
+        || line.ends_with('{') && !line.contains(" then ")
+}
+
+/// The mark of a patch or of a quotation before the word of an item: `+output`, `> let`.
+fn patched(rest: &str) -> Option<&str> {
+    let bare = rest.strip_prefix(['+', '-', '>'])?;
+    let inner = bare.trim_start_matches(' ');
+    let after = &inner[word(inner).len()..];
+    (ITEM_WORDS.contains(&word(inner)) && after.starts_with([' ', '\t'])).then(|| &rest[..rest.len() - inner.len()])
 }
 
 fn word(rest: &str) -> &str {
@@ -123,6 +133,21 @@ pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic 
             };
         }
     }
+    if rest.starts_with("```") {
+        return says(line.len(), "a fence of Markdown is no part of a recipe".to_owned(), "around the recipe")
+            .help("remove the lines with the three strokes");
+    }
+    if let Some(mark) = patched(rest) {
+        return says(
+            mark.len(),
+            format!("`{}` stands before an item", mark.trim()),
+            "the mark of a patch or quotation",
+        )
+        .help("remove it");
+    }
+    if line.starts_with("$ ") {
+        return says(1, "a line of a terminal is no part of a recipe".to_owned(), "a command").help("remove the line");
+    }
     if rest.starts_with('@') {
         return says(1, "there are no decorators".to_owned(), "this character")
             .help("remove the line; how a value is made stands behind it: `let x = … with { … }`")
@@ -143,6 +168,10 @@ pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic 
         } else {
             "import std.{data, filter}".to_owned()
         };
+        if let Some(module) = library.strip_prefix("std.").filter(|m| !m.contains('.') && names != "*") {
+            let first = names.split(',').next().unwrap_or_default().trim();
+            return problem.help(format!("import the module, `import {library}`, and write `{module}.{first}(…)`"));
+        }
         let problem = problem.help(format!("write `{written}`"));
         return if ours && names != "*" { problem.fix(span(line.len()), written) } else { problem };
     }

@@ -66,5 +66,11 @@ fn allow(text: &str, span: Span) -> Option<Allow> {
     let digits = first.get(1..).is_some_and(|d| d.len() == 4 && d.bytes().all(|b| b.is_ascii_digit()));
     let looks_like_code = first.starts_with(|c: char| c.is_ascii_alphabetic()) && (digits || first.len() == 5);
     let upper = first.starts_with(|c: char| c.is_ascii_uppercase()) || digits;
-    (looks_like_code && upper).then(|| Allow { code: first.to_owned(), reason: reason.to_owned(), span })
+    // The name of a lint, as other tools have it.
+    let named = first == code.trim()
+        && !first.contains("::")
+        && matches!(first, "unused" | "all" | "warnings" | "lint" | "lints")
+        || first.contains("unused_")
+        || first.contains("unused-");
+    (looks_like_code && upper || named).then(|| Allow { code: first.to_owned(), reason: reason.to_owned(), span })
 }

@@ -131,7 +131,12 @@ fn options_of_other_trainers_lead_to_ours() {
         // An option of another operator is told so; the value, 1, tells the stage of ZeRO.
         let ours = rbpipe::spec::foreign::argument(hint);
         let elsewhere = ours.map(|ours| format!("it is `{ours}:` of `train.dpo`; leave it out here"));
-        let told = |help: &&str| *help == hint.replace("zero2", "zero1") || Some(*help) == elsewhere.as_deref();
+        // Where nothing but the name is another one, the value stands there too.
+        let renamed = ours.map(|ours| format!("write `{ours}: "));
+        let renamed = |help: &str| renamed.as_ref().is_some_and(|start| help.starts_with(start));
+        let told = |help: &&str| {
+            renamed(help) || *help == hint.replace("zero2", "zero1") || Some(*help) == elsewhere.as_deref()
+        };
         assert!(helps.iter().any(told), "{name}: {helps:?}");
     }
 }

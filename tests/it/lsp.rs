@@ -221,6 +221,7 @@ const COMPLETIONS: &[(&str, &[&str])] = &[
     ("let x = base |> train.sft(data: raw, schedule: \"co$0", &["cosine"]),
     ("let x = base |> train.sft(data: raw, schedule: $0)", &["\"cosine\"", "raw"]),
     ("let x = raw |> filter.rule(where: .risk == \"$0\")", &["safe", "low", "high"]),
+    ("let x = sweep m in { base } { eval.loss(m, data: raw) }\nexpect x.at(m: \"$0\") > 1.0", &["base", "!lr"]),
     ("let x = raw |> data.jsonl(\"{$0}\", as: Sample)", &["lr", "question"]),
     ("output o = raw to \"out/{$0}\"", &["seed", "lr"]),
     ("stage s = base |> train.sft(data: raw, cutoff: 2048$0)", &["tok", "!h"]),

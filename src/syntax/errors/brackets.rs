@@ -105,6 +105,12 @@ impl Case<'_> {
             return Some(apart);
         }
         let open = open?;
+        if token.kind == Kind::TypeName && named && self.word(open) != "[" {
+            let name = super::items::snake(found);
+            let problem =
+                self.says(self.here(), "names of arguments and fields are written small", "starts with a capital");
+            return Some(problem.help(format!("write `{name}: …`")).fix(self.here(), name));
+        }
         if !self.expects(&[Rule::comma]) {
             return None;
         }

@@ -14,6 +14,10 @@ impl Case<'_> {
         let back = self.found.checked_sub(1).map_or(self.here(), |i| self.span_of(i).to(self.here()));
         match (before, found, next) {
             (_, "&", "&") if touching => return Some(self.operator("&&", "and", both)),
+            (_, "|", "|") if touching && !self.conditions() => {
+                let problem = self.says(both, "there is no operator `||`", "not an operator");
+                return Some(problem.help("texts are joined with `+`; between conditions write `or`"));
+            }
             (_, "|", "|") if touching => return Some(self.operator("||", "or", both)),
             (_, "%", ">") if touching => {
                 let end = self.found + 2;
@@ -78,7 +82,7 @@ impl Case<'_> {
             }
             "'" | "`" => Some(self.quotes(found)),
             "|" if !self.expects(&[Rule::bar]) => Some(self.operator("|", "|>", self.here())),
-            "?" if !self.expects(&[Rule::question]) => {
+            "?" if !self.expects(&[Rule::question]) && !(self.word(0) == "schema" && next == ":") => {
                 let problem = self.says(self.here(), "there is no operator `?`", "not an operator");
                 Some(problem.help(if next == "." {
                     "say what stands for an absent value: `(.column ?? \"\").len`"
@@ -96,6 +100,10 @@ impl Case<'_> {
                 } else {
                     problem.help("remove it")
                 })
+            }
+            "\\" if self.found + 1 == self.tokens.len() || self.line_of(self.found + 1) > self.line_of(self.found) => {
+                let problem = self.says(self.here(), "a line goes on without a mark", "not needed");
+                Some(problem.help("remove it; an item ends where the next one starts").fix(self.here(), ""))
             }
             "~" | "^" | "&" | "\\" => {
                 let message = format!("`{found}` is no part of the language");
@@ -302,6 +310,15 @@ impl Case<'_> {
             return Some(problem.help("remove it").fix(self.here(), ""));
         }
         None
+    }
+
+    /// Says whether conditions stand around the found token: a comparison on its bracket level, or the word that asks for one.
+    fn conditions(&self) -> bool {
+        let asks = |w: &str| matches!(w, "where" | "if" | "expect" | "warn" | "and" | "or" | "not" | "in");
+        let compares = |w: &str| matches!(w, "==" | "!=" | "<" | "<=" | ">" | ">=" | "&" | "!" | "true" | "false");
+        let end = (self.found..self.tokens.len()).find(|&i| self.word(i) == ",").unwrap_or(self.tokens.len());
+        let start = (0..self.found).rev().find(|&i| matches!(self.word(i), "," | "=>" | "derive")).unwrap_or(0);
+        (start..end).any(|i| asks(self.word(i)) || compares(self.word(i)))
     }
 
     /// Says whether a token can be the end of a value.

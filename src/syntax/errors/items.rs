@@ -38,9 +38,27 @@ impl Case<'_> {
             "profile" => self.bound_name(found, before).or_else(|| {
                 (self.found == 2 && matches!(found, ":" | "=")).then(|| {
                     let problem = self.says(self.here(), "the params of a profile follow its name", "not needed");
-                    problem.help("write `profile name { param: value } with { gpus: 8 }`").fix(self.here(), "")
+                    let problem = problem.help("write `profile name { param: value } with { gpus: 8 }`");
+                    if self.word(3) == "{" { problem.fix(self.here(), "") } else { problem }
                 })
             }),
+            "recipe" if found == "{" => {
+                let problem = self.says(self.here(), "a recipe has no braces: its items follow", "a block");
+                Some(problem.help("remove the braces; each item begins at the start of a line"))
+            }
+            "recipe" if self.found == 1 && self.tokens.get(1).is_some_and(|t| t.kind != Kind::Str) => {
+                let problem = self.says(self.here(), "the name of a recipe is a text", "without quotes");
+                Some(problem.help(format!("write `recipe \"{found}\"`")).fix(self.here(), format!("\"{found}\"")))
+            }
+            "recipe" if before == "requires" && self.tokens.get(self.found).is_some_and(|t| t.kind == Kind::Number) => {
+                let written = format!("\">={found}\"");
+                let problem = self.says(self.here(), "the versions that a recipe needs are a text", "a number");
+                Some(problem.help(format!("write `{written}`")).fix(self.here(), written))
+            }
+            "expect" | "warn" if found == ":" && self.found == 2 && self.tokens[1].kind == Kind::Str => {
+                let problem = self.says(self.span_of(1), "the condition stands first", "the message");
+                Some(problem.help(format!("write `{} condition else {}`", self.word(0), short(before))))
+            }
             "expect" | "warn" if found == "," && open.is_none() => {
                 let problem = self.says(self.here(), "the message stands after `else`", "a comma");
                 Some(problem.help("write `expect condition else \"message\"`").fix(self.here(), " else"))
@@ -76,6 +94,24 @@ impl Case<'_> {
 
     fn bound_value(&self, found: &str, before: &str) -> Option<Diagnostic> {
         let token = self.tokens.get(self.found)?;
+        let (item, name) = (self.word(0), self.word(1));
+        let outside = self.open_bracket().is_none();
+        if found == "to" && outside && self.ends_value(self.found - 1) {
+            let problem = self.says(self.here(), format!("a `{item}` is not published"), "no part of it");
+            return Some(
+                problem.help(format!("leave the path out, and publish it: `output {name}_files = {name} to \"path\"`")),
+            );
+        }
+        if found == "|>" && outside && (0..self.found).any(|i| self.word(i) == "with") {
+            let problem = self.says(self.here(), "`with` stands behind the last step", "a step behind it");
+            return Some(problem.help("write `value |> module.operator(…) with { … }`"));
+        }
+        if self.found == 2 && found == "{" && item == "stage" {
+            let problem = self.says(self.here(), "a stage is a value, not a block", "expected `=`");
+            return Some(
+                problem.help(format!("write `stage {name} = model |> train.sft(data: rows, …) with {{ … }}`")),
+            );
+        }
         if self.found == 1 && matches!(found, "(" | "{" | "[") {
             let problem = self.says(self.here(), "a `let` names one value", "expected a name");
             let help = "name the whole and read its parts: `let parts = …`, then `parts.train` and `parts.validation`";
@@ -132,6 +168,12 @@ impl Case<'_> {
             let problem = self.says(self.here(), "the default stands after `=`", "expected `=`");
             return Some(problem.help(format!("write `param {name}: Type = …`")).fix(self.here(), " ="));
         }
+        if found == "," && self.open_bracket().is_none() && (0..self.found).any(|i| self.word(i) == "=") {
+            let problem = self.says(self.here(), "a param has one default", "another value");
+            return Some(problem.help(
+                "its range stands before the default, `param n: Int in 1..9 = 5`; several values at once are a `sweep x in [1, 2] { … }`",
+            ));
+        }
         let number = self.tokens.get(self.found).is_some_and(|t| t.kind == Kind::Number);
         if number && matches!(before, "[" | "(") {
             let ty = self.word(3);
@@ -159,6 +201,10 @@ impl Case<'_> {
             let block = (self.found..self.tokens.len()).any(|i| self.word(i) == "=>");
             let problem = problem.help("write `fn f(a: Int) -> Int = a + 1`; a block is `= { let x = … => x }`");
             return Some(if block { problem.fix(gap, " =") } else { problem });
+        }
+        if open.is_none() && found == ":" && self.word(0) == "fn" && self.expects(&[Rule::eq]) {
+            let problem = self.says(self.here(), "the body of a function stands after `=`", "expected `=`");
+            return Some(problem.help("write `fn f(a: Int) -> Int = a + 1`").fix(self.here(), " ="));
         }
         let runs = self.word(0) == "op" && open.is_none();
         if runs
@@ -248,6 +294,14 @@ impl Case<'_> {
             let problem = self.says(self.here(), "`to` is missing before the path", "expected `to`");
             return Some(problem.help(format!("write `to {}`", short(found))).fix(gap, " to"));
         }
+        if found == "+" && self.tokens[self.found - 1].kind == Kind::Str {
+            let problem = self.says(self.here(), "the path of an output is one text", "put together");
+            return Some(problem.help("names are put into it between braces: `to \"out/{name}.jsonl\"`"));
+        }
+        if found == "," && token.kind == Kind::Punct && self.tokens[self.found - 1].kind == Kind::Str {
+            let problem = self.says(self.here(), "an output has one path", "another one");
+            return Some(problem.help("publish the value again under another name: `output again = … to \"path\"`"));
+        }
         if matches!(found, "->" | "=>" | "as" | "into" | ">") {
             let problem = self.says(self.here(), "the path of an output stands after `to`", "expected `to`");
             let path = self.tokens.get(self.found + 1).is_some_and(|t| t.kind == Kind::Str);
@@ -268,6 +322,12 @@ impl Case<'_> {
             let whole = format!("env \"{bare}\"");
             return Some(problem.help(format!("write `secret {} from {whole}`", self.word(1))).fix(self.here(), whole));
         }
+        if matches!(before, "env" | "file") && matches!(token.kind, Kind::TypeName | Kind::Word) {
+            let problem = self.says(self.here(), "where a secret comes from is a text", "without quotes");
+            return Some(
+                problem.help(format!("write `{before} \"{found}\"`")).fix(self.here(), format!("\"{found}\"")),
+            );
+        }
         (self.found == 2 && found == "=").then(|| {
             self.says(self.here(), "a secret is never written into a recipe", "expected `from`")
                 .help(format!("write `secret {before} from env \"VARIABLE\"`, and set the variable"))
@@ -284,6 +344,25 @@ impl Case<'_> {
             let plain =
                 !stem.is_empty() && stem.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
             return Some(if plain { help.fix(self.here(), format!(" as {stem}")) } else { help });
+        }
+        let alias = self.found.checked_sub(2).is_some_and(|i| self.word(i) == "as");
+        if alias && found == "-" && self.touches(self.found - 1) && self.touches(self.found) {
+            let mut last = self.found + 1;
+            while self.word(last + 1) == "-" && self.touches(last) && self.touches(last + 1) {
+                last += 2;
+            }
+            let whole = self.span_of(self.found - 1).to(self.span_of(last));
+            let name = self.text[whole.start as usize..whole.end as usize].replace('-', "_");
+            let problem = self.says(whole, "a name holds no `-`", "expected a name");
+            return Some(problem.help(format!("write `{name}`")).fix(whole, name));
+        }
+        if before == "hub" && self.tokens.get(self.found).is_some_and(|t| t.kind == Kind::Str) {
+            let name = found.trim_matches('"');
+            let problem =
+                self.says(self.span_of(self.found - 1), "a package of the hub is named in the text", "not here");
+            return Some(
+                problem.help(format!("write `import \"hub:{name}@1.0#lib.rb2\" as tools`: owner, name and versions")),
+            );
         }
         if file && found == "." {
             let problem = self.says(self.here(), "a file is imported as a whole", "expected `as`");
@@ -319,11 +398,29 @@ impl Case<'_> {
             let problem = self.says(self.here(), "the columns of a schema follow its name", "not needed");
             return Some(problem.help("write `schema Name { field: Type }`").fix(self.here(), ""));
         }
+        if self.found == 2 && matches!(found, "(" | "extends" | "inherits") {
+            let parent = self.found + 1;
+            let last = if found == "(" { self.found + 2 } else { parent };
+            let (name, opens) = (self.word(parent), self.word(last + 1) == "{");
+            let whole = self.here().to(self.span_of(last + 1));
+            let problem =
+                self.says(self.here(), "a schema takes the columns of another one in with `..`", "no part of it");
+            let problem = problem.help(format!("write `schema {before} {{ ..{name}, … }}`"));
+            return Some(if opens { problem.fix(whole, format!("{{ ..{name},")) } else { problem });
+        }
         if found == "=" && self.open_bracket().is_some() && !self.expects(&[Rule::colon]) {
             let problem = self.says(self.here(), "a column has no default", "expected `,` or the next column");
             return Some(problem.help(
                 "let it be absent, `name: Type?`, and say what stands for it where it is read: `(.name ?? \"\")`",
             ));
+        }
+        if found == "?" && self.word(self.found + 1) == ":" && self.open_bracket().is_some() {
+            let last = (self.found + 2..self.tokens.len()).find(|&i| matches!(self.word(i), "," | "}"))?;
+            let ty = self.span_of(self.found + 2).to(self.span_of(last - 1));
+            let written = &self.text[ty.start as usize..ty.end as usize];
+            let problem = self.says(self.here(), "`?` stands behind the type", "behind the name");
+            let whole = self.here().to(ty);
+            return Some(problem.help(format!("write `{before}: {written}?`")).fix(whole, format!(": {written}?")));
         }
         if before == "enum" && matches!(found, "(" | "[") {
             let problem = self.says(self.here(), "the values of an enum stand in braces", "expected `{`");
@@ -419,6 +516,10 @@ impl Case<'_> {
             let problem = self.says(self.here(), "the options of `with` stand in braces", "expected `{`");
             return Some(problem.help("write `with { gpus: 1 }`"));
         }
+        if before == "sweep" && matches!(found, "{" | "(" | "[") {
+            let problem = self.says(self.here(), "a sweep names what changes", "expected a name");
+            return Some(problem.help("write `sweep lr in [1e-5, 1e-4] { … }`; a second axis follows after a comma"));
+        }
         let sweeps = (0..self.found).rev().find(|&i| self.word(i) == "sweep")?;
         if found == "in" && self.word(sweeps + 1) == "(" && self.found == sweeps + 3 {
             let at = self.span_of(sweeps + 1);
@@ -436,6 +537,11 @@ impl Case<'_> {
         }
         None
     }
+}
+
+/// Returns the type that another language calls so.
+pub(super) fn type_named(theirs: &str) -> Option<&'static str> {
+    TYPES.iter().find(|(name, _)| *name == theirs).map(|(_, ours)| *ours)
 }
 
 /// The type of a literal, where it tells it.
@@ -466,7 +572,7 @@ fn type_of(kind: Kind, word: &str) -> Option<&'static str> {
 }
 
 /// `CleanRows` as `clean_rows`.
-fn snake(name: &str) -> String {
+pub(super) fn snake(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 2);
     for (i, c) in name.chars().enumerate() {
         if c.is_ascii_uppercase() && i > 0 && !out.ends_with('_') {

@@ -4,6 +4,7 @@ mod brackets;
 mod habits;
 mod items;
 mod rows;
+mod sql;
 mod words;
 
 use pest::error::{ErrorVariant, InputLocation};
@@ -52,6 +53,7 @@ impl Case<'_> {
         None.or_else(|| self.stray_close(found))
             .or_else(|| self.curly_call(found, before))
             .or_else(|| self.rows_and_pipes(found, before))
+            .or_else(|| self.queries(found, before))
             .or_else(|| self.foreign_operator(found, before))
             .or_else(|| self.pipe_step(before))
             .or_else(|| self.after_pipe(found))
@@ -92,6 +94,11 @@ impl Case<'_> {
 
     /// `d |> f` without parentheses, or a step that is no call at all.
     fn pipe_step(&self, before: &str) -> Option<Diagnostic> {
+        if before == "|>" && self.word(self.found) == "with" {
+            let pipe = self.span_of(self.found - 1);
+            let problem = self.says(pipe, "`with` is no step", "a pipe before it");
+            return Some(problem.help("remove the pipe").fix(pipe, ""));
+        }
         if before == "|>" {
             let span = self.here();
             let problem = Diagnostic::new(codes::E0106, span, "a pipe step is a call", "expected `module.operator(…)`");
@@ -184,6 +191,20 @@ impl Case<'_> {
             return None;
         }
         let mut last = self.found;
+        // `Literal["a", "b"]`.
+        let (opener, holder) = (self.found.checked_sub(1), self.found.checked_sub(2));
+        if let (Some(opener), Some(holder)) = (opener, holder)
+            && self.word(opener) == "["
+            && matches!(self.word(holder), "Literal" | "Enum" | "Choice")
+        {
+            let close = (self.found..self.tokens.len()).find(|&i| self.word(i) == "]")?;
+            let words: Vec<&str> =
+                (self.found..close).filter(|&i| self.tokens[i].kind == Kind::Str).map(|i| self.word(i)).collect();
+            let written = format!("enum {{ {} }}", words.join(", "));
+            let whole = self.span_of(holder).to(self.span_of(close));
+            let problem = self.says(whole, "one of some texts is an `enum`", "of another language");
+            return Some(problem.help(format!("write `{written}`")).fix(whole, written));
+        }
         while self.word(last + 1) == "|" && self.tokens.get(last + 2).is_some_and(|t| t.kind == token.kind) {
             last += 2;
         }
@@ -191,6 +212,10 @@ impl Case<'_> {
         let problem = Diagnostic::new(codes::E0105, span, "a literal is no type", "expected a type");
         if token.kind == Kind::Number {
             return Some(problem.help("write the type and its range: `param n: Int in 1..8 = 4`"));
+        }
+        let named = (last == self.found).then(|| items::type_named(self.word(last).trim_matches('"'))).flatten();
+        if let Some(named) = named.filter(|_| self.word(0) == "schema") {
+            return Some(problem.help(format!("a type stands without quotes: write `{named}`")).fix(span, named));
         }
         let variants: Vec<String> = (self.found..=last)
             .step_by(2)

@@ -61,6 +61,8 @@ impl Case<'_> {
         }
         let inner = self.text[text.start..text.end].trim_matches('"');
         let bare = inner.trim_matches('%');
+        let found = found.to_ascii_lowercase();
+        let found = found.as_str();
         let (method, bare) = match found {
             "contains" | "includes" => ("contains", inner),
             "startswith" | "starts_with" => ("starts", inner),
@@ -92,6 +94,11 @@ impl Case<'_> {
     fn lambda(&self, found: &str) -> Option<Diagnostic> {
         let open = self.open_bracket().filter(|&o| self.word(o) == "(")?;
         let last = self.found.checked_sub(1)?;
+        if found == "|" && self.word(self.found + 2) == "|" && matches!(self.word(last), "(" | ":" | ",") {
+            let head = self.here().to(self.span_of(self.found + 2));
+            let problem = self.says(head, "a row expression is written without a function", "no function here");
+            return Some(problem.help("name the columns with a point: `where: .output != \"\"` is asked of each row"));
+        }
         if !matches!(found, "=>" | "->") || last <= open || !self.ends_value(last) {
             return None;
         }
@@ -107,10 +114,18 @@ impl Case<'_> {
         let opener = point.checked_sub(1).map_or("", |i| self.word(i));
         let name = self.word(self.found - 1);
         let word = self.tokens[self.found - 1].kind == Kind::Word;
-        if found != ":" || self.word(point) != "." || !word || !matches!(opener, "(" | "," | "{") {
+        if !matches!(found, ":" | "=") || self.word(point) != "." || !word || !matches!(opener, "(" | "," | "{") {
             return None;
         }
         let at = self.span_of(point);
+        if found == "=" {
+            if !matches!(self.found.checked_sub(4).map_or("", |i| self.word(i)), "derive" | "rename") {
+                return None;
+            }
+            let whole = at.to(self.here());
+            let problem = self.says(whole, "a new column is named without a point, and with `:`", "a point");
+            return Some(problem.help(format!("write `{name}: …`")).fix(whole, format!("{name}:")));
+        }
         let problem = self.says(at, "the name of an argument has no point", "a point");
         Some(problem.help(format!("write `{name}: …`; a point reads a column")).fix(at, ""))
     }
