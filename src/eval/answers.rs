@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::benchmark::Benchmark;
 use super::item::{Item, ItemKind};
-use super::score::Scored;
+use super::scored::Scored;
 
 /// Values listed by name; rarer ones are counted together.
 const MOST: usize = 12;

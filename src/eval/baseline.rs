@@ -9,7 +9,7 @@ use super::marker::{Masks, key_point};
 use super::read_points::{Frame, Points, Shape};
 use super::read_text::plain;
 use super::reader::Parsed;
-use super::score::units;
+use super::scored::units;
 use crate::base::OpError;
 use crate::data::blobs::Blobs;
 

@@ -27,6 +27,7 @@ pub mod read_yes_no;
 pub mod reader;
 pub mod repeats;
 pub mod score;
+pub mod scored;
 pub mod similarity;
 pub mod stats;
 pub mod strip;

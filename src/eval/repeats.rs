@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::benchmark::Benchmark;
-use super::score::{Scored, units};
+use super::scored::{Scored, units};
 use super::stats::{mean, variance};
 use super::total::Estimate;
 use crate::base::OpError;

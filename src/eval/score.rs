@@ -15,6 +15,7 @@ use super::item::{self, Columns, Item, ItemKind};
 use super::marker::Masks;
 use super::reader::{Parsed, overlay, read_first};
 use super::repeats::repeats;
+use super::scored::{Answer, Scored, units as gather};
 use super::stats::mean;
 use super::total::{Estimate, Unit, total};
 use crate::base::OpError;
@@ -24,47 +25,6 @@ use crate::engine::{Store, dataset};
 
 /// A group with more values than this is a name, and is not scored value by value.
 const MOST_VALUES: usize = 200;
-
-/// A reply to one item.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// Which item of the benchmark.
-    pub item: usize,
-    /// Which repeat, from 0.
-    pub epoch: u32,
-    /// What was sent, for people.
-    pub prompt: String,
-    /// What came back, or why nothing did.
-    pub reply: Result<Reply, String>,
-    /// Width and height of each picture as a server was sent it; empty in process.
-    pub sent: Vec<(u32, u32)>,
-}
-
-/// A reply with what was made of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scored {
-    /// The reply.
-    pub answer: Answer,
-    /// `ok`, `truncated`, `refused`, `empty` or `failed`.
-    pub outcome: &'static str,
-    /// The value read, as text; `None` is unparsed.
-    pub parsed: Option<String>,
-    /// The rule that found it.
-    pub rule: &'static str,
-    /// 0…1; a reply that says nothing scores 0.
-    pub score: f64,
-    /// The same under the compat profile; only for the first rotation.
-    pub compat: Option<f64>,
-    /// Points (x, y) and boxes (two corners) as fractions of the picture.
-    pub points: Vec<Vec<f64>>,
-}
-
-impl Scored {
-    /// Says whether a reply came that holds no value which could be read.
-    pub fn is_unparsed(&self) -> bool {
-        self.parsed.is_none() && !matches!(self.outcome, "failed" | "refused")
-    }
-}
 
 /// All replies of a model to a benchmark, scored.
 #[derive(Clone, Debug)]
@@ -171,7 +131,7 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
 
 fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Spread) -> Result<Scores, OpError> {
     let triples = rows.iter().map(|r| (&bench.items[r.answer.item], r.answer.epoch, r.score));
-    let units = units(triples);
+    let units = gather(triples);
     let headline = bench.declare.headline()?.estimate(&units)?;
     let mut also = Vec::new();
     for json in &bench.declare.also {
@@ -179,7 +139,7 @@ fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Sprea
         also.push((more.name(), more.estimate(&units)?));
     }
     let triples = rows.iter().filter_map(|r| r.compat.map(|c| (&bench.items[r.answer.item], r.answer.epoch, c)));
-    let first = self::units(triples.filter(|_| !bench.declare.compat.is_empty()));
+    let first = gather(triples.filter(|_| !bench.declare.compat.is_empty()));
     // A seeded order may leave no item as it was written.
     let compat = match first.is_empty() {
         true => None,
@@ -201,36 +161,6 @@ fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Sprea
         }
     }
     Ok(Scores { rows, headline, also, compat, groups, coords, spread })
-}
-
-/// Gathers the scores of rotations and repeats by item; items in order of first appearance.
-pub fn units<'a>(scores: impl Iterator<Item = (&'a Item, u32, f64)>) -> Vec<Unit> {
-    let mut order: Vec<Unit> = Vec::new();
-    let mut sums: Vec<BTreeMap<u32, (f64, f64)>> = Vec::new();
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for (item, _, score) in scores {
-        let at = *places.entry(&item.id).or_insert_with(|| {
-            let mut groups: BTreeMap<String, String> = item.groups.iter().cloned().collect();
-            groups.entry("kind".into()).or_insert_with(|| item.kind.name().into());
-            order.push(Unit {
-                id: item.id.clone(),
-                rotations: Vec::new(),
-                chance: item.chance,
-                cluster: item.cluster.clone().unwrap_or_else(|| item.id.clone()),
-                groups,
-                pair: item.pair.clone(),
-            });
-            sums.push(BTreeMap::new());
-            order.len() - 1
-        });
-        let cell = sums[at].entry(item.rotation).or_insert((0.0, 0.0));
-        cell.0 += score;
-        cell.1 += 1.0;
-    }
-    for (unit, sums) in order.iter_mut().zip(sums) {
-        unit.rotations = sums.into_values().map(|(sum, n)| sum / n).collect();
-    }
-    order
 }
 
 /// The probabilities of a question's options, if the model was asked for them.
@@ -376,7 +306,7 @@ pub fn load(store: &Store, artifact: &Artifact) -> Result<Stored, OpError> {
         let epoch = columns.integer("epoch", row)?.unwrap_or(0) as u32;
         triples.push((question, epoch, columns.number("score", row)?.unwrap_or(0.0)));
     }
-    let units = units(triples.into_iter());
+    let units = gather(triples.into_iter());
     let first: BTreeMap<&str, &Item> = questions.iter().rev().map(|q| (q.id.as_str(), q)).collect();
     let items = units.iter().map(|u| first.get(u.id.as_str()).map_or_else(String::new, |q| identity(q))).collect();
     Ok(Stored { meta, units, items })

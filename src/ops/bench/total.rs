@@ -56,7 +56,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     }
     let mut bench = Benchmark { items, declare, chance: 0.0, majority: 0.0 };
     for json in &bench.declare.also {
-        let units = crate::eval::score::units(bench.items.iter().map(|i| (i, 0, 0.0)));
+        let units = crate::eval::scored::units(bench.items.iter().map(|i| (i, 0, 0.0)));
         total(json)?.estimate(&units)?; // A group that is missing is an error now, not after the model has run.
     }
     let (chance, majority) = baselines(&bench, cx.store)?;

@@ -9,7 +9,8 @@ use crate::engine::context::Output;
 use crate::engine::{Context, Outputs};
 use crate::eval::coords::{Coords, Space};
 use crate::eval::prompt::prompt;
-use crate::eval::score::{Answer, Scores, save as save_scores};
+use crate::eval::score::{Scores, save as save_scores};
+use crate::eval::scored::Answer;
 use crate::eval::{Benchmark, Declaration, Decoding, Generate, Prompt, Reply};
 
 /// Prompts sent at once, between two looks at whether the run is being stopped; the model batches them further by length.

@@ -10,7 +10,7 @@ use crate::base::OpError;
 use crate::data::cell::Cell;
 use crate::data::table::Table;
 use crate::eval::calibration::{OPTION_P, guess, numbers, parse};
-use crate::eval::score::Answer;
+use crate::eval::scored::Answer;
 use crate::eval::{Benchmark, Reply};
 
 /// What happens to several rows about one question that are not told apart as repeats.

@@ -1,5 +1,6 @@
 //! Operators of modules `eval` and `score`.
 
+mod args;
 pub mod asked;
 mod backend;
 pub mod compare;

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::args::Pixels;
 use super::asked::save;
 use super::given::{Given, Twice};
-use super::run::Pixels;
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::eval::Benchmark;

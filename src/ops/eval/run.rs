@@ -1,12 +1,9 @@
 //! `eval.run`: a model answers a benchmark, in process or at a server.
 
-use super::asked::{coords, decoding_of};
+use super::args::Args;
 use super::served;
 use crate::base::OpError;
-use crate::engine::{Artifact, Builtin, Context, Outputs};
-use crate::eval::coords::Coords;
-use crate::eval::{Benchmark, Decoding};
-use crate::ops::chat::SecretName;
+use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Class, Effect, OpSpec, Pool};
 
 /// The operator.
@@ -61,57 +58,6 @@ op eval.run(
     },
     run: Some(run),
 };
-
-/// The arguments.
-#[derive(serde::Deserialize)]
-pub(super) struct Args {
-    pub temperature: f64,
-    pub top_p: f64,
-    pub max_tokens: Option<u32>,
-    pub max_images: usize,
-    pub pixels: Pixels,
-    pub rows: Option<usize>,
-    pub seed: u64,
-    pub epochs: u32,
-    pub confidence: bool,
-    /// Who serves the model, if it is not in process; the planner says so.
-    #[serde(default)]
-    pub backend: Option<String>,
-    /// The secret of a server, copied by the planner.
-    #[serde(default)]
-    pub key: Option<SecretName>,
-}
-
-impl Args {
-    /// Returns the model, the benchmark that it answers, how it writes coordinates, and how its replies are drawn.
-    pub(super) fn asked_for(&self, cx: &Context) -> Result<(Artifact, Benchmark, Coords, Decoding), OpError> {
-        let model = cx.input("m")?.clone();
-        let bench = Benchmark::load(cx.store, cx.input("on")?)?;
-        let coords = coords(&model.meta, self.pixels.bounds());
-        let (max_tokens, stop) = decoding_of(&bench.declare, self.max_tokens);
-        let (temperature, top_p, seed, option_p) = (self.temperature, self.top_p, self.seed, self.confidence);
-        Ok((
-            model,
-            bench,
-            coords,
-            Decoding { max_tokens, temperature, top_p, top_k: 0, beams: 0, seed, stop, option_p },
-        ))
-    }
-}
-
-/// Bounds of a picture's pixels.
-#[derive(serde::Deserialize)]
-pub(super) struct Pixels {
-    pub from: Option<u64>,
-    pub to: Option<u64>,
-}
-
-impl Pixels {
-    /// Returns them where an open end is far away.
-    pub fn bounds(&self) -> (u64, u64) {
-        (self.from.unwrap_or(1), self.to.unwrap_or(u64::MAX))
-    }
-}
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;

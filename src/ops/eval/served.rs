@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::args::Args;
 use super::asked::{save, wanted};
 use super::backend::{Backend, Served};
-use super::run::Args;
 use crate::base::{Digest, OpError};
 use crate::data::picture::Picture;
 use crate::engine::service::{self, Launch};
 use crate::engine::{Artifact, Context, Outputs, executors, servers};
 use crate::eval::calibration::{among, scaled};
 use crate::eval::prompt::prompt;
-use crate::eval::score::{Answer, score};
+use crate::eval::score::score;
+use crate::eval::scored::Answer;
 use crate::eval::{Decoding, Part, Prompt, Reply};
 use crate::ops::chat::{self, Asked, Budget, Endpoint, Manner, Outcome, Question, Sampling, ask_all};
 use crate::plan::serving;
