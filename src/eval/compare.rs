@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::answers::Histogram;
-use super::score::Stored;
-use super::stats::{benjamini_hochberg, detectable, holm};
-use super::total::{Difference, Matched, Total, Unit, mean_difference, total};
+use super::stats::{POWER, benjamini_hochberg, detectable, holm, pooled, t95, variance};
+use super::stored::{Run, Spread, Stored};
+use super::total::{Difference, Matched, Unit, mean_difference, total};
 use crate::base::OpError;
 
 /// Compares two scores on the items that both hold, with equal questions; `None` where there are none.
@@ -16,33 +16,47 @@ use crate::base::OpError;
 /// # Errors
 /// E0612 when the two were totalled in different ways.
 pub fn paired(from: &Stored, to: &Stored) -> Result<Option<Difference>, OpError> {
-    matched(from, to)?.map(|m| m.total.difference(&m.a, &m.b)).transpose()
+    matched(from, to)?.map(|m| m.difference()).transpose()
 }
 
-/// Returns the items that two scores share, with equal questions; `None` where there are none.
+/// Returns the items that two scores share, with equal questions, in each run that both have; `None` where there are none.
 fn matched(from: &Stored, to: &Stored) -> Result<Option<Matched>, OpError> {
     let known: BTreeMap<&str, usize> = from.units.iter().enumerate().map(|(i, u)| (u.id.as_str(), i)).collect();
-    let mut a: Vec<Unit> = Vec::new();
-    let mut b: Vec<Unit> = Vec::new();
+    let mut shared: Vec<&str> = Vec::new();
     for (j, unit) in to.units.iter().enumerate() {
-        if let Some(&i) = known.get(unit.id.as_str()) {
-            if from.items[i] == to.items[j] {
-                a.push(from.units[i].clone());
-                b.push(unit.clone());
-            }
+        if let Some(&i) = known.get(unit.id.as_str())
+            && from.items[i] == to.items[j]
+        {
+            shared.push(&unit.id);
         }
     }
-    if a.is_empty() {
+    let named = |score: &Stored| -> Vec<String> { score.runs.iter().map(|r| r.label.clone()).collect() };
+    let mut runs = named(from);
+    runs.retain(|run| named(to).contains(run));
+    let whole = from.runs.is_empty() && to.runs.is_empty();
+    if shared.is_empty() || (runs.is_empty() && !whole) {
         return Ok(None);
     }
     if from.meta["headline"] != to.meta["headline"] {
         return Err(OpError::new("E0612", "the two scores have different headline totals, so they cannot be compared"));
     }
-    let total: Total = total(&to.meta["headline"])?;
-    Ok(Some(Matched { total, a, b }))
+    let picked = |score: &Stored| -> Vec<Unit> {
+        let places: BTreeMap<&str, &Unit> = score.units.iter().map(|u| (u.id.as_str(), u)).collect();
+        shared.iter().filter_map(|id| places.get(id).map(|u| (*u).clone())).collect()
+    };
+    let by_run = |score: &Stored| -> Vec<Vec<Unit>> {
+        if whole {
+            return vec![picked(score)];
+        }
+        let of = |label: &String| score.runs.iter().find(|r| r.label == *label).map(|r| picked(&r.score));
+        runs.iter().filter_map(of).collect()
+    };
+    let (a, b) = (by_run(from), by_run(to));
+    Ok(Some(Matched { total: total(&to.meta["headline"])?, a, b, runs }))
 }
 
 /// One cell of a sweep: labels, one per axis, and the score, or why there is none.
+#[derive(Clone, Debug)]
 pub struct Cell {
     /// One per axis.
     pub labels: Vec<String>,
@@ -54,7 +68,7 @@ pub struct Cell {
 pub const SHOWN: [&str; 6] = ["ci", "delta", "n", "unparsed", "chance", "majority"];
 
 /// How a table is laid out.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Layout {
     /// Axis names.
     pub axes: Vec<String>,
@@ -78,6 +92,15 @@ pub struct Layout {
     /// The label of the column axis whose gain over each other column is measured.
     #[serde(default)]
     pub gain: Option<String>,
+    /// The axes that the cells are means over; see [`super::runs::fold`].
+    #[serde(default)]
+    pub over: Vec<String>,
+    /// What `grid.summary` tells beyond `grid.table`.
+    #[serde(default)]
+    pub extended: bool,
+    /// A difference: the table says how many questions it takes to see it.
+    #[serde(default)]
+    pub see: Option<f64>,
 }
 
 /// A table of scores.
@@ -100,6 +123,15 @@ pub struct ScoreTable {
     pub adjust: String,
     /// What is shown.
     pub show: Vec<String>,
+    /// The axes that cells are means over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<String>,
+    /// It tells how intervals were made and what they cover.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extended: bool,
+    /// The difference for which questions are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub see: Option<f64>,
 }
 
 /// A row of a table of scores.
@@ -115,8 +147,12 @@ pub struct ScoreRow {
     pub chance: Option<f64>,
     /// What the best constant answer scores.
     pub majority: Option<f64>,
-    /// The smallest difference that a paired test would find.
+    /// The smallest paired difference that is found with 80 % power at the 5 % level, for answers that correlate by 0.5; in an extended table
+    /// with a baseline as measured: `2.80·SE` of the differences to it, their mean over the columns.
     pub detectable: Option<f64>,
+    /// How many questions of this sort a difference of [`ScoreTable::see`] needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needed: Option<u64>,
     /// The share of its questions that are among the training rows, if these were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<f64>,
@@ -141,6 +177,9 @@ pub struct ScoreCell {
     pub favourite: Option<(String, f64, f64)>,
     /// The score under the compat profile.
     pub compat: Option<f64>,
+    /// The same over the questions that were answered, where some were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compat_answered: Option<f64>,
     /// Against the baseline.
     pub delta: Option<Difference>,
     /// The adjusted p-value.
@@ -165,6 +204,15 @@ pub struct ScoreCell {
     /// Where the number was published, if it was not measured here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
+    /// What its runs say, if it is a mean over some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Spread>,
+    /// How its interval was made, as in [`super::total::Estimate::interval`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// Independent clusters of questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<u64>,
 }
 
 /// A mean over rows.
@@ -174,11 +222,17 @@ pub struct Mean {
     pub value: f64,
     /// Its standard error: `sqrt(Σ SE²)/K`; none where a row has no interval.
     pub se: Option<f64>,
+    /// Half of its 95 % interval where that is not 1.96 SE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half: Option<f64>,
     /// Against the baseline's mean: value, low, high; without the ends where a row's difference may be anything.
     pub delta: Option<(f64, Option<f64>, Option<f64>)>,
     /// The numbers were published elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub published: bool,
+    /// The means of the runs that every row has, if cells are means over runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Spread>,
 }
 
 /// What one column gains over each other one, in the mean over rows.
@@ -249,20 +303,32 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
             made.push(match cell.map(|c| &c.score) {
                 None => ScoreCell { hole: Some("not in the sweep".into()), ..ScoreCell::default() },
                 Some(Err(why)) => ScoreCell { hole: Some(why.clone()), ..ScoreCell::default() },
-                Some(Ok(score)) => filled(score, base(i))?,
+                Some(Ok(score)) => filled(score, base(i), layout.extended)?,
             });
         }
         let first = found.iter().flatten().find_map(|c| c.score.as_ref().ok());
         let fact = |key: &str| first.and_then(|s| s.meta[key].as_f64());
         let n = found.iter().flatten().find_map(|c| c.score.as_ref().ok()?.meta["n"].as_u64());
-        let p = (0..columns.len()).find_map(base).or(first).and_then(|s| s.meta["value"].as_f64());
+        // Nobody was asked yet: half right is where a difference is hardest to see.
+        let half = |s: &Stored| {
+            if layout.extended && s.meta["failed"].as_f64() == Some(1.0) { Some(0.5) } else { s.meta["value"].as_f64() }
+        };
+        let p = (0..columns.len()).find_map(base).or(first).and_then(half);
+        let measured: Vec<f64> =
+            made.iter().filter_map(|c| c.delta.as_ref()).map(|d| POWER * d.se).filter(|d| *d > 0.0).collect();
+        let smallest = match measured.is_empty() || !layout.extended {
+            true => n.zip(p).map(|(n, p)| detectable(p.clamp(0.05, 0.95), 0.5, n as f64)),
+            false => Some(super::stats::mean(&measured)),
+        };
+        let needed = |(least, see): (f64, f64)| n.map(|n| (n as f64 * (least / see).powi(2)).ceil() as u64);
         rows.push(ScoreRow {
             label: label.clone(),
             cells: made,
             n,
             chance: fact("chance"),
             majority: fact("majority"),
-            detectable: n.zip(p).map(|(n, p)| detectable(p.clamp(0.05, 0.95), 0.5, n as f64)),
+            detectable: smallest,
+            needed: smallest.zip(layout.see.filter(|see| *see > 0.0)).and_then(needed),
             overlap: None,
         });
     }
@@ -273,7 +339,7 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
     let whole = |row: &ScoreRow| measured.iter().all(|&i| row.cells[i].value.is_some());
     let left_out = rows.iter().filter(|r| !whole(r)).map(|r| r.label.clone()).collect();
     let complete: Vec<&ScoreRow> = rows.iter().filter(|r| whole(r)).collect();
-    let means = (0..columns.len()).map(|i| mean(&complete, i)).collect();
+    let means = (0..columns.len()).map(|i| mean(&complete, i, bases[i])).collect();
     let gain = match &layout.gain {
         Some(label) => {
             let of = against(&layout.gain)?;
@@ -292,6 +358,9 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
         gain,
         adjust: layout.adjust.clone().unwrap_or_else(|| "holm".into()),
         show: layout.show.clone().unwrap_or_else(all),
+        over: layout.over.clone(),
+        extended: layout.extended,
+        see: layout.see,
         rows,
     })
 }
@@ -427,9 +496,10 @@ fn combinations(layout: &Layout, axes: &[usize]) -> Vec<Vec<String>> {
     out
 }
 
-fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
+fn filled(score: &Stored, base: Option<&Stored>, extended: bool) -> Result<ScoreCell, OpError> {
     let fact = |key: &str| score.meta[key].as_f64();
     let pair = |of: &Json| of["prompt"].as_f64().zip(of["reply"].as_f64());
+    let value = |run: &Run| Some((run.label.clone(), run.score.meta["value"].as_f64()?));
     let (tokens, price) = (pair(&score.meta["tokens"]), pair(&score.meta["served"]["price"]));
     Ok(ScoreCell {
         value: fact("value"),
@@ -440,6 +510,7 @@ fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
         skill: fact("skill"),
         favourite: favourite(&score.meta["answers"]),
         compat: fact("compat"),
+        compat_answered: fact("compat_answered").filter(|_| extended),
         delta: base.map(|b| paired(b, score)).transpose()?.flatten(),
         adjusted: None,
         hole: if fact("value").is_none() { Some("no value".into()) } else { None },
@@ -449,6 +520,9 @@ fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
         tokens: tokens.zip(fact("requests")).map(|((prompt, reply), n)| (prompt / n.max(1.0), reply / n.max(1.0))),
         cost: tokens.zip(price).map(|(tokens, price)| (tokens.0 * price.0 + tokens.1 * price.1) / 1e6),
         published: score.meta["source"].as_str().map(str::to_owned),
+        runs: (score.asked > 0).then(|| Spread::of(score.runs.iter().filter_map(value).collect(), score.asked)),
+        interval: score.meta["interval"].as_str().filter(|_| extended).map(str::to_owned),
+        clusters: score.meta["clusters"].as_u64().filter(|_| extended),
     })
 }
 
@@ -471,24 +545,81 @@ fn corrected(p: &[f64], how: Option<&str>) -> Vec<f64> {
     if how == Some("bh") { benjamini_hochberg(p) } else { holm(p) }
 }
 
-fn mean(rows: &[&ScoreRow], column: usize) -> Option<Mean> {
+/// The mean of a column over rows, and its difference to that of column `base`.
+fn mean(rows: &[&ScoreRow], column: usize, base: Option<usize>) -> Option<Mean> {
     let cells: Vec<&ScoreCell> = rows.iter().map(|r| &r.cells[column]).collect();
-    let k = cells.len() as f64;
     let values: Vec<f64> = cells.iter().map(|c| c.value).collect::<Option<_>>()?;
     if values.is_empty() {
         return None;
     }
-    let error = |squares: f64| squares.sqrt() / k;
+    let by_run = runs_of_mean(&cells);
     let sure = cells.iter().all(|c| c.low.is_some());
-    let se = sure.then(|| error(cells.iter().map(|c| c.se * c.se).sum()));
+    let errors = || cells.iter().map(|c| (c.se, c.runs.as_ref().map_or(&[][..], |r| &r.values))).collect::<Vec<_>>();
+    let (se, half) = error_of_mean(&errors(), &by_run);
     let deltas: Option<Vec<&Difference>> = cells.iter().map(|c| c.delta.as_ref()).collect();
     let delta = deltas.map(|d| {
-        let value = d.iter().map(|d| d.value).sum::<f64>() / k;
-        let half = 1.96 * error(d.iter().map(|d| d.se * d.se).sum());
+        let value = super::stats::mean(&d.iter().map(|d| d.value).collect::<Vec<_>>());
+        let by_row: Vec<Vec<(String, f64)>> = match base {
+            Some(base) => {
+                rows.iter().map(|r| minus(r.cells[column].runs.as_ref(), r.cells[base].runs.as_ref())).collect()
+            }
+            None => vec![Vec::new(); rows.len()],
+        };
+        let errors: Vec<(f64, &[(String, f64)])> =
+            d.iter().zip(&by_row).map(|(d, runs)| (d.se, runs.as_slice())).collect();
+        let half = error_of_mean(&errors, &in_all(&by_row)).1;
         // Over one cluster that moved nothing is known of the error.
         let sure = d.iter().all(|d| d.high - d.low < 2.0);
         (value, sure.then_some(value - half), sure.then_some(value + half))
     });
-    let published = cells.iter().any(|c| c.published.is_some());
-    Some(Mean { value: super::stats::mean(&values), se, delta, published })
+    let runs = cells.iter().find_map(|c| c.runs.as_ref()).map(|r| Spread::of(by_run, r.of));
+    Some(Mean {
+        value: super::stats::mean(&values),
+        se: sure.then_some(se),
+        half: sure.then_some(half).filter(|_| runs.is_some()),
+        delta,
+        published: cells.iter().any(|c| c.published.is_some()),
+        runs,
+    })
+}
+
+/// The mean over rows of each run that all of them have.
+fn runs_of_mean(cells: &[&ScoreCell]) -> Vec<(String, f64)> {
+    in_all(&cells.iter().map(|c| c.runs.as_ref().map_or_else(Vec::new, |r| r.values.clone())).collect::<Vec<_>>())
+}
+
+/// The means over rows of what every row has a number of.
+fn in_all(rows: &[Vec<(String, f64)>]) -> Vec<(String, f64)> {
+    let Some(first) = rows.first() else { return Vec::new() };
+    let of = |label: &String| -> Option<(String, f64)> {
+        let each: Option<Vec<f64>> =
+            rows.iter().map(|row| row.iter().find(|(l, _)| l == label).map(|(_, v)| *v)).collect();
+        Some((label.clone(), super::stats::mean(&each?)))
+    };
+    first.iter().filter_map(|(label, _)| of(label)).collect()
+}
+
+/// What the runs that both have differ by.
+fn minus(a: Option<&Spread>, b: Option<&Spread>) -> Vec<(String, f64)> {
+    let (Some(a), Some(b)) = (a, b) else { return Vec::new() };
+    let other = |label: &String| b.values.iter().find(|(l, _)| l == label).map(|(_, v)| *v);
+    a.values.iter().filter_map(|(label, v)| Some((label.clone(), v - other(label)?))).collect()
+}
+
+/// The standard error of a mean over rows, `sqrt(Σ SE²)/K`, and half of its 95 % interval. A run, such as a seed, moves all rows together: of
+/// rows with runs only the error over questions adds up so, and the runs add that of their own means. `rows` holds the error of each row,
+/// its runs' part included, and its runs.
+fn error_of_mean(rows: &[(f64, &[(String, f64)])], means: &[(String, f64)]) -> (f64, f64) {
+    let k = rows.len() as f64;
+    let of_runs = |runs: &[(String, f64)]| {
+        let values: Vec<f64> = runs.iter().map(|r| r.1).collect();
+        variance(&values) / values.len().max(1) as f64
+    };
+    if means.len() < 2 {
+        let se = rows.iter().map(|(se, _)| se * se).sum::<f64>().sqrt() / k;
+        return (se, 1.96 * se);
+    }
+    let questions: f64 = rows.iter().map(|(se, runs)| (se * se - of_runs(runs)).max(0.0)).sum::<f64>() / (k * k);
+    let (se, df) = pooled(&[(questions, f64::INFINITY), (of_runs(means), means.len() as f64 - 1.0)]);
+    (se, t95(df) * se)
 }

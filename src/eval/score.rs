@@ -17,6 +17,7 @@ use super::reader::{Parsed, overlay, read_first};
 use super::repeats::repeats;
 use super::scored::{Answer, Scored, units as gather};
 use super::stats::mean;
+use super::stored::Stored;
 use super::total::{Estimate, Unit, total};
 use crate::base::OpError;
 use crate::data::blobs::Blobs;
@@ -37,6 +38,8 @@ pub struct Scores {
     pub also: Vec<(String, Estimate)>,
     /// The headline under the compat profile, if one is declared.
     pub compat: Option<Estimate>,
+    /// The same over the questions that were answered, as FlagEvalMM counts, where some were not.
+    pub compat_answered: Option<Estimate>,
     /// Micro scores by group and value.
     pub groups: BTreeMap<String, BTreeMap<String, Estimate>>,
     /// How coordinates were read.
@@ -122,14 +125,18 @@ pub fn score(bench: &Benchmark, answers: Vec<Answer>, coords: Coords, blobs: &dy
             Some((Parsed::Points(points), _)) => overlay(points, item, &coords),
             _ => Vec::new(),
         };
-        let rule = read.as_ref().map_or("", |(_, rule)| rule);
+        let rule = read.as_ref().map_or("", |(_, rule)| rule).to_owned();
         let parsed = read.map(|(value, _)| value.show());
         rows.push(Scored { answer, outcome, parsed, rule, score, compat, points });
     }
     summarise(bench, rows, coords, spread)
 }
 
-fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Spread) -> Result<Scores, OpError> {
+/// Totals scored replies.
+///
+/// # Errors
+/// As the totals of the benchmark.
+pub fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Spread) -> Result<Scores, OpError> {
     let triples = rows.iter().map(|r| (&bench.items[r.answer.item], r.answer.epoch, r.score));
     let units = gather(triples);
     let headline = bench.declare.headline()?.estimate(&units)?;
@@ -144,6 +151,14 @@ fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Sprea
     let compat = match first.is_empty() {
         true => None,
         false => Some(bench.declare.compat_total()?.estimate(&first)?),
+    };
+    let answered = rows.iter().filter(|r| !matches!(r.outcome, "failed" | "refused"));
+    let answered = answered.filter_map(|r| r.compat.map(|c| (&bench.items[r.answer.item], r.answer.epoch, c)));
+    let answered: Vec<Unit> = if compat.is_some() { gather(answered) } else { Vec::new() };
+    // A total that misses a whole group among those that are left has no such number.
+    let compat_answered = match (1..first.len()).contains(&answered.len()) {
+        true => bench.declare.compat_total()?.estimate(&answered).ok(),
+        false => None,
     };
     let mut groups: BTreeMap<String, BTreeMap<String, Estimate>> = BTreeMap::new();
     let micro = total(&json!({ "verb": "total.micro", "args": {} }))?;
@@ -160,7 +175,7 @@ fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: Sprea
             groups.insert(name, scored.collect::<Result<_, OpError>>()?);
         }
     }
-    Ok(Scores { rows, headline, also, compat, groups, coords, spread })
+    Ok(Scores { rows, headline, also, compat, compat_answered, groups, coords, spread })
 }
 
 /// The probabilities of a question's options, if the model was asked for them.
@@ -193,7 +208,7 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
         ("note", text(&note)),
         ("outcome", text(&|r| Some(r.outcome.into()))),
         ("parsed", text(&|r| r.parsed.clone())),
-        ("rule", text(&|r| Some(r.rule.into()))),
+        ("rule", text(&|r| Some(r.rule.clone()))),
         ("score", number(&|r| Some(r.score))),
         ("compat", number(&|r| r.compat)),
         ("points", text(&points)),
@@ -219,7 +234,7 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
     let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
     for row in &scores.rows {
         let rule = match row.parsed {
-            Some(_) => row.rule,
+            Some(_) => row.rule.as_str(),
             None if row.is_unparsed() => "unparsed",
             None => row.outcome,
         };
@@ -281,22 +296,11 @@ pub fn save(store: &Store, bench: &Benchmark, scores: &Scores, facts: &Json) -> 
     Ok(Artifact { kind: Kind::Score, meta, files })
 }
 
-/// A score read back from the store.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// Its facts.
-    pub meta: Json,
-    /// Questions with their scores; empty for numbers that were published elsewhere.
-    pub units: Vec<Unit>,
-    /// Digest of each unit's question, options and key, so that only equal items are compared.
-    pub items: Vec<String>,
-}
-
 /// Reads a score artifact.
 pub fn load(store: &Store, artifact: &Artifact) -> Result<Stored, OpError> {
     let meta = artifact.meta.clone();
     if meta.get("items").is_none_or(Json::is_null) {
-        return Ok(Stored { meta, units: Vec::new(), items: Vec::new() });
+        return Ok(Stored { meta, ..Stored::default() });
     }
     let table = dataset::load(store, &items_dataset(artifact))?;
     let questions = item::from_table(&table)?;
@@ -309,7 +313,7 @@ pub fn load(store: &Store, artifact: &Artifact) -> Result<Stored, OpError> {
     let units = gather(triples.into_iter());
     let first: BTreeMap<&str, &Item> = questions.iter().rev().map(|q| (q.id.as_str(), q)).collect();
     let items = units.iter().map(|u| first.get(u.id.as_str()).map_or_else(String::new, |q| identity(q))).collect();
-    Ok(Stored { meta, units, items })
+    Ok(Stored { meta, units, items, ..Stored::default() })
 }
 
 fn identity(item: &Item) -> String {

@@ -31,7 +31,7 @@ pub struct Scored {
     /// The value read, as text; `None` is unparsed.
     pub parsed: Option<String>,
     /// The rule that found it.
-    pub rule: &'static str,
+    pub rule: String,
     /// 0…1; a reply that says nothing scores 0.
     pub score: f64,
     /// The same under the compat profile; only for the first rotation.

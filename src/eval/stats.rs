@@ -6,6 +6,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// Resamples and permutations drawn; their seed is fixed, so results are the same every time.
 pub const DRAWS: usize = 10_000;
 const SEED: u64 = 20_251_114;
+/// Standard errors that a difference must be away from 0 to be found at the 5 % level with 80 % power: 1.96 + 0.84.
+pub const POWER: f64 = 2.80;
 const Z95: f64 = 1.959_963_984_540_054;
 
 /// Returns the Wilson 95 % interval of a proportion.
@@ -32,9 +34,26 @@ pub fn few_clusters(p: f64, error: f64, n: f64, clusters: usize) -> Option<(f64,
     if clusters < 2 {
         return None;
     }
+    Some(effective_interval(p, error, n, clusters as f64 - 1.0))
+}
+
+/// Returns Wilson's 95 % interval of a score with this standard error: for the effective number of items `p(1−p)/SE²`, at most `n`, and
+/// the quantile of Student's t with `df` degrees of freedom.
+pub fn effective_interval(p: f64, error: f64, n: f64, df: f64) -> (f64, f64) {
     let own = p * (1.0 - p) / (error * error);
     let effective = if own.is_finite() { own.clamp(1.0, n.max(1.0)) } else { n };
-    Some(score_interval(p, effective, t95(clusters as f64 - 1.0)))
+    score_interval(p, effective, t95(df))
+}
+
+/// Returns the standard error of a sum of independent estimates, given the variance and degrees of freedom of each, and the degrees of
+/// freedom of that error; infinitely many where it is 0.
+///
+/// # Source
+/// Satterthwaite 1946, Welch 1947.
+pub fn pooled(parts: &[(f64, f64)]) -> (f64, f64) {
+    let sum: f64 = parts.iter().map(|(v, _)| v).sum();
+    let spent: f64 = parts.iter().filter(|(v, _)| *v > 0.0).map(|(v, df)| v * v / df.max(f64::MIN_POSITIVE)).sum();
+    (sum.sqrt(), if spent > 0.0 { sum * sum / spent } else { f64::INFINITY })
 }
 
 /// Wilson's interval of a share `p` of `n`, for a quantile `z`.
@@ -190,6 +209,7 @@ pub fn t95(df: f64) -> f64 {
     if df < 1.0 {
         return f64::INFINITY;
     }
+    let df = df.min(1e5);
     // P(|T| > t) = I_{df/(df+t²)}(df/2, 1/2) falls in t: bisect.
     let (mut low, mut high) = (1.0, 100.0);
     for _ in 0..80 {
@@ -203,10 +223,22 @@ pub fn t95(df: f64) -> f64 {
     high
 }
 
+/// Returns the two-sided p-value of `t` under Student's t with this many degrees of freedom; 1 for fewer than one.
+pub fn t_tails(t: f64, df: f64) -> f64 {
+    match df {
+        df if df < 1.0 => 1.0,
+        // Beyond this the fraction no longer moves, and the normal is the same to six digits.
+        df => {
+            let df = df.min(1e5);
+            incomplete_beta(df / (df + t * t), df / 2.0, 0.5)
+        }
+    }
+}
+
 /// Returns the smallest difference that a paired test of `n` items finds with 80 % power at the 5 % level:
 /// `2.80·sqrt(2p(1−p)(1−ρ)/n)`.
 pub fn detectable(p: f64, correlation: f64, n: f64) -> f64 {
-    2.80 * (2.0 * p * (1.0 - p) * (1.0 - correlation) / n).sqrt()
+    POWER * (2.0 * p * (1.0 - p) * (1.0 - correlation) / n).sqrt()
 }
 
 fn ascending(p: &[f64]) -> Vec<usize> {

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::compare::{Gained, Mean, ScoreCell, ScoreRow, ScoreTable};
+use super::stored::Spread;
+use super::total::FEW;
+use crate::base::phrase;
 
 /// Returns a table as Markdown, ready to be pasted.
 pub fn markdown(table: &ScoreTable) -> String {
@@ -20,12 +23,48 @@ pub fn markdown(table: &ScoreTable) -> String {
     out
 }
 
+/// Columns of CSV.
+const COLUMNS: [&str; 25] = [
+    "row",
+    "column",
+    "value",
+    "se",
+    "low",
+    "high",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "p_adjusted",
+    "n",
+    "unparsed",
+    "skill",
+    "compat",
+    "chance",
+    "majority",
+    "hole",
+    "refused",
+    "failed",
+    "truncated",
+    "prompt_tokens",
+    "reply_tokens",
+    "cost",
+    "overlap",
+    "published",
+];
+/// Further ones of an extended table.
+const MORE: [&str; 7] = ["compat_answered", "interval", "clusters", "detectable", "runs", "runs_sd", "covers"];
+
+/// What an interval of a cell is about: other questions, or other questions and other runs.
+fn covers(table: &ScoreTable, cell: &ScoreCell) -> &'static str {
+    let several = cell.runs.as_ref().is_some_and(|r| r.n > 1);
+    if several && !table.over.is_empty() { "questions and runs" } else { "questions" }
+}
+
 /// Returns a table as CSV: one line per cell, numbers in full.
 pub fn csv(table: &ScoreTable) -> String {
-    let mut out = String::from(
-        "row,column,value,se,low,high,delta,delta_low,delta_high,p_adjusted,n,unparsed,skill,compat,chance,majority,hole,\
-         refused,failed,truncated,prompt_tokens,reply_tokens,cost,overlap,published\n",
-    );
+    let mut names = COLUMNS.to_vec();
+    names.extend(MORE.into_iter().filter(|_| table.extended));
+    let mut out = names.join(",") + "\n";
     let quote = |text: &str| {
         if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
     };
@@ -59,15 +98,22 @@ pub fn csv(table: &ScoreTable) -> String {
                 number(cell.cost),
                 number(row.overlap),
                 quote(cell.published.as_deref().unwrap_or("")),
+                number(cell.compat_answered),
+                quote(cell.interval.as_deref().unwrap_or("")),
+                cell.clusters.map_or(String::new(), |c| c.to_string()),
+                number(row.detectable),
+                cell.runs.as_ref().map_or(String::new(), |r| r.n.to_string()),
+                number(cell.runs.as_ref().and_then(|r| r.sd)),
+                cell.low.map_or("", |_| covers(table, cell)).to_owned(),
             ];
-            out.push_str(&fields.join(","));
+            out.push_str(&fields[..names.len()].join(","));
             out.push('\n');
         }
     }
     if let Some(gain) = &table.gain {
         for (column, gained) in table.columns.iter().zip(&gain.over) {
             let Some(Gained { difference: d, adjusted, .. }) = gained else { continue };
-            let mut fields = vec![String::new(); 25];
+            let mut fields = vec![String::new(); names.len()];
             fields[0] = quote(&format!("gain of {}", gain.of));
             fields[1] = quote(column);
             fields[6..11].clone_from_slice(&[
@@ -131,6 +177,7 @@ fn tex(text: &str) -> String {
             '~' => out.push_str("\\textasciitilde{}"),
             '^' => out.push_str("\\textasciicircum{}"),
             '±' => out.push_str("$\\pm$"),
+            '‡' => out.push_str("$\\ddagger$"),
             '▲' => out.push_str("$\\blacktriangle$"),
             '▼' => out.push_str("$\\blacktriangledown$"),
             '·' => out.push_str("$\\cdot$"),
@@ -163,7 +210,9 @@ pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
             (Some(low), Some(high)) => out.push_str(&format!(" ±{:.1}", 50.0 * (high - low))),
             _ => out.push_str(" (no interval)"),
         }
+        out.push_str(weak(cell));
     }
+    out.push_str(&runs_text(cell.runs.as_ref()));
     if let Some(delta) = cell.delta.as_ref().filter(|_| shows("delta")) {
         out.push_str(&format!(
             " {}{:+.1} [{:+.1}, {:+.1}]{}",
@@ -184,6 +233,9 @@ pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
     }
     if let Some(compat) = cell.compat.filter(|_| shows("compat")) {
         out.push_str(&format!(" · compat {:.1}", 100.0 * compat));
+        if let Some(answered) = cell.compat_answered {
+            out.push_str(&format!(" ({:.1} without failures)", 100.0 * answered));
+        }
     }
     if let Some((prompt, reply)) = cell.tokens.filter(|_| shows("tokens")) {
         out.push_str(&format!(" · {prompt:.0} + {reply:.0} tokens"));
@@ -199,6 +251,25 @@ pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
         out.push_str(&format!(" · {answer} said {:.0}%, right {:.0}%", 100.0 * said, 100.0 * right));
     }
     out
+}
+
+/// The mark of an interval over few clusters.
+fn weak(cell: &ScoreCell) -> &'static str {
+    if cell.interval.as_deref() == Some("few clusters") || cell.clusters.is_some_and(|c| (2..FEW).contains(&c)) {
+        " ‡"
+    } else {
+        ""
+    }
+}
+
+/// ` (sd 0.8 of 3 runs)`; how many there should be where some have no score.
+fn runs_text(runs: Option<&Spread>) -> String {
+    let Some(runs) = runs else { return String::new() };
+    let count = if runs.n < runs.of { format!("{} of {} runs", runs.n, runs.of) } else { phrase::count(runs.n, "run") };
+    match runs.sd {
+        Some(sd) => format!(" (sd {:.1}, {count})", 100.0 * sd),
+        None => format!(" ({count})"),
+    }
 }
 
 /// Returns the mark of an adjusted p-value.
@@ -230,22 +301,30 @@ fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
     if shows("n") {
         header.push("n".into());
     }
+    if shows("detectable") {
+        header.push("detects".into());
+    }
     let floors = |chance: Option<f64>, majority: Option<f64>| -> Vec<String> {
         let both = [("chance", chance), ("majority", majority)];
         both.into_iter().filter(|(name, _)| shows(name)).map(|(_, r)| ratio(r)).collect()
     };
+    header.extend(table.see.map(|see| format!("n for {:.1}", 100.0 * see)));
     header.extend(["chance", "majority"].into_iter().filter(|n| shows(n)).map(str::to_owned));
     let mut out = vec![header];
     let overlaps = table.rows.iter().any(|r| r.overlap.is_some());
     if overlaps {
         out[0].push("in training".into());
     }
-    for ScoreRow { label, cells, n, chance, majority, overlap, .. } in &table.rows {
+    for ScoreRow { label, cells, n, chance, majority, overlap, detectable, needed } in &table.rows {
         let mut row = vec![label.clone()];
         row.extend(cells.iter().map(|c| cell_text(c, &table.show)));
         if shows("n") {
             row.push(n.map_or("–".into(), |n| n.to_string()));
         }
+        if shows("detectable") {
+            row.push(detectable.map_or("–".into(), |d| format!("{:.1}", 100.0 * d)));
+        }
+        row.extend(table.see.map(|_| needed.map_or("–".into(), |n| n.to_string())));
         row.extend(floors(*chance, *majority));
         row.extend(overlaps.then(|| ratio(*overlap)));
         out.push(row);
@@ -253,9 +332,8 @@ fn texts(table: &ScoreTable) -> Vec<Vec<String>> {
     if table.rows.len() > 1 {
         let mut row = vec!["mean".to_owned()];
         row.extend(table.means.iter().map(|m| m.as_ref().map_or("–".into(), |m| mean_text(m, &table.show))));
-        if shows("n") {
-            row.push(String::new());
-        }
+        row.extend(["n", "detectable"].into_iter().filter(|n| shows(n)).map(|_| String::new()));
+        row.extend(table.see.map(|_| String::new()));
         let whole: Vec<&ScoreRow> = table.rows.iter().filter(|r| !table.left_out.contains(&r.label)).collect();
         let mean = |of: &dyn Fn(&ScoreRow) -> Option<f64>| -> Option<f64> {
             let values: Option<Vec<f64>> = whole.iter().map(|r| of(r)).collect();
@@ -286,8 +364,10 @@ fn mean_text(mean: &Mean, show: &[String]) -> String {
         return out;
     }
     if show.iter().any(|s| s == "ci") {
-        out.push_str(&mean.se.map_or(" (no interval)".to_owned(), |se| format!(" ±{:.1}", 196.0 * se)));
+        let half = mean.half.or(mean.se.map(|se| 1.96 * se));
+        out.push_str(&half.map_or(" (no interval)".to_owned(), |half| format!(" ±{:.1}", 100.0 * half)));
     }
+    out.push_str(&runs_text(mean.runs.as_ref()));
     if let Some((value, low, high)) = mean.delta.filter(|_| show.iter().any(|s| s == "delta")) {
         out.push_str(&format!(" {}{:+.1}", arrow(value), 100.0 * value));
         if let (Some(low), Some(high)) = (low, high) {
@@ -299,6 +379,17 @@ fn mean_text(mean: &Mean, show: &[String]) -> String {
 
 fn legend(table: &ScoreTable) -> String {
     let mut out = String::from("Scores in percent, ± half of the 95 % interval.");
+    let cells = || table.rows.iter().flat_map(|r| &r.cells);
+    if !table.over.is_empty() {
+        let axes = table.over.join(", ");
+        out.push_str(&format!(
+            " Each is the mean of its runs over {axes}; sd: standard deviation between them (n − 1). ± covers other questions and other runs; \
+             of one run, other questions alone."
+        ));
+    }
+    if table.show.iter().any(|s| s == "ci") && cells().any(|c| !weak(c).is_empty()) {
+        out.push_str(&format!(" ‡ fewer than {FEW} independent clusters of questions: their interval is a weak one."));
+    }
     if let Some(baseline) = &table.baseline {
         let adjust = if table.adjust == "bh" { "Benjamini–Hochberg" } else { "Holm" };
         out.push_str(&format!(
@@ -318,6 +409,10 @@ fn legend(table: &ScoreTable) -> String {
         ));
     }
     for (name, words) in [
+        (
+            "detectable",
+            "detects: the smallest paired difference in points that is found with 80 % power at the 5 % level.",
+        ),
         ("chance", "chance: guessing among the options."),
         ("majority", "majority: the best answer that never looks."),
         (
@@ -331,10 +426,26 @@ fn legend(table: &ScoreTable) -> String {
             out.push_str(words);
         }
     }
+    if cells().any(|c| c.compat_answered.is_some()) && table.show.iter().any(|s| s == "compat") {
+        out.push_str(
+            " compat: by FlagEvalMM's rules; without failures: over the questions that were answered, as it counts.",
+        );
+    }
+    if let Some(see) = table.see {
+        out.push_str(&format!(
+            " n for {:.1}: how many questions of this sort it takes to find a difference of that many points with 80 % power.",
+            100.0 * see
+        ));
+    }
+    if table.see.is_some() || table.show.iter().any(|s| s == "detectable") {
+        out.push_str(match table.baseline {
+            Some(_) => " As measured against the baseline, else for models whose answers correlate by 0.5.",
+            None => " For two models whose answers correlate by 0.5.",
+        });
+    }
     if table.rows.iter().any(|r| r.overlap.is_some()) {
         out.push_str(" in training: questions whose picture or words are among the training rows.");
     }
-    let cells = || table.rows.iter().flat_map(|r| &r.cells);
     let sources: BTreeSet<&String> = cells().filter_map(|c| c.published.as_ref()).collect();
     if !sources.is_empty() {
         let all = sources.into_iter().map(String::as_str).collect::<Vec<_>>().join("; ");

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::stats::{bootstrap, clustered_error, few_clusters, mcnemar, mean, sign_flip, standard_error, t95, wilson};
+use super::stats::{effective_interval, pooled, t_tails, variance};
 use crate::base::OpError;
 
 /// A `total.*` value.
@@ -65,7 +66,8 @@ pub struct Estimate {
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
-    /// How the interval was made: `wilson`, `bootstrap`, `few clusters` (fewer than 10); `one cluster`: there is none.
+    /// How the interval was made: `wilson`, `bootstrap`, `few clusters` (fewer than 10), `runs` (over questions and runs); `one cluster`:
+    /// there is none.
     pub interval: String,
     /// Items.
     pub n: usize,
@@ -86,7 +88,7 @@ pub struct Difference {
     pub high: f64,
     /// Two-sided p-value, not adjusted.
     pub p: f64,
-    /// `mcnemar`, `sign flip`; `one cluster`: the interval is everything that is possible.
+    /// `mcnemar`, `sign flip`, `t over runs`; `one cluster`: the interval is everything that is possible.
     pub test: String,
     /// Items that both answered.
     pub n: usize,
@@ -131,10 +133,21 @@ impl Total {
     /// # Errors
     /// E0302 when an item lacks a group that is averaged over, or no item has a pair.
     pub fn estimate(&self, units: &[Unit]) -> Result<Estimate, OpError> {
+        self.estimate_runs(&[units])
+    }
+
+    /// Estimates the mean score of several runs over the same items, in the same order. The error is that of other questions and of other
+    /// runs together: `SE² = SE²(mean over runs of each item) + s²(runs)/k`, with the degrees of freedom of Welch and Satterthwaite. What
+    /// one item does otherwise in another run is in both parts, so the interval is a little wide rather than narrow.
+    ///
+    /// # Errors
+    /// As [`Self::estimate`]; E0612 for runs over different items.
+    pub fn estimate_runs(&self, runs: &[&[Unit]]) -> Result<Estimate, OpError> {
+        let first = runs.first().copied().unwrap_or(&[]);
         if let Total::ChanceAdjusted { inner } = self {
-            let plain = inner.estimate(units)?;
-            let (values, leaves) = inner.parts(units)?;
-            let chances: Vec<f64> = units.iter().map(|u| u.chance).collect();
+            let plain = inner.estimate_runs(runs)?;
+            let (values, leaves) = inner.parts(first)?;
+            let chances: Vec<f64> = first.iter().map(|u| u.chance).collect();
             let chance = if values.len() == chances.len() { weighted_mean(&chances, &leaves) } else { mean(&chances) };
             let room = (1.0 - chance).max(1e-9);
             let adjust = |v: f64| (v - chance) / room;
@@ -146,23 +159,51 @@ impl Total {
                 ..plain
             });
         }
-        let (values, leaves) = self.parts(units)?;
-        let (clusters, count) = self.clusters(units, values.len());
-        Ok(estimate(&values, &leaves, &clusters, count))
+        let (each, leaves) = self.parts_of_runs(runs)?;
+        let (clusters, count) = self.clusters(first, each[0].len());
+        let plain = estimate(&mean_of_runs(&each), &leaves, &clusters, count);
+        let by_run: Vec<f64> = each.iter().map(|values| weighted_mean(values, &leaves)).collect();
+        Ok(over_runs(plain, &by_run))
     }
 
     /// Compares two models on the same items, in the same order; `b` minus `a`.
     pub fn difference(&self, a: &[Unit], b: &[Unit]) -> Result<Difference, OpError> {
+        self.difference_runs(&[a], &[b])
+    }
+
+    /// Compares two models over several runs of each, paired run by run, on the same items in the same order; errors as in
+    /// [`Self::estimate_runs`].
+    ///
+    /// # Errors
+    /// E0612 for runs over different items.
+    pub fn difference_runs(&self, a: &[&[Unit]], b: &[&[Unit]]) -> Result<Difference, OpError> {
         if let Total::ChanceAdjusted { inner } = self {
-            return inner.difference(a, b);
+            return inner.difference_runs(a, b);
         }
-        let (first, leaves) = self.parts(a)?;
-        let (second, _) = self.parts(b)?;
-        if first.len() != second.len() {
-            return Err(OpError::new("E0612", "the two scores hold different items"));
+        let (first, leaves) = self.parts_of_runs(a)?;
+        let (second, _) = self.parts_of_runs(b)?;
+        if first[0].len() != second[0].len() || first.len() != second.len() {
+            return Err(other_items());
         }
-        let (clusters, count) = self.clusters(a, first.len());
-        Ok(difference(&first, &second, &leaves, &clusters, count))
+        let (clusters, count) = self.clusters(a[0], first[0].len());
+        let plain = difference(&mean_of_runs(&first), &mean_of_runs(&second), &leaves, &clusters, count);
+        let run = |(a, b): (&Vec<f64>, &Vec<f64>)| weighted_mean(b, &leaves) - weighted_mean(a, &leaves);
+        let by_run: Vec<f64> = first.iter().zip(&second).map(run).collect();
+        Ok(moved_over_runs(plain, &by_run, count))
+    }
+
+    /// As [`Self::parts`] for each of several runs; the leaves are those of the first.
+    fn parts_of_runs(&self, runs: &[&[Unit]]) -> Result<(Vec<Vec<f64>>, Leaves), OpError> {
+        let (first, leaves) = self.parts(runs.first().copied().unwrap_or(&[]))?;
+        let mut each = vec![first];
+        for run in runs.iter().skip(1) {
+            let values = self.parts(run)?.0;
+            if values.len() != each[0].len() {
+                return Err(other_items());
+            }
+            each.push(values);
+        }
+        Ok((each, leaves))
     }
 
     /// Returns the value of each unit of analysis (an item, or a pair), and the leaves: weight and members.
@@ -220,7 +261,7 @@ impl Total {
 }
 
 /// Fewer clusters than this are too few to be resampled.
-const FEW: usize = 10;
+pub const FEW: u64 = 10;
 
 /// Weight and members of each group of items.
 type Leaves = Vec<(f64, Vec<usize>)>;
@@ -335,7 +376,7 @@ fn estimate(values: &[f64], leaves: &Leaves, clusters: &[usize], count: usize) -
     let (low, high, interval) = if binary && (constant || (count == n && leaves.len() == 1)) {
         let (low, high) = wilson(value * count as f64, count as f64);
         (Some(low), Some(high), "wilson")
-    } else if count < FEW {
+    } else if (count as u64) < FEW {
         match few_clusters(value, se, n as f64, count) {
             Some((low, high)) => (Some(low), Some(high), "few clusters"),
             None => (None, None, "one cluster"),
@@ -345,6 +386,49 @@ fn estimate(values: &[f64], leaves: &Leaves, clusters: &[usize], count: usize) -
         (Some(low), Some(high), "bootstrap")
     };
     Estimate { value, se, low, high, interval: interval.to_owned(), n, clusters: count }
+}
+
+fn other_items() -> OpError {
+    OpError::new("E0612", "the two scores hold different items")
+}
+
+/// The mean of each item over runs.
+fn mean_of_runs(each: &[Vec<f64>]) -> Vec<f64> {
+    if let [one] = each {
+        return one.clone();
+    }
+    (0..each[0].len()).map(|i| mean(&each.iter().map(|run| run[i]).collect::<Vec<_>>())).collect()
+}
+
+/// Adds what runs differ by to an estimate over questions; one run tells nothing about others.
+fn over_runs(plain: Estimate, runs: &[f64]) -> Estimate {
+    let (Some(_), true) = (plain.low, runs.len() > 1) else { return plain };
+    let k = runs.len() as f64;
+    let (se, df) = pooled(&[(plain.se.powi(2), plain.clusters as f64 - 1.0), (variance(runs) / k, k - 1.0)]);
+    let (low, high) = effective_interval(plain.value, se, plain.n as f64, df);
+    Estimate { se, low: Some(low), high: Some(high), interval: "runs".to_owned(), ..plain }
+}
+
+/// Adds what runs differ by to a difference over questions of `clusters` clusters.
+fn moved_over_runs(plain: Difference, runs: &[f64], clusters: usize) -> Difference {
+    if runs.len() < 2 || plain.test == test_name(0) {
+        return plain;
+    }
+    let k = runs.len() as f64;
+    widened(plain, variance(runs) / k, k - 1.0, clusters)
+}
+
+/// Adds a variance with its degrees of freedom to that of a difference over questions.
+fn widened(plain: Difference, more: f64, freedom: f64, clusters: usize) -> Difference {
+    let (se, df) = pooled(&[(plain.se.powi(2), clusters as f64 - 1.0), (more, freedom)]);
+    let half = if se == 0.0 { 0.0 } else { t95(df) * se };
+    let p = match se == 0.0 {
+        true if plain.value == 0.0 => 1.0,
+        true => plain.p,
+        false => t_tails(plain.value / se, df),
+    };
+    let (low, high) = ((plain.value - half).max(-1.0), (plain.value + half).min(1.0));
+    Difference { se, low, high, p, test: "t over runs".to_owned(), ..plain }
 }
 
 /// Bootstrap over clusters, within leaves where no cluster spans two.
@@ -435,19 +519,36 @@ fn by_cluster(d: &[f64], leaves: &Leaves, clusters: &[usize], count: usize) -> V
     sums
 }
 
-/// Two models' items of one benchmark, in the same order, and how the benchmark is totalled.
+/// Two models' items of one benchmark, in the same order in every run, and how the benchmark is totalled.
 pub struct Matched {
     /// The headline total.
     pub total: Total,
-    /// The first model's.
-    pub a: Vec<Unit>,
+    /// The runs that both have, by name; none where nothing was repeated.
+    pub runs: Vec<String>,
+    /// The first model's items, by run.
+    pub a: Vec<Vec<Unit>>,
     /// The second model's.
-    pub b: Vec<Unit>,
+    pub b: Vec<Vec<Unit>>,
+}
+
+impl Matched {
+    /// Compares the two; `b` minus `a`.
+    ///
+    /// # Errors
+    /// As [`Total::difference_runs`].
+    pub fn difference(&self) -> Result<Difference, OpError> {
+        self.total.difference_runs(&slices(&self.a), &slices(&self.b))
+    }
+}
+
+fn slices(runs: &[Vec<Unit>]) -> Vec<&[Unit]> {
+    runs.iter().map(Vec::as_slice).collect()
 }
 
 /// Compares two models over several benchmarks: the mean of the benchmarks' differences, `b` minus `a`, with the 95 %
 /// percentile interval of a bootstrap over clusters (by Student's t with fewer than 10). A benchmark that is one cluster and moved
-/// says nothing about how it moves elsewhere, so the interval is then all that is possible.
+/// says nothing about how it moves elsewhere, so the interval is then all that is possible. Several runs widen it as in
+/// [`Total::estimate_runs`]; where benchmarks lack different runs, these count as independent between benchmarks.
 ///
 /// Clusters that were declared under one name in several benchmarks, such as a picture, are one cluster; items that declared
 /// none are clusters of their own.
@@ -461,19 +562,23 @@ pub fn mean_difference(benches: &[Matched]) -> Result<Difference, OpError> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut clusters: Vec<usize> = Vec::new();
     let mut unsure = false;
-    for (number, Matched { total, a, b }) in benches.iter().enumerate() {
+    let mut by_run: Vec<Vec<f64>> = Vec::new();
+    for (number, Matched { total, a, b, .. }) in benches.iter().enumerate() {
         let total = total.plain();
-        let (first, own) = total.parts(a)?;
-        let (second, _) = total.parts(b)?;
-        if first.len() != second.len() {
-            return Err(OpError::new("E0612", "the two scores hold different items"));
+        let (first_runs, own) = total.parts_of_runs(&slices(a))?;
+        let second_runs = total.parts_of_runs(&slices(b))?.0;
+        if first_runs[0].len() != second_runs[0].len() || first_runs.len() != second_runs.len() {
+            return Err(other_items());
         }
+        let run = |(a, b): (&Vec<f64>, &Vec<f64>)| weighted_mean(b, &own) - weighted_mean(a, &own);
+        by_run.push(first_runs.iter().zip(&second_runs).map(run).collect());
+        let (first, second) = (mean_of_runs(&first_runs), mean_of_runs(&second_runs));
         let start = d.len();
-        unsure |= total.clusters(a, first.len()).1 < 2 && first != second;
+        unsure |= total.clusters(&a[0], first.len()).1 < 2 && first != second;
         d.extend(first.iter().zip(&second).map(|(a, b)| b - a));
         leaves.extend(own.into_iter().map(|(w, m)| (w * share, m.into_iter().map(|i| i + start).collect())));
         for i in 0..first.len() {
-            let name = match a.get(i) {
+            let name = match a[0].get(i) {
                 Some(unit) if unit.cluster != unit.id && !matches!(total, Total::Pairs { .. }) => unit.cluster.clone(),
                 _ => format!("{number}\n{i}"),
             };
@@ -489,7 +594,7 @@ pub fn mean_difference(benches: &[Matched]) -> Result<Difference, OpError> {
     let se = error(&d, &leaves, &clusters, count);
     let (low, high) = if unsure {
         (-1.0, 1.0)
-    } else if count < FEW {
+    } else if (count as u64) < FEW {
         let half = margin(&d, se, count);
         ((value - half).max(-1.0), (value + half).min(1.0))
     } else {
@@ -499,5 +604,19 @@ pub fn mean_difference(benches: &[Matched]) -> Result<Difference, OpError> {
     let test = test_name(if unsure { 1 } else { count }).to_owned();
     let wins = d.iter().filter(|d| **d > 0.0).count();
     let losses = d.iter().filter(|d| **d < 0.0).count();
-    Ok(Difference { value, se, low, high, p, test, n: d.len(), wins, losses })
+    let plain = Difference { value, se, low, high, p, test, n: d.len(), wins, losses };
+    if unsure || by_run.iter().all(|runs| runs.len() < 2) {
+        return Ok(plain);
+    }
+    if benches.iter().all(|bench| bench.runs == benches[0].runs) {
+        let k = by_run[0].len();
+        let means: Vec<f64> = (0..k).map(|r| mean(&by_run.iter().map(|runs| runs[r]).collect::<Vec<_>>())).collect();
+        return Ok(moved_over_runs(plain, &means, count));
+    }
+    let parts: Vec<(f64, f64)> = by_run
+        .iter()
+        .map(|runs| (share * share * variance(runs) / runs.len() as f64, runs.len() as f64 - 1.0))
+        .collect();
+    let (error, freedom) = pooled(&parts);
+    Ok(widened(plain, error * error, freedom, count))
 }

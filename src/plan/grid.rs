@@ -174,7 +174,9 @@ pub(super) fn method(
             let op = format!("{MODULE}.{other}");
             if ev.catalogue.get(&op).is_none() {
                 let d = Diagnostic::new(codes::E0204, name.span, format!("a Grid has no `.{other}()`"), "not there");
-                return Err(Box::new(d.help("it has `.at`, `.mean`, `.best`, `.worst_drop`, `.delta` and `.table`")));
+                return Err(Box::new(
+                    d.help("it has `.at`, `.mean`, `.best`, `.worst_drop`, `.delta`, `.table` and `.summary`"),
+                ));
             }
             for axis in ["rows", "cols"] {
                 if let Some((_, Val::Value(Value::Str(v)), at)) = given.named.iter().find(|(n, ..)| n == axis)

@@ -8,10 +8,12 @@ use crate::spec::prelude::{self, Kind, Method};
 use crate::spec::{Dim, GridAxis, Row, Type, foreign};
 use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name};
 
-const GRID_METHODS: &[&str] = &["table", "best", "at", "mean", "worst_drop", "delta"];
+const GRID_METHODS: &[&str] = &["table", "summary", "best", "at", "mean", "worst_drop", "delta"];
 /// What a table can show.
 const SHOWN: &[&str] =
     &["ci", "delta", "n", "unparsed", "skill", "answers", "chance", "majority", "compat", "tokens", "cost"];
+/// What only a summary can show.
+const SUMMED: &str = "detectable";
 /// Numbers of a score that are shares.
 const SCORE_RATIOS: &[&str] =
     &["value", "low", "high", "unparsed", "compat", "skill", "chance", "majority", "floor", "consensus", "consistency"];
@@ -484,6 +486,19 @@ impl Checker<'_> {
                 ("train", Type::Dataset(Row::any())),
                 ("shared", words(&["either", "both", "picture", "words"])),
             ],
+            "summary" => vec![
+                ("rows", axis.clone()),
+                ("cols", axis.clone()),
+                ("over", Type::List(Box::new(axis))),
+                ("baseline", Type::Str),
+                ("gain", Type::Str),
+                ("show", Type::List(Box::new(words(&[SHOWN, &[SUMMED]].concat())))),
+                ("see", Type::Dim(Dim::Points)),
+                ("adjust", words(&["holm", "bh"])),
+                ("published", Type::Record(Row::any())),
+                ("train", Type::Dataset(Row::any())),
+                ("shared", words(&["either", "both", "picture", "words"])),
+            ],
             "best" => vec![("by", Type::Str)],
             "worst_drop" | "delta" => vec![("from", any_label()), ("to", any_label())],
             "at" => Vec::new(),
@@ -568,7 +583,7 @@ impl Checker<'_> {
             }
         }
         let required: &[&str] = match name.text.as_str() {
-            "table" => &["rows", "cols"],
+            "table" | "summary" => &["rows", "cols"],
             "best" => &["by"],
             "worst_drop" | "delta" => &["from", "to"],
             _ => &[],
@@ -581,7 +596,7 @@ impl Checker<'_> {
             return Type::Error;
         }
         match name.text.as_str() {
-            "table" => Type::Table,
+            "table" | "summary" => Type::Table,
             "worst_drop" => metric(Dim::Points),
             "delta" => {
                 let points = || metric(Dim::Points);

@@ -13,6 +13,7 @@ use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::eval::compare::{Cell, Layout, best, delta, facts, table, worst_drop};
+use crate::eval::runs::fold;
 use crate::eval::{score, table_text};
 use crate::spec::{Effect, OpSpec};
 
@@ -51,6 +52,50 @@ op grid.table(
         ..OpSpec::BASE
     },
     run: Some(run_table),
+};
+
+/// Scores as a table with means over runs.
+pub static SUMMARY: Builtin = Builtin {
+    spec: OpSpec {
+        signature: r#"
+## A table as `grid.table` lays it out, that can average over seeds: mean and standard deviation of the runs of each cell, with intervals and
+## p-values that cover other questions and other runs. It also says how many questions it takes to see a difference, marks intervals over
+## few clusters (‡), and shows the `compat` score with and without failures. Its JSON and CSV tell how each interval was made and what it covers.
+op grid.summary(
+  g: Grid,
+  ## The axis that becomes rows.
+  rows: Str? = none,
+  ## The axis that becomes columns.
+  cols: Str? = none,
+  ## Axes whose cells are averaged, such as a seed: the table then has the mean of each cell's runs with their standard deviation, and
+  ## intervals and p-values that cover other questions and other runs.
+  over: [Str] = [],
+  ## The label that the others are compared with, each with the column that shares its other labels.
+  baseline: Str? = none,
+  ## The label whose gain over each other column is added below the means: the paired difference over all rows with a bootstrap over
+  ## clusters.
+  gain: Str? = none,
+  ## What stands in a cell and beside the row. `skill`: the score of readable replies alone; `answers`: the answer that is given
+  ## most too often; `compat`: the score under the second profile; `tokens` and `cost`: of a server; `detectable`: the smallest paired
+  ## difference that so many questions show.
+  show: [enum { ci, delta, n, unparsed, skill, answers, chance, majority, compat, tokens, cost, detectable }] = [
+    "ci", "delta", "n", "unparsed", "chance", "majority"],
+  ## A difference: adds how many questions of each row's sort it takes to find it with 80 % power. Before a model is
+  ## asked, `eval.score` of one row with `reply: null` gives it.
+  see: Points? = none,
+  ## Correction of the p-values for the number of comparisons.
+  adjust: enum { holm, bh } = "holm",
+  ## Columns of numbers from elsewhere, by label: each an `eval.published` whose names are those of the rows.
+  published: { ..any } = {},
+  ## The rows that the models were trained on: adds which share of the questions is among them.
+  train: Dataset[{ ..r }]? = none,
+  ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
+  shared: enum { either, both, picture, words } = "both",
+) -> Table"#,
+        effect: Effect::Reduce,
+        ..OpSpec::BASE
+    },
+    run: Some(run_summary),
 };
 
 /// The largest fall.
@@ -95,9 +140,22 @@ op grid.best(g: Grid, by: Str) -> Metric[Ratio]"#,
 };
 
 fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
+    laid_out(cx, false)
+}
+
+fn run_summary(cx: &mut Context) -> Result<Outputs, OpError> {
+    laid_out(cx, true)
+}
+
+/// A table; `extended` adds what [`SUMMARY`] says beyond [`TABLE`].
+fn laid_out(cx: &mut Context, extended: bool) -> Result<Outputs, OpError> {
     let (mut layout, mut cells) = grid(cx, "g")?;
     #[derive(Deserialize)]
     struct Args {
+        #[serde(default)]
+        over: Vec<String>,
+        #[serde(default)]
+        see: Option<f64>,
         rows: Option<String>,
         cols: Option<String>,
         baseline: Option<String>,
@@ -108,12 +166,17 @@ fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
         shared: String,
     }
     let args: Args = cx.args()?;
+    layout.extended = extended;
+    layout.see = args.see;
     layout.rows = args.rows;
     layout.cols = args.cols;
     layout.baseline = args.baseline;
     layout.gain = args.gain;
     layout.show = Some(args.show);
     layout.adjust = Some(args.adjust);
+    if !args.over.is_empty() {
+        (layout, cells) = fold(&layout, cells, &args.over)?;
+    }
     published::add(cx, &mut layout, &mut cells)?;
     let mut table = table(&layout, &cells)?;
     if cx.inputs.contains_key("train") {
@@ -194,7 +257,7 @@ pub(in crate::ops) fn grid(cx: &Context, name: &str) -> Result<(Layout, Vec<Cell
         };
         cells.push(Cell { labels: key, score });
     }
-    let layout = Layout { axes, labels, rows: None, cols: None, baseline: None, show: None, adjust: None, gain: None };
+    let layout = Layout { axes, labels, ..Layout::default() };
     Ok((layout, cells))
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
+use serde_json::Value as Json;
 
 use crate::base::OpError;
 use crate::data::leak::{self, Sign};
@@ -21,7 +22,10 @@ const DISTANCE: u32 = 4;
 
 /// Fills the column of each row whose questions are known: those of the first score in it.
 pub(super) fn add(cx: &Context, table: &mut ScoreTable, layout: &Layout, shared: &str) -> Result<(), OpError> {
-    let (axis, _) = layout.places()?;
+    // The keys of the grid have all its axes, those that the table is a mean over too.
+    let (rows, _) = layout.places()?;
+    let named = |axes: &Vec<Json>| axes.iter().position(|a| a.as_str() == Some(&layout.axes[rows]));
+    let axis = cx.args["g"]["axes"].as_array().and_then(named).unwrap_or(rows);
     // The training rows are read once: the questions of all rows are looked for together, and none changes what another has in common with them.
     let mut items: Vec<Item> = Vec::new();
     let mut asked: Vec<(usize, Range<u32>)> = Vec::new();

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::base::OpError;
 use crate::engine::Context;
 use crate::eval::compare::{Cell, Layout};
-use crate::eval::score::Stored;
+use crate::eval::stored::Stored;
 
 /// Adds the scores of the argument `published` as labels of the axis that becomes columns. A row that a source says nothing about is a hole.
 ///
@@ -33,8 +33,7 @@ pub(super) fn add(cx: &Context, layout: &mut Layout, cells: &mut Vec<Cell>) -> R
             let value = meta["groups"]["benchmark"][row].as_f64();
             let score = value.map(|value| Stored {
                 meta: json!({ "value": value, "source": meta["source"], "headline": "published" }),
-                units: Vec::new(),
-                items: Vec::new(),
+                ..Stored::default()
             });
             let mut names = vec![String::new(); 2];
             (names[rows], names[cols]) = (row.clone(), label.clone());

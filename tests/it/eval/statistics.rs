@@ -156,8 +156,9 @@ fn mean_differences_pool_benchmarks() {
     let half: Vec<f64> = (0..40).map(|i| f64::from(i % 2)).collect();
     let pair = |a: &[f64], b: &[f64], name: &str| Matched {
         total: micro(),
-        a: ids(units(a, &["x"; 40], &each), name),
-        b: ids(units(b, &["x"; 40], &each), name),
+        runs: Vec::new(),
+        a: vec![ids(units(a, &["x"; 40], &each), name)],
+        b: vec![ids(units(b, &["x"; 40], &each), name)],
     };
     let better: Vec<f64> = (0..40).map(|i| if i % 4 == 0 { 1.0 } else { f64::from(i % 2) }).collect();
     let d = mean_difference(&[pair(&half, &better, "p"), pair(&half, &half, "q")]).unwrap();
@@ -174,7 +175,8 @@ fn mean_differences_pool_benchmarks() {
 
     let lone = [0usize; 4];
     let of = |s: &[f64]| ids(units(s, &["x"; 4], &lone), "p");
-    let one = Matched { total: micro(), a: of(&[0., 0., 1., 1.]), b: of(&[1., 1., 1., 1.]) };
+    let one =
+        Matched { total: micro(), runs: Vec::new(), a: vec![of(&[0., 0., 1., 1.])], b: vec![of(&[1., 1., 1., 1.])] };
     let d = mean_difference(&[one]).unwrap();
     assert_eq!((d.low, d.high, d.test.as_str()), (-1.0, 1.0, "one cluster"));
 }
@@ -224,4 +226,65 @@ fn intervals_cover() {
         covered += usize::from(e.low.unwrap() <= 0.5 && e.high.unwrap() >= 0.5);
     }
     assert!((360..=394).contains(&covered), "{covered} of 400");
+}
+
+/// By hand: variances add up, degrees of freedom by Welch and Satterthwaite.
+#[test]
+fn errors_of_questions_and_of_runs_add_up() {
+    use rbpipe::eval::stats::{pooled, t_tails, t95};
+
+    let (se, df) = pooled(&[(0.04, 9.0), (0.01, 2.0)]);
+    close(se, 0.05_f64.sqrt(), 1e-12);
+    close(df, 0.0025 / (0.0016 / 9.0 + 0.0001 / 2.0), 1e-9);
+    assert_eq!(pooled(&[(0.0, 3.0)]), (0.0, f64::INFINITY));
+    // Tables of Student's t: 2.228 at 10, 4.303 at 2, and the normal quantile far out.
+    close(t_tails(2.228_138_9, 10.0), 0.05, 1e-6);
+    close(t_tails(-4.302_652_7, 2.0), 0.05, 1e-6);
+    close(t_tails(1.959_964, f64::INFINITY), 0.05, 1e-4);
+    close(t95(f64::INFINITY), 1.959_964, 1e-4);
+
+    let each: Vec<usize> = (0..8).collect();
+    let run = |scores: &[f64]| units(scores, &["x"; 8], &each);
+    let (one, two) = (run(&[1., 1., 1., 0., 0., 0., 1., 1.]), run(&[1., 1., 1., 1., 0., 0., 1., 1.]));
+    let e = micro().estimate_runs(&[&one, &two]).unwrap();
+    close(e.value, 0.6875, 1e-12);
+    // Item means 1 1 1 ½ 0 0 1 1: Σ(s−s̄)² = 1.46875, over 7 and 8. Runs 0.625 and 0.75: variance 1/128, over 2.
+    close(e.se, (1.468_75 / 7.0 / 8.0 + 1.0 / 256.0_f64).sqrt(), 1e-12);
+    assert_eq!(e.interval, "runs");
+    let alone = micro().estimate(&two).unwrap();
+    assert!(e.low.unwrap() < e.value && e.high.unwrap() > e.value && alone.interval == "wilson");
+    assert!(micro().estimate_runs(&[&one, &two[..7]]).is_err(), "runs over other questions are no runs");
+
+    // Twice the same runs are no difference, however much the runs differ from each other.
+    let same = micro().difference_runs(&[&one, &two], &[&one, &two]).unwrap();
+    assert_eq!((same.value, same.low, same.high, same.p), (0.0, 0.0, 0.0, 1.0));
+}
+
+/// A new seed moves a model by what it moves; that must not be taken for a difference of models. Seeds are drawn anew for both, so a test that
+/// looked at questions alone would find one far too often.
+#[test]
+fn seeds_of_one_recipe_are_rarely_told_apart() {
+    let mut random = crate::random::Random(11);
+    let mut unit = || random.next() as f64 / u64::MAX as f64;
+    let each: Vec<usize> = (0..200).collect();
+    let (mut found, mut naive) = (0, 0);
+    for _ in 0..200 {
+        let mut draw = || -> Vec<Vec<Unit>> {
+            (0..4)
+                .map(|_| {
+                    // The seed's own luck: ±6 points.
+                    let luck = 0.6 + 0.12 * (unit() - 0.5);
+                    let scores: Vec<f64> = (0..200).map(|_| f64::from(u8::from(unit() < luck))).collect();
+                    units(&scores, &["x"; 200], &each)
+                })
+                .collect()
+        };
+        let (a, b) = (draw(), draw());
+        let a: Vec<&[Unit]> = a.iter().map(Vec::as_slice).collect();
+        let b: Vec<&[Unit]> = b.iter().map(Vec::as_slice).collect();
+        found += usize::from(micro().difference_runs(&a, &b).unwrap().p < 0.05);
+        naive += usize::from(micro().difference(a[0], b[0]).unwrap().p < 0.05);
+    }
+    assert!(found <= 14, "{found} of 200 are called different");
+    assert!(naive > found, "one seed each finds {naive}");
 }
