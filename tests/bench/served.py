@@ -142,17 +142,22 @@ def served(args, work):
     if not (weights / "smollm2").exists():
         subprocess.run([args.rbpipe, "run", "recipe.rb2"], cwd=weights, check=True)
     folder = str(weights / "smollm2")
+    return (*serve(args.transformers, folder, work), folder)
+
+
+def serve(program, folder, work):
+    """Starts `transformers serve` on the weights in a folder; returns its process and address."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     # The weights lie in half precision, which a processor multiplies slowly.
-    command = [args.transformers, "serve", "--force-model", folder, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
+    command = [program, "serve", "--force-model", folder, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
     log = open(work / "server.log", "wb")
     child = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "HF_HUB_OFFLINE": "1"})
     for _ in range(1200):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
-            return child, f"http://127.0.0.1:{port}", folder
+            return child, f"http://127.0.0.1:{port}"
         except OSError:
             if child.poll() is not None:
                 sys.exit(f"the server ended: {(work / 'server.log').read_text()[-2000:]}")
@@ -232,4 +237,5 @@ def main():
             child.wait()
 
 
-main()
+if __name__ == "__main__":
+    main()
