@@ -1,6 +1,7 @@
 //! All integration tests in one binary.
 
 mod acceptance;
+mod answers;
 mod augment;
 mod author;
 mod bench;

@@ -94,6 +94,8 @@ pub struct Question {
     pub system: Option<String>,
     /// The message, in order.
     pub parts: Vec<Part>,
+    /// What the answer begins with; the model goes on from there.
+    pub prefill: Option<String>,
     /// JSON schema of the answer; free text without.
     pub schema: Option<Json>,
     /// Upper bound of the answer.
@@ -138,7 +140,8 @@ impl Question {
         };
         let parts = self.parts.iter().map(part).collect::<Result<Vec<_>, _>>()?;
         let system = self.system.iter().map(|text| json!({ "role": "system", "content": text }));
-        let messages: Vec<Json> = system.chain([json!({ "role": "user", "content": parts })]).collect();
+        let begun = self.prefill.iter().map(|text| json!({ "role": "assistant", "content": text }));
+        let messages: Vec<Json> = system.chain([json!({ "role": "user", "content": parts })]).chain(begun).collect();
         let Sampling { temperature, top_p, seed, stop } = &self.sampling;
         let mut body = json!({
             "model": model, "messages": messages,
@@ -150,6 +153,11 @@ impl Question {
             } else {
                 json!({ "type": "json_object" })
             };
+        }
+        if self.prefill.is_some() {
+            // Without these a server closes the turn that was begun and opens another.
+            body["add_generation_prompt"] = json!(false);
+            body["continue_final_message"] = json!(true);
         }
         if !stop.is_empty() {
             body["stop"] = json!(stop);

@@ -33,7 +33,8 @@ impl Args {
         let model = cx.input("m")?.clone();
         let bench = Benchmark::load(cx.store, cx.input("on")?)?;
         let coords = coords(&model.meta, self.pixels.bounds());
-        let (max_tokens, stop) = decoding_of(&bench.declare, self.max_tokens);
+        let (max_tokens, mut stop) = decoding_of(&bench.declare, self.max_tokens);
+        stop.extend(model.meta["stop"].as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)));
         let (temperature, top_p, seed, option_p) = (self.temperature, self.top_p, self.seed, self.confidence);
         Ok((
             model,

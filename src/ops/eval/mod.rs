@@ -4,6 +4,7 @@ mod args;
 pub mod asked;
 mod backend;
 pub mod compare;
+pub mod flagevalmm;
 mod given;
 #[cfg(feature = "torch")]
 pub mod local;
@@ -12,6 +13,7 @@ pub mod preference;
 pub mod published;
 pub mod rescore;
 pub mod run;
+mod schema;
 mod served;
 
 use crate::engine::servers::{Facts, Said};

@@ -39,7 +39,7 @@ op eval.score(
   ## Rows about no item of the benchmark, and rows without an id: an error, or left out and counted.
   strays: enum { fail, skip } = "fail",
 ) -> Score"#,
-        version: 5,
+        version: 6,
         effect: Effect::Score,
         ..OpSpec::BASE
     },
@@ -101,6 +101,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     }
     let coords = Coords { space: args.coord_space, yx: args.coord_order == Order::Yx, pixels: args.pixels.bounds() };
     let scores = score(&bench, answers, coords, cx.store)?;
+    if let Some(compat) = &scores.compat_answered {
+        facts["compat_answered"] = json!(compat.value);
+    }
     save(cx, &bench, &scores, &facts)
 }
 

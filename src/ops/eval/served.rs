@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 use super::args::Args;
 use super::asked::{save, wanted};
 use super::backend::{Backend, Served};
-use crate::base::{Digest, OpError};
+use super::schema;
+use crate::base::{Digest, OpError, phrase};
 use crate::data::picture::Picture;
 use crate::engine::service::{self, Launch};
 use crate::engine::{Artifact, Context, Outputs, executors, servers};
@@ -26,6 +27,8 @@ const LOADING: Duration = Duration::from_secs(1200);
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Tokens whose log-probabilities are asked for: more are refused by most servers.
 const LIKELY: u32 = 20;
+/// What is noted beside a reply that its schema does not allow.
+const STRANGE: &str = "outside the schema of its question";
 /// Media types that every server decodes.
 const KNOWN: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
 
@@ -36,11 +39,30 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
     let mut pictures = Pictures { bounds: (args.pixels.from, args.pixels.to), fitted: BTreeMap::new() };
     let (mut prompts, mut questions, mut sent) = (Vec::new(), Vec::new(), Vec::new());
     let temperature = model.meta["temperature"].as_f64().unwrap_or(1.0);
+    let prefill = model.meta["prefill"].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let listed = model.meta["answers"].as_str() == Some("listed");
+    if listed && (args.confidence || prefill.is_some()) {
+        let other =
+            if args.confidence { "`confidence`, which looks at the first word of a reply" } else { "`prefill`" };
+        return Err(
+            OpError::new("E0302", format!("`answers: \"listed\"` goes with no {other}")).help("leave one of them out")
+        );
+    }
     for (item, epoch) in &wanted {
         let prompt = prompt(&bench.items[*item], &bench.declare, &coords)?;
         let seed = seed(&decoding, &bench.items[*item].id, *epoch);
-        let (question, sizes) = question(cx, &prompt, &decoding, seed, &mut pictures)?;
-        prompts.push((prompt.show(), prompt.options));
+        let (mut question, sizes) = question(cx, &prompt, &decoding, seed, &mut pictures)?;
+        question.prefill = prefill.clone();
+        let mut shown = prompt.show();
+        if listed {
+            question.schema = schema::schema(&bench.items[*item]);
+            if let (Some(_), Some(chat::Part::Text(text))) = (&question.schema, question.parts.last_mut()) {
+                let line = schema::asked_for(&bench.items[*item]);
+                text.push_str(&line);
+                shown.push_str(&line);
+            }
+        }
+        prompts.push((shown, prompt.options));
         questions.push(question);
         sent.push(sizes);
     }
@@ -54,11 +76,23 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
     };
     let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
     let mut answers = Vec::with_capacity(wanted.len());
-    for ((((item, epoch), (prompt, options)), sent), outcome) in
-        wanted.into_iter().zip(prompts).zip(sent).zip(asked.outcomes)
+    let mut strange: u64 = 0;
+    for (((((item, epoch), (prompt, options)), sent), outcome), question) in
+        wanted.into_iter().zip(prompts).zip(sent).zip(asked.outcomes).zip(&questions)
     {
         let reply = match outcome {
-            Outcome::Said(said) => Ok(heard(said, &options, temperature)),
+            Outcome::Said(said) => {
+                let mut reply = heard(said, &options, temperature);
+                if let Some(rest) = prefill.as_ref().and_then(|begun| reply.text.strip_prefix(begun.as_str())) {
+                    // Some servers send back what the reply was begun with.
+                    reply.text = rest.to_owned();
+                }
+                if question.schema.as_ref().is_some_and(|s| !reply.refused && !schema::fits(s, &reply.text)) {
+                    strange += 1;
+                    reply.note = Some(STRANGE.to_owned());
+                }
+                Ok(reply)
+            }
             Outcome::Failed { class, why } => {
                 *errors.entry(class.map_or("unfit", |c| c.name())).or_default() += 1;
                 Err(why)
@@ -72,12 +106,25 @@ pub fn run(cx: &mut Context, args: &Args) -> Result<Outputs, OpError> {
     let more = [("asked", asked.asked), ("remembered", asked.remembered), ("tokens spent", asked.spent.tokens)];
     cx.counts.extend(more.map(|(name, n)| (name.to_owned(), n)));
     let scores = score(&bench, answers, coords, cx.store)?;
-    let facts = json!({
+    if strange > 0 {
+        cx.counts.insert("outside their schema".to_owned(), strange);
+        cx.say(&format!(
+            "{} outside what the schema allows: the server does not hold replies to it",
+            phrase::count(strange as usize, "reply")
+        ));
+    }
+    let mut facts = json!({
         "decoding": decoding,
         "served": served(args, &model),
         "errors": errors,
         "geometry": pictures.facts(),
     });
+    if listed {
+        facts["listed"] = json!({ "outside": strange });
+    }
+    if let Some(begun) = &prefill {
+        facts["prefill"] = json!(begun);
+    }
     save(cx, &bench, &scores, &facts)
 }
 
@@ -139,7 +186,10 @@ fn question(
         Sampling { temperature: decoding.temperature, top_p: decoding.top_p, seed, stop: decoding.stop.clone() };
     let max_tokens = u64::from(decoding.max_tokens);
     let likely = (decoding.option_p && prompt.options.len() > 1).then_some(LIKELY);
-    Ok((Question { system: prompt.system.clone(), parts, schema: None, max_tokens, sampling, likely }, sizes))
+    Ok((
+        Question { system: prompt.system.clone(), parts, prefill: None, schema: None, max_tokens, sampling, likely },
+        sizes,
+    ))
 }
 
 /// Pictures as they are sent: the stored file where it fits, else made to fit.

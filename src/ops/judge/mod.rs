@@ -4,6 +4,7 @@ pub mod agree;
 pub mod agreement;
 pub mod prefer;
 pub mod rank;
+pub mod replies;
 pub mod score;
 
 use std::sync::LazyLock;
@@ -30,6 +31,7 @@ struct Judge {
     key: Option<SecretName>,
     #[serde(default)]
     url: Option<String>,
+    #[serde(default)]
     images: String,
     #[serde(default)]
     prompt: Option<String>,
@@ -177,6 +179,7 @@ fn question(system: &str, pictures: Vec<Picture>, text: String, schema: Json) ->
     Question {
         system,
         parts,
+        prefill: None,
         schema: Some(schema),
         max_tokens: MAX_TOKENS,
         sampling: Sampling::default(),

@@ -25,9 +25,18 @@ op model.server(
   coord_space: enum { auto, unit, norm1000, pixel_input, pixel_original } = "auto",
   ## The first coordinate is y.
   coord_order: enum { xy, yx } = "xy",
+  ## What each reply begins with, as RoboBrain's `<think></think><answer>`; the model goes on from there. For servers that know
+  ## `continue_final_message`, as vLLM and SGLang do.
+  prefill: Str? = none,
+  ## How it is made to answer. `listed`: by a JSON schema of what a question allows (a letter of its options, yes or no, a number), with a
+  ## line that says so; what comes back is checked here too, and replies that do not fit are counted and read as any other.
+  answers: enum { free, listed } = "free",
+  ## Texts that end a reply, as `</answer>`, beside those of the benchmark.
+  stop: [Str] = [],
   ## Money for a million tokens of the question and of the reply: the cost column of tables.
   price: { prompt: Float, reply: Float }? = none,
 ) -> Model[server]"#,
+        version: 2,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },
@@ -41,6 +50,9 @@ struct Args {
     revision: Option<String>,
     coord_space: String,
     coord_order: String,
+    prefill: Option<String>,
+    answers: String,
+    stop: Vec<String>,
     price: Json,
 }
 
@@ -53,6 +65,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let mut meta = json!({
         "family": "server", "url": args.url, "name": args.name, "revision": args.revision, "coord_space": args.coord_space,
         "coord_order": args.coord_order, "price": args.price,
+        "prefill": args.prefill, "stop": args.stop, "answers": args.answers,
     });
     if let Some(said) = cx.args.get("$server") {
         meta["says"] = said.clone();
