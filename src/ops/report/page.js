@@ -51,9 +51,12 @@ function ranking() {
   const best = means.reduce((a, b) => b.mean.value > a.mean.value ? b : a);
   const grid = el("div", { class: "rank" }), clip = v => Math.min(100, Math.max(0, 100 * v));
   for (const { name, mean } of means) {
-    const half = 1.96 * (mean.se ?? 0), track = el("div", { class: "track" });
+    // One row is no mean: its own interval, which is not even and not nothing where all is right.
+    const only = rows.length === 1 ? rows[0].cells[t.columns.indexOf(name)] : null;
+    const half = only ? (only.high - only.low) / 2 : 1.96 * (mean.se ?? 0), low = only?.low ?? mean.value - half, high = only?.high ?? mean.value + half;
+    const track = el("div", { class: "track" });
     track.append(el("i", { class: name === best.name ? "best" : "", style: `width:${clip(mean.value)}%` }));
-    track.append(el("u", { style: `left:${clip(mean.value - half)}%;width:${clip(mean.value + half) - clip(mean.value - half)}%` }));
+    track.append(el("u", { style: `left:${clip(low)}%;width:${clip(high) - clip(low)}%` }));
     if (floor != null) track.append(el("em", { style: `left:${clip(floor)}%`, title: `without looking: ${pct(floor)}` }));
     const delta = mean.delta && { value: mean.delta[0], low: mean.delta[1], high: mean.delta[2] };
     const text = el("span", {}, el("b", {}, pct(mean.value)), el("span", { class: "s" }, mean.se == null ? " " : ` ±${pct(half)} `));
@@ -67,7 +70,7 @@ function ranking() {
   if (best.mean.delta) {
     const [value, low, high] = best.mean.delta;
     const sure = low == null ? "more or less" : low > 0 ? "more" : high < 0 ? "less" : "more or less";
-    finding.append(`. Against ${t.baseline}: `, el("b", { class: side({ low, high }) }, `${sign(value)} points`), low == null ? "" : ` (95 % interval ${sign(low)} to ${sign(high)})`);
+    finding.append(`. Against ${t.baseline}: `, el("b", { class: side({ low, high }) }, `${sign(value)} points`), low == null ? "" : ` (95\u00a0%\u00a0interval ${sign(low)} to ${sign(high)})`);
     if (sure === "more or less") finding.append(", which may be chance");
   }
   finding.append(".");

@@ -33,7 +33,7 @@ op report.page(
   title: Str = "Evaluation",
   theme: enum { auto, light, dark } = "auto",
 ) -> Report"#,
-        version: 6,
+        version: 7,
         history: &["data"],
         effect: Effect::Reduce,
         ..OpSpec::BASE
