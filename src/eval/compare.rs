@@ -40,9 +40,18 @@ fn matched(from: &Stored, to: &Stored) -> Result<Option<Matched>, OpError> {
     if from.meta["headline"] != to.meta["headline"] {
         return Err(OpError::new("E0612", "the two scores have different headline totals, so they cannot be compared"));
     }
+    // A question that is asked again, under another seed or in another benchmark, is no new one: it is a cluster under its own name.
     let picked = |score: &Stored| -> Vec<Unit> {
-        let places: BTreeMap<&str, &Unit> = score.units.iter().map(|u| (u.id.as_str(), u)).collect();
-        shared.iter().filter_map(|id| places.get(id).map(|u| (*u).clone())).collect()
+        let places: BTreeMap<&str, usize> = score.units.iter().enumerate().map(|(i, u)| (u.id.as_str(), i)).collect();
+        let named = |id: &&str| {
+            let at = *places.get(id)?;
+            let mut unit = score.units[at].clone();
+            if unit.cluster == unit.id {
+                unit.cluster = format!("{id}\n{}", score.items[at]);
+            }
+            Some(unit)
+        };
+        shared.iter().filter_map(named).collect()
     };
     let by_run = |score: &Stored| -> Vec<Vec<Unit>> {
         if whole {

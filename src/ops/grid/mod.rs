@@ -115,12 +115,14 @@ pub static DELTA: Builtin = Builtin {
     spec: OpSpec {
         signature: r#"
 ## How much better one label is than another on the same items: the mean over the other axes of `to` minus `from`, with its 95 %
-## interval (a bootstrap over clusters with a fixed seed; Student's t over fewer than ten) and a sign-flip p-value.
+## interval (a bootstrap over clusters with a fixed seed; Student's t over fewer than ten) and a sign-flip p-value. A question that was
+## asked under several seeds is one question.
 op grid.delta(
   g: Grid,
   from: Str,
   to: Str,
 ) -> { value: Metric[Points], low: Metric[Points], high: Metric[Points], p: Metric[Float] }"#,
+        version: 2,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },

@@ -1,6 +1,6 @@
 //! Tables of scores: what is compared with what over several axes, and where a mean has no interval.
 
-use rbpipe::eval::compare::{Cell, Layout, table};
+use rbpipe::eval::compare::{Cell, Layout, delta, table};
 use rbpipe::eval::coords::{Space, Spread, decide};
 use rbpipe::eval::read_points::points;
 use rbpipe::eval::runs::fold;
@@ -166,6 +166,20 @@ fn a_sweep_over_seeds_is_mean_and_spread() {
     assert!(lines[1][column("runs_sd")].starts_with("0.05") || lines[1][column("runs_sd")].starts_with("0.04999"));
     let back: rbpipe::eval::compare::ScoreTable = serde_json::from_value(serde_json::to_value(&made).unwrap()).unwrap();
     assert_eq!(back, made);
+}
+
+/// A second seed that says the same adds nothing to what is known of other questions.
+#[test]
+fn a_question_asked_under_two_seeds_is_one_question() {
+    let two: &[(&str, &[&str])] = &[("m", &["base", "tuned"]), ("seed", &["1", "2"])];
+    let right = |n: usize| -> Vec<u8> { (0..40).map(|i| u8::from(i * 7 % 40 < n)).collect() };
+    let scored = |m: &str, seed: &str| cell(&[m, seed], score(&right(if m == "base" { 16 } else { 24 }), false));
+    let cells = [scored("base", "1"), scored("base", "2"), scored("tuned", "1"), scored("tuned", "2")];
+    let both = delta(&layout(two, json!({})), &cells, "base", "tuned").unwrap();
+    let one: &[(&str, &[&str])] = &[("m", &["base", "tuned"]), ("seed", &["1"])];
+    let alone = delta(&layout(one, json!({})), &[cells[0].clone(), cells[2].clone()], "base", "tuned").unwrap();
+    assert!((both.value - alone.value).abs() < 1e-12 && (both.se / alone.se - 1.0).abs() < 1e-9, "{both:?} {alone:?}");
+    assert!(both.high - both.low > 0.99 * (alone.high - alone.low), "{both:?} {alone:?}");
 }
 
 /// The same model twice, in every column and seed: nothing moves, nothing is starred.
