@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
 use super::bandkeys::Keys;
 pub use super::bandkeys::Spill;
 use super::clusters::{Links, Rule, Sets, groups};
+use super::signs::signs;
 use super::text::Words;
 use super::texts::Texts;
 
@@ -42,7 +43,7 @@ const LANES: usize = 32;
 
 /// Finds near-duplicates among texts of the same group. A text without words has no duplicates.
 ///
-/// A pair that `apart` tells apart is never linked. With `verify`, another pair is linked exactly if it is a candidate and `|A ∩ B| / |A ∪ B| ≥ similar` over the sets of shingles. The chance that a pair of
+/// A pair that `apart` tells apart is never linked. With `verify`, neither is one of the same shingles with other [`signs`], and another pair is linked exactly if it is a candidate and `|A ∩ B| / |A ∪ B| ≥ similar` over the sets of shingles. The chance that a pair of
 /// similarity `s` becomes a candidate is `1 − (1 − s^rows)^bands`. The result does not depend on the number of threads.
 ///
 /// # Source
@@ -127,7 +128,7 @@ impl<T: Texts + ?Sized> Near<'_, T> {
 
 /// What one pass over the texts gives.
 struct Read {
-    /// Of each row: its words and its group; `None` for a text without words.
+    /// Of each row: its words, their signs and its group; `None` for a text without words.
     identity: Vec<Option<u128>>,
     /// Rows of groups that are too large to be compared pair by pair.
     signed: Vec<u32>,
@@ -190,7 +191,7 @@ impl Scratch {
     fn identity(&mut self, text: &str, group: u32) -> Option<u128> {
         self.words.read(text);
         let normal = self.words.normal();
-        (!normal.is_empty()).then(|| xxh3_128_with_seed(normal, u64::from(group)))
+        (!normal.is_empty()).then(|| xxh3_128_with_seed(normal, u64::from(group)) ^ (u128::from(signs(text)) << 32))
     }
 }
 
@@ -246,11 +247,13 @@ impl<T: Texts + ?Sized> Compare<'_, T> {
     }
 
     fn near(&self, a: u32, b: u32) -> bool {
-        let (a, b) = (self.set(a), self.set(b));
-        let (small, large) = (a.len().min(b.len()), a.len().max(b.len()));
+        let (of_a, of_b) = (self.set(a), self.set(b));
+        let (small, large) = (of_a.len().min(of_b.len()), of_a.len().max(of_b.len()));
         (small as f64) >= self.options.similar * large as f64 && {
-            let common = common(&a, &b);
-            common as f64 >= self.options.similar * (a.len() + b.len() - common) as f64
+            let common = common(&of_a, &of_b);
+            let all = of_a.len() + of_b.len() - common;
+            let signs = |row: u32| self.texts.with(row as usize, signs);
+            common as f64 >= self.options.similar * all as f64 && (common < all || signs(a) == signs(b))
         }
     }
 

@@ -57,6 +57,7 @@ pub mod rowmethods;
 pub mod scan;
 pub mod scene;
 pub mod schema;
+pub mod signs;
 pub mod simhash;
 pub mod table;
 pub mod text;

@@ -607,6 +607,35 @@ fn minhash_and_simhash_against_all_pairs() {
     assert!(expected > 500 && found.edges.len() == expected, "{} of {expected}", found.edges.len());
 }
 
+/// Whatever the similarity asked for, texts that differ in a sign alone stay, and those that differ in their layout go.
+#[test]
+fn signs_tell_texts_of_the_same_words_apart() {
+    let bench = Bench::new();
+    let filler = |n: usize| (0..n).map(|i| format!("w{i}")).collect::<Vec<_>>().join(" ");
+    for words in [0, 5, 60] {
+        let text = |sign: &str| format!("{} if x {sign} 3 then stop", filler(words));
+        // More rows than are compared pair by pair.
+        let others = (0..80)
+            .map(|i| json!({ "id": format!("o{i}"), "t": format!("other {i} text {} of its own {}", i * 7, i * 31) }));
+        let signs = ["<", ">", "<", "=", "≤"].into_iter().zip(["a", "b", "c", "d", "e"]);
+        let mut all: Vec<Json> = signs.map(|(sign, id)| json!({ "id": id, "t": text(sign) })).collect();
+        all.push(json!({ "id": "f", "t": text(">").to_uppercase().replace(" IF", "\nIF") }));
+        let few = rows(json!(all));
+        all.extend(others);
+        let common = json!({ "on": ["t"], "where": null, "within": [], "image_distance": 4, "keep": "first", "best": null, "rule": "components" });
+        let minhash = json!({ "similar": 0.4, "shingle": 3, "bands": 32, "rows": 4, "verify": true, "contrast": 0 });
+        for (op, own) in [("dedup.minhash", minhash), ("dedup.simhash", json!({ "distance": 3, "shingle": 2 }))] {
+            let mut args = common.clone();
+            args.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+            for d in [few.clone(), rows(json!(all))] {
+                let mut ids = bench.run(op, args.clone(), &[("d", &d)]).unwrap().ids();
+                ids.retain(|id| !id.starts_with('o'));
+                assert_eq!(ids, ["a", "b", "d", "e"], "{op}, {words} words more, {} rows", d.rows());
+            }
+        }
+    }
+}
+
 #[test]
 fn csv_parquet_and_arrow() {
     let bench = Bench::new();

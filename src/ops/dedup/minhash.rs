@@ -14,6 +14,7 @@ pub static MINHASH: Builtin = Builtin {
         signature: signature!(
             r#"
 ## Drops near-duplicate rows by the exact Jaccard similarity of their word shingles; candidates by MinHash and banding.
+## Texts of the same words that differ in signs of arithmetic or comparison, such as `x < 3` and `x > 3`, are no duplicates of each other.
 ## Source: Broder 1997, "On the resemblance and containment of documents".
 op dedup.minhash(
   d: Dataset[{ ..r }],
@@ -34,6 +35,7 @@ op dedup.minhash(
   ## alone counts.
   contrast: Int = 0,"#
         ),
+        version: 2,
         takes_where: true,
         looks: Looks::At(&[]),
         ..OpSpec::BASE

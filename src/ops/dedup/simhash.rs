@@ -1,9 +1,12 @@
 //! `dedup.simhash`: rows whose texts have nearly the same fingerprint.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use super::{Compared, Scope, signature};
 use crate::base::OpError;
+use crate::data::signs::signs;
 use crate::data::simhash;
 use crate::data::text::Words;
 use crate::data::texts::Texts as _;
@@ -17,6 +20,7 @@ pub static SIMHASH: Builtin = Builtin {
         signature: signature!(
             r#"
 ## Drops near-duplicate rows by the Hamming distance of 64-bit SimHashes over lower-cased word shingles. Every pair within the distance is found.
+## Texts that differ in signs of arithmetic or comparison, such as `x < 3` and `x > 3`, are not compared.
 ## Source: Charikar 2002, "Similarity estimation techniques from rounding algorithms".
 op dedup.simhash(
   d: Dataset[{ ..r }],
@@ -27,6 +31,7 @@ op dedup.simhash(
   ## Words per shingle.
   shingle: Int = 2,"#
         ),
+        version: 2,
         takes_where: true,
         looks: Looks::At(&[]),
         ..OpSpec::BASE
@@ -49,8 +54,15 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let hash =
             |words: &mut Words, row: usize| texts.with(row, |text| simhash::simhash(words, text, args.shingle.max(1)));
         let rows = (0..texts.rows()).into_par_iter().with_min_len(64);
-        let hashes: Vec<Option<u64>> = rows.map_init(Words::default, hash).collect();
-        let links = simhash::links(&hashes, &scope.group, args.distance);
+        let hashes: Vec<Option<u64>> = rows.clone().map_init(Words::default, hash).collect();
+        let signs: Vec<u64> = rows.map(|row| texts.with(row, signs)).collect();
+        let mut numbers: HashMap<(u32, u64), u32> = HashMap::new();
+        let mut number = |(group, signs): (&u32, u64)| {
+            let next = numbers.len() as u32;
+            *numbers.entry((*group, signs)).or_insert(next)
+        };
+        let group: Vec<u32> = scope.group.iter().zip(signs).map(&mut number).collect();
+        let links = simhash::links(&hashes, &group, args.distance);
         (hashes, links)
     })?;
     texts.check()?;

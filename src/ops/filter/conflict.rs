@@ -28,7 +28,8 @@ op filter.conflict(
   within: Cols = [],
   ## Bits by which the 64-bit hashes of two pictures of `within` may differ; chains count. 0: the same bytes.
   image_distance: Int = 4,
-  ## Questions are the same from this Jaccard similarity of their word shingles; chains count. 100%: only when they read the same.
+  ## Questions are the same from this Jaccard similarity of their word shingles; chains count. 100%: only when they read the same. Those of the
+  ## same words with other signs of arithmetic or comparison (`x < 3`, `x > 3`) are not.
   similar: Ratio in 0%..100% = 100%,
   ## Words per shingle, lower-cased.
   shingle: Int in 1.. = 2,
@@ -40,6 +41,7 @@ op filter.conflict(
   ## Compare without regard to case, blanks and punctuation.
   normalise: Bool = true,
 ) -> Dataset[{ votes: Int, ..r }]"#,
+        version: 2,
         takes_where: true,
         looks: Looks::At(&[]),
         ..OpSpec::BASE
