@@ -191,7 +191,7 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("gradient_checkpointing", "it says how to run: `with { recompute: \"all\" }`"),
     (
         "disable_gradient_checkpointing",
-        "blocks are computed again only where `with { recompute }` says so; leave it out",
+        "blocks are computed again only where `with { recompute: \"all\" }` says so; leave it out",
     ),
     ("preprocessing_num_workers", "it says how to run: `with { workers: 16 }`"),
     ("dataloader_num_workers", "it says how to run: `with { workers: 16 }`"),
