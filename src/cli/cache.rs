@@ -1,10 +1,9 @@
 //! `rbpipe cache`: look at the artifact store, mend it and clean it.
 
-use super::args::{CacheArgs, CacheCommand, GcArgs};
-use super::{Exit, recheck, share, store};
+use super::args::{CacheArgs, CacheCommand};
+use super::{Exit, gc, recheck, share, store};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
-use crate::engine::gc::{self, Account, Policy};
 use crate::engine::{Store, record, verify};
 
 /// Runs the command.
@@ -24,8 +23,8 @@ pub(super) fn run(args: &CacheArgs) -> Exit {
         CacheCommand::Verify { repair } => verify(&store, *repair),
         CacheCommand::Check(args) => recheck::run(&store, &files, args).unwrap_or_else(|exit| exit),
         CacheCommand::Gc(args) => match &args.remote {
-            Some(address) => share::collect(&store, &files, address, args).unwrap_or_else(|exit| exit),
-            None => collect(&store, args),
+            Some(address) => gc::remote(&store, &files, address, args).unwrap_or_else(|exit| exit),
+            None => gc::here(&store, args),
         },
         CacheCommand::Key => share::key(),
         CacheCommand::Push(args) => share::push(&store, &files, args).unwrap_or_else(|exit| exit),
@@ -93,40 +92,4 @@ fn verify(store: &Store, repair: bool) -> Exit {
         phrase::count(found.broken.len() + found.unreadable.len(), "record"),
     );
     Exit::Done
-}
-
-fn collect(store: &Store, args: &GcArgs) -> Exit {
-    let policy = Policy {
-        keep: std::time::Duration::from_secs_f64(args.keep_days * 86_400.0),
-        runs: args.keep_runs,
-        grace: args.grace,
-        outputs: !args.drop_outputs,
-        apply: args.apply,
-    };
-    let account = match gc::collect(store, &policy) {
-        Ok(account) => account,
-        Err(e) => {
-            eprintln!("error: cannot collect garbage in `{}`: {e}", store.root().display());
-            return Exit::Refused;
-        }
-    };
-    tell(&account, args.apply);
-    Exit::Done
-}
-
-/// Says what stays and what goes, in bytes by reason.
-pub(super) fn tell(account: &Account, apply: bool) {
-    let goes = if apply { "freed" } else { "free" };
-    for (word, list) in [("keep", &account.kept), (goes, &account.freed)] {
-        for (why, tally) in list {
-            println!("{word:<5}  {:>10}  {:>7}  {why}", bytes(tally.bytes), tally.files);
-        }
-    }
-    let total = account.total();
-    let sum = format!("{} in {}", bytes(total.bytes), phrase::count(total.files, "file"));
-    match (apply, total.files) {
-        (_, 0) => println!("nothing to free"),
-        (true, _) => println!("freed {sum}"),
-        (false, _) => println!("nothing was deleted; `--apply` frees {sum}"),
-    }
 }

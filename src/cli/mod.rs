@@ -13,6 +13,7 @@ mod execute;
 mod explain;
 mod export;
 mod fmt;
+mod gc;
 mod graph;
 mod libtorch;
 mod lock;

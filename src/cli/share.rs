@@ -1,15 +1,14 @@
 //! `rbpipe cache push` and `cache pull`: results travel between the store and a remote, or come out of a bundle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::args::{Choice, GcArgs, PullArgs, PushArgs, RecipeArgs};
+use super::args::{Choice, PullArgs, PushArgs, RecipeArgs};
 use super::recipe::{self, Compiled};
-use super::{Exit, cache, placement, render, say, store};
+use super::{Exit, placement, render, say, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, phrase};
 use crate::engine::decide::{self, Forecast};
@@ -18,7 +17,6 @@ use crate::engine::files::FileIndex;
 use crate::engine::process::Stop;
 use crate::engine::reach::Reach;
 use crate::engine::record::Record;
-use crate::engine::remote::gc::Policy;
 use crate::engine::remote::{Pushed, Remote};
 use crate::engine::scheduler;
 use crate::engine::setup::Setup;
@@ -53,11 +51,11 @@ pub(super) fn made(
     (hits.filter_map(|l| l.identity.as_ref().map(|i| i.key)).collect(), absent)
 }
 
-fn arguments(recipe: &Path, choice: &Choice) -> RecipeArgs {
+pub(super) fn arguments(recipe: &Path, choice: &Choice) -> RecipeArgs {
     RecipeArgs { recipe: recipe.to_path_buf(), choice: choice.clone() }
 }
 
-fn open(address: &str) -> Result<Remote, Exit> {
+pub(super) fn open(address: &str) -> Result<Remote, Exit> {
     Remote::open(address).map_err(|why| {
         eprintln!("error: {why}");
         Exit::Usage
@@ -132,52 +130,6 @@ pub(super) fn key() -> Exit {
             Exit::Refused
         }
     }
-}
-
-/// Cleans a remote: says what nobody needs there, and deletes it with `--apply`.
-pub(super) fn collect(store: &Store, files: &FileIndex, address: &str, args: &GcArgs) -> Result<Exit, Exit> {
-    let remote = open(address)?;
-    let doubtful = AtomicBool::new(false);
-    let tell = |event: &str, fields: Json| {
-        doubtful.store(true, Ordering::Relaxed);
-        warn("gc", event, &fields);
-    };
-    let mut roots = BTreeMap::new();
-    for path in &args.keep {
-        let (compiled, selection) = ready(recipe::compile(&arguments(path, &Choice::default()))?)?;
-        let last = compiled.last_keys(store);
-        // A key follows from what lies before it, here or there; behind what is nowhere there is nothing to keep.
-        let offered = |key| remote.offer(key, &tell);
-        let (lines, _) = decide::forecast_with(&compiled.planned.graph, &selection, store, files, &last, &offered);
-        let absent = lines.iter().filter(|l| l.forecast == Forecast::Run && l.identity.is_some()).count();
-        if absent > 0 {
-            let what = phrase::count(absent, "node");
-            say(&format!(
-                "{what} of `{}` have no result here or there; what follows from them is not kept",
-                path.display()
-            ));
-        }
-        let why = format!("needed by {}", path.display());
-        for key in lines.into_iter().filter(|l| l.forecast == Forecast::Hit).filter_map(|l| Some(l.identity?.key)) {
-            roots.insert(key, why.clone());
-            let of_rows = record::read(store, key).map(|r| r.of_rows);
-            let of_rows = of_rows.or_else(|| Some(remote.offer(key, &tell)?.entry.record.of_rows)).flatten();
-            roots.extend(of_rows.map(|key| (key, why.clone())));
-        }
-        if doubtful.load(Ordering::Relaxed) {
-            let recipe = path.display();
-            eprintln!("error: what `{recipe}` needs cannot be told from what the remote says; nothing was deleted");
-            return Err(Exit::Refused);
-        }
-    }
-    let keep = Duration::from_secs_f64(args.keep_days * 86_400.0);
-    let policy = Policy { keep, grace: args.grace, settle: args.settle, apply: args.apply };
-    let account = remote.collect(&policy, &roots, &tell).map_err(|e| {
-        eprintln!("error: cannot clean `{}`: {e}", remote.address());
-        Exit::Refused
-    })?;
-    cache::tell(&account, args.apply);
-    Ok(Exit::Done)
 }
 
 /// Fetches results.
