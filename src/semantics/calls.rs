@@ -11,6 +11,7 @@ use super::sig::{Bound, Given, Kind, Sig, dataset_in, rowwise};
 use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0201, E0202, E0204, E0208, E0211, E0212, E0218};
 use crate::base::{Diagnostic, Span, phrase};
+use crate::spec::catalogue::Operator;
 use crate::spec::{Class, Effect, Row, Type, foreign, units, user_op};
 use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name, ParamDecl};
 
@@ -209,7 +210,11 @@ impl<'a> Checker<'a> {
         let catalogue = self.catalogue;
         let prefix = format!("{module}.");
         let siblings: Vec<&str> = catalogue.operators.iter().filter_map(|op| op.name.strip_prefix(&prefix)).collect();
-        let elsewhere = catalogue.operators.iter().find(|op| op.name.rsplit('.').next() == Some(name.text.as_str()));
+        // A way to mark is meant by no operator on rows, whatever its name.
+        let plain = |op: &Operator| op.spec.effect == Effect::Value;
+        let of_values = catalogue.operators.iter().find(|op| op.name.starts_with(&prefix)).is_some_and(plain);
+        let named = |op: &&Operator| op.name.rsplit('.').next() == Some(name.text.as_str());
+        let elsewhere = catalogue.operators.iter().find(|op| named(op) && plain(op) == of_values);
         let d = Diagnostic::new(E0204, span, format!("there is no operator `{full}`"), "unknown operator");
         let near = phrase::nearest(&name.text, siblings.iter().copied());
         let rows = matches!(module, "data" | "filter" | "dedup" | "augment" | "train" | "eval" | "model" | "judge");

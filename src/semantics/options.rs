@@ -153,6 +153,10 @@ impl Checker<'_> {
         let param = sig.params.iter().find(|p| p.name.text == ours)?;
         let want = self.signature_type(&param.ty);
         let have = self.solver.resolve(have);
+        // What a column holds is another question than where it is named.
+        if matches!((&value.kind, &want), (ExprKind::Col(_), Type::Field(_))) {
+            return Some((format!("{ours}: {}", written(value)?), false));
+        }
         if matches!(have, Type::Error | Type::Var(_)) {
             return None;
         }
