@@ -94,6 +94,15 @@ fn each_recipe_of_the_tour_is_checked_as_it_says() {
     assert!(wrong >= 3, "a tour shows mistakes too");
 }
 
+#[test]
+fn the_page_of_the_first_model_shows_its_recipe() {
+    let recipe = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/first.rb2")).unwrap();
+    let text = page("first-model.md");
+    let shown: Vec<_> = blocks(&text).into_iter().filter(|b| b.language == "rb2").collect();
+    assert!(shown.len() >= 5);
+    shown.iter().for_each(|block| assert!(recipe.contains(block.text.trim_end()), "{}", block.text));
+}
+
 /// Takes out what differs from run to run: times and the date of a record.
 fn timeless(text: &str) -> String {
     let time = regex::Regex::new(r"\d+\.\d+ ?s\b|made \d{4}-[0-9T:.-]+Z|\b[0-9a-f]{12,64}\b").unwrap();
