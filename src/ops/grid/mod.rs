@@ -1,5 +1,45 @@
 //! Operators over the grid of a sweep: `grid.table`, `grid.worst_drop`, `grid.best`, `grid.delta`.
 
+/// What both tables take: the grid and its axes.
+macro_rules! axes {
+    () => {
+        r#"
+  g: Grid,
+  ## The axis that becomes rows.
+  rows: Str? = none,
+  ## The axis that becomes columns.
+  cols: Str? = none,"#
+    };
+}
+
+/// What both tables compare with.
+macro_rules! against {
+    () => {
+        r#"
+  ## The label that the others are compared with, each with the column that shares its other labels.
+  baseline: Str? = none,
+  ## The label whose gain over each other column is added below the means: the paired difference over all rows with a bootstrap over
+  ## clusters.
+  gain: Str? = none,"#
+    };
+}
+
+/// What both tables take besides, and what they give.
+macro_rules! rest {
+    () => {
+        r#"
+  ## Correction of the p-values for the number of comparisons.
+  adjust: enum { holm, bh } = "holm",
+  ## Columns of numbers from elsewhere, by label: each an `eval.published` whose names are those of the rows.
+  published: { ..any } = {},
+  ## The rows that the models were trained on: adds which share of the questions is among them.
+  train: Dataset[{ ..r }]? = none,
+  ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
+  shared: enum { either, both, picture, words } = "both",
+) -> Table"#
+    };
+}
+
 mod overlap;
 mod published;
 
@@ -20,33 +60,20 @@ use crate::spec::{Effect, OpSpec};
 /// Scores as a table.
 pub static TABLE: Builtin = Builtin {
     spec: OpSpec {
-        signature: r#"
+        signature: concat!(
+            r#"
 ## Lays the scores of a sweep out as a table: interval, paired difference to a baseline with adjusted p-value, means, what
 ## guessing and the best constant answer score. Cells that failed stay empty and say why. It is written to `.md`, `.csv`, `.json`, `.html`
 ## or `.tex`.
-op grid.table(
-  g: Grid,
-  ## The axis that becomes rows.
-  rows: Str? = none,
-  ## The axis that becomes columns.
-  cols: Str? = none,
-  ## The label that the others are compared with, each with the column that shares its other labels.
-  baseline: Str? = none,
-  ## The label whose gain over each other column is added below the means: the paired difference over all rows with a bootstrap over
-  ## clusters.
-  gain: Str? = none,
+op grid.table("#,
+            axes!(),
+            against!(),
+            r#"
   ## What stands in a cell and beside the row. `skill`: the score of readable replies alone; `answers`: the answer that is given
   ## most too often; `compat`: the score under the second profile; `tokens` and `cost`: of a server.
-  show: [enum { ci, delta, n, unparsed, skill, answers, chance, majority, compat, tokens, cost }] = ["ci", "delta", "n", "unparsed", "chance", "majority"],
-  ## Correction of the p-values for the number of comparisons.
-  adjust: enum { holm, bh } = "holm",
-  ## Columns of numbers from elsewhere, by label: each an `eval.published` whose names are those of the rows.
-  published: { ..any } = {},
-  ## The rows that the models were trained on: adds which share of the questions is among them.
-  train: Dataset[{ ..r }]? = none,
-  ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
-  shared: enum { either, both, picture, words } = "both",
-) -> Table"#,
+  show: [enum { ci, delta, n, unparsed, skill, answers, chance, majority, compat, tokens, cost }] = ["ci", "delta", "n", "unparsed", "chance", "majority"],"#,
+            rest!(),
+        ),
         version: 5,
         effect: Effect::Reduce,
         ..OpSpec::BASE
@@ -57,24 +84,19 @@ op grid.table(
 /// Scores as a table with means over runs.
 pub static SUMMARY: Builtin = Builtin {
     spec: OpSpec {
-        signature: r#"
+        signature: concat!(
+            r#"
 ## A table as `grid.table` lays it out, that can average over seeds: mean and standard deviation of the runs of each cell, with intervals and
 ## p-values that cover other questions and other runs. It also says how many questions it takes to see a difference, marks intervals over
 ## few clusters (‡), and shows the `compat` score with and without failures. Its JSON and CSV tell how each interval was made and what it covers.
-op grid.summary(
-  g: Grid,
-  ## The axis that becomes rows.
-  rows: Str? = none,
-  ## The axis that becomes columns.
-  cols: Str? = none,
+op grid.summary("#,
+            axes!(),
+            r#"
   ## Axes whose cells are averaged, such as a seed: the table then has the mean of each cell's runs with their standard deviation, and
   ## intervals and p-values that cover other questions and other runs.
-  over: [Str] = [],
-  ## The label that the others are compared with, each with the column that shares its other labels.
-  baseline: Str? = none,
-  ## The label whose gain over each other column is added below the means: the paired difference over all rows with a bootstrap over
-  ## clusters.
-  gain: Str? = none,
+  over: [Str] = [],"#,
+            against!(),
+            r#"
   ## What stands in a cell and beside the row. `skill`: the score of readable replies alone; `answers`: the answer that is given
   ## most too often; `compat`: the score under the second profile; `tokens` and `cost`: of a server; `detectable`: the smallest paired
   ## difference that so many questions show.
@@ -82,16 +104,9 @@ op grid.summary(
     "ci", "delta", "n", "unparsed", "chance", "majority"],
   ## A difference: adds how many questions of each row's sort it takes to find it with 80 % power. Before a model is
   ## asked, `eval.score` of one row with `reply: null` gives it.
-  see: Points? = none,
-  ## Correction of the p-values for the number of comparisons.
-  adjust: enum { holm, bh } = "holm",
-  ## Columns of numbers from elsewhere, by label: each an `eval.published` whose names are those of the rows.
-  published: { ..any } = {},
-  ## The rows that the models were trained on: adds which share of the questions is among them.
-  train: Dataset[{ ..r }]? = none,
-  ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
-  shared: enum { either, both, picture, words } = "both",
-) -> Table"#,
+  see: Points? = none,"#,
+            rest!(),
+        ),
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Float64Array, StringArray};
 use serde_json::json;
 
-use super::{Judge, Keep, question, reason, schema, settle, shown, whole};
+use super::{Judge, Keep, SPENDING, question, reason, schema, settle, shown, whole};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::chat::Outcome;
@@ -14,7 +14,8 @@ use crate::spec::{Class, Effect, Looks, OpSpec, Pool};
 /// The operator.
 pub static AGREE: Builtin = Builtin {
     spec: OpSpec {
-        signature: r#"
+        signature: concat!(
+            r#"
 ## Asks a stronger model whether the columns of a row agree with each other and with the pictures, and whether they say things twice.
 ## It rates both from 1 to 5 after giving its reason; `agree` is the worse of the two, 1 is 0 % and 5 is 100 %. Rows without an answer are set aside.
 op judge.agree(
@@ -22,22 +23,16 @@ op judge.agree(
   ## The columns that must agree.
   on: Cols,
   ## The agreement that is kept.
-  keep: Range[Ratio] = 70%..,
-  ## Name of the model as the server knows it.
-  by: Str,
-  ## Sent as a bearer token.
-  key: Secret? = none,
-  ## The server: `http://HOST:PORT`, with or without `/v1`. Default: the public one of the model's maker.
-  url: Str? = none,
-  ## The pictures shown, one or a list; a dataset without this column shows none.
-  images: Col? = .images,
-  ## Words put before the question; `{column}` is filled from the row.
-  prompt: Prompt? = none,
-) -> Dataset[{ agree: Ratio, why: Str, ..r }]"#,
+  keep: Range[Ratio] = 70%..,"#,
+            server!(),
+            about_rows!(),
+            r#"
+) -> Dataset[{ agree: Ratio, why: Str, ..r }]"#
+        ),
         class: Class::External,
         effect: Effect::RowSubset,
         pool: Pool::Net,
-        with: &["at_most", "spend", "money", "price_in", "price_out"],
+        with: SPENDING,
         looks: Looks::At(&[]),
         ..OpSpec::BASE
     },

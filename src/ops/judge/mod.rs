@@ -1,5 +1,29 @@
 //! Operators of module `judge`, and what they share: the server, the secret, the prompt, the budget.
 
+/// The arguments of a signature that say who is asked.
+macro_rules! server {
+    () => {
+        r#"
+  ## Name of the model as the server knows it.
+  by: Str,
+  ## Sent as a bearer token.
+  key: Secret? = none,
+  ## The server: `http://HOST:PORT`, with or without `/v1`. Default: the public one of the model's maker.
+  url: Str? = none,"#
+    };
+}
+
+/// The arguments of a judge of rows that say what it is shown.
+macro_rules! about_rows {
+    () => {
+        r#"
+  ## The pictures shown, one or a list; a dataset without this column shows none.
+  images: Col? = .images,
+  ## Words put before the question; `{column}` is filled from the row.
+  prompt: Prompt? = none,"#
+    };
+}
+
 pub mod agree;
 pub mod agreement;
 pub mod prefer;
@@ -22,6 +46,9 @@ use crate::engine::context::Fate;
 use crate::ops::chat::{
     Asked, Budget, Endpoint, Manner, Outcome, Part, Question, Reply, Sampling, SecretName, ask_all,
 };
+
+/// Options of `with` that hold back how much a judge asks and spends.
+const SPENDING: &[&str] = &["at_most", "spend", "money", "price_in", "price_out"];
 
 /// The arguments that all judges take.
 #[derive(serde::Deserialize)]

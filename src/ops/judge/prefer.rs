@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::Float64Array;
 use serde_json::json;
 
-use super::{Judge, Keep, question, reason, schema, settle, shown};
+use super::{Judge, Keep, SPENDING, question, reason, schema, settle, shown};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::chat::Outcome;
@@ -14,7 +14,8 @@ use crate::spec::{Class, Effect, Looks, OpSpec, Pool};
 /// The operator.
 pub static PREFER: Builtin = Builtin {
     spec: OpSpec {
-        signature: r#"
+        signature: concat!(
+            r#"
 ## Asks a stronger model which of two answers is better, in both orders, since judges favour a place. `preferred` is the share of orders in which
 ## `better` wins; a tie is no win. Verdicts that change with the order are counted as `flips`. Pairs without an answer are set aside.
 op judge.prefer(
@@ -26,22 +27,16 @@ op judge.prefer(
   ## Asks twice, with the answers exchanged.
   both_orders: Bool = true,
   ## The share of won orders that is kept.
-  keep: Range[Ratio] = 100%..,
-  ## Name of the model as the server knows it.
-  by: Str,
-  ## Sent as a bearer token.
-  key: Secret? = none,
-  ## The server: `http://HOST:PORT`, with or without `/v1`. Default: the public one of the model's maker.
-  url: Str? = none,
-  ## The pictures shown, one or a list; a dataset without this column shows none.
-  images: Col? = .images,
-  ## Words put before the question; `{column}` is filled from the row.
-  prompt: Prompt? = none,
-) -> Dataset[{ preferred: Ratio, ..r }]"#,
+  keep: Range[Ratio] = 100%..,"#,
+            server!(),
+            about_rows!(),
+            r#"
+) -> Dataset[{ preferred: Ratio, ..r }]"#
+        ),
         class: Class::External,
         effect: Effect::RowSubset,
         pool: Pool::Net,
-        with: &["at_most", "spend", "money", "price_in", "price_out"],
+        with: SPENDING,
         looks: Looks::At(&["prompt", "instruction", "input"]),
         ..OpSpec::BASE
     },

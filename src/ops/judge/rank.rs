@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::StringArray;
 use serde_json::json;
 
-use super::{Judge, question, reason, schema, settle, shown, whole};
+use super::{Judge, SPENDING, question, reason, schema, settle, shown, whole};
 use crate::base::{Digest, OpError};
 use crate::data::cell::Cell;
 use crate::engine::{Builtin, Context, Outputs};
@@ -15,29 +15,24 @@ use crate::spec::{Class, Effect, Looks, OpSpec, Pool};
 /// The operator.
 pub static RANK: Builtin = Builtin {
     spec: OpSpec {
-        signature: r#"
+        signature: concat!(
+            r#"
 ## Asks a stronger model for the best and the worst of a row's candidates, and makes a preference pair of them. The candidates are shown in an order
 ## that depends on the row alone, since judges favour a place. Rows with fewer than two different candidates are dropped, those without an answer
 ## set aside.
 op judge.rank(
   d: Dataset[{ ..r }],
   ## A list of texts.
-  candidates: Col,
-  ## Name of the model as the server knows it.
-  by: Str,
-  ## Sent as a bearer token.
-  key: Secret? = none,
-  ## The server: `http://HOST:PORT`, with or without `/v1`. Default: the public one of the model's maker.
-  url: Str? = none,
-  ## The pictures shown, one or a list; a dataset without this column shows none.
-  images: Col? = .images,
-  ## Words put before the question; `{column}` is filled from the row.
-  prompt: Prompt? = none,
-) -> Dataset[{ prompt: Str, chosen: Str, rejected: Str, ..r }]"#,
+  candidates: Col,"#,
+            server!(),
+            about_rows!(),
+            r#"
+) -> Dataset[{ prompt: Str, chosen: Str, rejected: Str, ..r }]"#
+        ),
         class: Class::External,
         effect: Effect::RowSubset,
         pool: Pool::Net,
-        with: &["at_most", "spend", "money", "price_in", "price_out"],
+        with: SPENDING,
         looks: Looks::At(&["prompt", "instruction", "input"]),
         ..OpSpec::BASE
     },

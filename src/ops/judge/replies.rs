@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::{Judge, question, reason, schema};
+use super::{Judge, SPENDING, question, reason, schema};
 use crate::base::{Digest, OpError, phrase};
 use crate::data::table::Table;
 use crate::engine::context::Output;
@@ -22,7 +22,8 @@ use crate::spec::{Class, Effect, OpSpec, Pool};
 /// The operator.
 pub static REPLIES: Builtin = Builtin {
     spec: OpSpec {
-        signature: r#"
+        signature: concat!(
+            r#"
 ## Lets a stronger model mark the open-ended replies of a score: whether each says the same as the key. The judge sees question, key and
 ## reply, gives its reason first, then `correct`, `incorrect`, or `invalid` for a reply that answers nothing, which counts as unreadable.
 ## Items of other kinds keep their marks; headline, groups and intervals are made anew. Verdicts are remembered, so that a run that was
@@ -30,22 +31,19 @@ pub static REPLIES: Builtin = Builtin {
 op judge.replies(
   s: Score,
   ## The benchmark that it is a score of.
-  on: Benchmark,
-  ## Name of the model as the server knows it.
-  by: Str,
-  ## Sent as a bearer token.
-  key: Secret? = none,
-  ## The server: `http://HOST:PORT`, with or without `/v1`. Default: the public one of the model's maker.
-  url: Str? = none,
+  on: Benchmark,"#,
+            server!(),
+            r#"
   ## The kinds of items that are judged.
   kinds: [enum { judge, text, number }] = ["judge"],
   ## Words put before the question; `{question}`, `{key}` and `{reply}` are filled from the item.
   prompt: Prompt? = none,
-) -> Score"#,
+) -> Score"#
+        ),
         class: Class::External,
         effect: Effect::Score,
         pool: Pool::Net,
-        with: &["at_most", "spend", "money", "price_in", "price_out"],
+        with: SPENDING,
         ..OpSpec::BASE
     },
     run: Some(run),

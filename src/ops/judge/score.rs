@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::Float64Array;
 use serde_json::json;
 
-use super::{Judge, Keep, question, reason, schema, settle, shown, whole};
+use super::{Judge, Keep, SPENDING, question, reason, schema, settle, shown, whole};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::chat::Outcome;
@@ -14,7 +14,8 @@ use crate::spec::{Class, Effect, Looks, OpSpec, Pool};
 /// The operator.
 pub static SCORE: Builtin = Builtin {
     spec: OpSpec {
-        signature: r#"
+        signature: concat!(
+            r#"
 ## Asks a stronger model to rate the columns of a row by a rubric, a whole number after its reason. Rows without an answer are set aside.
 op judge.score(
   d: Dataset[{ ..r }],
@@ -25,22 +26,16 @@ op judge.score(
   ## The lowest and the highest number.
   scale: Range[Int] = 1..6,
   ## The numbers kept, or the best rows; all without.
-  keep: Keep[Float]? = none,
-  ## Name of the model as the server knows it.
-  by: Str,
-  ## Sent as a bearer token.
-  key: Secret? = none,
-  ## The server: `http://HOST:PORT`, with or without `/v1`. Default: the public one of the model's maker.
-  url: Str? = none,
-  ## The pictures shown, one or a list; a dataset without this column shows none.
-  images: Col? = .images,
-  ## Words put before the question; `{column}` is filled from the row.
-  prompt: Prompt? = none,
-) -> Dataset[{ judged: Float, ..r }]"#,
+  keep: Keep[Float]? = none,"#,
+            server!(),
+            about_rows!(),
+            r#"
+) -> Dataset[{ judged: Float, ..r }]"#
+        ),
         class: Class::External,
         effect: Effect::RowSubset,
         pool: Pool::Net,
-        with: &["at_most", "spend", "money", "price_in", "price_out"],
+        with: SPENDING,
         looks: Looks::At(&[]),
         ..OpSpec::BASE
     },
