@@ -60,13 +60,10 @@ fn list(compiled: &Compiled, as_json: bool) -> Result<Exit, Exit> {
     let mut rows = Vec::new();
     let mut all = Vec::new();
     for node in lines.iter().map(|line| line.node).filter(|&id| graph.node(id).gate.is_none()) {
-        let (name, op) = (&graph.node(node).name, &graph.node(node).op);
-        let made = results.get(&node).into_iter().flatten().map(|(field, (digest, artifact))| {
-            let name = if field.is_empty() { name.clone() } else { format!("{name}.{field}") };
-            (name, Some((digest, artifact)))
-        });
-        let made: Vec<_> = made.collect();
-        let made = if made.is_empty() { vec![(name.clone(), None)] } else { made };
+        let op = &graph.node(node).op;
+        let made = results.get(&node).into_iter().flatten();
+        let made: Vec<_> = made.map(|(field, result)| (graph.result_name(node, field), Some(result))).collect();
+        let made = if made.is_empty() { vec![(graph.result_name(node, ""), None)] } else { made };
         for (name, result) in made {
             let counted = result.and_then(|(_, artifact)| artifact.rows());
             let size = result.map(|(_, artifact)| artifact.bytes());

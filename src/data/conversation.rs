@@ -277,7 +277,8 @@ impl Layout {
     /// Returns a column that no role has, and whose name says that it holds what a marker stands for.
     fn unread<'r>(&self, row: &'r Map<String, Json>, marker: &str) -> Option<&'r str> {
         let words: &[&str] = if marker == "<image>" { &["image", "img", "photo", "pic"] } else { &["video", "clip"] };
-        let read = |column: &str| self.reads().iter().any(|(name, _)| name == column);
+        let reads = self.reads();
+        let read = |column: &str| reads.iter().any(|(name, _)| name == column);
         let speaks = |column: &str| words.iter().any(|word| column.to_lowercase().contains(word));
         row.iter().map(|(column, _)| column.as_str()).find(|column| speaks(column) && !read(column))
     }

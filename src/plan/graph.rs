@@ -266,6 +266,12 @@ impl Graph {
         &self.dag[id]
     }
 
+    /// Names a result of a node: the node's name, and the field where it has several.
+    pub fn result_name(&self, id: NodeId, field: &str) -> String {
+        let name = &self.node(id).name;
+        if field.is_empty() { name.clone() } else { format!("{name}.{field}") }
+    }
+
     /// Returns all nodes in an order in which inputs come first; ties by creation.
     pub fn order(&self) -> Vec<NodeId> {
         let mut waiting: Vec<usize> =

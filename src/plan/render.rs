@@ -14,7 +14,7 @@ pub fn text(graph: &Graph, selection: &Selection) -> String {
     let mut out = String::new();
     for id in graph.order().into_iter().filter(|id| selection.nodes.contains(id)) {
         let node = graph.node(id);
-        let reads: Vec<String> = node.inputs.iter().map(|i| input_name(graph, i.node, &i.field)).collect();
+        let reads: Vec<String> = node.inputs.iter().map(|i| graph.result_name(i.node, &i.field)).collect();
         let mark = if node.stage { "*" } else { " " };
         let _ = write!(out, "{mark} {}  ({})", node.name, node.op);
         if !reads.is_empty() {
@@ -26,16 +26,11 @@ pub fn text(graph: &Graph, selection: &Selection) -> String {
         let output = &graph.outputs[at];
         let mut found = Vec::new();
         output.value.artifacts(&mut found);
-        let from: Vec<String> = found.iter().map(|a| input_name(graph, a.node, &a.field)).collect();
+        let from: Vec<String> = found.iter().map(|a| graph.result_name(a.node, &a.field)).collect();
         let to = output.to.as_ref().map_or(String::new(), |p| format!("  → {}", p.display()));
         let _ = writeln!(out, "> {}  ← {}{to}", output.name, from.join(", "));
     }
     out
-}
-
-fn input_name(graph: &Graph, id: NodeId, field: &str) -> String {
-    let name = &graph.node(id).name;
-    if field.is_empty() { name.clone() } else { format!("{name}.{field}") }
 }
 
 /// Returns the graph in Graphviz's language.
@@ -77,7 +72,7 @@ pub fn json(graph: &Graph, selection: &Selection) -> Json {
             let inputs: Vec<Json> = n
                 .inputs
                 .iter()
-                .map(|i| json!({ "slot": i.slot, "from": input_name(graph, i.node, &i.field) }))
+                .map(|i| json!({ "slot": i.slot, "from": graph.result_name(i.node, &i.field) }))
                 .collect();
             json!({ "name": n.name, "op": n.op, "stage": n.stage, "args": n.args, "with": n.with, "inputs": inputs })
         })
@@ -92,7 +87,7 @@ pub fn json(graph: &Graph, selection: &Selection) -> Json {
             let o = &graph.outputs[at];
             let mut found = Vec::new();
             o.value.artifacts(&mut found);
-            let from: Vec<String> = found.iter().map(|a| input_name(graph, a.node, &a.field)).collect();
+            let from: Vec<String> = found.iter().map(|a| graph.result_name(a.node, &a.field)).collect();
             json!({ "name": o.name, "from": from, "to": o.to })
         })
         .collect();

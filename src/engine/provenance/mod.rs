@@ -140,9 +140,7 @@ pub fn tell(
     let flowed = terms::flow(graph);
     let made = |id: NodeId, field: &str| -> Option<Made> {
         let (digest, artifact) = results.get(&id)?.get(field)?;
-        let node = graph.node(id);
-        let name = if field.is_empty() { node.name.clone() } else { format!("{}.{field}", node.name) };
-        Some(Made { name, digest: *digest, artifact: artifact.clone() })
+        Some(Made { name: graph.result_name(id, field), digest: *digest, artifact: artifact.clone() })
     };
     let (mut sources, mut steps, mut absent) = (Vec::new(), Vec::new(), 0);
     let mut named = BTreeSet::new();

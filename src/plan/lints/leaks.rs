@@ -70,8 +70,7 @@ pub(super) fn lint(facts: &Facts, found: &mut Problems) {
 fn named(facts: &Facts, from: &Input) -> Option<String> {
     let name = &facts.graph.node(from.node).name;
     let own = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let field = if from.field.is_empty() { String::new() } else { format!(".{}", from.field) };
-    own.then(|| format!("{name}{field}"))
+    own.then(|| facts.graph.result_name(from.node, &from.field))
 }
 
 /// What the nodes that compare two datasets compare.
@@ -130,8 +129,7 @@ fn reached(facts: &Facts, from: &Input, behind: bool) -> BTreeSet<Result> {
 fn same(facts: &Facts, a: &BTreeSet<Result>, b: &BTreeSet<Result>) -> Option<String> {
     let graph = facts.graph;
     if let Some((id, field)) = a.intersection(b).next() {
-        let name = &graph.node(*id).name;
-        return Some(if field.is_empty() { format!("`{name}`") } else { format!("`{name}.{field}`") });
+        return Some(format!("`{}`", graph.result_name(*id, field)));
     }
     let files = |set: &BTreeSet<Result>| -> BTreeSet<std::path::PathBuf> {
         let paths = set.iter().flat_map(|(id, _)| &graph.node(*id).paths);
