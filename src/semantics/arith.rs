@@ -563,9 +563,6 @@ fn quotient(x: Num, y: Num) -> Option<Num> {
 fn written_literal(e: &Expr) -> Option<String> {
     match &e.kind {
         ExprKind::Str(text) => Some(format!("\"{}\"", text.plain().filter(|t| !t.contains(['"', '\\']))?)),
-        ExprKind::Number(parts, _) => {
-            Some(parts.iter().map(|(v, unit)| format!("{v}{}", unit.as_deref().unwrap_or(""))).collect())
-        }
-        _ => None,
+        _ => super::misfits::number_text(e),
     }
 }

@@ -564,18 +564,18 @@ impl Checker<'_> {
             None => {
                 let (x, y) = (self.show(a), self.show(b));
                 let (p, q) = (self.solver.resolve(a), self.solver.resolve(b));
+                let message = format!("the branches of this `if` differ: {x} and {y}");
+                let d = Diagnostic::new(E0306, other.span, message, y).also(then.span, x);
                 for (e, plain, dim) in [(other, &q, &p), (then, &p, &q)] {
                     if let (Some(value), Type::Int | Type::Float, Type::Dim(dim)) =
                         (super::numbers::literal(e), plain, dim)
                         && let [written] = super::numbers::ways(value, &[*dim]).as_slice()
                     {
-                        let message = format!("the branches of this `if` differ: {x} and {y}");
-                        let d = Diagnostic::new(E0306, other.span, message, y).also(then.span, x);
                         self.report(d.help(format!("write `{written}`")).fix(e.span, written.clone()));
                         return Type::Error;
                     }
                 }
-                let help = match (self.solver.resolve(a), self.solver.resolve(b)) {
+                let help = match (p, q) {
                     (Type::Record(p), Type::Record(q)) => {
                         let odd = |p: &Row, q: &Row| -> Vec<String> {
                             p.fields.iter().filter(|(n, _)| q.get(n).is_none()).map(|(n, _)| n.clone()).collect()
@@ -598,11 +598,7 @@ impl Checker<'_> {
                     _ => "both branches must have one type, for what follows is checked against it whichever is taken"
                         .to_owned(),
                 };
-                self.report(
-                    Diagnostic::new(E0306, other.span, format!("the branches of this `if` differ: {x} and {y}"), y)
-                        .also(then.span, x)
-                        .help(help),
-                );
+                self.report(d.help(help));
                 Type::Error
             }
         }
@@ -646,8 +642,7 @@ impl Checker<'_> {
             {
                 let whole = base.span.to(index.span);
                 let whole = crate::base::Span { end: whole.end + 1, ..whole };
-                let d = Diagnostic::new(E0304, whole, "a column is read of the current row", "a dataset");
-                self.report(d.help(format!("write `.{name}`")).fix(whole, format!(".{name}")));
+                self.of_current_row(whole, &name);
                 return Type::Error;
             }
             let d = Diagnostic::new(E0304, base.span, "rows are not picked with an index", "a dataset");

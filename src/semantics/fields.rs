@@ -134,9 +134,7 @@ impl Checker<'_> {
                 other => {
                     let current = cx.row.as_ref().is_some_and(|r| self.solver.row(r).get(other).is_some());
                     if row.get(other).is_some() && current {
-                        let whole = base.span.to(name.span);
-                        let d = Diagnostic::new(E0304, whole, "a column is read of the current row", "a dataset");
-                        self.report(d.help(format!("write `.{other}`")).fix(whole, format!(".{other}")));
+                        self.of_current_row(base.span.to(name.span), other);
                     } else if row.get(other).is_some() {
                         self.report(
                             Diagnostic::new(E0304, name.span, format!("`.{other}` is a column, not one value"), "a column")
@@ -244,6 +242,12 @@ impl Checker<'_> {
             )
             .help(format!("say what stands for an absent value: `(… ?? {fallback}).{}`", name.text)),
         );
+    }
+
+    /// Reports `rows.column` and `rows["column"]` where the column of the current row is meant.
+    pub(super) fn of_current_row(&mut self, whole: Span, name: &str) {
+        let d = Diagnostic::new(E0304, whole, "a column is read of the current row", "a dataset");
+        self.report(d.help(format!("write `.{name}`")).fix(whole, format!(".{name}")));
     }
 
     fn no_member(&mut self, name: &Name, what: &str, known: &[&str]) {

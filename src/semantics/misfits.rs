@@ -337,7 +337,7 @@ fn takes_range(ty: &Type) -> bool {
 }
 
 /// A literal number as it is written, without its sign.
-fn number_text(e: &Expr) -> Option<String> {
+pub(super) fn number_text(e: &Expr) -> Option<String> {
     numbers(std::slice::from_ref(e)).map(|all| all.concat())
 }
 

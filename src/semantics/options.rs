@@ -82,7 +82,7 @@ impl Checker<'_> {
         }
         // Nothing but the name is another one.
         let exact = match foreign {
-            Some(hint) => exact(hint).filter(|ours| known.contains(ours)),
+            Some(hint) => foreign::exact(hint).filter(|ours| known.contains(ours)),
             None if only.is_none() => alias.filter(|a| near.is_none_or(|n| n == *a) && !foreign::loose(name)),
             None => None,
         };
@@ -90,7 +90,7 @@ impl Checker<'_> {
             (Some((e, ty)), Some(ours), None) => self.renamed(sig, ours, e, ty),
             _ => None,
         };
-        let switch = match (&value, foreign.and_then(whole), spread) {
+        let switch = match (&value, foreign.and_then(foreign::whole), spread) {
             (Some((Expr { kind: ExprKind::Bool(true), .. }, _)), Some(written), None) => Some(written),
             _ => None,
         };
@@ -196,20 +196,6 @@ impl Checker<'_> {
             None => format!("write `{option}: …`; it is {}", self.show(&ty)),
         }
     }
-}
-
-/// The argument that a hint tells to write, where it says no more than its name and perhaps an example: "write `batch:`".
-fn exact(hint: &str) -> Option<&str> {
-    let (ours, after) = hint.strip_prefix("write `")?.split_once(":`")?;
-    (after.is_empty() || after.starts_with(", as in ")).then_some(ours)
-}
-
-/// What a hint tells to write as a whole: "write `best: true`".
-fn whole(hint: &str) -> Option<&str> {
-    let written = hint.strip_prefix("write `")?.strip_suffix('`')?;
-    let (ours, value) = written.split_once(": ")?;
-    (!value.is_empty() && !written.contains('`') && ours.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-        .then_some(written)
 }
 
 /// A plain value as it is written.

@@ -44,3 +44,17 @@ pub fn loose(name: &str) -> bool {
 pub fn argument(hint: &str) -> Option<&str> {
     hint.strip_prefix("write `")?.split_once(':').map(|(name, _)| name)
 }
+
+/// Returns the argument that a hint tells to write, where it says no more than its name and perhaps an example: "write `batch:`".
+pub fn exact(hint: &str) -> Option<&str> {
+    let (ours, after) = hint.strip_prefix("write `")?.split_once(":`")?;
+    (after.is_empty() || after.starts_with(", as in ")).then_some(ours)
+}
+
+/// Returns what a hint tells to write as a whole: "write `best: true`".
+pub fn whole(hint: &str) -> Option<&str> {
+    let written = hint.strip_prefix("write `")?.strip_suffix('`')?;
+    let (ours, value) = written.split_once(": ")?;
+    (!value.is_empty() && !written.contains('`') && ours.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        .then_some(written)
+}
