@@ -14,7 +14,7 @@ use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
 use crate::engine::lock::{self as file, Difference, Lock, Look, Observed};
 use crate::engine::scheduler::Summary;
-use crate::engine::servers::{self, Facts, Said};
+use crate::engine::servers::{self, Said};
 use crate::engine::{Store, observe};
 use crate::ops::eval::served_by;
 use crate::plan::select::Selection;
@@ -62,16 +62,11 @@ impl Pinned {
             Exit::Node
         })?;
         let mut pinned = Self { recipe, old, now, changed: false };
-        let known = pinned.servers();
-        for (name, server) in servers::of(&compiled.planned.graph, selection) {
-            pinned.now.add_server(&name, &server, known.get(&name).cloned());
+        let graph = &compiled.planned.graph;
+        for (name, server) in servers::of(graph, selection) {
+            pinned.now.add_server(&name, &server, graph.servers.get(&name).cloned());
         }
         Ok(pinned)
-    }
-
-    /// What is pinned of servers.
-    fn servers(&self) -> BTreeMap<String, Facts> {
-        self.old.as_ref().map(Lock::servers).unwrap_or_default()
     }
 
     /// Asks those servers who they are of which nothing is pinned, those that are accepted as they are, and those that a node waits to ask; puts what
@@ -84,10 +79,10 @@ impl Pinned {
         accepted: &dyn Fn(&str) -> bool,
         waits: &dyn Fn(NodeId) -> bool,
     ) {
-        let (known, graph) = (self.servers(), &compiled.planned.graph);
-        let mut counts = known.clone();
+        let graph = &compiled.planned.graph;
+        let mut counts = graph.servers.clone();
         for (name, server) in servers::of(graph, selection) {
-            let old = known.get(&name);
+            let old = graph.servers.get(&name);
             let taken = old.is_none() || accepted(&name);
             if !taken && !server.nodes.iter().any(|&id| waits(id)) {
                 continue;

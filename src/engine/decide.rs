@@ -108,16 +108,6 @@ pub(super) fn passes(node: &Node, identity: &Identity, results: &BTreeMap<NodeId
     passing.is_some_and(|passing| passing.is_known(store))
 }
 
-/// Returns what a remote has of the rows that a node decides.
-fn decided_elsewhere(
-    node: &Node,
-    identity: &Identity,
-    results: &BTreeMap<NodeId, Results>,
-    elsewhere: Elsewhere,
-) -> Option<Offer> {
-    elsewhere(Passing::of(node, identity, &given(node, results))?.key)
-}
-
 /// Bytes of a result in a remote that are not here.
 fn to_fetch(store: &Store, offer: &Offer) -> u64 {
     offer.entry.blobs.iter().filter(|blob| !store.holds(**blob)).map(|blob| blob.bytes).sum()
@@ -219,13 +209,14 @@ fn forecast_from(
                             line.forecast = Forecast::Maybe;
                             line.why = "reads what is only in the remote so far".into();
                         }
-                        None if passes(node, &identity, &results, store) => {
-                            line.forecast = Forecast::Hit;
-                            line.why = "its rows are decided; other columns changed, and pass".into();
-                            passed.insert(id);
-                        }
-                        None => match elsewhere(identity.key) {
-                            Some(offer) => {
+                        None => {
+                            let passing = Passing::of(node, &identity, &given(node, &results));
+                            let pass = "other columns changed, and pass";
+                            if passing.as_ref().is_some_and(|passing| passing.is_known(store)) {
+                                line.forecast = Forecast::Hit;
+                                line.why = format!("its rows are decided; {pass}");
+                                passed.insert(id);
+                            } else if let Some(offer) = elsewhere(identity.key) {
                                 let record = &offer.entry.record;
                                 line.forecast = Forecast::Hit;
                                 line.why = offered(&identity.key, &offer);
@@ -233,25 +224,20 @@ fn forecast_from(
                                 line.bytes = Some(record.bytes);
                                 line.fetch = Some(to_fetch(store, &offer));
                                 results.insert(id, offer.results);
+                            } else if let Some(offer) = passing.and_then(|passing| elsewhere(passing.key)) {
+                                line.forecast = Forecast::Hit;
+                                line.why = format!("its rows are decided in the remote; {pass}");
+                                line.fetch = Some(to_fetch(store, &offer));
+                                passed.insert(id);
+                            } else {
+                                let spoilt = verify::why_spoilt(store, identity.key);
+                                line.why = match &previous {
+                                    _ if spoilt.is_some() => spoilt.unwrap_or_default(),
+                                    Some(r) => explain::why(&r.preimage, &identity.preimage(node)),
+                                    None => "no result is recorded".into(),
+                                };
                             }
-                            None => match decided_elsewhere(node, &identity, &results, elsewhere) {
-                                Some(offer) => {
-                                    line.forecast = Forecast::Hit;
-                                    line.why =
-                                        "its rows are decided in the remote; other columns changed, and pass".into();
-                                    line.fetch = Some(to_fetch(store, &offer));
-                                    passed.insert(id);
-                                }
-                                None => {
-                                    let spoilt = verify::why_spoilt(store, identity.key);
-                                    line.why = match &previous {
-                                        _ if spoilt.is_some() => spoilt.unwrap_or_default(),
-                                        Some(r) => explain::why(&r.preimage, &identity.preimage(node)),
-                                        None => "no result is recorded".into(),
-                                    };
-                                }
-                            },
-                        },
+                        }
                     }
                     line.identity = Some(identity);
                 }

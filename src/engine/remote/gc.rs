@@ -35,12 +35,6 @@ pub struct Policy {
     pub apply: bool,
 }
 
-/// What lies in a remote.
-struct Listed {
-    records: Vec<(Digest, ObjectMeta)>,
-    blobs: Vec<(Digest, ObjectMeta)>,
-}
-
 impl Remote {
     /// Deletes what nobody needs: `roots` are the keys of results that stay however old they are, each with the reason.
     ///
@@ -75,7 +69,9 @@ impl Remote {
         now: SystemTime,
         emit: Emit<'_>,
     ) -> Result<Account, RemoteError> {
-        let Listed { records, blobs } = self.listed().await?;
+        // Records first: the blobs of one that comes in between are young.
+        let records = self.listed("records", ".json").await?;
+        let blobs = self.listed("blobs", "").await?;
         let mut out = Account::default();
         let recent = format!("pushed within the last {}", span(policy.keep.max(policy.grace)));
         let reason = |key: &Digest, meta: &ObjectMeta| match roots.get(key) {
@@ -160,25 +156,6 @@ impl Remote {
                 done => return done,
             }
         }
-    }
-
-    async fn listed(&self) -> Result<Listed, RemoteError> {
-        let all = |folder: &str, end: &'static str| {
-            let folder = self.prefix.clone().join(folder);
-            async move {
-                let found: Vec<ObjectMeta> = self.answered(self.answering().list(Some(&folder)).try_collect().await)?;
-                let named = |meta: ObjectMeta| {
-                    let parts: Vec<_> = meta.location.parts().collect();
-                    let [.., prefix, rest] = parts.as_slice() else { return None };
-                    let rest = rest.as_ref().strip_suffix(end)?;
-                    Some((Digest::parse(&format!("{}{rest}", prefix.as_ref()))?, meta.clone()))
-                };
-                Ok::<_, RemoteError>(found.into_iter().filter_map(named).collect::<Vec<_>>())
-            }
-        };
-        // Records first: the blobs of one that comes in between are young.
-        let records = all("records", ".json").await?;
-        Ok(Listed { records, blobs: all("blobs", "").await? })
     }
 
     fn running(&self) -> Path {

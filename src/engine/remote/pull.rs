@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use object_store::{GetResultPayload, ObjectStoreExt as _};
+use object_store::{GetResultPayload, ObjectMeta, ObjectStoreExt as _};
 use serde_json::json;
 
 use super::{AT_ONCE, Emit, MOST_RECORD, Offer, PATIENCE, Remote, RemoteError, again, failed, left};
@@ -168,19 +168,23 @@ impl Remote {
     /// # Errors
     /// It cannot be reached or cannot list, as plain HTTP servers cannot.
     pub fn keys(&self) -> Result<Vec<Digest>, RemoteError> {
-        let folder = self.prefix.clone().join("records");
-        let found: Vec<_> =
-            self.run(async { self.answered(self.answering().list(Some(&folder)).try_collect().await) })?;
-        let mut keys: Vec<Digest> = found
-            .iter()
-            .filter_map(|meta| {
-                let parts: Vec<_> = meta.location.parts().collect();
-                let [.., prefix, rest] = parts.as_slice() else { return None };
-                Digest::parse(&format!("{}{}", prefix.as_ref(), rest.as_ref().strip_suffix(".json")?))
-            })
-            .collect();
+        let found = self.run(self.listed("records", ".json"))?;
+        let mut keys: Vec<Digest> = found.into_iter().map(|(key, _)| key).collect();
         keys.sort_unstable();
         Ok(keys)
+    }
+
+    /// Lists what lies in a folder, by digest; what its names end in is no part of that.
+    pub(super) async fn listed(&self, folder: &str, end: &str) -> Result<Vec<(Digest, ObjectMeta)>, RemoteError> {
+        let folder = self.prefix.clone().join(folder);
+        let found: Vec<ObjectMeta> = self.answered(self.answering().list(Some(&folder)).try_collect().await)?;
+        let named = |meta: ObjectMeta| {
+            let parts: Vec<_> = meta.location.parts().collect();
+            let [.., prefix, rest] = parts.as_slice() else { return None };
+            let rest = rest.as_ref().strip_suffix(end)?;
+            Some((Digest::parse(&format!("{}{rest}", prefix.as_ref()))?, meta.clone()))
+        };
+        Ok(found.into_iter().filter_map(named).collect())
     }
 }
 
