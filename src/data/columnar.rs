@@ -228,7 +228,7 @@ fn plain(array: &dyn Array) -> Result<ArrayRef, OpError> {
 /// Returns the type of a field of a record, where it is known.
 fn field<'t>(ty: &'t Type, name: &str) -> &'t Type {
     match ty {
-        Type::Record(row) => row.fields.iter().find(|(n, _)| n == name).map_or(&Type::Json, |(_, t)| t),
+        Type::Record(row) => row.get(name).unwrap_or(&Type::Json),
         _ => &Type::Json,
     }
 }

@@ -136,6 +136,20 @@ impl Benchmark {
     }
 }
 
+/// Returns the items of a score as a dataset.
+///
+/// # Errors
+/// E0612 where it has none.
+pub fn items_of(score: &Artifact) -> Result<Artifact, OpError> {
+    if score.meta["items"].is_null() {
+        return Err(OpError::new(
+            "E0612",
+            "this score has no items: it was published elsewhere or is no score of a benchmark",
+        ));
+    }
+    Ok(items_dataset(score))
+}
+
 /// Returns the dataset that lies in a benchmark or score under `items/`.
 pub fn items_dataset(artifact: &Artifact) -> Artifact {
     let files = artifact

@@ -55,9 +55,8 @@ const COLUMNS: [&str; 25] = [
 const MORE: [&str; 7] = ["compat_answered", "interval", "clusters", "detectable", "runs", "runs_sd", "covers"];
 
 /// What an interval of a cell is about: other questions, or other questions and other runs.
-fn covers(table: &ScoreTable, cell: &ScoreCell) -> &'static str {
-    let several = cell.runs.as_ref().is_some_and(|r| r.n > 1);
-    if several && !table.over.is_empty() { "questions and runs" } else { "questions" }
+fn covers(cell: &ScoreCell) -> &'static str {
+    if cell.runs.as_ref().is_some_and(|runs| runs.n > 1) { "questions and runs" } else { "questions" }
 }
 
 /// Returns a table as CSV: one line per cell, numbers in full.
@@ -104,7 +103,7 @@ pub fn csv(table: &ScoreTable) -> String {
                 number(row.detectable),
                 cell.runs.as_ref().map_or(String::new(), |r| r.n.to_string()),
                 number(cell.runs.as_ref().and_then(|r| r.sd)),
-                cell.low.map_or("", |_| covers(table, cell)).to_owned(),
+                cell.low.map_or("", |_| covers(cell)).to_owned(),
             ];
             out.push_str(&fields[..names.len()].join(","));
             out.push('\n');

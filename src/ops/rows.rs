@@ -70,18 +70,21 @@ pub fn each(
 }
 
 /// Writes the rows of the dataset `d` at `order`, in that order, without holding them all.
-pub fn reordered(cx: &mut Context, order: &[u32]) -> Result<Outputs, OpError> {
+pub fn reordered(cx: &Context, order: &[u32]) -> Result<Outputs, OpError> {
+    gathered(cx, || cx.chunks("d"), order)
+}
+
+/// As [`reordered`], for the rows that `read` gives each time it is called.
+pub fn gathered<I: Iterator<Item = Result<Table, OpError>>>(
+    cx: &Context,
+    read: impl Fn() -> Result<I, OpError>,
+    order: &[u32],
+) -> Result<Outputs, OpError> {
     let mut writer = Writer::new(cx.store);
-    gather(
-        || cx.chunks("d"),
-        order,
-        &cx.scratch,
-        IN_MEMORY,
-        |table| {
-            cx.go_on()?;
-            writer.push(table)
-        },
-    )?;
+    gather(read, order, &cx.scratch, IN_MEMORY, |table| {
+        cx.go_on()?;
+        writer.push(table)
+    })?;
     Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
 }
 

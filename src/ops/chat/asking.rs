@@ -242,8 +242,7 @@ impl Desk<'_> {
         let mut tries: BTreeMap<Class, u32> = BTreeMap::new();
         loop {
             let strict = self.strict.load(Ordering::Relaxed);
-            let asked = question.cost().saturating_sub(question.max_tokens);
-            let reserved = match self.purse.reserve(asked, question.max_tokens) {
+            let reserved = match self.purse.reserve(question.cost(), question.max_tokens) {
                 Ok(reserved) => reserved,
                 Err(over) => {
                     self.stop(over);

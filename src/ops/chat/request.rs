@@ -125,7 +125,7 @@ impl Question {
             Part::Picture(p) => 64 + (p.width * p.height).max(0) as u64 / 784,
         };
         let system = self.system.as_ref().map_or(0, |s| s.len() as u64 / 3);
-        system + self.parts.iter().map(part).sum::<u64>() + 200 + self.max_tokens
+        system + self.parts.iter().map(part).sum::<u64>() + 200
     }
 
     fn body(

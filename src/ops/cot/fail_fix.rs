@@ -14,8 +14,8 @@ use crate::data::picture::Picture;
 use crate::data::table::Table;
 use crate::data::texts::{Collector, Held, IN_MEMORY, Texts as _};
 use crate::engine::context::Fate;
-use crate::engine::dataset::Writer;
-use crate::engine::{Builtin, Context, Output, Outputs};
+use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Class, Effect, OpSpec};
 
 /// The operator.
@@ -66,22 +66,19 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     }
     let all = Asked::read(cx, &question)?;
     let mut keyer = Keyer::default();
-    let mut writer = Writer::new(cx.store);
     let mut pairs = Pairs::default();
-    for chunk in cx.chunks("d")? {
-        cx.go_on()?;
-        let chunk = chunk?;
+    let out = rows::each(cx, "d", |cx, chunk| {
         let keys = keyer.keys(&chunk, &read)?;
         let table = made(cx, &args, &all, &chunk, &keys, &mut pairs)?;
-        writer.push(table)?;
         all.check()?;
-    }
+        Ok(table)
+    })?;
     cx.counts.extend([
         ("read".to_owned(), all.rows() as u64),
         ("pairs".to_owned(), pairs.made),
         ("no_edit".to_owned(), pairs.unfit),
     ]);
-    Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
+    Ok(out)
 }
 
 /// How many pairs were made, and of how many rows none could be.

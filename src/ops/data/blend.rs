@@ -1,10 +1,9 @@
 //! `data.blend`: rows of several datasets mixed in given shares.
 
 use crate::base::{Digest, OpError};
-use crate::data::gather::{IN_MEMORY, gather};
 use crate::data::table::Table;
-use crate::engine::dataset::Writer;
-use crate::engine::{Builtin, Context, Output, Outputs};
+use crate::engine::{Builtin, Context, Outputs};
+use crate::ops::rows;
 use crate::spec::{Class, Columns, Effect, OpSpec};
 
 /// The operator.
@@ -73,13 +72,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let chunks = slots.iter().map(|(slot, _)| cx.chunks(slot)).collect::<Result<Vec<_>, _>>()?;
         Ok(chunks.into_iter().flatten().map(select))
     };
-    let mut writer = Writer::new(cx.store);
-    gather(read, &ordinals, &cx.scratch, IN_MEMORY, |table| {
-        cx.go_on()?;
-        writer.push(table)
-    })?;
+    let out = rows::gathered(cx, read, &ordinals)?;
     cx.counts.insert("kept".into(), total as u64);
-    Ok(vec![(String::new(), Output::Artifact(writer.finish()?))])
+    Ok(out)
 }
 
 /// Says from which source each row comes: always from the one that is farthest behind its share, up to its largest-remainder quota.

@@ -51,11 +51,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let scope = Scope::new(cx)?;
     let texts = scope.texts(cx, &args.on)?;
     let (hashes, links) = pooled(cx.threads, || {
-        let hash =
-            |words: &mut Words, row: usize| texts.with(row, |text| simhash::simhash(words, text, args.shingle.max(1)));
+        let look = |words: &mut Words, row: usize| {
+            texts.with(row, |text| (simhash::simhash(words, text, args.shingle.max(1)), signs(text)))
+        };
         let rows = (0..texts.rows()).into_par_iter().with_min_len(64);
-        let hashes: Vec<Option<u64>> = rows.clone().map_init(Words::default, hash).collect();
-        let signs: Vec<u64> = rows.map(|row| texts.with(row, signs)).collect();
+        let (hashes, signs): (Vec<Option<u64>>, Vec<u64>) = rows.map_init(Words::default, look).unzip();
         let mut numbers: HashMap<(u32, u64), u32> = HashMap::new();
         let mut number = |(group, signs): (&u32, u64)| {
             let next = numbers.len() as u32;

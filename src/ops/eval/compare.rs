@@ -8,7 +8,7 @@ use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
-use crate::eval::benchmark::items_dataset;
+use crate::eval::benchmark::items_of;
 use crate::eval::compare::{facts, paired};
 use crate::eval::score::load;
 use crate::eval::table_text::escape;
@@ -65,11 +65,5 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
 
 fn items(cx: &mut Context) -> Result<Outputs, OpError> {
     let score = cx.input("s")?;
-    if score.meta["items"].is_null() {
-        return Err(OpError::new(
-            "E0612",
-            "this score has no items: it was published elsewhere or is no score of a benchmark",
-        ));
-    }
-    Ok(vec![(String::new(), Output::Artifact(items_dataset(score)))])
+    Ok(vec![(String::new(), Output::Artifact(items_of(score)?))])
 }

@@ -17,7 +17,7 @@ use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
 use crate::engine::{Builtin, Context, Outputs, dataset};
 use crate::eval::ItemKind;
-use crate::eval::benchmark::items_dataset;
+use crate::eval::benchmark::items_of;
 use crate::eval::item::{self, Columns, Item};
 use crate::eval::stats::mean;
 use crate::spec::{Effect, OpSpec};
@@ -141,13 +141,8 @@ fn to(cx: &mut Context) -> Result<Outputs, OpError> {
         return Err(OpError::new("E0213", format!("`{task}` cannot be part of a file's name")));
     }
     let score = cx.input("s")?.clone();
-    if score.meta["items"].is_null() {
-        return Err(OpError::new(
-            "E0612",
-            "this score has no items: it was published elsewhere or is no score of a benchmark",
-        ));
-    }
-    let rows = asked(&dataset::load(cx.store, &items_dataset(&score))?)?;
+    let items = items_of(&score)?;
+    let rows = asked(&dataset::load(cx.store, &items)?)?;
     let compat = score.meta["compat"].is_number();
     let mut files = BTreeMap::new();
     for (name, content) in [

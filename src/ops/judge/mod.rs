@@ -155,19 +155,6 @@ impl Judge {
             }
         };
         endpoint.compare(&pinned)?;
-        let outcomes = self.ask_at(cx, endpoint.clone(), questions, read)?;
-        // It may have become another in the meantime.
-        endpoint.compare(&pinned)?;
-        Ok(outcomes)
-    }
-
-    fn ask_at<T: Send + Clone>(
-        &self,
-        cx: &mut Context,
-        endpoint: Endpoint,
-        questions: &[Question],
-        read: impl Fn(&Json) -> Result<T, String> + Sync,
-    ) -> Result<Vec<Outcome<T>>, OpError> {
         let number = |name: &str| cx.with.get(name).and_then(Json::as_u64);
         let budget = Budget::of(&cx.with)?;
         let progress = |done: u64, total: u64| cx.progress(done, total, "questions");
@@ -194,6 +181,8 @@ impl Judge {
         if budget.is_priced() {
             cx.counts.insert("money, millionths".to_owned(), spent.millionths());
         }
+        // It may have become another in the meantime.
+        endpoint.compare(&pinned)?;
         Ok(outcomes)
     }
 }

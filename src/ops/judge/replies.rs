@@ -9,7 +9,7 @@ use crate::base::{Digest, OpError, phrase};
 use crate::data::table::Table;
 use crate::engine::context::Output;
 use crate::engine::{Artifact, Builtin, Context, Outputs, dataset};
-use crate::eval::benchmark::items_dataset;
+use crate::eval::benchmark::items_of;
 use crate::eval::calibration::{OPTION_P, parse};
 use crate::eval::coords::{Coords, Space, Spread};
 use crate::eval::item::Columns;
@@ -72,14 +72,9 @@ const KEPT: [&str; 9] =
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let of = cx.input("s")?.clone();
-    if of.meta["items"].is_null() {
-        return Err(OpError::new(
-            "E0612",
-            "this score has no items: it was published elsewhere or is no score of a benchmark",
-        ));
-    }
+    let items = items_of(&of)?;
     let bench = Benchmark::load(cx.store, cx.input("on")?)?;
-    let table = dataset::load(cx.store, &items_dataset(&of))?;
+    let table = dataset::load(cx.store, &items)?;
     let mut rows = scored(&table, &bench)?;
     let judged: Vec<usize> = (0..rows.len()).filter(|&row| is_judged(&rows[row], &bench, &args.kinds)).collect();
     let questions = judged.iter().map(|&row| asked(&args.judge, &table, row)).collect::<Result<Vec<_>, OpError>>()?;
