@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::decay::Decay;
+use super::decay::{Decay, chunk};
 use super::shards::Shards;
 use crate::base::OpError;
 use crate::dist::Group;
@@ -22,11 +22,6 @@ pub struct Adafactor {
 const EPS: f64 = 1e-30;
 /// Step t forgets all but t to this power of the moments before it.
 const FORGETS: f64 = -0.8;
-/// Elements handled at a time on a CPU, so that the arrays of a step stay in the cache.
-const CHUNK: i64 = 1 << 17;
-/// The same on a GPU, where few large kernels are faster.
-const CHUNK_ON_GPU: i64 = 1 << 26;
-
 /// The states of Adafactor. They are small, and every rank has all of them.
 pub struct Factors {
     constants: Adafactor,
@@ -65,7 +60,7 @@ impl Factors {
         rank: usize,
         device: Device,
     ) -> Self {
-        let chunk = if device.is_cuda() { CHUNK_ON_GPU } else { CHUNK };
+        let chunk = chunk(device);
         let mut at = 0;
         let weight = |entry: &Entry| {
             let shape = matrices(&entry.shape);

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::decay::{Segment, merged};
+use super::decay::{Segment, chunk, merged};
 
 /// The constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,11 +33,6 @@ pub struct Moments {
     pub steps: u64,
 }
 
-/// Elements handled at a time on a CPU, so that the five arrays of a step stay in the cache.
-const CHUNK: i64 = 1 << 17;
-/// The same on a GPU, where few large kernels are faster: the two temporaries of a chunk take 0.5 GB.
-const CHUNK_ON_GPU: i64 = 1 << 26;
-
 impl Moments {
     /// Starts with zero moments for a buffer of `n` weights; `segments` are the trainable stretches.
     pub fn new(constants: AdamW, segments: Vec<Segment>, n: i64, device: Device) -> Self {
@@ -58,7 +53,7 @@ impl Moments {
         let AdamW { betas: (b1, b2), eps, weight_decay } = self.constants;
         let first_scale = 1.0 - b1.powf(self.steps as f64);
         let second_root = (1.0 - b2.powf(self.steps as f64)).sqrt();
-        let chunk = if weights_n.device().is_cuda() { CHUNK_ON_GPU } else { CHUNK };
+        let chunk = chunk(weights_n.device());
         tch::no_grad(|| {
             if weight_decay != 0.0 {
                 for segment in self.segments.iter().filter(|s| s.decay) {
