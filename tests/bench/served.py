@@ -157,12 +157,24 @@ def serve(program, folder, work):
     for _ in range(1200):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
+            warm_up(port, folder)
             return child, f"http://127.0.0.1:{port}"
         except OSError:
             if child.poll() is not None:
                 sys.exit(f"the server ended: {(work / 'server.log').read_text()[-2000:]}")
             time.sleep(0.5)
     sys.exit("the server does not answer")
+
+
+def warm_up(port, model):
+    """Asks once: the server loads the model at its first request, and two at a time would load it twice and fail."""
+    up = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    up.request("POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"})
+    reply = up.getresponse()
+    text = reply.read()
+    if reply.status != 200:
+        sys.exit(f"the server answers {reply.status}: {text[:500]}")
 
 
 def place(work, name, url, model, n):

@@ -1,5 +1,6 @@
 """Pictures at a real server: a tiny Qwen2.5-VL (that of `tests/goldens/dev`) behind `transformers serve`, asked by rbpipe, must say what
-`generate` says of the same pictures in Python, word for word, also where each tenth request fails on the way.
+`generate` says of the same pictures in Python, word for word, also where each tenth request fails on the way. It is asked one question at a
+time: the model keeps the places of its last pictures in itself, so questions side by side spoil each other's replies there.
 
   python3 tests/bench/served_pictures.py --rbpipe target/release/rbpipe [--items 60] [--transformers PROGRAM]
 
@@ -26,7 +27,7 @@ let asked = bench.json("items.jsonl")
   |> bench.read(text: read.text())
   |> bench.mark(text: mark.text_equal())
   |> bench.total(headline: total.micro())
-let s = eval.run(model.server("URL", name: "NAME"), on: asked) with { at_most: 2, stall: 20s, retries: 8 }
+let s = eval.run(model.server("URL", name: "NAME"), on: asked) with { at_most: 1, stall: 20s, retries: 8 }
 output items = s.items to "out/items.jsonl"
 '''
 

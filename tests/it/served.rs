@@ -353,9 +353,9 @@ output items = score.items to "out/items.jsonl"
     fs::write(folder.join("recipe.rb2"), format!("{declared}{}", sure.replace("URL", url))).unwrap();
 }
 
-/// A program that takes vLLM's arguments and writes them down, serves the protocol, and fails as `MOOD` says.
+/// A program that takes the arguments of vLLM or of transformers and writes them down, serves the protocol, and fails as `MOOD` says.
 const PROGRAM: &str = r#"#!/usr/bin/env python3
-import http.server, json, os, re, sys
+import http.server, json, os, re, sys, threading, time
 home = os.environ["SERVED_HOME"]
 with open(home + "/starts", "a") as f:
     f.write(json.dumps(sys.argv[1:]) + "\n")
@@ -364,6 +364,8 @@ print("loading the model", flush=True)
 if mood == "broken":
     sys.exit("CUDA out of memory")
 asked = 0
+busy = most = 0
+lock = threading.Lock()
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def log_message(self, *_): pass
@@ -376,15 +378,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.say({"data": [{"id": "model"}]})
     def do_POST(self):
-        global asked
-        asked += 1
+        global asked, busy, most
+        with lock:
+            asked, busy = asked + 1, busy + 1
+            most = max(most, busy)
+            open(home + "/most", "w").write(str(most))
+        if mood == "slow":
+            time.sleep(0.02)
+        self.reply()
+    def reply(self):
+        global busy
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if mood == "dying" and asked == 20 and open(home + "/starts").read().count("\n") == 1:
             print("a worker was lost", flush=True)
             os._exit(7)
-        number = int(re.search(r"Question (\d+)", json.dumps(body["messages"][-1])).group(1))
+        number = re.search(r"Question (\d+)", json.dumps(body["messages"][-1]))
+        number = int(number.group(1)) if number else 0
         text = str(number % 7 + 1) if number % 3 == 0 else "ABCD"[number % 4]
-        assert os.path.isfile(sys.argv[2] + "/config.json"), "the model's folder is not there"
+        folder = sys.argv[3] if sys.argv[2] == "--force-model" else sys.argv[2]
+        assert os.path.isfile(folder + "/config.json"), "the model's folder is not there"
+        with lock:
+            busy -= 1
         self.say({"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
 port = int(sys.argv[sys.argv.index("--port") + 1])
 http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
@@ -398,22 +412,29 @@ let scores = sweep m in { small, other }, b in { asked, again } { eval.run(m, on
 output table = scores.table(rows: "b", cols: "m", show: ["n"]) to "out/table.md"
 "#;
 
+/// Runs the sweep with the stand-in as the program `serve`, in a mood.
+fn started(folder: &Path, serve: &str, mood: &str) -> std::process::Output {
+    use std::os::unix::fs::PermissionsExt;
+    write(folder, "http://127.0.0.1:9", 30);
+    let recipe = fs::read_to_string(folder.join("recipe.rb2")).unwrap();
+    let declared = &recipe[..recipe.find("let zoo").unwrap()];
+    let started = STARTED.replace("MODELS", concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/models"));
+    let started = started.replace("vllm", serve);
+    fs::write(folder.join("recipe.rb2"), format!("{declared}{started}")).unwrap();
+    let program = folder.join(serve);
+    fs::write(&program, PROGRAM).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.join("mood"), mood).unwrap();
+    let variable = format!("RBPIPE_{}", serve.to_uppercase());
+    rbpipe(folder).env(variable, &program).env("SERVED_HOME", folder).output().unwrap()
+}
+
 #[test]
 fn servers_are_started_shared_and_stopped() {
-    use std::os::unix::fs::PermissionsExt;
     for (mood, code, words) in [("well", 0, ""), ("dying", 0, ""), ("broken", 3, "CUDA out of memory")] {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path();
-        write(folder, "http://127.0.0.1:9", 30);
-        let recipe = fs::read_to_string(folder.join("recipe.rb2")).unwrap();
-        let declared = &recipe[..recipe.find("let zoo").unwrap()];
-        let started = STARTED.replace("MODELS", concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/models"));
-        fs::write(folder.join("recipe.rb2"), format!("{declared}{started}")).unwrap();
-        let program = folder.join("vllm");
-        fs::write(&program, PROGRAM).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(folder.join("mood"), mood).unwrap();
-        let out = rbpipe(folder).env("RBPIPE_VLLM", &program).env("SERVED_HOME", folder).output().unwrap();
+        let out = started(folder, "vllm", mood);
         let text = String::from_utf8_lossy(&out.stderr);
         assert!(out.status.code() == Some(code) && text.contains(words), "{mood}: {text}");
         let table = fs::read_to_string(folder.join("out/table.md")).unwrap();
@@ -434,6 +455,19 @@ fn servers_are_started_shared_and_stopped() {
                 assert!(std::net::TcpStream::connect(&address).is_err(), "a server still runs at {address}");
             }
         }
+    }
+}
+
+/// `transformers serve` mixes up the pictures of questions side by side, so that it is asked one at a time, by all cells together.
+#[test]
+fn a_server_that_spoils_replies_side_by_side_is_asked_one_question_at_a_time() {
+    for serve in ["transformers", "vllm"] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path();
+        let out = started(folder, serve, "slow");
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        let most: usize = fs::read_to_string(folder.join("most")).unwrap().parse().unwrap();
+        assert_eq!(most > 1, serve == "vllm", "{serve} was asked {most} at a time");
     }
 }
 

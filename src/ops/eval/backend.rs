@@ -31,6 +31,8 @@ pub struct Backend {
     pub install: &'static str,
     /// It loads the model at the first request.
     pub loads_late: bool,
+    /// Requests side by side spoil each other's replies: its Qwen2.5-VL keeps the places of the last pictures in the model.
+    pub one_at_a_time: bool,
     arguments: fn(&Served, u16) -> Vec<String>,
 }
 
@@ -40,6 +42,7 @@ static BACKENDS: [Backend; 3] = [
         variable: "RBPIPE_VLLM",
         install: "`pip install vllm`, or set RBPIPE_VLLM to the path of the program `vllm`",
         loads_late: false,
+        one_at_a_time: false,
         arguments: vllm,
     },
     Backend {
@@ -47,6 +50,7 @@ static BACKENDS: [Backend; 3] = [
         variable: "RBPIPE_SGLANG",
         install: "`pip install sglang`, or set RBPIPE_SGLANG to the path of a Python that has it",
         loads_late: false,
+        one_at_a_time: false,
         arguments: sglang,
     },
     Backend {
@@ -54,6 +58,7 @@ static BACKENDS: [Backend; 3] = [
         variable: "RBPIPE_TRANSFORMERS",
         install: "`pip install 'transformers[serving]'`, or set RBPIPE_TRANSFORMERS to the path of the program `transformers`",
         loads_late: true,
+        one_at_a_time: true,
         arguments: transformers,
     },
 ];

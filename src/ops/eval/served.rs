@@ -1,6 +1,7 @@
 //! `eval.run` at a server that speaks OpenAI's protocol: one that is there, or one that is started for the model.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -252,6 +253,29 @@ struct Server {
     service: Option<String>,
     /// What is pinned of one that was there.
     says: Json,
+    /// It is asked one question at a time, by one cell at a time.
+    one_at_a_time: bool,
+}
+
+/// Whose turn it is at servers that are asked one question at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits for the turn of a cell.
+///
+/// # Errors
+/// Class `preempted` when the run is being stopped meanwhile.
+fn turn(cx: &Context) -> Result<MutexGuard<'static, ()>, OpError> {
+    loop {
+        match TURN.try_lock() {
+            Ok(guard) => return Ok(guard),
+            // It guards nothing that a panic could have left half done.
+            Err(TryLockError::Poisoned(left)) => return Ok(left.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                cx.go_on()?;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
 }
 
 impl Server {
@@ -268,7 +292,7 @@ impl Server {
                 (Some(revision), Json::Null) => endpoint.known_as(&json!([url, name, revision]).to_string()),
                 (revision, says) => endpoint.known_as(&json!([url, name, revision, says]).to_string()),
             };
-            return Ok(Self { endpoint, service: None, says });
+            return Ok(Self { endpoint, service: None, says, one_at_a_time: false });
         }
         let backend = Backend::named(backend)?;
         let name = cx.args["$service"]["name"].as_str().unwrap_or(backend.name).to_owned();
@@ -302,7 +326,7 @@ impl Server {
             identity.push(says);
         }
         let endpoint = Endpoint::new(&running.url, &known, None).known_as(&identity.to_string());
-        Ok(Self { endpoint, service: Some(name), says: Json::Null })
+        Ok(Self { endpoint, service: Some(name), says: Json::Null, one_at_a_time: backend.one_at_a_time })
     }
 
     /// Says whether a server that was started here is gone.
@@ -315,8 +339,10 @@ impl Server {
         let progress = |done: u64, total: u64| cx.progress(done, total, "replies");
         let alive = || !self.ended();
         let asked_for = cx.with["stall"].as_f64().filter(|s| *s > 0.0).map(Duration::from_secs_f64);
+        let _turn = self.one_at_a_time.then(|| turn(cx)).transpose()?;
+        let most = if self.one_at_a_time { 1 } else { 1024 };
         let manner = Manner {
-            at_most: number("at_most").unwrap_or(16).clamp(1, 1024) as usize,
+            at_most: number("at_most").unwrap_or(16).clamp(1, most) as usize,
             retries: number("retries").unwrap_or(8) as u32,
             patience: asked_for.unwrap_or(PATIENCE).min(PATIENCE),
             budget: Budget::of(&cx.with)?,
