@@ -143,19 +143,12 @@ pub(super) fn method(
 ) -> Eval<Val> {
     match name.text.as_str() {
         "at" => {
-            let cells = select(grid, &given)?;
-            match cells.as_slice() {
-                [one] => Ok((*one).clone()),
+            let chosen = part(grid, &given)?;
+            let left = without(&chosen, &given);
+            match left.cells.as_slice() {
                 [] => Err(mismatch(span, "no cell has these labels")),
-                many => {
-                    let message = format!("{} have these labels", phrase::count(many.len(), "cell"));
-                    Err(Box::new(
-                        Diagnostic::new(codes::E0604, span, message, "give a label for every axis").help(format!(
-                            "the axes are {}; `.mean(…)` takes several cells",
-                            phrase::quoted(&grid.axes)
-                        )),
-                    ))
-                }
+                [(key, cell)] if key.is_empty() => Ok(cell.clone()),
+                _ => Ok(Val::Grid(Arc::new(left))),
             }
         }
         "mean" => {
@@ -174,9 +167,7 @@ pub(super) fn method(
             let op = format!("{MODULE}.{other}");
             if ev.catalogue.get(&op).is_none() {
                 let d = Diagnostic::new(codes::E0204, name.span, format!("a Grid has no `.{other}()`"), "not there");
-                return Err(Box::new(
-                    d.help("it has `.at`, `.mean`, `.best`, `.worst_drop`, `.delta`, `.table` and `.summary`"),
-                ));
+                return Err(Box::new(d.help("it has `.at`, `.mean`, `.best`, `.worst_drop`, `.delta` and `.table`")));
             }
             for axis in ["rows", "cols"] {
                 if let Some((_, Val::Value(Value::Str(v)), at)) = given.named.iter().find(|(n, ..)| n == axis)
@@ -225,6 +216,18 @@ fn part(grid: &Arc<Grid>, given: &Given) -> Eval<Arc<Grid>> {
         out.labels[*k].retain(|l| labels.contains(l));
     }
     Ok(Arc::new(out))
+}
+
+/// Returns a grid without the axes that labels were given for.
+fn without(grid: &Grid, given: &Given) -> Grid {
+    let open = |k: &usize| !given.named.iter().any(|(name, ..)| *name == grid.axes[*k]);
+    let kept: Vec<usize> = (0..grid.axes.len()).filter(open).collect();
+    let pick = |all: &[String]| kept.iter().map(|&k| all[k].clone()).collect();
+    Grid {
+        axes: pick(&grid.axes),
+        labels: kept.iter().map(|&k| grid.labels[k].clone()).collect(),
+        cells: grid.cells.iter().map(|(key, cell)| (pick(key), cell.clone())).collect(),
+    }
 }
 
 /// Returns the cells that have the given labels.
