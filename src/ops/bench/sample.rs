@@ -57,7 +57,7 @@ op bench.sample(
   ## The split is one that models are trained on, and that is known.
   allow_train_split: Bool = false,
 ) -> Dataset[{ ..any }]"#,
-        version: 3,
+        version: 4,
         effect: Effect::RowExpand,
         columns: Columns::FromFile,
         ..OpSpec::BASE
@@ -282,7 +282,7 @@ fn permuted(items: Vec<Item>, how: &str) -> Result<Vec<Item>, OpError> {
     }
     let mut out = Vec::new();
     for item in items {
-        if item.kind != ItemKind::Choice || item.options.is_empty() {
+        if !item.kind.has_options() || item.options.is_empty() {
             out.push(item);
             continue;
         }
@@ -303,11 +303,13 @@ fn permuted(items: Vec<Item>, how: &str) -> Result<Vec<Item>, OpError> {
     Ok(out)
 }
 
-/// The item with its options moved up by some places, the key with them.
+/// The item with its options moved up by some places, the letters of its key with them.
 fn rotated(item: &Item, by: usize) -> Item {
     let n = item.options.len();
     let options = (0..n).map(|i| item.options[(i + by) % n].clone()).collect();
-    let key = item.key.bytes().next().map_or(0, |b| usize::from(b - b'A'));
-    let key = char::from(b'A' + ((key + n - by) % n) as u8).to_string();
+    let moved = |letter: u8| b'A' + ((usize::from(letter - b'A') + n - by) % n) as u8;
+    let mut key: Vec<u8> = item.key.bytes().map(moved).collect();
+    key.sort_unstable();
+    let key = key.into_iter().map(char::from).collect();
     Item { rotation: by as u32, options, key, ..item.clone() }
 }

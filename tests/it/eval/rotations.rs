@@ -23,8 +23,38 @@ output items = score.items to "out/HOW.jsonl"
 "#;
 const N: usize = 12;
 
+/// Several right letters move with their options: replies that name the same options in each order are right in all of them.
+#[test]
+fn several_right_letters_move_with_their_options() {
+    let place = tempfile::tempdir().unwrap();
+    let recipe = RECIPE
+        .replace("reply: Str }", "reply: Str, rotation: Int }")
+        .replace("kind: \"choice\"", "kind: \"choices\"")
+        .replace("bench.ask(choice:", "bench.ask(choices:")
+        .replace("choice: read.choice()", "choices: read.choices()")
+        .replace("choice: mark.letter()", "choices: mark.letters()")
+        .replace("  |> bench.compat(choice: read.choice_flagevalmm())\n", "");
+    let row = json!({ "id": "q", "question": "Which are fruit?", "options": ["apple", "brick", "pear", "drum"], "key": "AC" });
+    fs::write(place.path().join("items.jsonl"), format!("{row}\n")).unwrap();
+    // Options move up by one place each time, the last answer is wrong.
+    let said = ["AC", "BD", "AC", "AB"];
+    let line = |(i, said): (usize, &&str)| format!("{}\n", json!({ "id": "q", "rotation": i, "reply": said }));
+    fs::write(place.path().join("replies.jsonl"), said.iter().enumerate().map(line).collect::<String>()).unwrap();
+    let (facts, items) = scored(place.path(), &recipe, "cyclic", "total.micro()").unwrap();
+    let seen: Vec<(&str, f64)> =
+        items.iter().map(|i| (i["key"].as_str().unwrap(), i["score"].as_f64().unwrap())).collect();
+    assert_eq!(seen, [("AC", 1.0), ("BD", 1.0), ("AC", 1.0), ("BD", 0.0)]);
+    assert_eq!(items[1]["options"], json!(["brick", "pear", "drum", "apple"]));
+    let all = facts["also"].as_array().unwrap().iter().find(|t| t["name"] == "all_rotations").unwrap();
+    assert_eq!((&facts["value"], &all["value"]), (&json!(0.75), &json!(0.0)));
+}
+
 fn score(folder: &Path, how: &str, headline: &str) -> Result<(Json, Vec<Json>), String> {
-    fs::write(folder.join("recipe.rb2"), RECIPE.replace("HOW", how).replace("HEADLINE", headline)).unwrap();
+    scored(folder, RECIPE, how, headline)
+}
+
+fn scored(folder: &Path, recipe: &str, how: &str, headline: &str) -> Result<(Json, Vec<Json>), String> {
+    fs::write(folder.join("recipe.rb2"), recipe.replace("HOW", how).replace("HEADLINE", headline)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rbpipe"));
     command.args(["run", "recipe.rb2"]).current_dir(folder).env("NO_COLOR", "1");
     let out = command.env("RBPIPE_CACHE", folder.join("cache")).output().unwrap();
