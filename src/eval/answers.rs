@@ -26,6 +26,14 @@ pub struct Bar {
     pub hit: u64,
 }
 
+impl Bar {
+    fn add(&mut self, more: &Bar) {
+        self.said += more.said;
+        self.right += more.right;
+        self.hit += more.hit;
+    }
+}
+
 /// The answers of one sort.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
@@ -63,6 +71,20 @@ pub fn histograms(bench: &Benchmark, rows: &[Scored]) -> Vec<Histogram> {
     }
     if sorts.get("option").is_some_and(|c| c.bars.len() > MOST) {
         sorts.remove("option");
+    }
+    sorts.into_iter().map(|(of, counts)| counts.histogram(of)).collect()
+}
+
+/// The histograms of several runs as those of one.
+pub fn pooled(runs: &[Vec<Histogram>]) -> Vec<Histogram> {
+    let mut sorts: BTreeMap<&str, Counts> = BTreeMap::new();
+    for one in runs.iter().flatten() {
+        let counts = sorts.entry(&one.of).or_default();
+        counts.n += one.n;
+        counts.unreadable += one.unreadable;
+        for bar in &one.bars {
+            counts.bar(&bar.answer).add(bar);
+        }
     }
     sorts.into_iter().map(|(of, counts)| counts.histogram(of)).collect()
 }
@@ -117,14 +139,15 @@ impl Counts {
         } else {
             bars.sort_by(|a, b| (b.right.max(b.said)).cmp(&a.right.max(a.said)).then(a.answer.cmp(&b.answer)));
         }
-        if bars.len() > MOST {
-            let rest = bars.split_off(MOST).into_iter().fold(Bar::default(), |sum, b| Bar {
-                answer: REST.into(),
-                said: sum.said + b.said,
-                right: sum.right + b.right,
-                hit: sum.hit + b.hit,
-            });
-            bars.push(rest);
+        let named = bars.iter().filter(|b| b.answer != REST).count();
+        if named > MOST || named < bars.len() {
+            // What is rare in one of several runs is counted there already.
+            let (mut named, rest): (Vec<Bar>, Vec<Bar>) = bars.into_iter().partition(|b| b.answer != REST);
+            let more = named.split_off(MOST.min(named.len()));
+            let mut sum = Bar { answer: REST.into(), ..Bar::default() };
+            rest.iter().chain(&more).for_each(|bar| sum.add(bar));
+            named.push(sum);
+            bars = named;
         }
         Histogram { of: of.to_owned(), n: self.n, unreadable: self.unreadable, bars }
     }

@@ -104,9 +104,6 @@ pub struct Layout {
     /// The axes that the cells are means over; see [`super::runs::fold`].
     #[serde(default)]
     pub over: Vec<String>,
-    /// What `grid.summary` tells beyond `grid.table`.
-    #[serde(default)]
-    pub extended: bool,
     /// A difference: the table says how many questions it takes to see it.
     #[serde(default)]
     pub see: Option<f64>,
@@ -135,9 +132,6 @@ pub struct ScoreTable {
     /// The axes that cells are means over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub over: Vec<String>,
-    /// It tells how intervals were made and what they cover.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub extended: bool,
     /// The difference for which questions are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub see: Option<f64>,
@@ -156,8 +150,8 @@ pub struct ScoreRow {
     pub chance: Option<f64>,
     /// What the best constant answer scores.
     pub majority: Option<f64>,
-    /// The smallest paired difference that is found with 80 % power at the 5 % level, for answers that correlate by 0.5; in an extended table
-    /// with a baseline as measured: `2.80·SE` of the differences to it, their mean over the columns.
+    /// The smallest paired difference that is found with 80 % power at the 5 % level: with a baseline as measured, `2.80·SE` of the
+    /// differences to it, their mean over the columns; without one for answers that correlate by 0.5.
     pub detectable: Option<f64>,
     /// How many questions of this sort a difference of [`ScoreTable::see`] needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -284,12 +278,22 @@ impl Layout {
         let others = (0..self.axes.len()).filter(|i| *i != rows).collect();
         Ok((rows, others))
     }
+
+    /// Returns every combination of the labels of some axes, the last one changing first.
+    pub fn combinations(&self, axes: &[usize]) -> Vec<Vec<String>> {
+        let mut out: Vec<Vec<String>> = vec![Vec::new()];
+        for &axis in axes {
+            let labels = self.labels.get(axis).map_or(&[][..], Vec::as_slice);
+            out = out.iter().flat_map(|c| labels.iter().map(move |l| [c.clone(), vec![l.clone()]].concat())).collect();
+        }
+        out
+    }
 }
 
 /// Lays scores out as a table with intervals, paired differences to the baseline and adjusted p-values.
 pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
     let (row_axis, others) = layout.places()?;
-    let columns = combinations(layout, &others);
+    let columns = layout.combinations(&others);
     let names: Vec<String> =
         columns.iter().map(|c| if c.is_empty() { "score".to_owned() } else { c.join(", ") }).collect();
     let against = |label: &Option<String>| match label {
@@ -312,20 +316,19 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
             made.push(match cell.map(|c| &c.score) {
                 None => ScoreCell { hole: Some("not in the sweep".into()), ..ScoreCell::default() },
                 Some(Err(why)) => ScoreCell { hole: Some(why.clone()), ..ScoreCell::default() },
-                Some(Ok(score)) => filled(score, base(i), layout.extended)?,
+                Some(Ok(score)) => filled(score, base(i))?,
             });
         }
         let first = found.iter().flatten().find_map(|c| c.score.as_ref().ok());
         let fact = |key: &str| first.and_then(|s| s.meta[key].as_f64());
         let n = found.iter().flatten().find_map(|c| c.score.as_ref().ok()?.meta["n"].as_u64());
         // Nobody was asked yet: half right is where a difference is hardest to see.
-        let half = |s: &Stored| {
-            if layout.extended && s.meta["failed"].as_f64() == Some(1.0) { Some(0.5) } else { s.meta["value"].as_f64() }
-        };
+        let half =
+            |s: &Stored| if s.meta["failed"].as_f64() == Some(1.0) { Some(0.5) } else { s.meta["value"].as_f64() };
         let p = (0..columns.len()).find_map(base).or(first).and_then(half);
         let measured: Vec<f64> =
             made.iter().filter_map(|c| c.delta.as_ref()).map(|d| POWER * d.se).filter(|d| *d > 0.0).collect();
-        let smallest = match measured.is_empty() || !layout.extended {
+        let smallest = match measured.is_empty() {
             true => n.zip(p).map(|(n, p)| detectable(p.clamp(0.05, 0.95), 0.5, n as f64)),
             false => Some(super::stats::mean(&measured)),
         };
@@ -368,7 +371,6 @@ pub fn table(layout: &Layout, cells: &[Cell]) -> Result<ScoreTable, OpError> {
         adjust: layout.adjust.clone().unwrap_or_else(|| "holm".into()),
         show: layout.show.clone().unwrap_or_else(all),
         over: layout.over.clone(),
-        extended: layout.extended,
         see: layout.see,
         rows,
     })
@@ -496,16 +498,7 @@ pub fn facts(difference: &Difference) -> Json {
     })
 }
 
-fn combinations(layout: &Layout, axes: &[usize]) -> Vec<Vec<String>> {
-    let mut out: Vec<Vec<String>> = vec![Vec::new()];
-    for &axis in axes {
-        let labels = layout.labels.get(axis).map_or(&[][..], Vec::as_slice);
-        out = out.iter().flat_map(|c| labels.iter().map(move |l| [c.clone(), vec![l.clone()]].concat())).collect();
-    }
-    out
-}
-
-fn filled(score: &Stored, base: Option<&Stored>, extended: bool) -> Result<ScoreCell, OpError> {
+fn filled(score: &Stored, base: Option<&Stored>) -> Result<ScoreCell, OpError> {
     let fact = |key: &str| score.meta[key].as_f64();
     let pair = |of: &Json| of["prompt"].as_f64().zip(of["reply"].as_f64());
     let value = |run: &Run| Some((run.label.clone(), run.score.meta["value"].as_f64()?));
@@ -519,7 +512,7 @@ fn filled(score: &Stored, base: Option<&Stored>, extended: bool) -> Result<Score
         skill: fact("skill"),
         favourite: favourite(&score.meta["answers"]),
         compat: fact("compat"),
-        compat_answered: fact("compat_answered").filter(|_| extended),
+        compat_answered: fact("compat_answered"),
         delta: base.map(|b| paired(b, score)).transpose()?.flatten(),
         adjusted: None,
         hole: if fact("value").is_none() { Some("no value".into()) } else { None },
@@ -530,8 +523,8 @@ fn filled(score: &Stored, base: Option<&Stored>, extended: bool) -> Result<Score
         cost: tokens.zip(price).map(|(tokens, price)| (tokens.0 * price.0 + tokens.1 * price.1) / 1e6),
         published: score.meta["source"].as_str().map(str::to_owned),
         runs: (score.asked > 0).then(|| Spread::of(score.runs.iter().filter_map(value).collect(), score.asked)),
-        interval: score.meta["interval"].as_str().filter(|_| extended).map(str::to_owned),
-        clusters: score.meta["clusters"].as_u64().filter(|_| extended),
+        interval: score.meta["interval"].as_str().map(str::to_owned),
+        clusters: score.meta["clusters"].as_u64(),
     })
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use super::answers::{Histogram, pooled};
 use super::compare::{Cell, Layout};
 use super::stats::mean;
 use super::stored::{Run, Stored};
-use super::total::{Unit, total};
+use super::total::{Unit, by_group, total};
 use crate::base::OpError;
 
 /// Averages the cells of a sweep over some of its axes. A cell whose runs all failed is a hole; one of which some failed is the mean of the
@@ -85,6 +86,7 @@ fn averaged(runs: Vec<(String, Result<Stored, String>)>, over: &str) -> Result<R
         ("high", json!(estimate.high)),
         ("interval", json!(estimate.interval)),
         ("clusters", json!(estimate.clusters)),
+        ("groups", json!(by_group(&slices)?)),
     ] {
         meta[key] = value;
     }
@@ -92,7 +94,7 @@ fn averaged(runs: Vec<(String, Result<Stored, String>)>, over: &str) -> Result<R
     Ok(Ok(Stored { meta, units, items, asked, runs: scored }))
 }
 
-/// The facts of all runs as those of one: shares and token counts as means, the rest as in the first.
+/// The facts of all runs as those of one: shares and token counts as means, answers counted together, the rest as in the first.
 fn merged(runs: &[Run]) -> Json {
     let mut meta = runs[0].score.meta.clone();
     let number = |path: &[&str], run: &Run| {
@@ -117,7 +119,9 @@ fn merged(runs: &[Run]) -> Json {
     if let (Some(prompt), Some(reply)) = (tokens("prompt"), tokens("reply")) {
         meta["tokens"] = json!({ "prompt": mean(&prompt), "reply": mean(&reply) });
     }
-    meta["answers"] = Json::Null;
+    let answers = |run: &Run| serde_json::from_value::<Vec<Histogram>>(run.score.meta["answers"].clone()).ok();
+    meta["answers"] =
+        runs.iter().map(answers).collect::<Option<Vec<_>>>().map_or(Json::Null, |all| json!(pooled(&all)));
     meta
 }
 

@@ -18,14 +18,11 @@ use super::repeats::repeats;
 use super::scored::{Answer, Scored, units as gather};
 use super::stats::mean;
 use super::stored::Stored;
-use super::total::{Estimate, Unit, total};
+use super::total::{Estimate, Groups, Unit, by_group, total};
 use crate::base::OpError;
 use crate::data::blobs::Blobs;
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::{Store, dataset};
-
-/// A group with more values than this is a name, and is not scored value by value.
-const MOST_VALUES: usize = 200;
 
 /// All replies of a model to a benchmark, scored.
 #[derive(Clone, Debug)]
@@ -41,7 +38,7 @@ pub struct Scores {
     /// The same over the questions that were answered, as FlagEvalMM counts, where some were not.
     pub compat_answered: Option<Estimate>,
     /// Micro scores by group and value.
-    pub groups: BTreeMap<String, BTreeMap<String, Estimate>>,
+    pub groups: Groups,
     /// How coordinates were read.
     pub coords: Coords,
     /// What numbers the replies with points wrote.
@@ -160,21 +157,7 @@ pub fn summarise(bench: &Benchmark, rows: Vec<Scored>, coords: Coords, spread: S
         true => bench.declare.compat_total()?.estimate(&answered).ok(),
         false => None,
     };
-    let mut groups: BTreeMap<String, BTreeMap<String, Estimate>> = BTreeMap::new();
-    let micro = total(&json!({ "verb": "total.micro", "args": {} }))?;
-    let names: Vec<String> = units.first().map(|u| u.groups.keys().cloned().collect()).unwrap_or_default();
-    for name in names {
-        let mut members: BTreeMap<String, Vec<Unit>> = BTreeMap::new();
-        for unit in &units {
-            if let Some(value) = unit.groups.get(&name) {
-                members.entry(value.clone()).or_default().push(unit.clone());
-            }
-        }
-        if members.len() <= MOST_VALUES {
-            let scored = members.into_iter().map(|(value, units)| Ok((value, micro.estimate(&units)?)));
-            groups.insert(name, scored.collect::<Result<_, OpError>>()?);
-        }
-    }
+    let groups = by_group(&[&units])?;
     Ok(Scores { rows, headline, also, compat, compat_answered, groups, coords, spread })
 }
 

@@ -24,7 +24,7 @@ pub fn markdown(table: &ScoreTable) -> String {
 }
 
 /// Columns of CSV.
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 32] = [
     "row",
     "column",
     "value",
@@ -50,9 +50,14 @@ const COLUMNS: [&str; 25] = [
     "cost",
     "overlap",
     "published",
+    "compat_answered",
+    "interval",
+    "clusters",
+    "detectable",
+    "runs",
+    "runs_sd",
+    "covers",
 ];
-/// Further ones of an extended table.
-const MORE: [&str; 7] = ["compat_answered", "interval", "clusters", "detectable", "runs", "runs_sd", "covers"];
 
 /// What an interval of a cell is about: other questions, or other questions and other runs.
 fn covers(cell: &ScoreCell) -> &'static str {
@@ -61,9 +66,7 @@ fn covers(cell: &ScoreCell) -> &'static str {
 
 /// Returns a table as CSV: one line per cell, numbers in full.
 pub fn csv(table: &ScoreTable) -> String {
-    let mut names = COLUMNS.to_vec();
-    names.extend(MORE.into_iter().filter(|_| table.extended));
-    let mut out = names.join(",") + "\n";
+    let mut out = COLUMNS.join(",") + "\n";
     let quote = |text: &str| {
         if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
     };
@@ -105,14 +108,14 @@ pub fn csv(table: &ScoreTable) -> String {
                 number(cell.runs.as_ref().and_then(|r| r.sd)),
                 cell.low.map_or("", |_| covers(cell)).to_owned(),
             ];
-            out.push_str(&fields[..names.len()].join(","));
+            out.push_str(&fields.join(","));
             out.push('\n');
         }
     }
     if let Some(gain) = &table.gain {
         for (column, gained) in table.columns.iter().zip(&gain.over) {
             let Some(Gained { difference: d, adjusted, .. }) = gained else { continue };
-            let mut fields = vec![String::new(); names.len()];
+            let mut fields = vec![String::new(); COLUMNS.len()];
             fields[0] = quote(&format!("gain of {}", gain.of));
             fields[1] = quote(column);
             fields[6..11].clone_from_slice(&[

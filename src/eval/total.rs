@@ -166,13 +166,8 @@ impl Total {
         Ok(over_runs(plain, &by_run))
     }
 
-    /// Compares two models on the same items, in the same order; `b` minus `a`.
-    pub fn difference(&self, a: &[Unit], b: &[Unit]) -> Result<Difference, OpError> {
-        self.difference_runs(&[a], &[b])
-    }
-
-    /// Compares two models over several runs of each, paired run by run, on the same items in the same order; errors as in
-    /// [`Self::estimate_runs`].
+    /// Compares two models over one or several runs of each, paired run by run, on the same items in the same order; `b` minus `a`. Errors
+    /// as in [`Self::estimate_runs`].
     ///
     /// # Errors
     /// E0612 for runs over different items.
@@ -258,6 +253,39 @@ impl Total {
         let numbers: BTreeMap<&str, usize> = names.into_iter().enumerate().map(|(i, n)| (n, i)).collect();
         (units.iter().map(|u| numbers[u.cluster.as_str()]).collect(), numbers.len())
     }
+}
+
+/// Micro scores by group and value.
+pub type Groups = BTreeMap<String, BTreeMap<String, Estimate>>;
+
+/// A group with more values than this is a name, and is not scored value by value.
+const MOST_VALUES: usize = 200;
+
+/// Estimates the score of each group of items over one or several runs of the same items, in the same order.
+///
+/// # Errors
+/// As [`Total::estimate_runs`].
+pub fn by_group(runs: &[&[Unit]]) -> Result<Groups, OpError> {
+    let units = runs.first().copied().unwrap_or(&[]);
+    let mut groups = Groups::new();
+    for name in units.iter().take(1).flat_map(|u| u.groups.keys()) {
+        let mut members: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
+        for (i, unit) in units.iter().enumerate() {
+            if let Some(value) = unit.groups.get(name) {
+                members.entry(value).or_default().push(i);
+            }
+        }
+        if members.len() > MOST_VALUES {
+            continue;
+        }
+        let scored = members.into_iter().map(|(value, members)| {
+            let of = |run: &&[Unit]| members.iter().map(|&i| run[i].clone()).collect::<Vec<Unit>>();
+            let own: Vec<Vec<Unit>> = runs.iter().map(of).collect();
+            Ok((value.clone(), Total::Micro {}.estimate_runs(&slices(&own))?))
+        });
+        groups.insert(name.clone(), scored.collect::<Result<_, OpError>>()?);
+    }
+    Ok(groups)
 }
 
 /// Fewer clusters than this are too few to be resampled.
@@ -554,7 +582,7 @@ fn slices(runs: &[Vec<Unit>]) -> Vec<&[Unit]> {
 /// none are clusters of their own.
 ///
 /// # Errors
-/// As [`Total::difference`]; E0612 for no benchmark.
+/// As [`Total::difference_runs`]; E0612 for no benchmark.
 pub fn mean_difference(benches: &[Matched]) -> Result<Difference, OpError> {
     let share = 1.0 / benches.len().max(1) as f64;
     let mut d: Vec<f64> = Vec::new();

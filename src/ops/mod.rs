@@ -116,7 +116,6 @@ pub static BUILTINS: &[&Builtin] = &[
     &eval::compare::COMPARE,
     &eval::compare::ITEMS,
     &grid::TABLE,
-    &grid::SUMMARY,
     &grid::WORST_DROP,
     &grid::BEST,
     &grid::DELTA,

@@ -8,12 +8,22 @@ use crate::spec::prelude::{self, Kind, Method};
 use crate::spec::{Dim, GridAxis, Row, Type, foreign};
 use crate::syntax::ast::{Arg, Expr, ExprKind, ItemKind, Name};
 
-const GRID_METHODS: &[&str] = &["table", "summary", "best", "at", "mean", "worst_drop", "delta"];
+const GRID_METHODS: &[&str] = &["table", "best", "at", "mean", "worst_drop", "delta"];
 /// What a table can show.
-const SHOWN: &[&str] =
-    &["ci", "delta", "n", "unparsed", "skill", "answers", "chance", "majority", "compat", "tokens", "cost"];
-/// What only a summary can show.
-const SUMMED: &str = "detectable";
+const SHOWN: &[&str] = &[
+    "ci",
+    "delta",
+    "n",
+    "unparsed",
+    "skill",
+    "answers",
+    "chance",
+    "majority",
+    "compat",
+    "tokens",
+    "cost",
+    "detectable",
+];
 /// Numbers of a score that are shares.
 const SCORE_RATIOS: &[&str] =
     &["value", "low", "high", "unparsed", "compat", "skill", "chance", "majority", "floor", "consensus", "consistency"];
@@ -481,22 +491,11 @@ impl Checker<'_> {
         let own: Vec<(&str, Type)> = match name.text.as_str() {
             "table" => vec![
                 ("rows", axis.clone()),
-                ("cols", axis),
-                ("baseline", Type::Str),
-                ("gain", Type::Str),
-                ("show", Type::List(Box::new(words(SHOWN)))),
-                ("adjust", words(&["holm", "bh"])),
-                ("published", Type::Record(Row::any())),
-                ("train", Type::Dataset(Row::any())),
-                ("shared", words(&["either", "both", "picture", "words"])),
-            ],
-            "summary" => vec![
-                ("rows", axis.clone()),
                 ("cols", axis.clone()),
                 ("over", Type::List(Box::new(axis))),
                 ("baseline", Type::Str),
                 ("gain", Type::Str),
-                ("show", Type::List(Box::new(words(&[SHOWN, &[SUMMED]].concat())))),
+                ("show", Type::List(Box::new(words(SHOWN)))),
                 ("see", Type::Dim(Dim::Points)),
                 ("adjust", words(&["holm", "bh"])),
                 ("published", Type::Record(Row::any())),
@@ -587,7 +586,8 @@ impl Checker<'_> {
             }
         }
         let required: &[&str] = match name.text.as_str() {
-            "table" | "summary" => &["rows", "cols"],
+            // Without an axis of columns each cell of a row has a column of its own.
+            "table" if axes.len() > 1 && !seen.iter().any(|s| s.text == "over") => &["rows", "cols"],
             "best" => &["by"],
             "worst_drop" | "delta" => &["from", "to"],
             _ => &[],
@@ -600,7 +600,7 @@ impl Checker<'_> {
             return Type::Error;
         }
         match name.text.as_str() {
-            "table" | "summary" => Type::Table,
+            "table" => Type::Table,
             "worst_drop" => metric(Dim::Points),
             "delta" => {
                 let points = || metric(Dim::Points);

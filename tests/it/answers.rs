@@ -243,7 +243,7 @@ let grid = sweep m in { old: eval.from_flagevalmm(data.jsonl("erqa/erqa.json", a
 let old = grid.at(m: "old")
 output score = old to "out/score.json"
 output items = old.items to "out/items.jsonl"
-output table = grid.summary(rows: "m", cols: "m", show: ["compat"]) to "out/table.md"
+output table = grid.table(show: ["compat"]) to "out/table.md"
 output files = eval.to_flagevalmm(old, task: "erqa") to "out/erqa"
 "#;
 
@@ -348,7 +348,7 @@ let asked = bench.json("items.jsonl")
   |> bench.mark(yes_no: mark.yes_no())
   |> bench.total(headline: total.micro())
 let nobody = sweep m in { nobody: data.jsonl("none.jsonl", as: Reply) } { eval.score(m, on: asked) }
-output table = nobody.summary(rows: "m", cols: "m", show: ["n", "detectable"], see: 5pt) to "out/table.md"
+output table = nobody.table(show: ["n", "detectable"], see: 5pt) to "out/table.md"
 "#,
     );
     let ran = place.run(&[]);

@@ -1,45 +1,5 @@
 //! Operators over the grid of a sweep: `grid.table`, `grid.worst_drop`, `grid.best`, `grid.delta`.
 
-/// What both tables take: the grid and its axes.
-macro_rules! axes {
-    () => {
-        r#"
-  g: Grid,
-  ## The axis that becomes rows.
-  rows: Str? = none,
-  ## The axis that becomes columns.
-  cols: Str? = none,"#
-    };
-}
-
-/// What both tables compare with.
-macro_rules! against {
-    () => {
-        r#"
-  ## The label that the others are compared with, each with the column that shares its other labels.
-  baseline: Str? = none,
-  ## The label whose gain over each other column is added below the means: the paired difference over all rows with a bootstrap over
-  ## clusters.
-  gain: Str? = none,"#
-    };
-}
-
-/// What both tables take besides, and what they give.
-macro_rules! rest {
-    () => {
-        r#"
-  ## Correction of the p-values for the number of comparisons.
-  adjust: enum { holm, bh } = "holm",
-  ## Columns of numbers from elsewhere, by label: each an `eval.published` whose names are those of the rows.
-  published: { ..any } = {},
-  ## The rows that the models were trained on: adds which share of the questions is among them.
-  train: Dataset[{ ..r }]? = none,
-  ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
-  shared: enum { either, both, picture, words } = "both",
-) -> Table"#
-    };
-}
-
 mod overlap;
 mod published;
 
@@ -60,43 +20,24 @@ use crate::spec::{Effect, OpSpec};
 /// Scores as a table.
 pub static TABLE: Builtin = Builtin {
     spec: OpSpec {
-        signature: concat!(
-            r#"
+        signature: r#"
 ## Lays the scores of a sweep out as a table: interval, paired difference to a baseline with adjusted p-value, means, what
-## guessing and the best constant answer score. Cells that failed stay empty and say why. It is written to `.md`, `.csv`, `.json`, `.html`
-## or `.tex`.
-op grid.table("#,
-            axes!(),
-            against!(),
-            r#"
-  ## What stands in a cell and beside the row. `skill`: the score of readable replies alone; `answers`: the answer that is given
-  ## most too often; `compat`: the score under the second profile; `tokens` and `cost`: of a server.
-  show: [enum { ci, delta, n, unparsed, skill, answers, chance, majority, compat, tokens, cost }] = ["ci", "delta", "n", "unparsed", "chance", "majority"],"#,
-            rest!(),
-        ),
-        version: 5,
-        effect: Effect::Reduce,
-        ..OpSpec::BASE
-    },
-    run: Some(run_table),
-};
-
-/// Scores as a table with means over runs.
-pub static SUMMARY: Builtin = Builtin {
-    spec: OpSpec {
-        signature: concat!(
-            r#"
-## A table as `grid.table` lays it out, that can average over seeds: mean and standard deviation of the runs of each cell, with intervals and
-## p-values that cover other questions and other runs. It also says how many questions it takes to see a difference, marks intervals over
-## few clusters (‡), and shows the `compat` score with and without failures. Its JSON and CSV tell how each interval was made and what it covers.
-op grid.summary("#,
-            axes!(),
-            r#"
-  ## Axes whose cells are averaged, such as a seed: the table then has the mean of each cell's runs with their standard deviation, and
-  ## intervals and p-values that cover other questions and other runs.
-  over: [Str] = [],"#,
-            against!(),
-            r#"
+## guessing and the best constant answer score. Over seeds it shows mean and standard deviation, with intervals and p-values that cover
+## other questions and other seeds. Cells that failed stay empty and say why; ‡ marks intervals over few clusters. It is written to `.md`,
+## `.csv`, `.json`, `.html` or `.tex`; CSV and JSON tell how each interval was made and what it covers.
+op grid.table(
+  g: Grid,
+  ## The axis that becomes rows.
+  rows: Str? = none,
+  ## The axis that becomes columns.
+  cols: Str? = none,
+  ## Axes whose cells are averaged, such as a seed: the table then has the mean of each cell's runs.
+  over: [Str] = [],
+  ## The label that the others are compared with, each with the column that shares its other labels.
+  baseline: Str? = none,
+  ## The label whose gain over each other column is added below the means: the paired difference over all rows with a bootstrap over
+  ## clusters.
+  gain: Str? = none,
   ## What stands in a cell and beside the row. `skill`: the score of readable replies alone; `answers`: the answer that is given
   ## most too often; `compat`: the score under the second profile; `tokens` and `cost`: of a server; `detectable`: the smallest paired
   ## difference that so many questions show.
@@ -104,13 +45,21 @@ op grid.summary("#,
     "ci", "delta", "n", "unparsed", "chance", "majority"],
   ## A difference: adds how many questions of each row's sort it takes to find it with 80 % power. Before a model is
   ## asked, `eval.score` of one row with `reply: null` gives it.
-  see: Points? = none,"#,
-            rest!(),
-        ),
+  see: Points? = none,
+  ## Correction of the p-values for the number of comparisons.
+  adjust: enum { holm, bh } = "holm",
+  ## Columns of numbers from elsewhere, by label: each an `eval.published` whose names are those of the rows.
+  published: { ..any } = {},
+  ## The rows that the models were trained on: adds which share of the questions is among them.
+  train: Dataset[{ ..r }]? = none,
+  ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
+  shared: enum { either, both, picture, words } = "both",
+) -> Table"#,
+        version: 6,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },
-    run: Some(run_summary),
+    run: Some(run_table),
 };
 
 /// The largest fall.
@@ -157,21 +106,10 @@ op grid.best(g: Grid, by: Str) -> Metric[Ratio]"#,
 };
 
 fn run_table(cx: &mut Context) -> Result<Outputs, OpError> {
-    laid_out(cx, false)
-}
-
-fn run_summary(cx: &mut Context) -> Result<Outputs, OpError> {
-    laid_out(cx, true)
-}
-
-/// A table; `extended` adds what [`SUMMARY`] says beyond [`TABLE`].
-fn laid_out(cx: &mut Context, extended: bool) -> Result<Outputs, OpError> {
     let (mut layout, mut cells) = grid(cx, "g")?;
     #[derive(Deserialize)]
     struct Args {
-        #[serde(default)]
         over: Vec<String>,
-        #[serde(default)]
         see: Option<f64>,
         rows: Option<String>,
         cols: Option<String>,
@@ -179,11 +117,9 @@ fn laid_out(cx: &mut Context, extended: bool) -> Result<Outputs, OpError> {
         gain: Option<String>,
         show: Vec<String>,
         adjust: String,
-        #[serde(default)]
         shared: String,
     }
     let args: Args = cx.args()?;
-    layout.extended = extended;
     layout.see = args.see;
     layout.rows = args.rows;
     layout.cols = args.cols;
@@ -263,8 +199,9 @@ pub(in crate::ops) fn grid(cx: &Context, name: &str) -> Result<(Layout, Vec<Cell
         .map_err(|_| OpError::new("E0304", format!("`{name}` is no grid of a sweep")))?;
     let labels = axes.iter().map(|axis| Ok(serde_json::from_value(json["labels"][axis].clone())?));
     let labels = labels.collect::<Result<Vec<Vec<String>>, OpError>>()?;
+    let layout = Layout { axes, labels, ..Layout::default() };
     let mut cells = Vec::new();
-    for key in combinations(&labels) {
+    for key in layout.combinations(&(0..layout.axes.len()).collect::<Vec<_>>()) {
         let place = key.join("|");
         let Some(cell) = json["cells"].get(&place) else { continue };
         let slot = cell["$input"].as_str().map_or_else(|| format!("{name}.cells.{place}"), str::to_owned);
@@ -274,14 +211,5 @@ pub(in crate::ops) fn grid(cx: &Context, name: &str) -> Result<(Layout, Vec<Cell
         };
         cells.push(Cell { labels: key, score });
     }
-    let layout = Layout { axes, labels, ..Layout::default() };
     Ok((layout, cells))
-}
-
-fn combinations(labels: &[Vec<String>]) -> Vec<Vec<String>> {
-    let mut out: Vec<Vec<String>> = vec![Vec::new()];
-    for axis in labels {
-        out = out.iter().flat_map(|c| axis.iter().map(move |l| [c.clone(), vec![l.clone()]].concat())).collect();
-    }
-    out
 }

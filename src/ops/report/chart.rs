@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::payload::{calibrations, scores_table, training};
+use super::payload::{Asked, calibrations, scores_table, training};
 use crate::base::OpError;
 use crate::data::plot::{Frame, Series, lines, radar};
 use crate::engine::artifact::{Artifact, Kind};
@@ -25,6 +25,8 @@ pub static CHART: Builtin = Builtin {
 op report.chart(
   scores: Grid,
   kind: enum { slope, radar, calibration, loss, reward } = "slope",
+  ## Axes whose cells are averaged, such as a seed. Calibration is of each run.
+  over: [Str] = [],
   ## Models by name, whose training logs are drawn by `loss` and `reward`.
   models: { ..any }? = none,
   ## Default: what the kind shows.
@@ -51,16 +53,18 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     #[derive(Deserialize)]
     struct Args {
         kind: Chart,
+        over: Vec<String>,
         title: Option<String>,
     }
     let args: Args = cx.args()?;
     let title = |usual: &'static str| args.title.clone().unwrap_or_else(|| usual.to_owned());
     let failed = |e: Box<dyn std::error::Error>| OpError::new("E0612", format!("the chart could not be drawn: {e}"));
+    let asked = Asked { over: args.over, ..Asked::default() };
     let (svg, data) = match args.kind {
-        Chart::Slope => slope(&scores_table(cx)?, &title("Score from model to model")).map_err(failed)?,
-        Chart::Radar => rings(&scores_table(cx)?, &title("Score by benchmark")).map_err(failed)?,
+        Chart::Slope => slope(&scores_table(cx, &asked)?, &title("Score from model to model")).map_err(failed)?,
+        Chart::Radar => rings(&scores_table(cx, &asked)?, &title("Score by benchmark")).map_err(failed)?,
         Chart::Calibration => {
-            let calibration = calibrations(cx)?;
+            let calibration = calibrations(cx, &asked)?;
             if calibration.is_empty() {
                 return Err(OpError::new(
                     "E0302",

@@ -30,6 +30,11 @@ function row(tag, ...cells) {
 }
 const stars = p => p == null ? "" : p < .001 ? "***" : p < .01 ? "**" : p < .05 ? "*" : "";
 const average = values => values.length && values.every(v => v != null) ? values.reduce((a, b) => a + b, 0) / values.length : null;
+/** Half of the 95 % interval of a mean over rows. */
+const halfOf = m => m.half ?? (m.se == null ? null : 1.96 * m.se);
+/** What the runs of a cell differ by, such as seeds. */
+const spread = r => r ? `${r.sd == null ? "" : `sd ${pct(r.sd)}, `}${r.n < r.of ? `${r.n} of ` : ""}${r.of} run${r.of === 1 ? "" : "s"}` : "";
+const each = r => r ? r.values.map(([name, v]) => `${name}: ${pct(v)}`).join(", ") : "";
 const side = delta => delta.low > 0 ? "up" : delta.high < 0 ? "down" : "";
 
 function themes() {
@@ -53,7 +58,7 @@ function ranking() {
   for (const { name, mean } of means) {
     // One row is no mean: its own interval, which is not even and not nothing where all is right.
     const only = rows.length === 1 ? rows[0].cells[t.columns.indexOf(name)] : null;
-    const half = only ? (only.high - only.low) / 2 : 1.96 * (mean.se ?? 0), low = only?.low ?? mean.value - half, high = only?.high ?? mean.value + half;
+    const half = only ? (only.high - only.low) / 2 : halfOf(mean) ?? 0, low = only?.low ?? mean.value - half, high = only?.high ?? mean.value + half;
     const track = el("div", { class: "track" });
     track.append(el("i", { class: name === best.name ? "best" : "", style: `width:${clip(mean.value)}%` }));
     track.append(el("u", { style: `left:${clip(low)}%;width:${clip(high) - clip(low)}%` }));
@@ -83,6 +88,7 @@ function scoreCell(c, r) {
   const value = el("b", { class: "tint", style: `background:color-mix(in srgb,${color} ${strength}%,transparent)` }, pct(c.value));
   box.append(el("span", {}, value, el("span", { class: "s" }, c.low == null ? " no interval" : ` ±${pct((c.high - c.low) / 2)}`)));
   if (c.low != null) box.title = `95 % interval ${pct(c.low)} to ${pct(c.high)}`;
+  if (c.runs) box.append(el("span", { class: "s", title: each(c.runs) }, spread(c.runs)));
   if (c.delta) {
     const title = `${sign(c.delta.low)} to ${sign(c.delta.high)}, p ${c.delta.p.toPrecision(2)} (${c.delta.test}), adjusted ${c.adjusted == null ? "–" : c.adjusted.toPrecision(2)}; ${c.delta.wins} won, ${c.delta.losses} lost`;
     box.append(el("span", { class: "s " + side(c.delta), title }, `${sign(c.delta.value)} ±${pct((c.delta.high - c.delta.low) / 2)} ${stars(c.adjusted)}`));
@@ -118,7 +124,8 @@ function table() {
   if (t.rows.length > 1) {
     const cell = m => {
       if (!m) return "–";
-      const box = el("span", { class: "cell" }, el("span", {}, el("b", {}, pct(m.value)), el("span", { class: "s" }, m.published ? " †" : m.se == null ? " no interval" : ` ±${pct(1.96 * m.se)}`)));
+      const box = el("span", { class: "cell" }, el("span", {}, el("b", {}, pct(m.value)), el("span", { class: "s" }, m.published ? " †" : m.se == null ? " no interval" : ` ±${pct(halfOf(m))}`)));
+      if (m.runs) box.append(el("span", { class: "s", title: each(m.runs) }, spread(m.runs)));
       if (m.delta) box.append(el("span", { class: "s " + side({ low: m.delta[1], high: m.delta[2] }) }, sign(m.delta[0]) + (m.delta[1] == null ? "" : ` ±${pct((m.delta[2] - m.delta[1]) / 2)}`)));
       return box;
     };
@@ -128,8 +135,9 @@ function table() {
   }
   const adjust = t.adjust === "bh" ? "Benjamini–Hochberg" : "Holm";
   const compared = t.baseline ? ` Second line: paired difference to ${t.baseline}, ± half of its 95 % interval; * p < 0.05, ** < 0.01, *** < 0.001 after ${adjust}.` : "";
+  const over = t.over?.length ? ` Each score is the mean of its runs over ${t.over.join(", ")}; sd: standard deviation between them; intervals cover other questions and other runs.` : "";
   const holes = t.left_out.length ? ` The mean leaves out rows with a hole: ${t.left_out.join(", ")}.` : "";
-  $("legend").textContent = "Percent; ± half of the 95 % interval. Green: above what is reached without looking, red: below." + compared + " chance: guessing among the options; majority: the best answer that never looks at the picture." + holes;
+  $("legend").textContent = "Percent; ± half of the 95 % interval. Green: above what is reached without looking, red: below." + over + compared + " chance: guessing among the options; majority: the best answer that never looks at the picture." + holes;
 }
 
 /* ---- from model to model ---- */
@@ -203,7 +211,7 @@ function diagram(m, c) {
 }
 function calibration() {
   const box = $("reliability");
-  if (box) for (const m of D.models) if (D.calibration[m]) box.append(diagram(m, D.calibration[m]));
+  if (box) for (const m of D.runs) if (D.calibration[m]) box.append(diagram(m, D.calibration[m]));
 }
 
 /* ---- format against skill ---- */
@@ -212,7 +220,10 @@ function formats() {
   const head = el("tr", {}, el("th"));
   for (const m of models) head.append(el("th", { colspan: 2 }, m));
   out.append(head, row("th", "", ...models.flatMap(() => ["readable", "skill"])));
-  const find = (b, m) => (D.formats[b] || {})[m];
+  const find = (b, m) => {
+    const c = D.table.rows.find(r => r.label === b)?.cells[models.indexOf(m)];
+    return c?.unparsed == null ? null : { format: 1 - c.unparsed, skill: c.skill, truncated: c.truncated, failed: c.failed };
+  };
   const line = (label, cells) => row("td", label, ...cells.flatMap(f => {
     if (!f) return ["–", "–"];
     const why = [f.truncated >= .005 && `${pct(f.truncated, 0)} % cut off`, f.failed >= .005 && `${pct(f.failed, 0)} % failed`].filter(Boolean).join(", ");
@@ -359,7 +370,7 @@ function paint() {
   list.replaceChildren(el("div", { style: `height:${HEIGHT * shown.length}px` }));
   for (let i = top; i < end; i++) {
     const s = sample(shown[i]), r = s.r[m], line = el("div", { class: "row" + (i === chosen ? " on" : ""), role: "option", "aria-selected": i === chosen, style: `top:${HEIGHT * i}px` });
-    for (const name of D.models) if (s.r[name]) line.append(el("span", { class: "dot", title: name, style: `background:${tone(s.r[name])}` }));
+    for (const name of D.runs) if (s.r[name]) line.append(el("span", { class: "dot", title: name, style: `background:${tone(s.r[name])}` }));
     line.append(" " + s.q.slice(0, 80), el("br"), el("span", { class: "s" }, `${s.i} · ${r.v ?? "unreadable"} / ${s.k || "area"}`));
     line.onclick = () => pick(i);
     list.append(line);
@@ -369,7 +380,7 @@ function overlay(s) {
   const out = svg("svg", { class: "over", viewBox: "0 0 100 100", preserveAspectRatio: "none" });
   if (s.a) out.append(svg("polygon", { points: s.a.map(v => 100 * v[0] + "," + 100 * v[1]).join(" "), fill: "#2f9e4455", stroke: "#37b24d", "stroke-width": .8 }));
   if (s.d) { const [x, y] = s.d.map(v => 100 * v); out.append(svg("path", { d: `M${x - 3} ${y}H${x + 3}M${x} ${y - 3}V${y + 3}`, stroke: "#37b24d", "stroke-width": 1.2, fill: "none" })) }
-  D.models.forEach((m, k) => {
+  D.runs.forEach((m, k) => {
     for (const [x, y, x2, y2] of (s.r[m] || {}).x || []) {
       const mine = m === $("smodel").value, color = `hsl(${HUES[k % HUES.length]} 85% 55%)`;
       const dot = x2 == null
@@ -406,7 +417,7 @@ function pick(i) {
   box.append(el("h3", {}, "Right answer"), el("pre", {}, s.k ? s.k + (option && option !== s.k ? " – " + option : "") : "a point in the area"));
   const replies = el("div", { class: "grid narrow" });
   box.append(replies);
-  for (const [k, m] of D.models.entries()) {
+  for (const [k, m] of D.runs.entries()) {
     const r = s.r[m];
     if (!r) continue;
     const more = [r.u && "rule " + r.u, r.c != null && r.c !== r.s && "compat " + r.c.toFixed(2), r.o, r.n].filter(Boolean).join(" · ");
@@ -439,8 +450,8 @@ themes(); ranking(); table(); slopes(); gains(); formats();
 fill("bench", D.benches, bench); bench(); calibration(); funnel(); curves();
 /** The samples come after this script, so that all above stands there before they are read. */
 function browse() {
-  fill("sbench", Object.keys(D.samples), samples); fill("smodel", D.models, samples);
-  if (D.models.length) $("smodel").value = D.models[D.models.length - 1];
+  fill("sbench", Object.keys(D.samples), samples); fill("smodel", D.runs, samples);
+  if (D.runs.length) $("smodel").value = D.runs[D.runs.length - 1];
   for (const b of document.querySelectorAll("[data-f]")) b.onclick = () => { const f = b.dataset.f; if (!on.delete(f)) on.add(f); b.setAttribute("aria-pressed", b.classList.toggle("on")); samples() };
   $("find").oninput = samples; $("list").onscroll = paint; $("list").onkeydown = keys; document.addEventListener("keydown", shortcuts); samples();
   document.documentElement.dataset.ready = "yes";

@@ -6,7 +6,7 @@ use minijinja::context;
 use serde_json::{Value as Json, json};
 
 use super::STYLE;
-use super::payload::{Payload, payload};
+use super::payload::{Asked, Payload, payload};
 use crate::base::{OpError, phrase};
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::context::Output;
@@ -26,6 +26,8 @@ op report.page(
   data: Dataset[{ ..r }]? = none,
   ## Models by name; their training logs are drawn.
   models: { ..any }? = none,
+  ## Axes whose cells are averaged, such as a seed: models then have the mean of their runs, and the samples show each run's replies.
+  over: [Str] = [],
   ## The model that others are compared with; default `base`.
   baseline: Str? = none,
   ## The model whose gain over each other one is shown; default: the last.
@@ -33,7 +35,7 @@ op report.page(
   title: Str = "Evaluation",
   theme: enum { auto, light, dark } = "auto",
 ) -> Report"#,
-        version: 7,
+        version: 8,
         history: &["data"],
         effect: Effect::Reduce,
         ..OpSpec::BASE
@@ -43,6 +45,7 @@ op report.page(
 
 #[derive(serde::Deserialize)]
 struct Args {
+    over: Vec<String>,
     baseline: Option<String>,
     gain: Option<String>,
     title: String,
@@ -51,7 +54,8 @@ struct Args {
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let payload = payload(cx, args.baseline.as_deref(), args.gain.as_deref(), &args.theme)?;
+    let asked = Asked { over: args.over, baseline: args.baseline, gain: args.gain };
+    let payload = payload(cx, &asked, &args.theme)?;
     let html = render(&args.title, &payload)?;
     // The table's own fields, and the calibration beside them.
     let mut facts = payload.facts["table"].clone();

@@ -1,19 +1,21 @@
 //! What the report page shows: tables, groups, histograms, curves as JSON, and beside them the samples and their pictures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
 
 use super::pictures::Pictures;
 use super::samples::{Reply, Samples};
 use crate::base::OpError;
+use crate::data::table::Table;
 use crate::engine::artifact::{Artifact, Kind};
 use crate::engine::history::Step;
 use crate::engine::{Context, dataset};
 use crate::eval::benchmark::items_dataset;
 use crate::eval::calibration::{Calibration, Guess, OPTION_P, calibration, guess, parse};
 use crate::eval::compare::{Cell, Layout, ScoreTable, table};
-use crate::eval::item::{self, Columns};
+use crate::eval::item::{self, Columns, Item};
+use crate::eval::runs::fold;
 use crate::ops::grid::grid;
 
 /// Names of the axis of models.
@@ -31,44 +33,42 @@ pub(super) struct Payload {
     pub pictures: Pictures,
 }
 
-/// Returns what a page is made of for the scores in argument `scores`.
-pub(super) fn payload(
-    cx: &Context,
-    baseline: Option<&str>,
-    gain: Option<&str>,
-    theme: &str,
-) -> Result<Payload, OpError> {
-    let Laid { layout, cells, keys, table: scores } = laid(cx, baseline, gain)?;
-    let (_, benches_axis) = axes(&layout);
-    let benches = layout.labels[benches_axis].clone();
-    let models = scores.columns.clone();
+/// How the scores of a page or chart are laid out.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// Axes whose cells are averaged.
+    pub over: Vec<String>,
+    /// The model that others are compared with.
+    pub baseline: Option<String>,
+    /// The model whose gain over each other one is shown.
+    pub gain: Option<String>,
+}
 
+/// Returns what a page is made of for the scores in argument `scores`.
+pub(super) fn payload(cx: &Context, asked: &Asked, theme: &str) -> Result<Payload, OpError> {
+    let laid = laid(cx, asked)?;
     let mut out = Collected::default();
-    for (cell, key) in cells.iter().zip(keys) {
-        let model = column(cell, benches_axis);
-        let bench = cell.labels[benches_axis].clone();
-        let slot = cx.args["scores"]["cells"][key]["$input"].as_str().unwrap_or_default();
-        let Some(artifact) = cx.inputs.get(slot) else { continue };
-        if artifact.kind != Kind::Score {
-            continue;
+    for run in &laid.runs {
+        if let Some(artifact) = scored(cx, &run.key) {
+            out.cell(cx, run, artifact)?;
         }
-        out.cell(cx, &bench, &model, artifact)?;
     }
+    let names = laid.names();
     let pictures = Pictures::of(cx, out.samples.pictures())?;
-    let calibrated = out.guesses.iter().filter_map(|(model, g)| Some((model.clone(), json!(calibration(g)?))));
+    let calibrated = out.guesses.iter().filter_map(|(name, g)| Some((name.clone(), json!(calibration(g)?))));
     let facts = json!({
         "theme": theme,
-        "table": scores,
-        "models": models,
-        "benches": benches,
-        "groups": out.groups,
-        "formats": out.formats,
-        "histograms": out.histograms,
+        "models": laid.table.columns,
+        "runs": names,
+        "benches": laid.benches(),
+        "groups": laid.facts("groups"),
+        "histograms": laid.facts("answers"),
         "calibration": calibrated.collect::<Map<_, _>>(),
-        "samples": out.samples.index(&models),
+        "samples": out.samples.index(&names),
         "pictures": pictures.index(),
         "training": training(cx),
         "funnel": funnel(cx)?,
+        "table": laid.table,
     });
     Ok(Payload { facts, samples: out.samples, pictures })
 }
@@ -76,15 +76,53 @@ pub(super) fn payload(
 /// The grid in argument `scores` as a table of benchmarks by models.
 struct Laid {
     layout: Layout,
+    /// The cells of the table, each the mean of its runs.
     cells: Vec<Cell>,
-    /// The place of each cell in the argument.
-    keys: Vec<String>,
     table: ScoreTable,
+    /// The cells of the sweep.
+    runs: Vec<Run>,
 }
 
-fn laid(cx: &Context, baseline: Option<&str>, gain: Option<&str>) -> Result<Laid, OpError> {
-    let (mut layout, mut cells) = grid(cx, "scores")?;
-    let keys: Vec<String> = cells.iter().map(|c| c.labels.join("|")).collect();
+/// A cell of the sweep: a model, under one seed where there are several, and a benchmark.
+struct Run {
+    bench: String,
+    /// The labels of its other axes, so that none is laid over another.
+    name: String,
+    /// Its place in the argument.
+    key: String,
+}
+
+impl Laid {
+    fn benches(&self) -> &[String] {
+        &self.layout.labels[axes(&self.layout).1]
+    }
+
+    /// The names of the runs in the order of the sweep, each once.
+    fn names(&self) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        self.runs.iter().map(|run| run.name.clone()).filter(|name| seen.insert(name.clone())).collect()
+    }
+
+    /// A fact of all scores, by benchmark and model.
+    fn facts(&self, key: &str) -> BTreeMap<&str, BTreeMap<String, Json>> {
+        let (_, benches_axis) = axes(&self.layout);
+        let mut out: BTreeMap<&str, BTreeMap<String, Json>> = BTreeMap::new();
+        for cell in &self.cells {
+            let Some(fact) = cell.score.as_ref().ok().map(|s| &s.meta[key]).filter(|fact| !fact.is_null()) else {
+                continue;
+            };
+            let model = besides(&cell.labels, Some(benches_axis));
+            out.entry(&cell.labels[benches_axis]).or_default().insert(model, fact.clone());
+        }
+        out
+    }
+}
+
+fn laid(cx: &Context, asked: &Asked) -> Result<Laid, OpError> {
+    let (swept, cells) = grid(cx, "scores")?;
+    let labels: Vec<Vec<String>> = cells.iter().map(|c| c.labels.clone()).collect();
+    let (mut layout, mut cells) =
+        if asked.over.is_empty() { (swept.clone(), cells) } else { fold(&swept, cells, &asked.over)? };
     if layout.axes.len() == 1 {
         let other = if MODELS.contains(&layout.axes[0].as_str()) { "benchmark" } else { "model" };
         layout.axes.push(other.to_owned());
@@ -95,45 +133,44 @@ fn laid(cx: &Context, baseline: Option<&str>, gain: Option<&str>) -> Result<Laid
     layout.rows = Some(layout.axes[benches_axis].clone());
     layout.cols = Some(layout.axes[models_axis].clone());
     let models = layout.labels[models_axis].clone();
-    let base = baseline.map(str::to_owned).or_else(|| models.iter().find(|m| *m == "base").cloned());
+    let base = asked.baseline.clone().or_else(|| models.iter().find(|m| *m == "base").cloned());
     layout.baseline = base.filter(|b| models.contains(b) && models.len() > 1);
     // As `baseline`, a name that is no model is left out: the same call serves sweeps over other models.
-    let named = gain.map(str::to_owned).or_else(|| models.last().cloned());
+    let named = asked.gain.clone().or_else(|| models.last().cloned());
     layout.gain = named.filter(|g| models.contains(g) && models.len() > 1);
+    let own = swept.axes.iter().position(|axis| *axis == layout.axes[benches_axis]);
+    let run = |labels: Vec<String>| Run {
+        bench: own.map_or(ONLY, |axis| &labels[axis]).to_owned(),
+        name: besides(&labels, own),
+        key: labels.join("|"),
+    };
+    let runs = labels.into_iter().map(run).collect();
     let table = table(&layout, &cells)?;
-    Ok(Laid { layout, cells, keys, table })
+    Ok(Laid { layout, cells, table, runs })
 }
 
-/// The name of a cell's column: seeds and other axes stand in it, so that none is laid over another.
-fn column(cell: &Cell, benches_axis: usize) -> String {
-    let others = cell.labels.iter().enumerate().filter(|(axis, _)| *axis != benches_axis);
-    others.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(", ")
+/// The labels of all axes but one, as a table names its columns.
+fn besides(labels: &[String], axis: Option<usize>) -> String {
+    let others = labels.iter().enumerate().filter(|(i, _)| Some(*i) != axis);
+    let name = others.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(", ");
+    if name.is_empty() { ONLY.to_owned() } else { name }
 }
 
 /// The table of the grid in argument `scores`.
-pub fn scores_table(cx: &Context) -> Result<ScoreTable, OpError> {
-    Ok(laid(cx, None, None)?.table)
+pub fn scores_table(cx: &Context, asked: &Asked) -> Result<ScoreTable, OpError> {
+    Ok(laid(cx, asked)?.table)
 }
 
-/// The calibration of each model over all benchmarks whose scores have probabilities of options.
-pub fn calibrations(cx: &Context) -> Result<BTreeMap<String, Calibration>, OpError> {
-    let Laid { layout, cells, keys, .. } = laid(cx, None, None)?;
-    let (_, benches_axis) = axes(&layout);
+/// The calibration of each run of a model over all benchmarks whose scores have probabilities of options.
+pub fn calibrations(cx: &Context, asked: &Asked) -> Result<BTreeMap<String, Calibration>, OpError> {
     let mut guesses: BTreeMap<String, Vec<Guess>> = BTreeMap::new();
-    for (cell, key) in cells.iter().zip(keys) {
-        let Some(artifact) = scored(cx, &key) else { continue };
+    for run in laid(cx, asked)?.runs {
+        let Some(artifact) = scored(cx, &run.key) else { continue };
         let rows = dataset::load(cx.store, &items_dataset(artifact))?;
-        if rows.column(OPTION_P).is_err() {
-            continue;
-        }
-        let columns = Columns { table: &rows };
-        for (row, item) in item::from_table(&rows)?.iter().enumerate() {
-            let first = columns.integer("epoch", row)?.unwrap_or(0) == 0;
-            let p = columns.text(OPTION_P, row)?.filter(|_| first).and_then(|p| parse(&p));
-            guesses.entry(column(cell, benches_axis)).or_default().extend(p.as_deref().and_then(|p| guess(item, p)));
-        }
+        let replies = first_replies(&rows)?;
+        guesses.entry(run.name).or_default().extend(replies.iter().filter_map(|r| guess(&r.item, r.p.as_deref()?)));
     }
-    Ok(guesses.into_iter().filter_map(|(model, g)| Some((model, calibration(&g)?))).collect())
+    Ok(guesses.into_iter().filter_map(|(name, g)| Some((name, calibration(&g)?))).collect())
 }
 
 /// The score of a cell, if it has items.
@@ -152,61 +189,54 @@ fn axes(layout: &Layout) -> (usize, usize) {
 
 #[derive(Default)]
 struct Collected {
-    groups: BTreeMap<String, BTreeMap<String, Json>>,
-    formats: BTreeMap<String, BTreeMap<String, Json>>,
-    histograms: BTreeMap<String, BTreeMap<String, Json>>,
-    /// By model, over all benchmarks.
+    /// By run, over all benchmarks.
     guesses: BTreeMap<String, Vec<Guess>>,
     samples: Samples,
 }
 
 impl Collected {
-    fn cell(&mut self, cx: &Context, bench: &str, model: &str, artifact: &Artifact) -> Result<(), OpError> {
-        let facts = &artifact.meta;
-        let of = |map: &mut BTreeMap<String, BTreeMap<String, Json>>, value: Json| {
-            if !value.is_null() {
-                map.entry(bench.to_owned()).or_default().insert(model.to_owned(), value);
-            }
-        };
-        of(&mut self.groups, facts["groups"].clone());
-        of(&mut self.histograms, facts["answers"].clone());
-        if let Some(unparsed) = facts["unparsed"].as_f64() {
-            let format = json!({
-                "format": 1.0 - unparsed, "skill": facts["skill"], "truncated": facts["truncated"], "failed": facts["failed"],
-            });
-            of(&mut self.formats, format);
-        }
-        if artifact.meta["items"].is_null() {
-            return Ok(());
-        }
+    fn cell(&mut self, cx: &Context, run: &Run, artifact: &Artifact) -> Result<(), OpError> {
         let rows = dataset::load(cx.store, &items_dataset(artifact))?;
-        let items = item::from_table(&rows)?;
         let columns = Columns { table: &rows };
-        let sure = rows.column(OPTION_P).is_ok();
-        for (row, item) in items.iter().enumerate() {
-            let parsed = columns.text("parsed", row)?;
-            let score = columns.number("score", row)?.unwrap_or(0.0);
-            if columns.integer("epoch", row)?.unwrap_or(0) == 0 {
-                let p = if sure { columns.text(OPTION_P, row)?.and_then(|p| parse(&p)) } else { None };
-                if let Some(guess) = p.as_deref().and_then(|p| guess(item, p)) {
-                    self.guesses.entry(model.to_owned()).or_default().push(guess);
-                }
-                let reply = Reply {
-                    text: columns.text("reply", row)?,
-                    parsed,
-                    rule: columns.text("rule", row)?.filter(|rule| !rule.is_empty()),
-                    score,
-                    compat: columns.number("compat", row)?,
-                    outcome: columns.text("outcome", row)?,
-                    note: columns.text("note", row)?,
-                    points: columns.text("points", row)?.and_then(|p| serde_json::from_str(&p).ok()),
-                    option_p: p,
-                };
-                self.samples.add(bench, model, (row, item), columns.text("prompt", row)?, reply);
-            }
+        let guesses = self.guesses.entry(run.name.clone()).or_default();
+        for First { row, item, p } in first_replies(&rows)? {
+            guesses.extend(p.as_deref().and_then(|p| guess(&item, p)));
+            let reply = Reply {
+                text: columns.text("reply", row)?,
+                parsed: columns.text("parsed", row)?,
+                rule: columns.text("rule", row)?.filter(|rule| !rule.is_empty()),
+                score: columns.number("score", row)?.unwrap_or(0.0),
+                compat: columns.number("compat", row)?,
+                outcome: columns.text("outcome", row)?,
+                note: columns.text("note", row)?,
+                points: columns.text("points", row)?.and_then(|p| serde_json::from_str(&p).ok()),
+                option_p: p,
+            };
+            self.samples.add(&run.bench, &run.name, (row, &item), columns.text("prompt", row)?, reply);
         }
         Ok(())
     }
+}
+
+/// A row of a score's items: the question, and the probabilities of its options where the model was asked for them.
+struct First {
+    row: usize,
+    item: Item,
+    p: Option<Vec<f64>>,
+}
+
+/// The rows of a score's items; of questions that were asked several times those of the first reply.
+fn first_replies(rows: &Table) -> Result<Vec<First>, OpError> {
+    let columns = Columns { table: rows };
+    let sure = rows.column(OPTION_P).is_ok();
+    let mut out = Vec::with_capacity(rows.rows());
+    for (row, item) in item::from_table(rows)?.into_iter().enumerate() {
+        if columns.integer("epoch", row)?.unwrap_or(0) == 0 {
+            let p = if sure { columns.text(OPTION_P, row)?.and_then(|p| parse(&p)) } else { None };
+            out.push(First { row, item, p });
+        }
+    }
+    Ok(out)
 }
 
 /// The training curves of the models in argument `models`, from their logs.

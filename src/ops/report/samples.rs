@@ -57,7 +57,7 @@ struct Mark {
 }
 
 impl Samples {
-    /// Adds a model's reply to an item, given with its row among the model's replies.
+    /// Adds the reply that a run of a model gave to an item, given with its row among the run's replies.
     pub fn add(&mut self, bench: &str, model: &str, (row, item): (usize, &Item), prompt: Option<String>, reply: Reply) {
         self.pictures.extend(item.images.iter().chain(&item.mask).map(|p| p.digest));
         let samples = self.benches.entry(bench.to_owned()).or_default();

@@ -80,7 +80,7 @@ fn overlaps(room: &Room, of: &[(&str, &Artifact)], train: &Artifact, mut args: J
     let names: Vec<&str> = of.iter().map(|(name, _)| *name).collect();
     let cells = Json::Object(cells.collect());
     args["g"] = json!({ "axes": ["m", "b"], "labels": { "m": ["x"], "b": names }, "cells": cells });
-    (args["show"], args["adjust"]) = (json!(["n"]), json!("holm"));
+    (args["show"], args["over"], args["adjust"]) = (json!(["n"]), json!([]), json!("holm"));
     let slots: Vec<String> = names.iter().map(|name| slot(name)).collect();
     let mut given: Vec<(&str, &Artifact)> = slots.iter().map(String::as_str).zip(of.iter().map(|(_, s)| *s)).collect();
     given.push(("train", train));

@@ -97,7 +97,7 @@ fn a_page_opens_in_a_browser() {
     inputs.push(("models.sft".to_owned(), trained(&room, 1, false)));
     inputs.push(("models.final".to_owned(), trained(&room, 2, true)));
     let grid = json!({ "axes": ["m", "b"], "labels": { "m": models.map(|m| m.0), "b": names }, "cells": cells });
-    let args = json!({ "scores": grid, "baseline": "control", "title": "Simulated models", "theme": "auto",
+    let args = json!({ "scores": grid, "over": [], "baseline": "control", "title": "Simulated models", "theme": "auto",
         "$history": { "data": history() } });
     let given: Vec<(&str, &Artifact)> = inputs.iter().map(|(s, a)| (s.as_str(), a)).collect();
     let page = room.run("report.page", args, &given).unwrap();
@@ -153,6 +153,59 @@ fn a_page_opens_in_a_browser() {
     );
     assert!(numbers("drawn")[0] < 60.0, "only what is seen is in the page: {told}");
     assert!(told["next"] != told["first"] && told["theme"] == "dark" && told["sort"] == "ascending", "{told}");
+}
+
+/// Over seeds models are means with their spread, and the samples show what each run said.
+#[test]
+fn a_page_over_seeds_shows_means_and_every_reply() {
+    let room = Room::new();
+    let (mut cells, mut inputs, mut names) = (serde_json::Map::new(), Vec::new(), Vec::new());
+    for (name, sample, kinds, headline) in declared().into_iter().take(2) {
+        let bench = declare(&room, name, &sample, kinds, &headline);
+        for (model, skill) in [("base", 0.3), ("final", 0.7)] {
+            for seed in ["1", "2"] {
+                let (place, voice) = (format!("{model}|{seed}|{name}"), format!("{model} under {seed}"));
+                let score = answered(&room, &bench, |item| said(&room, item, &voice, skill, 0.1));
+                cells.insert(place.clone(), json!({ "$input": place }));
+                inputs.push((place, score));
+            }
+        }
+        names.push(name);
+    }
+    let labels = json!({ "m": ["base", "final"], "seed": ["1", "2"], "b": names });
+    let args = json!({ "scores": { "axes": ["m", "seed", "b"], "labels": labels, "cells": cells }, "over": ["seed"],
+        "title": "Seeds", "theme": "auto" });
+    let given: Vec<(&str, &Artifact)> = inputs.iter().map(|(s, a)| (s.as_str(), a)).collect();
+    let page = room.run("report.page", args, &given).unwrap();
+    let text = String::from_utf8(room.store.read(page.files["report.html"].digest).unwrap()).unwrap();
+    let facts = text.split("id=\"payload\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let facts: Json = serde_json::from_str(facts).unwrap();
+    let runs = json!(["base, 1", "base, 2", "final, 1", "final, 2"]);
+    assert_eq!((&facts["models"], &facts["runs"]), (&json!(["base", "final"]), &runs));
+    let cell = &facts["table"]["rows"][0]["cells"][1];
+    let values: Vec<f64> = cell["runs"]["values"].as_array().unwrap().iter().map(|v| v[1].as_f64().unwrap()).collect();
+    assert!(values.len() == 2 && (cell["value"].as_f64().unwrap() - (values[0] + values[1]) / 2.0).abs() < 1e-12);
+    assert!(facts["table"]["rows"][0]["cells"][1]["delta"]["test"] == "t over runs", "{cell}");
+    let marks = facts["samples"][names[0]]["marks"].as_object().unwrap();
+    assert_eq!(
+        marks.keys().collect::<Vec<_>>(),
+        runs.as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect::<Vec<_>>()
+    );
+    let groups = facts["groups"][names[0]].as_object().unwrap();
+    assert_eq!(groups.keys().collect::<Vec<_>>(), ["base", "final"]);
+
+    let Some(browser) = Browser::find() else { return };
+    let path = room.path("seeds.html");
+    std::fs::write(&path, &text).unwrap();
+    let seen = browser.open(&path);
+    assert_eq!(seen.console, Vec::<String>::new());
+    let table = seen.dom.split("id=\"table\"").nth(1).unwrap().split("</table>").next().unwrap();
+    assert!(
+        table.matches("2 runs").count() == 6 && table.contains("sd "),
+        "two rows and the mean of two models: {table}"
+    );
+    let one = seen.dom.split("id=\"one\"").nth(1).unwrap();
+    assert!(one.contains("base, 2") && one.contains("final, 1"), "each run's reply");
 }
 
 /// What a reader does with the page; it writes down what then stands there.

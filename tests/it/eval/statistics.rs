@@ -90,7 +90,7 @@ fn paired_difference() {
     let each: Vec<usize> = (0..10).collect();
     let a = units(&[1., 0., 0., 1., 0., 0., 1., 1., 0., 1.], &["x"; 10], &each);
     let b = units(&[1., 1., 0., 1., 0., 1., 1., 0., 1., 1.], &["x"; 10], &each);
-    let d = micro().difference(&a, &b).unwrap();
+    let d = micro().difference_runs(&[&a], &[&b]).unwrap();
     close(d.value, 0.2, 1e-12);
     close(d.se, 0.2, 1e-12);
     close(d.high, 0.2 + 0.2 * t95(9.0), 1e-9);
@@ -283,7 +283,7 @@ fn seeds_of_one_recipe_are_rarely_told_apart() {
         let a: Vec<&[Unit]> = a.iter().map(Vec::as_slice).collect();
         let b: Vec<&[Unit]> = b.iter().map(Vec::as_slice).collect();
         found += usize::from(micro().difference_runs(&a, &b).unwrap().p < 0.05);
-        naive += usize::from(micro().difference(a[0], b[0]).unwrap().p < 0.05);
+        naive += usize::from(micro().difference_runs(&[a[0]], &[b[0]]).unwrap().p < 0.05);
     }
     assert!(found <= 14, "{found} of 200 are called different");
     assert!(naive > found, "one seed each finds {naive}");

@@ -15,13 +15,15 @@ fn score(right: &[u8], one_cluster: bool) -> Stored {
         id: format!("q{i}"),
         rotations: vec![f64::from(*s)],
         cluster: if one_cluster { "scene".into() } else { format!("q{i}") },
+        groups: [("half".to_owned(), if i < right.len() / 2 { "first" } else { "second" }.to_owned())].into(),
         ..Unit::default()
     };
     let units: Vec<Unit> = right.iter().enumerate().map(unit).collect();
     let headline = json!({ "verb": "total.micro", "args": {} });
     let e = total(&headline).unwrap().estimate(&units).unwrap();
     let meta = json!({ "value": e.value, "se": e.se, "low": e.low, "high": e.high, "n": e.n, "headline": headline, "chance": 0.5,
-                       "interval": e.interval, "clusters": e.clusters, "unparsed": 0.25 });
+                       "interval": e.interval, "clusters": e.clusters, "unparsed": 0.25,
+                       "answers": [{ "of": "letter", "n": 40, "unreadable": 10, "bars": [{ "answer": "A", "said": 20, "right": 30, "hit": 10 }] }] });
     Stored { meta, items: vec![String::new(); units.len()], units, ..Stored::default() }
 }
 
@@ -105,10 +107,7 @@ fn published_numbers_have_no_error_and_take_no_row_from_what_was_measured() {
 /// Two models by three seeds by two benchmarks; one cell of the second model failed.
 fn seeds() -> (Layout, Vec<Cell>) {
     let axes: &[(&str, &[&str])] = &[("m", &["base", "tuned"]), ("seed", &["1", "2", "3"]), ("b", &["side", "near"])];
-    let layout = layout(
-        axes,
-        json!({ "rows": "b", "cols": "m", "baseline": "base", "gain": "tuned", "see": 0.05, "extended": true }),
-    );
+    let layout = layout(axes, json!({ "rows": "b", "cols": "m", "baseline": "base", "gain": "tuned", "see": 0.05 }));
     let right = |n: usize| -> Vec<u8> { (0..40).map(|i| u8::from(i * 7 % 40 < n)).collect() };
     let mut cells = Vec::new();
     for (m, base) in [("base", 16), ("tuned", 24)] {
@@ -148,6 +147,17 @@ fn a_sweep_over_seeds_is_mean_and_spread() {
     // In the mean over rows the seeds cancel here: side rises where near falls.
     let mean = made.means[0].clone().unwrap();
     assert!(mean.runs.unwrap().sd.unwrap() < 1e-12 && mean.half.is_some());
+
+    // Groups and answers are those of all runs.
+    let (of, facts) = (&folded[0].labels, &folded[0].score.as_ref().unwrap().meta);
+    let group = &facts["groups"]["half"]["first"];
+    assert_eq!(
+        (of.join("|"), group["n"].as_u64(), group["interval"].as_str()),
+        ("base|side".into(), Some(20), Some("runs"))
+    );
+    assert!(group["low"].as_f64() < group["value"].as_f64() && group["value"].as_f64() < group["high"].as_f64());
+    assert_eq!(facts["answers"][0]["n"], 120);
+    assert_eq!(facts["answers"][0]["bars"], json!([{ "answer": "A", "said": 60, "right": 90, "hit": 30 }]));
 
     let text = markdown(&made);
     assert!(
@@ -226,7 +236,7 @@ fn axes_that_cannot_be_averaged_over_are_named() {
 fn a_table_says_what_it_could_see() {
     let axes: &[(&str, &[&str])] = &[("m", &["base", "tuned"]), ("b", &["side"])];
     let rest = |baseline: Json, see: f64| {
-        json!({ "rows": "b", "cols": "m", "baseline": baseline, "see": see, "extended": true,
+        json!({ "rows": "b", "cols": "m", "baseline": baseline, "see": see,
                       "show": ["ci", "n", "detectable"] })
     };
     let right = |n: usize| -> Vec<u8> { (0..40).map(|i| u8::from(i * 7 % 40 < n)).collect() };
@@ -258,7 +268,7 @@ fn few_clusters_are_marked() {
     (few.meta["clusters"], few.meta["interval"]) = (json!(e.clusters), json!(e.interval));
     let many = score(&[1, 0, 1, 1, 0, 1, 1, 1, 0, 1, 1, 0], false);
     let cells = [cell(&["base", "many"], many), cell(&["base", "few"], few)];
-    let text = markdown(&table(&layout(axes, json!({ "rows": "b", "cols": "m", "extended": true })), &cells).unwrap());
+    let text = markdown(&table(&layout(axes, json!({ "rows": "b", "cols": "m" })), &cells).unwrap());
     let line = |name: &str| text.lines().find(|l| l.starts_with(&format!("| {name} |"))).unwrap().to_owned();
     assert!(line("few").contains('‡') && !line("many").contains('‡') && text.contains("‡ fewer than 10"), "{text}");
 }

@@ -345,7 +345,8 @@ fn ten_benchmarks_score_as_they_should() {
     }
     let grid = json!({ "axes": ["m", "b"], "labels": { "m": ["silent", "perfect"], "b": names }, "cells": cells });
     let given: Vec<(&str, &Artifact)> = inputs.iter().map(|(s, a)| (s.as_str(), a)).collect();
-    let args = json!({ "g": grid, "rows": "b", "cols": "m", "baseline": "silent", "show": ["ci", "delta", "n", "unparsed"], "adjust": "holm" });
+    let args = json!({ "g": grid, "rows": "b", "cols": "m", "over": [], "baseline": "silent",
+        "show": ["ci", "delta", "n", "unparsed"], "adjust": "holm", "shared": "both" });
     let table = room.run("grid.table", args, &given).unwrap();
     let text = String::from_utf8(room.store.read(table.files["table.md"].digest).unwrap()).unwrap();
     assert!(text.contains("| cvbench | 0.0 ±") && text.contains("▲+100.0 [+100.0, +100.0] ***"), "{text}");
@@ -362,7 +363,11 @@ fn ten_benchmarks_score_as_they_should() {
     }
     let given: Vec<(&str, &Artifact)> = scores.iter().map(|(s, a)| (s.as_str(), a)).collect();
     let page = room
-        .run("report.page", json!({ "scores": paged, "baseline": null, "title": "Test", "theme": "auto" }), &given)
+        .run(
+            "report.page",
+            json!({ "scores": paged, "over": [], "baseline": null, "title": "Test", "theme": "auto" }),
+            &given,
+        )
         .unwrap();
     let html = room.store.read(page.files["report.html"].digest).unwrap();
     assert!(html.len() < 6 << 20, "{} bytes", html.len());
