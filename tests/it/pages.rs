@@ -50,26 +50,36 @@ fn each_recipe_of_the_cookbook_writes_what_stands_under_it() {
     let text = page("recipes.md");
     let sections: Vec<&str> = text.split("\n## ").skip(1).collect();
     assert!(sections.len() >= 12, "{} recipes", sections.len());
-    for section in sections {
-        let title = section.lines().next().unwrap();
-        let place = Place::new();
-        let all = blocks(section);
-        let at = all.iter().position(|b| b.language == "rb2" && b.file.is_none()).expect(title);
-        for input in &all[..at] {
-            place.write(input.file.expect(title), &input.text);
-        }
-        place.write("recipe.rb2", &all[at].text);
-        assert_eq!(said(&place, &["fmt", "--check", "recipe.rb2"]).0, 0, "{title}: not in `rbpipe fmt`'s layout");
-        assert_eq!(said(&place, &["check", "recipe.rb2"]), (0, "no problems\n".to_owned()), "{title}");
-        let (ended, words) = said(&place, &["run", "recipe.rb2"]);
-        assert_eq!(ended, 0, "{title}: {words}");
-        assert!(!all[at + 1..].is_empty(), "{title} shows nothing");
-        for output in &all[at + 1..] {
-            let file = output.file.expect(title);
-            assert_eq!(place.read(file), output.text, "{title}: {file}");
-        }
-        assert_eq!(said(&place, &["run", "recipe.rb2", "--no-exec"]).0, 0, "{title}: a second run executes something");
+    sections.into_iter().for_each(writes_what_stands_under_it);
+}
+
+#[test]
+fn the_first_benchmark_of_the_page_of_evaluation_writes_what_stands_under_it() {
+    let text = page("evaluation.md");
+    let own = text.split("\n## ").find(|section| section.starts_with("A benchmark of your own\n")).unwrap();
+    writes_what_stands_under_it(own);
+}
+
+/// Writes the files of a section, runs the recipe after them, and compares what it writes with what stands below.
+fn writes_what_stands_under_it(section: &str) {
+    let title = section.lines().next().unwrap();
+    let place = Place::new();
+    let all = blocks(section);
+    let at = all.iter().position(|b| b.language == "rb2" && b.file.is_none()).expect(title);
+    for input in &all[..at] {
+        place.write(input.file.expect(title), &input.text);
     }
+    place.write("recipe.rb2", &all[at].text);
+    assert_eq!(said(&place, &["fmt", "--check", "recipe.rb2"]).0, 0, "{title}: not in `rbpipe fmt`'s layout");
+    assert_eq!(said(&place, &["check", "recipe.rb2"]), (0, "no problems\n".to_owned()), "{title}");
+    let (ended, words) = said(&place, &["run", "recipe.rb2"]);
+    assert_eq!(ended, 0, "{title}: {words}");
+    assert!(!all[at + 1..].is_empty(), "{title} shows nothing");
+    for output in &all[at + 1..] {
+        let file = output.file.expect(title);
+        assert_eq!(place.read(file), output.text, "{title}: {file}");
+    }
+    assert_eq!(said(&place, &["run", "recipe.rb2", "--no-exec"]).0, 0, "{title}: a second run executes something");
 }
 
 #[test]
