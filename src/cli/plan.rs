@@ -236,10 +236,25 @@ fn print_memory(names: &[&str], m: &Estimate) {
     );
     let terms: Vec<String> = m.terms().iter().map(|(term, size)| format!("{term} {}", bytes(*size))).collect();
     println!("  {}", terms.join(" + "));
+    if m.host.sum() > 0 {
+        println!("  and {} in main memory{}", bytes(m.host.sum()), if m.ranks > 1 { " for each of them" } else { "" });
+    }
     if let (Some(limit), Some(usable)) = (m.limit, m.usable()) {
         let whole = m.gpus == 0 && m.ranks == 1;
         let there = if whole { bytes(limit) } else { format!("{} of {}", bytes(usable), bytes(limit)) };
         println!("  {}: tensors can have {there}", if m.too_much() { "does not fit" } else { "fits" });
+        if m.beside_too_much() {
+            println!(
+                "  and main memory has {} for {}",
+                bytes(m.main.unwrap_or(0)),
+                phrase::count(m.ranks as usize, "rank")
+            );
+        }
+        if !m.steps.is_empty() {
+            let steps: Vec<&str> = m.steps.iter().map(|step| step.words()).collect();
+            let then = if m.fits_then { "then it fits" } else { "may run out of memory all the same" };
+            println!("  a run begins with {}, and {then}: the same result, the same key", steps.join(", "));
+        }
     }
     // Without a limit nothing needs a remedy.
     for (what, saves) in m.remedies.iter().filter(|_| m.limit.is_some()) {
@@ -253,6 +268,7 @@ fn memory_json(m: &Estimate) -> Json {
         m.terms().iter().map(|(name, size)| ((*name).to_owned(), json!(size))).collect();
     json!({
         "bytes": m.sum(),
+        "main_memory": m.host.sum(),
         "terms": terms,
         "weights": m.weights,
         "gpus": m.gpus,
@@ -263,6 +279,7 @@ fn memory_json(m: &Estimate) -> Json {
         "limit": m.limit,
         "usable": m.usable(),
         "fits": m.limit.map(|_| !m.too_much()),
+        "begins": m.steps.iter().map(|step| step.words()).collect::<Vec<_>>(),
         "remedies": remedies,
     })
 }

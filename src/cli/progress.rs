@@ -100,7 +100,7 @@ impl Listener for Bars {
             }
             _ => {}
         }
-        if !["node_log", "node_memory", "node_gpus", "node_submitted", "node_queued", "node_placed"]
+        if !["node_log", "node_foreseen", "node_memory", "node_gpus", "node_submitted", "node_queued", "node_placed"]
             .contains(&event.event.as_str())
             && let Some(bar) = open.remove(&node)
         {

@@ -46,7 +46,12 @@ pub struct Pending {
 impl<'a> Group<'a> {
     /// Returns a group of one.
     pub fn alone() -> Self {
-        Self { launch: Launch::alone(), device: Device::Cpu, raw: None, broken: Rc::default(), told: Box::new(|_| ()) }
+        Self::alone_on(Device::Cpu)
+    }
+
+    /// As [`Self::alone`], with its tensors on a device.
+    pub fn alone_on(device: Device) -> Self {
+        Self { launch: Launch::alone(), device, raw: None, broken: Rc::default(), told: Box::new(|_| ()) }
     }
 
     /// Meets the other ranks: over Gloo for tensors on a processor, over NCCL for tensors on a GPU. `told` hears what the rank waits for.
@@ -78,6 +83,11 @@ impl<'a> Group<'a> {
     /// Returns the number of ranks.
     pub fn world(&self) -> usize {
         self.launch.world
+    }
+
+    /// Returns where the tensors lie that ranks exchange.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// Says whether this is the rank that writes.

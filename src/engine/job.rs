@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value as Json, json};
 
 use super::artifact::Artifact;
+use super::context::Builtin;
 use super::executors::{self, Work};
 use super::identity::{self, Identity, Results};
 use super::lazily::{self, Promised};
@@ -18,13 +19,16 @@ use super::remote::Offer;
 use super::setup::{Setup, tell};
 use super::task::{Made, Task};
 use super::{fit, place, slots, verify};
+use crate::base::world::OsWorld;
 use crate::base::{Digest, OpError};
-use crate::plan::{Graph, Node, NodeId, key, serving};
+use crate::plan::memory::ladder::Plan;
+use crate::plan::{Graph, Node, NodeId, key, memory, serving};
 use crate::spec::{Class, Effect, Pool};
 
-/// How often a training that runs out of memory does with less, and the option that tells it so.
-const RUNGS: u64 = 4;
+/// The option that tells a training how many steps down the ladder of memory it is, because memory ran out or would have.
 pub const SQUEEZE: &str = "$squeeze";
+/// How many of them were taken before memory ran out.
+pub const FORESEEN: &str = "$foreseen";
 
 /// How often a node goes on after it was preempted, before that counts as its failure.
 const RESUMED: usize = 100;
@@ -83,11 +87,12 @@ pub(super) fn execute_again(
         gpus,
         lease: None,
         told: true,
+        foreseen: memory::foreseen(graph, node, &OsWorld),
         whole: true,
         promised: Vec::new(),
         setup,
     };
-    job.attempt(0, None)
+    job.attempt(job.foreseen, None)
 }
 
 /// One execution, on a thread of its own.
@@ -108,6 +113,8 @@ pub(super) struct Job<'a> {
     pub lease: Option<Lease>,
     /// It was told that the node runs.
     pub told: bool,
+    /// Steps down the ladder of memory that are taken before it runs at all.
+    pub foreseen: u64,
     /// The bytes of its result must be here.
     pub whole: bool,
     /// What it reads and is not here yet.
@@ -183,7 +190,11 @@ impl Job<'_> {
         }
         verify::sound(self.setup.store, self.inputs.values().flat_map(|artifact| artifact.files.values()))?;
         let retries = self.node.with.get("retries").and_then(Json::as_u64).unwrap_or(0);
-        let (mut attempt, mut squeeze, mut resumed) = (0, 0, 0);
+        let rungs = self.rungs();
+        let (mut attempt, mut squeeze, mut resumed) = (0, self.foreseen.min(rungs), 0);
+        if squeeze > 0 {
+            self.emit("node_foreseen", json!({ "squeeze": squeeze }));
+        }
         loop {
             let started = Instant::now();
             match self.attempt(squeeze, passing.as_ref()) {
@@ -198,7 +209,7 @@ impl Job<'_> {
                     let ended = Ended { seconds, of_rows: passing.map(|p| p.key), passed: false };
                     return Ok((Finished::Executed { ended, lease: held }, made));
                 }
-                Err(e) if e.class == "oom" && squeeze < self.rungs() && !self.stopped() => {
+                Err(e) if e.class == "oom" && squeeze < rungs && !self.stopped() => {
                     squeeze += 1;
                     self.emit("node_retried", json!({ "squeeze": squeeze, "message": e.message }));
                 }
@@ -259,7 +270,11 @@ impl Job<'_> {
     /// Returns how often a training that runs out of memory can be asked to do with less.
     fn rungs(&self) -> u64 {
         let builtin = self.setup.operators.get(&self.node.op);
-        builtin.filter(|b| b.spec.effect == Effect::Train && b.spec.with.contains(&"micro_batch")).map_or(0, |_| RUNGS)
+        let trains = |b: &&Builtin| b.spec.effect == Effect::Train && b.spec.with.contains(&"micro_batch");
+        builtin.map(|b| *b).filter(|b| trains(b)).map_or(0, |b| {
+            let ranks = slots::ranks(self.node, b.spec.with) as u64;
+            Plan::asked(&self.node.with, ranks).rungs().len() as u64
+        })
     }
 
     /// Returns what the key holds besides the rows that the node reads. Draws may depend on more than a row, and who compares wants nothing remembered.
@@ -296,6 +311,7 @@ impl Job<'_> {
         let mut with = self.node.with.clone();
         if squeeze > 0 {
             with.insert(SQUEEZE.into(), json!(squeeze));
+            with.insert(FORESEEN.into(), json!(self.foreseen));
         }
         let checkpoints = (self.node.pool == Pool::Engine).then(|| executors::checkpoints(store.root(), key));
         let mut inputs = self.inputs.clone();

@@ -22,8 +22,9 @@ use super::state::{NodeState, States};
 use super::task::Made;
 use super::{in_process, lazily, place, verify};
 use crate::base::OpError;
+use crate::base::world::OsWorld;
 use crate::plan::select::Selection;
-use crate::plan::{Graph, NodeId};
+use crate::plan::{Graph, NodeId, memory};
 
 /// How often a node may find damaged bytes before that counts as its failure.
 const MENDED: usize = 3;
@@ -324,6 +325,7 @@ impl<'a> Run<'a> {
             gpus,
             lease: None,
             told: false,
+            foreseen: memory::foreseen(self.graph, node, &OsWorld),
             whole: self.needed.contains(&id),
             promised: node.inputs.iter().filter_map(|i| self.promised.get(&i.node).cloned()).collect(),
             setup: self.setup,

@@ -1,6 +1,7 @@
 //! All weights of a model as views into one flat buffer, so that the optimizer, clipping and saving work on flat memory.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -37,7 +38,7 @@ impl Entry {
 
 /// A tensor of the graph: one weight, or neighbours fused into one matrix (q, k and v; gate and up).
 struct Leaf {
-    entries: std::ops::Range<usize>,
+    entries: Range<usize>,
     tensor: Tensor,
 }
 
@@ -71,18 +72,20 @@ pub struct Params {
     entries: Vec<Entry>,
     index: BTreeMap<String, usize>,
     leaves: Vec<Leaf>,
+    /// The stretches of the flat buffer that have values; nothing where all of it has.
+    filled: Option<Vec<Range<i64>>>,
 }
 
 impl Params {
     /// Makes zeroed weights of a schema.
     pub fn zeros(schema: &Schema, kind: Kind, device: Device) -> Self {
-        let made = Self::unset(schema, kind, device);
+        let made = Self::unset(schema, kind, device, None);
         let _ = made.flat.shallow_clone().zero_();
         made
     }
 
-    /// Makes weights of a schema without values.
-    pub fn unset(schema: &Schema, kind: Kind, device: Device) -> Self {
+    /// Makes weights of a schema without values, of which the stretches `filled`, or all of them, are to get some.
+    pub fn unset(schema: &Schema, kind: Kind, device: Device, filled: Option<Vec<Range<i64>>>) -> Self {
         let mut offset = 0;
         let mut entries = Vec::with_capacity(schema.len());
         for (name, shape) in schema {
@@ -91,7 +94,8 @@ impl Params {
             entries.push(entry);
         }
         let index = entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
-        Self { flat: Tensor::empty([offset], (kind, device)), grad: None, entries, index, leaves: Vec::new() }
+        let flat = Tensor::empty([offset], (kind, device));
+        Self { flat, grad: None, entries, index, leaves: Vec::new(), filled }
     }
 
     /// Fills matrices and embeddings from N(0, `deviation`²), vectors named `*norm*.weight` or `*ln_q.weight` with ones and
@@ -311,9 +315,9 @@ impl Params {
         }
     }
 
-    /// Gives up the flat buffer and with it the memory of all weights.
-    pub fn release(&self) {
-        let nothing = Tensor::empty([0], (self.flat.kind(), self.flat.device()));
+    /// Gives up the flat buffer and with it the memory of all weights; those that are bound from now on lie on `device`.
+    pub fn release(&self, device: Device) {
+        let nothing = Tensor::empty([0], (self.flat.kind(), device));
         self.flat.shallow_clone().set_data(&nothing);
         let len = self.entries.iter().map(Entry::len).sum();
         self.unbind(0, len);
@@ -352,13 +356,26 @@ impl Params {
         copy
     }
 
-    /// Returns a copy with more weights behind its own, zeroed, nothing trainable.
+    /// Returns a copy with more weights behind its own, zeroed, nothing trainable. Stretches without values have none in it either, and take no memory
+    /// on a processor.
     pub fn extended(&self, more: &Schema) -> Self {
         let mut names = self.schema();
         names.extend(more.iter().cloned());
-        let copy = Self::zeros(&names, self.kind(), self.device());
-        no_grad(|| copy.flat.narrow(0, 0, self.flat.numel() as i64).copy_(&self.flat));
-        copy
+        let own = self.flat.numel() as i64;
+        let copy = Self::unset(&names, self.kind(), self.device(), None);
+        let end = copy.flat.numel() as i64;
+        no_grad(|| {
+            for range in self.filled.as_ref().unwrap_or(&vec![0..own]) {
+                let part = |flat: &Tensor| flat.narrow(0, range.start, range.end - range.start);
+                part(&copy.flat).copy_(&part(&self.flat));
+            }
+            let _ = copy.flat.narrow(0, own, end - own).zero_();
+        });
+        let filled = self.filled.clone().map(|mut ranges| {
+            ranges.push(own..end);
+            ranges
+        });
+        Self { filled, ..copy }
     }
 
     /// Returns the same weights in another dtype or on another device, in their own memory, nothing trainable.

@@ -44,8 +44,8 @@ pub fn load_parts(
     kind: Kind,
     wanted: impl FnOnce(&Params) -> Vec<Range<i64>>,
 ) -> Result<Params, OpError> {
-    let params = Params::unset(schema, kind, Device::Cpu);
-    let wanted = wanted(&params);
+    let wanted = wanted(&Params::unset(schema, kind, Device::Cpu, None));
+    let params = Params::unset(schema, kind, Device::Cpu, Some(wanted.clone()));
     fill(dir, schema, &params, &wanted)?;
     Ok(params)
 }

@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::decay::{Decay, chunk};
 use super::shards::Shards;
+use super::transfer::bring;
 use crate::base::OpError;
 use crate::dist::Group;
 use crate::model::params::Entry;
@@ -100,7 +101,9 @@ impl Factors {
         let keep = 1.0 - (self.steps as f64).powf(FORGETS);
         let sums = no_grad(|| self.sums(grads_m));
         if let Some(group) = group {
-            group.start_sum(&sums)?.wait()?;
+            let there = sums.to_device(group.device());
+            group.start_sum(&there)?.wait()?;
+            bring(&sums, &there);
         }
         let squares = no_grad(|| {
             for weight in &self.weights {

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::decay::Segment;
 use super::shards::{Shards, Stage};
+use super::transfer::bring;
 use crate::base::OpError;
 use crate::dist::{Group, Pending};
 use crate::model::{Params, QwenVl, Unit};
@@ -24,9 +25,9 @@ pub struct Held<'a> {
     pub shards: Shards,
     /// The stretches of the model that are read as one.
     pub units: Vec<Unit>,
-    /// f32 weights `[m]`: the model's own buffer, or a master copy of this rank's parts.
+    /// f32 weights `[m]`: the model's own buffer, or a master copy of this rank's parts; in main memory where they are offloaded.
     pub weights_m: Tensor,
-    /// f32 gradients `[m]` of this rank's parts, summed over all ranks once a step is done.
+    /// f32 gradients `[m]` of this rank's parts, summed over all ranks once a step is done; they lie where the weights above lie.
     pub grads_m: Tensor,
     /// f32 gradients `[n]` of this rank's rows, where they are not shared out.
     sums_n: Option<Tensor>,
@@ -45,6 +46,19 @@ pub struct Held<'a> {
 impl<'a> Held<'a> {
     /// Shares a model out. It must have chosen what is trainable; its gradients get their place here unless they are shared out.
     pub fn new(model: &'a QwenVl, group: &'a Group<'a>, stage: Stage) -> Self {
+        Self::laid_out(model, group, stage, false)
+    }
+
+    /// As [`Self::new`], with weights, gradients and thereby the optimizer's states of their own in main memory, wherever the model is: the step is taken
+    /// there, and the model gets the weights back. Every number is what it would be without.
+    ///
+    /// # Source
+    /// Ren et al. 2021 (ZeRO-Offload).
+    pub fn offloaded(model: &'a QwenVl, group: &'a Group<'a>, stage: Stage) -> Self {
+        Self::laid_out(model, group, stage, true)
+    }
+
+    fn laid_out(model: &'a QwenVl, group: &'a Group<'a>, stage: Stage, offload: bool) -> Self {
         let params = &model.params;
         let units = params.units();
         let n = params.flat().numel() as i64;
@@ -53,18 +67,26 @@ impl<'a> Held<'a> {
             _ => shared_out(params, group),
         };
         let float = params.kind() == Kind::Float;
-        let zeros = |len: i64| Tensor::zeros([len], (Kind::Float, params.device()));
+        // Weights that are shared out may have been read elsewhere; what is gathered of them lies where the ranks exchange it.
+        let device = if stage == Stage::Weights { group.device() } else { params.device() };
+        let host = if offload { Device::Cpu } else { device };
+        let zeros = |len: i64, device: Device| Tensor::zeros([len], (Kind::Float, device));
+        // The sums of several ranks lie where the ranks exchange them.
+        let alone = stage == Stage::None && group.world() == 1;
         let sums_n = (stage < Stage::Gradients).then(|| match params.grad() {
             Some(grad) if float => grad.shallow_clone(),
-            _ => zeros(n),
+            _ => zeros(n, if alone { host } else { device }),
         });
         let (weights_m, grads_m) = match (stage, &sums_n) {
-            (Stage::None, Some(sums_n)) if float => (params.flat().shallow_clone(), sums_n.shallow_clone()),
-            (Stage::None, Some(sums_n)) => (params.flat().to_kind(Kind::Float), sums_n.shallow_clone()),
+            (Stage::None, Some(sums_n)) if !offload => {
+                let flat = params.flat();
+                (if float { flat.shallow_clone() } else { flat.to_kind(Kind::Float) }, sums_n.shallow_clone())
+            }
             _ => {
-                let weights_m = zeros(shards.len());
-                shards.take(group.rank(), params.flat(), &weights_m);
-                (weights_m, zeros(shards.len()))
+                let weights_m = zeros(shards.len(), host);
+                shards.take(shards.rank(group), params.flat(), &weights_m);
+                let shared = sums_n.as_ref().filter(|_| alone && !float).map(Tensor::shallow_clone);
+                (weights_m, shared.unwrap_or_else(|| zeros(shards.len(), host)))
             }
         };
         let mut held = Self {
@@ -83,11 +105,17 @@ impl<'a> Held<'a> {
             summing: Vec::new(),
         };
         if stage == Stage::Weights {
-            held.parts_m =
-                Some(if float { held.weights_m.shallow_clone() } else { held.weights_m.to_kind(params.kind()) });
-            params.release();
+            let own = float && !offload;
+            let copy = || held.weights_m.to_device_(device, params.kind(), false, true);
+            held.parts_m = Some(if own { held.weights_m.shallow_clone() } else { copy() });
+            params.release(device);
         }
         held
+    }
+
+    /// Says whether the step is taken in main memory and the model is on a GPU.
+    pub fn offloads(&self) -> bool {
+        self.weights_m.device() != self.model.params.device()
     }
 
     /// Returns the f32 sums of this rank's gradients over all of the model, where there are such.
@@ -120,7 +148,12 @@ impl<'a> Held<'a> {
         self.complete(usize::MAX)?;
         self.gone = 0;
         std::mem::take(&mut self.summing).into_iter().try_for_each(Pending::wait)?;
-        self.sent()
+        self.sent()?;
+        match &self.sums_n {
+            Some(sums_n) if self.stage == Stage::None => bring(&self.grads_m, sums_n),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Sends the first `count` of the units in [`Self::order`] that have not been sent, whose gradients of this step are complete; while they
@@ -193,6 +226,7 @@ impl<'a> Held<'a> {
         for (unit, part, pending) in std::mem::take(&mut self.leaving) {
             pending.wait()?;
             let shard = self.shards.units[unit];
+            let part = part.to_device(self.grads_m.device());
             let _ = no_grad(|| self.grads_m.narrow(0, shard.at, shard.part).g_add_(&part));
         }
         Ok(())
@@ -205,7 +239,7 @@ impl<'a> Held<'a> {
     pub fn ahead(&mut self, unit: usize) -> Result<(), OpError> {
         let Some(parts_m) = &self.parts_m else { return Ok(()) };
         if !self.gathered.contains_key(&unit) {
-            let (whole, pending) = self.gather(unit, parts_m)?;
+            let (whole, pending) = self.gather(unit, &self.part(unit, parts_m))?;
             self.gathered.insert(unit, (whole, Some(pending)));
         }
         Ok(())
@@ -235,11 +269,17 @@ impl<'a> Held<'a> {
         }
     }
 
-    fn gather(&self, unit: usize, from_m: &Tensor) -> Result<(Tensor, Pending), OpError> {
+    /// Returns this rank's part of a unit out of a buffer of its parts.
+    fn part(&self, unit: usize, from_m: &Tensor) -> Tensor {
         let shard = self.shards.units[unit];
-        let part = from_m.narrow(0, shard.at, shard.part);
-        let whole = Tensor::empty([shard.part * self.group.world() as i64], (part.kind(), part.device()));
-        let pending = self.group.start_gather(&whole, &part)?;
+        from_m.narrow(0, shard.at, shard.part)
+    }
+
+    /// Starts to gather all ranks' parts of a unit.
+    fn gather(&self, unit: usize, part: &Tensor) -> Result<(Tensor, Pending), OpError> {
+        let len = self.shards.units[unit].part * self.group.world() as i64;
+        let whole = Tensor::empty([len], (part.kind(), part.device()));
+        let pending = self.group.start_gather(&whole, part)?;
         Ok((whole, pending))
     }
 
@@ -250,14 +290,10 @@ impl<'a> Held<'a> {
     pub fn push(&mut self) -> Result<(), OpError> {
         let (flat, kind) = (self.model.params.flat(), self.model.params.kind());
         match (self.stage, &self.parts_m) {
-            (Stage::None, _) if kind == Kind::Float => {}
-            (Stage::None, _) => no_grad(|| flat.shallow_clone().copy_(&self.weights_m)),
-            (Stage::Weights, Some(parts_m)) if kind != Kind::Float => {
-                no_grad(|| parts_m.shallow_clone().copy_(&self.weights_m));
-            }
-            (Stage::Weights, _) => {}
+            (Stage::None, _) => bring(flat, &self.weights_m),
+            (Stage::Weights, Some(parts_m)) => bring(parts_m, &self.weights_m),
+            (Stage::Weights, None) => {}
             _ => {
-                let own_m = self.weights_m.to_kind(kind);
                 let mut before: Option<(usize, Tensor, Pending)> = None;
                 let take = |(unit, whole, pending): (usize, Tensor, Pending)| {
                     pending.wait()?;
@@ -266,7 +302,8 @@ impl<'a> Held<'a> {
                     Ok::<(), OpError>(())
                 };
                 for unit in (0..self.units.len()).filter(|&u| self.units[u].trainable) {
-                    let (whole, pending) = self.gather(unit, &own_m)?;
+                    let own = self.part(unit, &self.weights_m).to_kind(kind).to_device(flat.device());
+                    let (whole, pending) = self.gather(unit, &own)?;
                     if let Some(before) = before.replace((unit, whole, pending)) {
                         take(before)?;
                     }
@@ -286,7 +323,7 @@ impl<'a> Held<'a> {
         let n = self.shards.units.last().map_or(0, |u| u.start + u.len);
         let flat = self.group.first().then(|| Tensor::zeros([n], (parts_m.kind(), Device::Cpu)));
         for (unit, shard) in self.shards.units.iter().enumerate() {
-            let (whole, pending) = self.gather(unit, parts_m)?;
+            let (whole, pending) = self.gather(unit, &self.part(unit, parts_m))?;
             pending.wait()?;
             if let Some(flat) = &flat {
                 no_grad(|| flat.narrow(0, shard.start, shard.len).copy_(&whole.narrow(0, 0, shard.len)));

@@ -1,6 +1,6 @@
 //! Training: schedules, data order, losses, the optimizer, checkpoints, and the loop that puts them together.
 //!
-//! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `decay` → `share` (rows of a rank), `shards`, `held` (memory of a
+//! Reading order: `schedule`, `order`, `split` → `loss`, `dpo`, `clip`, `decay` → `transfer`, `share` (rows of a rank), `shards`, `held` (memory of a
 //! rank), `pass`, `blocks` → `adamw`, `adafactor`, `optim` → `run` with `log`, `flops`, `watch` and `checkpoint` → `rows`, `encoder`, `examples`, `album` (pictures of ranks), `micro` → `sft`; `pairs` → `preference`, `reward`; `score`
 //! and `scorer` read models without training them.
 
@@ -34,4 +34,5 @@ pub mod sft;
 pub mod shards;
 pub mod share;
 pub mod split;
+pub mod transfer;
 pub mod watch;

@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor, no_grad};
 
+use super::transfer::add;
 use crate::base::OpError;
 use crate::model::{Batch, Params, QwenVl, Unit};
 
@@ -95,10 +96,8 @@ pub(super) fn fold_unit(params: &Params, sums_n: Option<&Tensor>, unit: &Unit) {
 
 fn fold_part(params: &Params, sums_n: Option<&Tensor>, start: i64, len: i64) {
     if let (Some(sums_n), Some(own), false) = (sums_n, params.grad(), params.kind() == Kind::Float) {
-        no_grad(|| {
-            let own = own.narrow(0, start, len);
-            let _ = sums_n.narrow(0, start, len).g_add_(&own); // cast as it is read: no second buffer
-            let _ = own.shallow_clone().zero_();
-        });
+        let mut own = own.narrow(0, start, len);
+        add(&sums_n.narrow(0, start, len), &own);
+        let _ = no_grad(|| own.zero_());
     }
 }

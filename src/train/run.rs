@@ -27,6 +27,7 @@ use super::schedule::{Schedule, Shape, Span};
 use super::share::Share;
 use super::watch::signs;
 use crate::base::{Digest, OpError};
+use crate::model::set_threads;
 use crate::plan::memory::recompute::Recompute;
 
 /// What is minimised: turns rows into gradients.
@@ -132,6 +133,8 @@ pub struct Hooks<'a> {
     pub makers: usize,
     /// Blocks that are computed again for their backward instead of keeping what it needs.
     pub recompute: Recompute,
+    /// Threads that take the step beside a GPU, where weights and states are offloaded.
+    pub threads: usize,
 }
 
 /// What a run gave.
@@ -322,16 +325,16 @@ impl<'a> Trainer<'a> {
         if !given.loss.is_finite() {
             return Err(not_finite("the loss", given.loss, step, self.total));
         }
-        let norm = self.held.norm()?;
-        clip(&mut self.held.grads_m, norm, self.settings.clip);
-        if !norm.is_finite() {
-            return Err(not_finite("the gradient norm", norm, step, self.total));
+        // Beside a GPU the main thread has one processor core, but for this.
+        let offloads = self.held.offloads();
+        if offloads {
+            set_threads(self.hooks.threads);
         }
-        self.optimizer.step(&self.held, lr)?;
-        self.held.push()?;
-        if let (Some(ema_m), Some(decay)) = (&mut self.ema_m, self.settings.ema) {
-            let _ = no_grad(|| ema_m.lerp_(&self.held.weights_m, 1.0 - decay));
+        let norm = self.change(lr, step);
+        if offloads {
+            set_threads(1);
         }
+        let norm = norm?;
         self.state.step = step;
         self.state.tokens += given.tokens;
         self.count(&given);
@@ -353,6 +356,21 @@ impl<'a> Trainer<'a> {
             );
         }
         Ok(())
+    }
+
+    /// Changes the weights by the gradients of a step, and returns the norm of these.
+    fn change(&mut self, lr: f64, step: u64) -> Result<f64, OpError> {
+        let norm = self.held.norm()?;
+        clip(&mut self.held.grads_m, norm, self.settings.clip);
+        if !norm.is_finite() {
+            return Err(not_finite("the gradient norm", norm, step, self.total));
+        }
+        self.optimizer.step(&self.held, lr)?;
+        self.held.push()?;
+        if let (Some(ema_m), Some(decay)) = (&mut self.ema_m, self.settings.ema) {
+            let _ = no_grad(|| ema_m.lerp_(&self.held.weights_m, 1.0 - decay));
+        }
+        Ok(norm)
     }
 
     /// Adds up what the ranks' shares gave, and agrees on what comes after the step: rank 0's clock decides, and a request to stop that reached any.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
 use super::decay::{Segment, merged};
+use super::transfer::bring;
 use crate::dist::Group;
 
 /// What of a training's memory is shared out over the ranks; the rest every rank has whole. Results differ in the last bits of sums only.
@@ -25,6 +26,18 @@ pub enum Stage {
     /// Weights too: they are gathered block by block where they are used.
     #[serde(rename = "zero3")]
     Weights,
+}
+
+impl Stage {
+    /// Returns its name, as `with { shard }` gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Optimizer => "zero1",
+            Self::Gradients => "zero2",
+            Self::Weights => "zero3",
+        }
+    }
 }
 
 /// A stretch of the flat buffer and this rank's part of it.
@@ -114,11 +127,9 @@ impl Shards {
     /// # Shapes
     /// `own_m`: `[m]`, `flat_n`: `[n]`, of any kinds.
     pub fn take(&self, rank: usize, flat_n: &Tensor, own_m: &Tensor) {
-        no_grad(|| {
-            for (own, place, len) in self.places(rank) {
-                own_m.narrow(0, own, len).copy_(&flat_n.narrow(0, place, len));
-            }
-        });
+        for (own, place, len) in self.places(rank) {
+            bring(&own_m.narrow(0, own, len), &flat_n.narrow(0, place, len));
+        }
     }
 
     /// Copies what two ranks of two ways of sharing out have in common: from `theirs`, of rank `their_rank` under `self`, to `own`, of rank `rank` under

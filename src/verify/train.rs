@@ -23,7 +23,7 @@ use crate::train::optim::Rule;
 use crate::train::order::{deal, epoch_order};
 use crate::train::pass::{Pass, WholePass};
 use crate::train::preference::{self, Piece};
-use crate::train::run::{Hooks, Objective, Settings, StepLoss, run};
+use crate::train::run::{Hooks, Objective, Settings, StepLoss, Trained, run};
 use crate::train::schedule::{Schedule, Shape, Span};
 use crate::train::sft::{self, Scaling, Step, Weighting};
 use crate::train::shards::Stage;
@@ -39,6 +39,9 @@ pub(super) fn check(dir: &Path, device: Device) -> Result<Rows, OpError> {
     decay_lists(&mut rows, dir, &golden, device)?;
     for scaling in [Scaling::MicroMean(2), Scaling::TokenMean] {
         adamw_run(&mut rows, dir, &golden, scaling, device)?;
+    }
+    for stage in [Stage::None, Stage::Gradients, Stage::Weights] {
+        offloaded_run(&mut rows, dir, &golden, stage, device)?;
     }
     preferences(&mut rows, dir, device)?;
     Ok(rows)
@@ -163,8 +166,12 @@ fn settings(golden: &Json, batch: usize) -> Settings {
 
 fn train<O: Objective>(model: &mut QwenVl, objective: &O, settings: &Settings) -> Result<Vec<Record>, OpError> {
     model.params.set_trainable(|_| true)?;
-    let cancelled = AtomicBool::new(false);
     let group = Group::alone();
+    Ok(trained(Held::new(model, &group, Stage::None), objective, settings)?.records)
+}
+
+fn trained<O: Objective>(held: Held, objective: &O, settings: &Settings) -> Result<Trained, OpError> {
+    let cancelled = AtomicBool::new(false);
     let hooks = Hooks {
         emit: &|_, _| {},
         cancelled: &cancelled,
@@ -173,8 +180,33 @@ fn train<O: Objective>(model: &mut QwenVl, objective: &O, settings: &Settings) -
         log: 1,
         makers: 1,
         recompute: Recompute::None,
+        threads: 1,
     };
-    Ok(run(Held::new(model, &group, Stage::None), objective, settings, &hooks)?.records)
+    run(held, objective, settings, &hooks)
+}
+
+/// The run by micro-batches again, with the step in main memory, whatever of it stays with the model.
+fn offloaded_run(rows: &mut Rows, dir: &Path, golden: &Json, stage: Stage, device: Device) -> Result<(), OpError> {
+    let golden = &golden["run_micro_mean"];
+    let mut model = QwenVl::load(&dir.join("model"), device, Kind::Float)?;
+    model.params.choose(|_| true)?;
+    if stage < Stage::Gradients {
+        model.params.lay_out_grads();
+    }
+    let objective = Golden { dir: dir.to_owned(), weighting: Weighting::plain(Scaling::MicroMean(2)) };
+    let group = Group::alone_on(device);
+    let Trained { records, weights_n } =
+        trained(Held::offloaded(&model, &group, stage), &objective, &settings(golden, 4))?;
+    let name = |what: &str| format!("train.offload.{}.{what}", stage.name());
+    for (ours, theirs) in records.iter().zip(golden["log"].as_array().into_iter().flatten()) {
+        let loss = theirs["loss"].as_f64().unwrap_or(f64::NAN);
+        rows.number(&name(&format!("step{}.loss", ours.step)), ours.loss.unwrap_or(f64::NAN), loss, 1e-5, 0.0);
+    }
+    let policy = weights::load(&dir.join("policy"), &schema(&model.config), Kind::Float, Device::Cpu)?;
+    let ours = weights_n.unwrap_or_else(|| model.params.flat().to_device(Device::Cpu));
+    rows.fraction(&name("weights"), &ours, policy.flat(), 2e-5, 0.0, 0.999);
+    rows.close(&name("weights (worst)"), &ours, policy.flat(), 1e-3, 0.0);
+    Ok(())
 }
 
 fn adamw_run(rows: &mut Rows, dir: &Path, golden: &Json, scaling: Scaling, device: Device) -> Result<(), OpError> {

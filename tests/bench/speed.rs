@@ -107,6 +107,7 @@ fn train(mut model: QwenVl, batch: &Json, steps: usize) -> Json {
         log: 1,
         makers: 1,
         recompute: Recompute::None,
+        threads: 1,
     };
     run::run(Held::new(&model, &alone, Stage::None), &rows, &settings, &hooks).expect("trains");
     let seen = rows.seen.into_inner().expect("one thread");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rbpipe::base::world::{MemoryWorld, OsWorld};
 use rbpipe::plan::memory::formula::{self, Memory, Precision, Sharing, Work};
+use rbpipe::plan::memory::ladder::{Forward, Plan, Rung};
 use rbpipe::plan::memory::recompute::Recompute;
 use rbpipe::plan::memory::shape::Shape;
 use serde_json::{Value as Json, json};
@@ -105,6 +106,106 @@ fn states_and_activations_are_those_of_the_published_arithmetic() {
     assert_eq!(step.logits, (4 + 2) * 512 * 152_064);
     let pairs = Work { preference: true, labels: 4096, ..work };
     assert_eq!(formula::step(&seven(), Precision::Half, &pairs).logits, 4 * 152_064 * (4096 + 2 * 882));
+}
+
+/// The table "What is offloaded" of `docs/training.md`, in bytes for each weight: where the model is, and in main memory.
+#[test]
+fn offloaded_states_are_counted_where_they_lie() {
+    let n = seven().all();
+    for (shard, ranks, half, single, host) in [
+        ("none", 1, 4, 8, 16),
+        ("none", 8, 8, 8, 16),
+        ("zero1", 8, 8, 8, 2),
+        ("zero2", 8, 2, 4, 2),
+        ("zero2", 1, 2, 4, 16),
+    ] {
+        let with = json!({ "gpus": ranks, "shard": shard, "offload": true });
+        let plan = Plan::asked(with.as_object().unwrap(), ranks);
+        let sharing = Sharing { stage: plan.stage, ranks };
+        for (precision, bytes) in [(Precision::Half, half), (Precision::F32, single)] {
+            let (there, beside) = formula::offloaded(n, precision, Memory::Moments, 0, sharing);
+            assert_eq!((there.sum(), beside.sum()), (bytes * n, host * n), "{shard}, {ranks} ranks, {precision:?}");
+        }
+    }
+    let (there, beside) = formula::offloaded(n, Precision::Half, Memory::Moments, 1, Sharing { stage: 3, ranks: 8 });
+    assert_eq!((there.sum(), beside.sum()), (n / 4, 2 * n + n / 2));
+}
+
+#[test]
+fn the_ladder_has_the_steps_that_change_anything() {
+    let rungs = |with: Json, ranks: u64| Plan::asked(with.as_object().unwrap(), ranks).rungs();
+    let few = [Rung::Quarter, Rung::Row, Rung::Recompute];
+    let all = [&few[..], &[Rung::Gradients, Rung::Weights, Rung::Offload]].concat();
+    assert_eq!(rungs(json!({}), 1), few);
+    assert_eq!(rungs(json!({ "gpus": 1 }), 1), [&few[..], &[Rung::Offload]].concat());
+    assert_eq!(rungs(json!({ "gpus": 8, "shard": "zero1" }), 8), all);
+    assert_eq!(rungs(json!({ "ranks": 8 }), 8), all[..5]);
+    let shared = json!({ "gpus": 8, "shard": "zero2", "micro_batch": 4, "recompute": "text" });
+    assert_eq!(rungs(shared, 8), [Rung::Row, Rung::Recompute, Rung::Weights, Rung::Offload]);
+    let least = json!({ "gpus": 8, "shard": "zero3", "micro_batch": 1, "offload": true });
+    assert_eq!(rungs(least, 8), []);
+    let asked = json!({ "gpus": 1, "micro_batch": 8 });
+    let (plan, taken) = Plan::asked(asked.as_object().unwrap(), 1).down(9);
+    assert_eq!(taken.len(), 4);
+    assert_eq!((plan.forward, plan.recompute, plan.stage, plan.offload), (Forward::Row, Recompute::All, 2, true));
+}
+
+/// An engine without memory: it writes down how far down it was asked to be, and fails. GPUs are those of a site file.
+#[test]
+fn a_training_begins_where_it_fits_and_goes_down_to_the_end() {
+    let place = Place::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/models/tiny-small");
+    place.write("rows.jsonl", "{\"id\": \"1\", \"instruction\": \"count\", \"output\": \"one\"}\n");
+    place.write("site.rb2", "let machine = { cpus: 4, mem: 8GiB, gpus: [\"0\", \"1\"] }\n");
+    let told = place.path("told");
+    let out = r#"{"event":"error","code":"E0612","class":"oom","message":"out of memory","help":null}"#;
+    let asked = "grep -o '\"$squeeze\":[0-9]*' \"$1\" || echo asked";
+    place.write("engine.sh", &format!("#!/bin/sh\n{{ {asked}; }} >> {}\necho '{out}'\nexit 1\n", told.display()));
+    std::process::Command::new("chmod").arg("+x").arg(place.path("engine.sh")).status().unwrap();
+    let recipe = |with: &str| {
+        let text = format!(
+            "recipe \"small\" requires \">=0.1\"\nimport std.{{data, model, train}}\nparam seed: Int = 1\n\
+             schema Sample {{ id: Str, instruction: Str, output: Str }}\nlet rows = data.jsonl(\"rows.jsonl\", as: Sample)\n\
+             stage tuned = model.hf(\"{}\") |> train.sft(data: rows, batch: 64) with {{ {with} }}\noutput out = tuned\n",
+            model.display()
+        );
+        place.write_quietly("recipe.rb2", &text);
+    };
+    let site = place.path("site.rb2");
+    let plan = || -> Json {
+        let out = place.command(&["plan", "recipe.rb2", "--json"]).env("RBPIPE_SITE", &site).output().unwrap();
+        let said: Json = serde_json::from_slice(&out.stdout).expect("a plan");
+        said["nodes"].as_array().unwrap().iter().find(|n| n["name"] == "tuned").unwrap()["memory"].clone()
+    };
+    // Returns the key, what the engine was told each time, and what the events say was foreseen.
+    let run = || -> (String, Vec<String>, Vec<u64>) {
+        let _ = std::fs::remove_file(&told);
+        let engine = place.path("engine.sh");
+        let ran =
+            place.run_in(&[("RBPIPE_SITE", site.to_str().unwrap()), ("RBPIPE_ENGINE", engine.to_str().unwrap())], &[]);
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        let key = ran.said("node_failed")[0]["key"].as_str().expect("a key").to_owned();
+        let told = std::fs::read_to_string(&told).expect("it was started");
+        let foreseen = ran.said("node_foreseen").iter().map(|e| e["squeeze"].as_u64().unwrap()).collect();
+        (key, told.lines().map(|line| line.replace("\"$squeeze\":", "")).collect(), foreseen)
+    };
+    recipe("gpus: 1, gpu_mem: 64GiB");
+    let (key, steps, foreseen) = run();
+    assert_eq!((steps, foreseen), (["asked", "1", "2", "3", "4"].map(str::to_owned).to_vec(), vec![]));
+    recipe("gpus: 2");
+    let (several, steps, foreseen) = run();
+    assert_eq!((steps.len(), foreseen, &several), (7, vec![], &key), "zero2, zero3 and offload are steps too: no key");
+    // A tenth too little: the first step does.
+    recipe("gpus: 1, gpu_mem: 64GiB");
+    let bytes = plan()["bytes"].as_u64().expect("bytes");
+    recipe(&format!("gpus: 1, gpu_mem: {bytes}B"));
+    assert_eq!(plan()["begins"], json!(["a quarter as much in each forward"]));
+    let (same, steps, foreseen) = run();
+    assert_eq!((steps, foreseen, &same), (["1", "2", "3", "4"].map(str::to_owned).to_vec(), vec![1], &key));
+    // Nothing does: it begins at the end.
+    recipe("gpus: 2, gpu_mem: 1MB");
+    let (same, steps, foreseen) = run();
+    assert_eq!((steps, foreseen, &same), (vec!["6".to_owned()], vec![6], &key));
 }
 
 /// Blocks that are computed again keep their inputs, and one at a time everything.

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use tch::Device;
 
 use super::arguments::Shared;
-use crate::base::OpError;
+use crate::base::{OpError, phrase};
 use crate::dist::group::PATIENCE;
 use crate::dist::{Group, Launch};
 use crate::engine::Context;
-use crate::engine::job::SQUEEZE;
+use crate::engine::job::{FORESEEN, SQUEEZE};
 use crate::model::cuda;
 use crate::ops::gpu;
-use crate::plan::memory::recompute::Recompute;
+use crate::plan::memory::ladder::{Forward, Plan};
 use crate::train::shards::Stage;
 
 /// Where a training runs and with whom.
@@ -26,26 +26,19 @@ pub struct Place<'a> {
     pub stage: Stage,
     /// Threads of this rank.
     pub threads: usize,
-    /// How often the training has run out of memory.
-    pub squeeze: u64,
-    recompute: Recompute,
+    /// How it is laid out in memory.
+    pub plan: Plan,
 }
 
 impl Place<'_> {
-    /// Returns what a forward may hold at most, of the rows and tokens that it would hold otherwise: the first step down the ladder of memory quarters
-    /// it, the second leaves one row.
+    /// Returns what a forward may hold at most, of the rows and tokens that it would hold otherwise.
     pub fn forward(&self, rows: usize, tokens: usize) -> (usize, usize) {
         let quarter = |n: usize| if n == usize::MAX { n } else { n.div_ceil(4) };
-        match self.squeeze {
-            0 => (rows, tokens),
-            1 => (quarter(rows), quarter(tokens)),
-            _ => (1, tokens),
+        match self.plan.forward {
+            Forward::Asked => (rows, tokens),
+            Forward::Quarter => (quarter(rows), quarter(tokens)),
+            Forward::Row => (1, tokens),
         }
-    }
-
-    /// Returns which blocks are computed again for their backward: those that `with { recompute }` says, all of them from the third step down on.
-    pub fn recompute(&self) -> Recompute {
-        if self.squeeze >= 3 { Recompute::All } else { self.recompute }
     }
 }
 
@@ -68,45 +61,41 @@ pub fn place<'a>(cx: &Context<'a>, shared: &Shared) -> Result<Place<'a>, OpError
             cx.say(text);
         }
     };
-    let stage = word(cx, "shard").map_or(Ok(Stage::None), |shard| serde_json::from_value(Json::from(shard)))?;
-    let recompute = word(cx, "recompute").map_or(Ok(Recompute::None), |r| serde_json::from_value(Json::from(r)))?;
-    if stage != Stage::None && group.world() == 1 {
-        first(&format!("shard: \"{}\" has no effect here: one rank has everything", word(cx, "shard").unwrap_or("")));
+    let none = Map::new();
+    let asked = Plan::asked(cx.with.as_object().unwrap_or(&none), group.world() as u64);
+    let squeeze = cx.with.get(SQUEEZE).and_then(Json::as_u64).unwrap_or(0);
+    let (plan, taken) = asked.down(squeeze);
+    let stage = match plan.stage {
+        0 => Stage::None,
+        1 => Stage::Optimizer,
+        2 => Stage::Gradients,
+        _ => Stage::Weights,
+    };
+    let shard = word(cx, "shard").filter(|shard| *shard != "none");
+    if let Some(shard) = shard.filter(|_| asked.ranks == 1 && asked.stage == 0) {
+        first(&format!("shard: \"{shard}\" has no effect here: one rank has everything"));
     }
     if let Some(kernel) = word(cx, "attention").filter(|kernel| *kernel != "sdpa") {
         first(&format!("attention: \"{kernel}\" has no effect here: libtorch chooses the kernel"));
     }
-    if cx.with.get("offload").and_then(Json::as_bool) == Some(true) {
-        if device.is_cuda() {
-            let why = "`offload: true` is not there yet: the states of the optimizer stay on the GPU";
-            return Err(
-                OpError::new("E0712", why).help("`with { offload: false }` keeps them there, to the same result")
-            );
-        }
-        first("offload: true has no effect here: weights, gradients and states are in main memory already");
+    if asked.offload && !device.is_cuda() {
+        first(
+            "offload: true saves nothing here: states are in main memory already, and the step has weights of its own beside the model's",
+        );
     }
     if shared.thinking {
         first("thinking: true has no effect here: the template `qwen2_vl` has no thinking blocks");
     }
-    let squeeze = cx.with.get(SQUEEZE).and_then(Json::as_u64).unwrap_or(0);
-    let stage = match group.world() {
-        1 => Stage::None,
-        _ if squeeze >= 4 => Stage::Weights,
-        _ => stage,
-    };
-    if squeeze > 0 {
-        let steps = [
-            "a quarter as much in each forward",
-            "one row in each forward",
-            "blocks computed again for their backward",
-            "weights shared out",
-        ];
-        let steps =
-            steps.into_iter().take(squeeze as usize).filter(|step| *step != "weights shared out" || group.world() > 1);
-        let plan = steps.collect::<Vec<_>>().join(", ");
-        first(&format!("memory ran out {squeeze} times: {plan}; the result is the same"));
+    if !taken.is_empty() {
+        let steps: Vec<&str> = taken.iter().map(|rung| rung.words()).collect();
+        let foreseen = cx.with.get(FORESEEN).and_then(Json::as_u64).unwrap_or(0);
+        let why = match squeeze.saturating_sub(foreseen) {
+            0 => "memory would run out as it is asked for".to_owned(),
+            times => format!("memory ran out {}", phrase::count(times as usize, "time")),
+        };
+        first(&format!("{why}: {}; the result is the same", steps.join(", ")));
     }
-    Ok(Place { device, group, stage, threads: (cx.threads / launch.beside.max(1)).max(1), squeeze, recompute })
+    Ok(Place { device, group, stage, threads: (cx.threads / launch.beside.max(1)).max(1), plan })
 }
 
 /// Returns the processor, or the GPU that is this rank's among those of the node.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
-use tch::{Device, Kind};
+use tch::Kind;
 
 use super::amplify::needs_a_teacher;
 use super::arguments::{Amount, Amplify, Shared};
@@ -67,7 +67,7 @@ pub struct Split<T> {
 
 impl<'a> Session<'a> {
     /// Meets the other ranks, lays out and loads the model in slot `m`, gives it an amplifier if one is asked for, chooses what is trainable, and reads
-    /// tokenizer and processor. Where weights are shared out, a rank on a CPU reads no more than its own, unless more are made.
+    /// tokenizer and processor. Where weights are shared out, a rank reads no more than its own, into main memory.
     pub fn open(cx: &Context<'a>, shared: &Shared, learns: Learns) -> Result<Self, OpError> {
         let place = machine::place(cx, shared)?;
         let device = place.device;
@@ -77,9 +77,7 @@ impl<'a> Session<'a> {
         let strength = shared.amplify.as_ref().map(Amplify::strength).transpose()?;
         let source = cx.folder_of(cx.input("m")?, "start")?;
         let kind = if shared.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
-        let grows = strength.is_some() || learns == Learns::Scores;
-        let whole = grows || place.stage < Stage::Weights || device != Device::Cpu;
-        let mut model = if whole {
+        let mut model = if place.stage < Stage::Weights {
             QwenVl::load(&source, device, kind)?
         } else {
             let own = |params: &Params| shared_out(params, &place.group).parts(place.group.rank());
@@ -237,7 +235,8 @@ impl<'a> Session<'a> {
 
     /// Returns the weights and gradients of this rank, shared out as asked for.
     pub fn held(&self) -> Held<'_> {
-        Held::new(&self.model, &self.place.group, self.place.stage)
+        let held = if self.place.plan.offload { Held::offloaded } else { Held::new };
+        held(&self.model, &self.place.group, self.place.stage)
     }
 
     /// Runs the loop on what is held and returns its log. Where weights were shared out, rank 0 has them whole in the end, see [`Self::publish`].
@@ -274,7 +273,8 @@ impl<'a> Session<'a> {
             checkpoint: cx.with.get("checkpoint").and_then(option),
             log: cx.with.get("log").and_then(option).map_or(5, |e| if let Every::Steps(n) = e { n } else { 5 }),
             makers: machine::makers(cx, self.place.threads, self.place.device),
-            recompute: self.place.recompute(),
+            recompute: self.place.plan.recompute,
+            threads: self.place.threads,
         };
         let (all, _) = self.model.params.counts();
         let states = if matches!(settings.rule, Rule::AdamW(_)) { 2 } else { 0 };

@@ -134,7 +134,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         },
         by_picture: args.order == "pictures",
         layout: session.layout(cx, args.packing.then_some(args.shared.cutoff)),
-        device: session.model.params.device(),
+        device: session.place.device,
     };
     let per_device = args.per_device.filter(|_| matches!(scaling, Scaling::MicroMean(_))).unwrap_or(1);
     let trained = session.train(cx, &args.shared, per_device, session.held(), &objective)?;

@@ -25,7 +25,13 @@ fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
     };
     let (needs, there) = (phrase::bytes(e.sum()), phrase::bytes(e.limit.unwrap_or(0)));
     let there = if e.gpus == 0 && e.ranks > 1 { format!("{there} for {} ranks", e.ranks) } else { there };
-    let message = format!("`{}` needs up to {needs}{place}, and there are {there}", node.name);
+    let beside = phrase::bytes(e.host.sum() * e.ranks);
+    let message = if e.sum() <= usable {
+        let main = phrase::bytes(e.main.unwrap_or(0));
+        format!("`{}` keeps {beside} in main memory beside its GPUs, and `mem` says {main}", node.name)
+    } else {
+        format!("`{}` needs up to {needs}{place}, and there are {there}", node.name)
+    };
     let terms: Vec<String> =
         e.terms().iter().map(|(name, bytes)| format!("{name} {}", phrase::bytes(*bytes))).collect();
     let remedies: Vec<String> = e
@@ -37,13 +43,18 @@ fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
         })
         .collect();
     let mut help = remedies.join("; ");
-    if e.states.sum() > usable && !e.remedies.iter().any(|(_, saves)| e.sum() - saves <= usable) {
+    if e.states.sum() > usable && !e.fits_then && !e.remedies.iter().any(|(_, saves)| e.sum() - saves <= usable) {
         let alone = phrase::bytes(e.states.sum());
         help = format!(
             "weights, gradients and states alone are {alone}, whatever a forward holds: a smaller model, or more memory"
         );
     }
     help.push_str(&format!(". A forward of {} tokens: {}", e.work.tokens, terms.join(" + ")));
+    if !e.steps.is_empty() {
+        let steps: Vec<&str> = e.steps.iter().map(|step| step.words()).collect();
+        let then = if e.fits_then { "then it fits" } else { "may run out of memory all the same" };
+        help.push_str(&format!(". As it is, a run begins with {}, and {then}", steps.join(", ")));
+    }
     if e.gpus > 0 {
         help.push_str(&format!("; tensors can have {} of {there}", phrase::bytes(usable)));
     }

@@ -61,12 +61,6 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
             found.push(Diagnostic::new(W0521, at(node, argument), message, "refused").help(*help));
         }
     }
-    let offload = node.with.get("offload").and_then(Json::as_bool) == Some(true);
-    if node.trains() && offload && node.with.get("gpus").and_then(Json::as_u64).is_some_and(|n| n > 0) {
-        let message = "`offload: true` on a GPU will be refused when it runs: states cannot be moved off it yet";
-        let d = Diagnostic::new(W0521, node.span, message, "refused");
-        found.push(d.help("share the states out instead: `with { gpus: 8, shard: \"zero3\" }`"));
-    }
 }
 
 /// What the operator itself finds wrong in its call and in those before it.

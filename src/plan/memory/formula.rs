@@ -62,6 +62,17 @@ impl States {
     pub fn sum(&self) -> u64 {
         self.weights + self.master + self.gradients + self.optimizer + self.kept
     }
+
+    /// Returns both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            weights: self.weights + other.weights,
+            master: self.master + other.master,
+            gradients: self.gradients + other.gradients,
+            optimizer: self.optimizer + other.optimizer,
+            kept: self.kept + other.kept,
+        }
+    }
 }
 
 /// What the ranks of a training share out.
@@ -118,6 +129,25 @@ pub fn states(n: u64, precision: Precision, memory: Memory, kept: u64, sharing: 
         _ => (part(e), if half { part(4 * n) } else { 0 }, part(4 * n)),
     };
     States { weights, master, gradients, optimizer, kept }
+}
+
+/// As [`states`] with offload: what stays where the model is, and what lies in main memory.
+///
+/// # Source
+/// The table "What is offloaded" of `docs/training.md`.
+pub fn offloaded(n: u64, precision: Precision, memory: Memory, kept: u64, sharing: Sharing) -> (States, States) {
+    let (e, half) = (precision.bytes() * n, precision == Precision::Half);
+    let whole = states(n, precision, memory, kept, sharing);
+    let part = |bytes: u64| if sharing.stage > 0 { bytes.div_ceil(sharing.ranks) } else { bytes };
+    let gradients = match sharing.stage {
+        // The f32 sums of several ranks stay where the ranks exchange them.
+        0 | 1 => e + if half && sharing.ranks > 1 { 4 * n } else { 0 },
+        _ => 0,
+    };
+    let there = States { weights: whole.weights, gradients, ..States::default() };
+    let (master, sums) = (part(4 * n), part(4 * n));
+    let host = States { weights: 0, master, gradients: sums, optimizer: whole.optimizer, kept: whole.kept };
+    (there, host)
 }
 
 /// Returns what a step with shared-out states takes: as [`step`], with gradients of one unit at a time from stage 2 on, and in stage 3 with weights

@@ -192,6 +192,23 @@ fn a_folder_keeps_its_amplifier() {
     assert!(error.code == "E0503" && error.help.is_some(), "{error:?}");
 }
 
+/// Where weights are shared out a rank has its own parts alone: a gate and a head grow on these as on the whole.
+#[test]
+fn a_gate_and_a_head_grow_on_parts_of_a_model() {
+    let grown = |model: QwenVl| model.amplified(Strength { gain: 2.0, attention: 0.5 }, 7).valued(9);
+    let plain = plain();
+    let n = plain.params.flat().numel() as i64;
+    let own = vec![n / 4..n / 2, n / 2 + 10..n - 3];
+    let parts = QwenVl::load_parts(&golden_model(), Kind::Float, |_| own.clone()).expect("the golden model loads");
+    let (whole, parts) = (grown(plain), grown(parts));
+    let end = whole.params.flat().numel() as i64;
+    assert_eq!((whole.params.schema(), end > n + 64), (parts.params.schema(), true));
+    for range in own.into_iter().chain([n..end]) {
+        let of = |model: &QwenVl| model.params.flat().narrow(0, range.start, range.end - range.start);
+        assert_eq!(of(&parts), of(&whole), "{range:?}");
+    }
+}
+
 #[test]
 fn generation_with_a_cache_is_the_full_forward() {
     let model = stirred(2.0, 0.75);

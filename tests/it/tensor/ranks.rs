@@ -211,6 +211,13 @@ fn losses_do_not_depend_on_ranks_or_on_what_they_share_out() {
     for (ranks, on) in [(2, json!({ "shard": "zero1" })), (3, json!({ "shard": "zero3" }))] {
         compare(&other, adafactor(crew.sft(6, ranks, on)));
     }
+    let gate = json!({ "binary": ["!=", { "col": "id" }, { "lit": "none such" }] });
+    let amplify = |run: Run<'static>| Run {
+        args: with(run.args, json!({ "amplify": { "gain": 2.0, "attention": 0.5, "on": gate } })),
+        ..run
+    };
+    let gated = logged(&amplify(crew.sft(6, 1, json!({}))));
+    compare(&gated, amplify(crew.sft(6, 2, json!({ "shard": "zero3" }))));
     let pairs = logged(&crew.dpo(5, 1, json!({})));
     for (ranks, on) in [(4, json!({})), (2, json!({ "shard": "zero3" }))] {
         compare(&pairs, crew.dpo(5, ranks, on));
@@ -222,6 +229,26 @@ fn losses_do_not_depend_on_ranks_or_on_what_they_share_out() {
     assert!(wrong.is_empty(), "{}\nalone: {alone:?}; pairs alone: {pairs:?}", wrong.join("\n"));
 }
 
+/// The step on the host goes in lock-step with what is shared out: the same bytes as without.
+#[test]
+fn ranks_that_offload_make_the_same_model() {
+    let crew = Crew::new();
+    let half = |run: Run<'static>| Run { args: with(run.args, json!({ "dtype": "bf16" })), ..run };
+    let runs = [
+        crew.sft(4, 2, json!({})),
+        crew.sft(4, 2, json!({ "shard": "zero1" })),
+        half(crew.sft(4, 2, json!({ "shard": "zero2", "micro_batch": 1 }))),
+        adafactor(crew.sft(4, 2, json!({ "shard": "zero3" }))),
+        half(crew.dpo(4, 2, json!({ "shard": "zero1" }))),
+        crew.reward(4, 2, json!({ "shard": "zero3" })),
+    ];
+    for run in runs {
+        let offloaded = Run { with: with(run.with.clone(), json!({ "offload": true })), ..run.clone() };
+        let (usual, ours) = (crew.model_of(&run), crew.model_of(&offloaded));
+        assert_eq!(crew.weights(&ours), crew.weights(&usual), "{} with {}", run.op, run.with);
+    }
+}
+
 #[test]
 fn a_killed_rank_ends_all_and_the_next_run_goes_on_bit_for_bit() {
     let crew = Crew::new();
@@ -230,16 +257,23 @@ fn a_killed_rank_ends_all_and_the_next_run_goes_on_bit_for_bit() {
         crew.sft(12, 2, json!({ "checkpoint": 2 })),
         crew.dpo(12, 2, json!({ "checkpoint": 2, "shard": "zero2" })),
         crew.dpo(12, 1, json!({ "checkpoint": 2 })),
+        crew.sft(12, 2, json!({ "checkpoint": 1, "shard": "zero1", "offload": true })),
         adafactor(crew.sft(12, 2, json!({ "checkpoint": 2, "shard": "zero3" }))),
     ];
     for run in runs {
         let whole = crew.model_of(&run);
         let folder = tempfile::tempdir().expect("a folder");
         let run = Run { checkpoints: Some(folder.path().to_path_buf()), ..run };
+        // Any step after the first checkpoint that leaves some to go.
+        let at_step = 3 + u64::from(std::time::UNIX_EPOCH.elapsed().expect("a clock").subsec_nanos() / 1000 % 4);
         let killed = Mutex::new(None);
         let broken = crew.execute(&run, None, &|event, fields, scratch| {
             let step = fields["done"].as_u64().unwrap_or(0);
-            if event == "node_progress" && fields["unit"] == "steps" && step >= 3 && killed.lock().unwrap().is_none() {
+            if event == "node_progress"
+                && fields["unit"] == "steps"
+                && step >= at_step
+                && killed.lock().unwrap().is_none()
+            {
                 signal(scratch, run.ranks - 1, libc::SIGKILL);
                 *killed.lock().unwrap() = Some(Instant::now());
             }
@@ -261,8 +295,9 @@ fn a_killed_rank_ends_all_and_the_next_run_goes_on_bit_for_bit() {
         });
         let resumed = resumed.expect("it goes on").outputs[""].clone();
         assert!(said.lock().unwrap().contains("continues after step"), "{said:?}");
-        assert_eq!(crew.weights(&resumed), crew.weights(&whole), "{} with {} ranks", run.op, run.ranks);
-        assert_eq!(losses(&crew.bench, &resumed, "loss"), losses(&crew.bench, &whole, "loss"));
+        let what = format!("{} with {} ranks, killed after step {at_step}", run.op, run.ranks);
+        assert_eq!(crew.weights(&resumed), crew.weights(&whole), "{what}");
+        assert_eq!(losses(&crew.bench, &resumed, "loss"), losses(&crew.bench, &whole, "loss"), "{what}");
     }
 }
 
@@ -429,7 +464,8 @@ fn a_recipe_asks_for_ranks_and_memory_that_runs_out_costs_no_key() {
     let row =
         |i: usize| json!({ "id": i.to_string(), "instruction": format!("count to {i}"), "output": "one two three" });
     place.write("rows.jsonl", &(0..8).map(|i| format!("{}\n", row(i))).collect::<String>());
-    place.write("config.json", &super::train_ops::config());
+    let config: Json = serde_json::from_str(&super::train_ops::config()).expect("a configuration");
+    place.write("config.json", &with(config, json!({ "vocab_size": 512 })).to_string());
     place.write("recipe.rb2", &RECIPE.replace("RANKS", "ranks: 2, shard: \"zero1\""));
     // An engine that runs out of memory until it has been asked for the third time to need less.
     let engine = place.path("engine.sh");
@@ -454,4 +490,22 @@ fn a_recipe_asks_for_ranks_and_memory_that_runs_out_costs_no_key() {
     place.write_quietly("recipe.rb2", &RECIPE.replace("RANKS", "ranks: 1"));
     let (code, said) = run(&["--no-exec"]);
     assert_eq!(code, Some(0), "the number of ranks is in no key: {said}");
+
+    // Told of a memory that is too small, it begins a step down: nothing fails first, and the key is the same.
+    place.write("engine.sh", &format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_rbpipe-engine")));
+    let asked = |with: &str| RECIPE.replace("RANKS", with).replace("1e-3", "2e-3");
+    place.write_quietly("recipe.rb2", &asked("ranks: 2, mem: 64GiB"));
+    let out = place.command(&["plan", "recipe.rb2", "--json"]).output().expect("it starts");
+    let plan: Json = serde_json::from_slice(&out.stdout).expect("a plan");
+    let tuned = plan["nodes"].as_array().and_then(|all| all.iter().find(|n| n["name"] == "tuned")).expect("a node");
+    let bytes = tuned["memory"]["bytes"].as_u64().expect("bytes");
+    place.write_quietly("recipe.rb2", &asked(&format!("ranks: 2, mem: {}B", 2 * bytes - 2)));
+    let (code, said) = run(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    let text = std::fs::read_to_string(&events).expect("events");
+    assert!(text.contains("node_foreseen") && !text.contains("node_retried"), "{text}");
+    assert!(text.contains("memory would run out as it is asked for: a quarter as much in each forward;"), "{text}");
+    place.write_quietly("recipe.rb2", &asked("ranks: 1"));
+    let (code, said) = run(&["--no-exec"]);
+    assert_eq!(code, Some(0), "what memory there is is in no key: {said}");
 }

@@ -107,10 +107,23 @@ struct Outcome {
 }
 
 fn train(kind: Kind, settings: &Settings, checkpoints: Option<&Path>, stop_after: Option<u64>) -> Outcome {
+    train_held((kind, Stage::None, false), settings, checkpoints, stop_after)
+}
+
+/// As [`train`], with weights and states shared out by one rank alone, and perhaps offloaded.
+fn train_held(
+    (kind, stage, offload): (Kind, Stage, bool),
+    settings: &Settings,
+    checkpoints: Option<&Path>,
+    stop_after: Option<u64>,
+) -> Outcome {
     rbpipe::model::set_threads(1);
     let dir = goldens().join("model");
     let mut model = QwenVl::load(&dir, Device::Cpu, kind).expect("the golden model loads");
-    model.params.set_trainable(|_| true).expect("all of it");
+    model.params.choose(|_| true).expect("all of it");
+    if stage < Stage::Gradients {
+        model.params.lay_out_grads();
+    }
     let echo = Echo { dir, stop_after, steps: AtomicU64::new(0), cancelled: AtomicBool::new(false) };
     let every = checkpoints.map(|_| Every::Steps(3));
     let group = Group::alone();
@@ -122,9 +135,19 @@ fn train(kind: Kind, settings: &Settings, checkpoints: Option<&Path>, stop_after
         log: 1,
         makers: 2,
         recompute: Recompute::None,
+        threads: 1,
     };
-    let records = run(Held::new(&model, &group, Stage::None), &echo, settings, &hooks).map(|trained| trained.records);
-    Outcome { records, weights: model.params.flat().copy() }
+    let held = if offload { Held::offloaded } else { Held::new }(&model, &group, stage);
+    if offload {
+        let own = [held.weights_m.data_ptr(), held.grads_m.data_ptr()];
+        let theirs = [Some(model.params.flat()), model.params.grad()].map(|t| t.map(Tensor::data_ptr));
+        assert!(own.iter().all(|own| !theirs.contains(&Some(*own))), "the step has memory of its own");
+    }
+    let (records, weights) = match run(held, &echo, settings, &hooks) {
+        Ok(trained) => (Ok(trained.records), trained.weights_n),
+        Err(e) => (Err(e), None),
+    };
+    Outcome { records, weights: weights.unwrap_or_else(|| model.params.flat().copy()) }
 }
 
 fn losses(outcome: Outcome) -> Vec<f64> {
@@ -141,6 +164,28 @@ fn a_stopped_run_goes_on_bit_for_bit() {
     let resumed = train(Kind::Float, &settings(12), Some(folder.path()), None);
     assert_eq!(resumed.weights, whole.weights);
     assert_eq!(losses(resumed), losses(whole));
+}
+
+/// What the step reads and writes lies apart from the model then: the same numbers, and checkpoints that either goes on from.
+#[test]
+fn offloaded_states_change_no_bit() {
+    let adafactor =
+        Settings { rule: Rule::Adafactor(Adafactor { weight_decay: 0.1 }), lr: 1e-3, best: true, ..settings(8) };
+    for kind in [Kind::Float, Kind::BFloat16] {
+        for stage in [Stage::None, Stage::Optimizer, Stage::Gradients, Stage::Weights] {
+            for settings in [&settings(8), &adafactor] {
+                let usual = train_held((kind, stage, false), settings, None, None);
+                let ours = train_held((kind, stage, true), settings, None, None);
+                assert_eq!(ours.weights, usual.weights, "{kind:?}, {stage:?}, {:?}", settings.rule);
+                assert_eq!(losses(ours), losses(usual));
+            }
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let whole = train(kind, &settings(8), None, None);
+        let stopped = train_held((kind, Stage::None, true), &settings(8), Some(folder.path()), Some(5));
+        assert_eq!(stopped.records.expect_err("it was stopped").class, "preempted");
+        assert_eq!(train(kind, &settings(8), Some(folder.path()), None).weights, whole.weights);
+    }
 }
 
 #[test]

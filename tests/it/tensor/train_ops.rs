@@ -319,11 +319,16 @@ fn options_are_followed_refused_or_spoken_of() {
     assert_eq!(said, Vec::<String>::new());
     let (same, said) = train(
         json!({ "history": true, "thinking": true }),
-        with(usual.clone(), json!({ "attention": "flash", "offload": true, "workers": 1, "shard": "zero2" })),
+        with(usual.clone(), json!({ "attention": "flash", "workers": 1, "shard": "zero2" })),
     );
     assert_eq!(same.unwrap().digest(), plain.digest(), "none of it changes the result");
-    for name in ["history", "thinking", "attention", "offload", "shard"] {
+    for name in ["history", "thinking", "attention", "shard"] {
         assert!(said.iter().any(|line| line.starts_with(name) && line.contains("no effect here")), "{name}: {said:?}");
+    }
+    for shard in ["none", "zero2"] {
+        let (same, said) = train(json!({}), with(usual.clone(), json!({ "offload": true, "shard": shard })));
+        assert_eq!(same.unwrap().digest(), plain.digest(), "states apart from the model are the same states");
+        assert!(said.len() == 1 && said[0].starts_with("offload: true saves nothing here"), "{said:?}");
     }
     for recompute in ["half", "vision", "text", "all"] {
         let (same, said) = train(json!({}), with(usual.clone(), json!({ "recompute": recompute })));
