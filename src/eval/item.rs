@@ -261,7 +261,7 @@ impl Columns<'_> {
 }
 
 /// Reads a picture cell; `None` where it has no digest.
-pub fn picture_at(array: &StructArray, row: usize) -> Result<Option<Picture>, OpError> {
+fn picture_at(array: &StructArray, row: usize) -> Result<Option<Picture>, OpError> {
     let wrong = || OpError::new("E0304", "a picture cell lacks its digest, type or size");
     let text = |name: &str| array.column_by_name(name).and_then(|c| c.as_string_opt::<i32>()).ok_or_else(wrong);
     let size =
@@ -295,7 +295,7 @@ pub fn picture_lists<'a>(cells: impl Iterator<Item = &'a [Picture]>) -> Result<A
 }
 
 /// Returns a column of lists of texts.
-pub fn text_lists<'a>(cells: impl Iterator<Item = &'a [String]>) -> Result<ArrayRef, OpError> {
+fn text_lists<'a>(cells: impl Iterator<Item = &'a [String]>) -> Result<ArrayRef, OpError> {
     let cells: Vec<&[String]> = cells.collect();
     let values: StringArray = cells.iter().flat_map(|c| c.iter().map(|t| Some(t.as_str()))).collect();
     let field = Arc::new(Field::new("item", DataType::Utf8, true));

@@ -197,7 +197,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// Returns a cell as people read it: `46.0 ±2.1 ▲+5.0 [+2.4, +7.6] **`.
-pub fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
+fn cell_text(cell: &ScoreCell, show: &[String]) -> String {
     let shows = |what: &str| show.iter().any(|s| s == what);
     let Some(value) = cell.value else {
         return format!("– ({})", cell.hole.as_deref().unwrap_or("not run"));
