@@ -252,8 +252,16 @@ fn a_model_is_made_trained_aligned_and_scored() {
     let score = |model: &Artifact| {
         bench.run("eval.preference", json!({ "by": "sum" }), &[("m", model), ("pairs", &pairs)]).unwrap()
     };
-    let value = score(&aligned).meta["value"].as_f64().unwrap();
-    assert!((0.0..=1.0).contains(&value));
+    let (before, after) = (score(&tuned), score(&aligned));
+    let [before, after] = [before, after].map(|s| rbpipe::eval::score::load(&bench.store, &s).unwrap());
+    assert_eq!(after.units.len(), after.meta["n"].as_u64().unwrap() as usize);
+    let right = after.units.iter().map(|u| u.score()).sum::<f64>() / after.units.len() as f64;
+    assert!((after.meta["value"].as_f64().unwrap() - right).abs() < 1e-12 && after.meta["chance"] == 0.5);
+    // The same pairs under two models are compared pair by pair.
+    let found = rbpipe::eval::compare::paired(&before, &after).unwrap().unwrap();
+    let moved = right - before.meta["value"].as_f64().unwrap();
+    assert!(found.n == after.units.len() && (found.value - moved).abs() < 1e-12, "{found:?}, {moved}");
+    assert!(after.units.iter().any(|u| u.cluster != u.id), "pairs about a picture belong together");
 }
 
 #[test]
