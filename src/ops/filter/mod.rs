@@ -10,6 +10,5 @@ pub mod perplexity;
 pub mod relevance;
 pub mod reward;
 pub mod rule;
-#[cfg(feature = "torch")]
-mod scored;
+pub mod scored;
 pub mod words;

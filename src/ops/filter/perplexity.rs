@@ -27,6 +27,7 @@ op filter.perplexity(
   ## `top` takes its rows in equal shares from every group of rows that agree on these columns.
   within: Cols = [],
 ) -> Dataset[{ perplexity: Float, ..r }]"#,
+        version: 2,
         takes_where: true,
         class: Class::Numeric,
         pool: Pool::Engine,

@@ -31,6 +31,7 @@ op filter.relevance(
   ## `top` takes its rows in equal shares from every group of rows that agree on these columns.
   within: Cols = [],
 ) -> Dataset[{ relevance: Float, ..r }]"#,
+        version: 2,
         takes_where: true,
         class: Class::Numeric,
         pool: Pool::Engine,

@@ -62,6 +62,10 @@ pub fn keep(
     let mut reasons: Vec<Option<Reason>> = vec![None; table.rows()];
     for (&row, score) in chosen.iter().zip(scores) {
         match score {
+            // It would pass for the best of some orders.
+            Ok(score) if score.is_nan() => {
+                reasons[row] = Some(Reason::new("no score", format!("{name} is not a number")));
+            }
             Ok(score) => column[row] = Some(score),
             Err(why) => reasons[row] = Some(Reason::new("no score", why)),
         }

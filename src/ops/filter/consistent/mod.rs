@@ -45,6 +45,7 @@ op filter.consistent(
   ## `top` takes its rows in equal shares from every group of rows that agree on these columns.
   within: Cols = [],
 ) -> Dataset[{ consistency: Ratio, ..r }]"#,
+        version: 2,
         takes_where: true,
         class: Class::Numeric,
         pool: Pool::Engine,
