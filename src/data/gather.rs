@@ -19,11 +19,13 @@ use crate::base::OpError;
 
 /// More bytes of rows than this go through a file.
 pub const IN_MEMORY: usize = 256 << 20;
+/// So many rows are handed over at once.
+const PART: usize = chunks::ROWS / 8;
 /// The column that tells, in the file, which place a row goes to.
 const PLACE: &str = "$place";
 
-/// Hands over the rows at `order`, in that order; a row may come several times, or not at all. `read` reads all rows from the first on, and
-/// is called twice. If they take more than `most` bytes, they are parted into stretches of the result of about `most` bytes, which lie in a nameless
+/// Hands over the rows at `order`, in that order; a row may come several times, or not at all. `read` reads all rows from the first on. If they take more
+/// than `most` bytes, it is called a second time, and they are parted into stretches of the result of about `most` bytes, which lie in a nameless
 /// file in `folder` and come to memory one after the other. Beside these 12 bytes are held for each row.
 ///
 /// # Errors
@@ -35,7 +37,12 @@ pub fn gather<I: Iterator<Item = Result<Table, OpError>>>(
     most: usize,
     mut sink: impl FnMut(Table) -> Result<(), OpError>,
 ) -> Result<(), OpError> {
-    let starts = stretches(read()?, order, most)?;
+    let sizes = match look(read()?, most)? {
+        Seen::All(tables) => return few(&tables, order, &mut sink),
+        Seen::Sizes(sizes) => sizes,
+    };
+    let starts = stretches(&sizes, order, most);
+    drop(sizes);
     let mut places: Vec<u32> = (0..order.len() as u32).collect();
     places.sort_unstable_by_key(|&place| (order[place as usize], place));
     let mut piles = Piles::new(folder, starts.len())?;
@@ -66,21 +73,62 @@ pub fn gather<I: Iterator<Item = Result<Table, OpError>>>(
     Ok(())
 }
 
-/// Returns where each stretch of the result begins: together its rows take about `most` bytes.
-fn stretches(
-    rows: impl Iterator<Item = Result<Table, OpError>>,
-    order: &[u32],
-    most: usize,
-) -> Result<Vec<u32>, OpError> {
-    let mut sizes: Vec<u32> = Vec::new();
+/// What a first look at rows gives.
+enum Seen {
+    /// They are few: all of them.
+    All(Vec<Table>),
+    /// How many bytes each takes.
+    Sizes(Vec<u32>),
+}
+
+fn look(rows: impl Iterator<Item = Result<Table, OpError>>, most: usize) -> Result<Seen, OpError> {
+    let (mut held, mut bytes) = (Vec::new(), 0);
+    let mut sizes: Option<Vec<u32>> = None;
     for table in rows {
         let table = table?;
-        let columns = table.batch.columns();
-        for row in 0..table.rows() {
-            let bytes: usize = columns.iter().map(|c| chunks::bytes(c.as_ref(), row, row + 1)).sum();
-            sizes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if let Some(sizes) = &mut sizes {
+            add_sizes(sizes, &table);
+            continue;
+        }
+        bytes += size(&table, 0, table.rows());
+        held.push(table);
+        if bytes > most {
+            let sizes = sizes.insert(Vec::new());
+            held.drain(..).for_each(|table| add_sizes(sizes, &table));
         }
     }
+    Ok(sizes.map_or(Seen::All(held), Seen::Sizes))
+}
+
+fn size(table: &Table, from: usize, to: usize) -> usize {
+    table.batch.columns().iter().map(|c| chunks::bytes(c.as_ref(), from, to)).sum()
+}
+
+fn add_sizes(sizes: &mut Vec<u32>, table: &Table) {
+    sizes.extend((0..table.rows()).map(|row| u32::try_from(size(table, row, row + 1)).unwrap_or(u32::MAX)));
+}
+
+/// Hands over rows of tables that are held, a chunk at a time.
+fn few(tables: &[Table], order: &[u32], sink: &mut impl FnMut(Table) -> Result<(), OpError>) -> Result<(), OpError> {
+    if order.is_empty() {
+        return tables.first().map_or(Ok(()), |table| sink(table.slice(0, 0)));
+    }
+    let starts: Vec<usize> =
+        tables.iter().scan(0, |next, table| Some(std::mem::replace(next, *next + table.rows()))).collect();
+    let batches: Vec<&RecordBatch> = tables.iter().map(|table| &table.batch).collect();
+    for (part, rows) in order.chunks(PART).enumerate() {
+        let place = |row: &u32| {
+            let table = starts.partition_point(|start| *start <= *row as usize) - 1;
+            (table, *row as usize - starts[table])
+        };
+        let rows: Vec<(usize, usize)> = rows.iter().map(place).collect();
+        sink(Table { batch: interleave_record_batch(&batches, &rows)?, before: part * PART })?;
+    }
+    Ok(())
+}
+
+/// Returns where each stretch of the result begins: together its rows take about `most` bytes.
+fn stretches(sizes: &[u32], order: &[u32], most: usize) -> Vec<u32> {
     let mut starts = vec![0];
     let mut bytes = 0;
     for (place, &row) in order.iter().enumerate() {
@@ -91,7 +139,7 @@ fn stretches(
         }
         bytes += size;
     }
-    Ok(starts)
+    starts
 }
 
 /// Puts the rows of a stretch in order, a chunk at a time.
@@ -111,7 +159,7 @@ fn each(pieces: &[Table], sink: &mut impl FnMut(Table) -> Result<(), OpError>) -
         })
         .collect::<Result<_, OpError>>()?;
     let bare: Vec<&RecordBatch> = bare.iter().collect();
-    for part in order.chunks(chunks::ROWS / 8) {
+    for part in order.chunks(PART) {
         let rows: Vec<(usize, usize)> = part.iter().map(|(_, from)| *from).collect();
         sink(Table { batch: interleave_record_batch(&bare, &rows)?, before: part[0].0 as usize })?;
     }

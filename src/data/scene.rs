@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::blobs::Blobs;
 use super::cell::{self, Cell};
 use super::load::RawRow;
-use super::originals::originals;
+use super::originals::Originals;
 use super::picture::Picture;
 use super::table::Table;
 use crate::base::OpError;
@@ -168,27 +168,35 @@ pub fn read(table: &Table) -> Result<Vec<Scene>, OpError> {
     Ok(scenes)
 }
 
-/// Returns for each row, given its pictures, the scene of its first picture that has one. A picture is known by the digest of its origin, so
-/// augmented ones keep their scene; a copy encoded anew is found as [`originals`] does.
-///
-/// # Errors
-/// `E0503` when a picture has to be looked at and is missing in the store or does not decode.
-pub fn of_rows<'s>(
-    scenes: &'s [Scene],
-    rows: &[Vec<Picture>],
-    distance: u32,
-    blobs: &dyn Blobs,
-) -> Result<Vec<Option<&'s Scene>>, OpError> {
-    let by_digest: BTreeMap<&str, &Scene> = scenes.iter().rev().map(|s| (s.image.origin.as_str(), s)).collect();
-    let named = |p: &Picture| by_digest.contains_key(p.origin.as_str());
-    let strange = rows.iter().filter(|row| !row.iter().any(named)).flatten().map(|p| p.origin.clone()).collect();
-    let known = by_digest.keys().map(|d| (*d).to_owned()).collect();
-    let copies = originals(&strange, &known, distance, blobs)?;
-    let scene = |p: &Picture| {
-        let origin = copies.get(&p.origin).unwrap_or(&p.origin);
-        by_digest.get(origin.as_str()).copied()
-    };
-    Ok(rows.iter().map(|row| row.iter().find_map(scene)).collect())
+/// Scenes by their pictures, for rows that come some at a time.
+pub struct Index<'s> {
+    by_digest: BTreeMap<&'s str, &'s Scene>,
+    originals: Originals,
+}
+
+impl<'s> Index<'s> {
+    /// Takes the scenes; of several with one picture the first counts. Copies encoded anew are found as [`Originals`] does.
+    pub fn new(scenes: &'s [Scene], distance: u32) -> Self {
+        let by_digest: BTreeMap<&str, &Scene> = scenes.iter().rev().map(|s| (s.image.origin.as_str(), s)).collect();
+        let originals = Originals::new(by_digest.keys().map(|digest| (*digest).to_owned()).collect(), distance);
+        Self { by_digest, originals }
+    }
+
+    /// Returns for each row, given its pictures, the scene of its first picture that has one. A picture is known by the digest of its origin, so
+    /// augmented ones keep their scene.
+    ///
+    /// # Errors
+    /// `E0503` when a picture has to be looked at and is missing in the store or does not decode.
+    pub fn of_rows(&mut self, rows: &[Vec<Picture>], blobs: &dyn Blobs) -> Result<Vec<Option<&'s Scene>>, OpError> {
+        let named = |p: &Picture| self.by_digest.contains_key(p.origin.as_str());
+        let strange = rows.iter().filter(|row| !row.iter().any(named)).flatten().map(|p| p.origin.clone()).collect();
+        self.originals.find(strange, blobs)?;
+        let scene = |p: &Picture| {
+            let origin = self.originals.get(&p.origin).unwrap_or(&p.origin);
+            self.by_digest.get(origin).copied()
+        };
+        Ok(rows.iter().map(|row| row.iter().find_map(scene)).collect())
+    }
 }
 
 /// Returns the box of an object, all zero when it has none.

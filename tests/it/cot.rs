@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rbpipe::data::answer::{Form, steps};
 use rbpipe::data::draw::{Draw, RowKey};
 use rbpipe::data::mistake::{Edit, wrong};
-use rbpipe::data::originals::originals;
+use rbpipe::data::originals::Originals;
 use rbpipe::data::rle;
 use rbpipe::data::table::Table;
 use rbpipe::ops::cot::{
@@ -177,11 +177,18 @@ fn copies_keep_their_scene_and_strangers_get_none() {
     };
     let known: BTreeSet<String> =
         column(&scenes, "image").iter().map(|image| image["digest"].as_str().expect("a digest").to_owned()).collect();
-    let found = |rows: &[Json]| originals(&digests(rows), &known, 4, &bench.store).expect("hashes");
+    let mut originals = Originals::new(known, 4);
+    let mut found = |rows: &[Json]| -> BTreeMap<String, String> {
+        let copies = digests(rows);
+        originals.find(copies.clone(), &bench.store).expect("hashes");
+        copies.iter().filter_map(|copy| Some((copy.clone(), originals.get(copy)?.to_owned()))).collect()
+    };
 
     let one = |row: &Json, key: &str| digests(&[picture(&row[key])]).into_iter().next().expect("a picture");
     let all: Vec<Json> = copies.iter().map(|c| picture(&c["image"])).collect();
+    let half = found(&all[..75]);
     let origins = found(&all);
+    assert!(half.iter().all(|(copy, of)| origins.get(copy) == Some(of)), "what was said of a picture stays");
     let expected: BTreeMap<String, String> = copies.iter().map(|c| (one(c, "image"), one(c, "of"))).collect();
     let wrong = origins.iter().filter(|(copy, of)| expected[*copy] != **of).count();
     assert_eq!((origins.len(), wrong), (150, 0), "every copy is found, none is taken for another scene");

@@ -6,7 +6,7 @@ use crate::data::cell::Cell;
 use crate::data::draw::Keyer;
 use crate::data::geometry::{Move, warp};
 use crate::data::picture::Picture;
-use crate::data::scene::{self, Scene};
+use crate::data::scene::{self, Index, Scene};
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::{self, pooled};
@@ -82,8 +82,9 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         true => Some(scene::read(&cx.table("scenes")?)?),
         false => None,
     };
+    let mut known = scenes.as_deref().map(|scenes| Index::new(scenes, IMAGE_DISTANCE));
     let mut keyer = Keyer::default();
-    rows::each(cx, "d", |cx, chunk| moved(cx, &mut keyer, &args, ranges, scenes.as_deref(), &chunk))
+    rows::each(cx, "d", |cx, chunk| moved(cx, &mut keyer, &args, ranges, known.as_mut(), &chunk))
 }
 
 /// Changes the rows of a chunk; `ranges` are those of scale and rotation.
@@ -92,7 +93,7 @@ fn moved(
     keyer: &mut Keyer,
     args: &Args,
     ((small, large), (low, high)): ((f64, f64), (f64, f64)),
-    scenes: Option<&[Scene]>,
+    scenes: Option<&mut Index<'_>>,
     d: &Table,
 ) -> Result<Table, OpError> {
     let columns = args.places.columns(d)?;
@@ -186,11 +187,11 @@ struct Frames {
 }
 
 impl Frames {
-    fn new(cx: &Context, d: &Table, scenes: Option<&[Scene]>, images: &str, seen: f64) -> Result<Self, OpError> {
+    fn new(cx: &Context, d: &Table, scenes: Option<&mut Index<'_>>, images: &str, seen: f64) -> Result<Self, OpError> {
         let Some(scenes) = scenes else { return Ok(Self { boxes: Vec::new(), seen }) };
         let first = |cell: &Cell<'_>| Picture::all(cell).into_iter().take(1).filter(|p| p.digest == p.origin).collect();
         let pictures: Vec<Vec<Picture>> = d.cells(images)?.iter().map(first).collect();
-        let found = pooled(cx.threads, || scene::of_rows(scenes, &pictures, IMAGE_DISTANCE, cx.store))??;
+        let found = pooled(cx.threads, || scenes.of_rows(&pictures, cx.store))??;
         let boxes = |scene: Option<&Scene>| {
             scene.into_iter().flat_map(|s| &s.objects).map(|o| (o.name(), o.bbox)).collect::<Vec<_>>()
         };

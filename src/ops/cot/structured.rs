@@ -9,7 +9,7 @@ use crate::data::answer::{self, Form};
 use crate::data::cell::{self, Cell};
 use crate::data::mention::Vocabulary;
 use crate::data::picture::Picture;
-use crate::data::scene::{self, Scene};
+use crate::data::scene::{self, Index, Scene};
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;
@@ -74,9 +74,10 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let store = cx.store;
     let scenes = scene::read(&cx.table("scenes")?)?;
     let vocabulary = Vocabulary::of(&scenes);
+    let mut known = Index::new(&scenes, args.image_distance);
     rows::sift(cx, |cx, d| {
         let pictures: Vec<Vec<Picture>> = d.cells(&args.images)?.iter().map(Picture::all).collect();
-        let found = rows::pooled(cx.threads, || scene::of_rows(&scenes, &pictures, args.image_distance, store))??;
+        let found = rows::pooled(cx.threads, || known.of_rows(&pictures, store))??;
         rewritten(&args, &vocabulary, &found, &d)
     })
 }
