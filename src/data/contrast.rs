@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::text::Words;
+use super::texts::Texts;
 
 /// Longest run of words that counts as standing in another's place: "right next to" against "behind".
 const SPAN: usize = 3;
@@ -33,7 +34,7 @@ impl Contrasts {
     /// A surrounding is a text with a run of one to three words cut out. Of two runs in one surrounding, each word that only one has is exchanged
     /// with each that only the other has. Words that are exchanged within a group in three of ten surroundings or more are not in contrast: where the
     /// group is the same picture and the same answer they are two ways to say one thing, such as "color" and "colour".
-    pub fn mine(texts: &[String], group: &[u32], least: u32) -> Self {
+    pub fn mine<T: Texts + ?Sized>(texts: &T, group: &[u32], least: u32) -> Self {
         let texts = numbered(texts);
         let mut groups: BTreeMap<&[u32], BTreeSet<u32>> = BTreeMap::new();
         for (text, group) in texts.iter().zip(group).filter(|(text, _)| text.len() <= LONG) {
@@ -69,18 +70,18 @@ impl Contrasts {
 }
 
 /// Turns texts into numbers of words.
-fn numbered(texts: &[String]) -> Vec<Vec<u32>> {
+fn numbered<T: Texts + ?Sized>(texts: &T) -> Vec<Vec<u32>> {
     let mut ids: HashMap<Vec<u8>, u32> = HashMap::new();
     let mut words = Words::default();
     let mut number = |word: &[u8]| {
         let next = ids.len() as u32;
         *ids.entry(word.to_vec()).or_insert(next)
     };
-    let mut each = |text: &String| {
+    let mut each = |text: &str| {
         words.read(text);
         words.normal().split(|b| *b == b' ').filter(|w| !w.is_empty()).map(&mut number).collect()
     };
-    texts.iter().map(&mut each).collect()
+    (0..texts.rows()).map(|row| texts.with(row, &mut each)).collect()
 }
 
 /// Returns the hash of each surrounding in a text with the run that it surrounds.

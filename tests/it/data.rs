@@ -535,7 +535,7 @@ fn exchanged_words_tell_texts_apart() {
     }
     let at = |text: &str| texts.iter().position(|t| t == text).unwrap();
     let each: Vec<u32> = (0..texts.len() as u32).collect();
-    let apart = |least: u32, a: &str, b: &str| Contrasts::mine(&texts, &each, least).apart(at(a), at(b));
+    let apart = |least: u32, a: &str, b: &str| Contrasts::mine(texts.as_slice(), &each, least).apart(at(a), at(b));
     assert!(apart(2, "Where is the red cube?", "Where is the blue cube?"));
     assert!(apart(2, "Where is the red cube?", "Where is the red ball?"));
     assert!(apart(2, "Is the cube behind the can?", "Is the cube left of the can?"));
@@ -549,7 +549,7 @@ fn exchanged_words_tell_texts_apart() {
     // In one group: two ways to say one thing.
     let one = vec![0; texts.len()];
     let (red, blue) = (at("Where is the red cube?"), at("Where is the blue cube?"));
-    assert!(!Contrasts::mine(&texts, &one, 2).apart(red, blue));
+    assert!(!Contrasts::mine(texts.as_slice(), &one, 2).apart(red, blue));
 }
 
 /// A and C are each near B, but not near each other.

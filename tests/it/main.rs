@@ -6,6 +6,7 @@ mod augment;
 mod author;
 mod bench;
 mod browser;
+mod bulk;
 mod cache;
 mod chat_server;
 mod check;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 
 use crate::base::OpError;
-use crate::data::leak::{self, Leak, Sign};
+use crate::data::leak::{self, Compared, Leak, Sign};
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
@@ -44,6 +44,7 @@ op data.disjoint("#,
             ") -> Metric[Bool]"
         ),
         effect: Effect::Reduce,
+        version: 2,
         ..OpSpec::BASE
     },
     run: Some(disjoint),
@@ -59,6 +60,7 @@ op data.overlap("#,
             ") -> Dataset[{ row: Str, other: Str, why: Str }]"
         ),
         effect: Effect::Reduce,
+        version: 2,
         ..OpSpec::BASE
     },
     run: Some(overlap),
@@ -73,12 +75,14 @@ struct Args {
 }
 
 fn disjoint(cx: &mut Context) -> Result<Outputs, OpError> {
-    let (_, _, leaks) = find(cx)?;
+    let leaks = find(cx)?;
     Ok(Context::metric(leaks.is_empty().into()))
 }
 
 fn overlap(cx: &mut Context) -> Result<Outputs, OpError> {
-    let (d, from, leaks) = find(cx)?;
+    let leaks = find(cx)?;
+    // What rows are called.
+    let (d, from) = (cx.columns("d", &["id"])?, cx.columns("from", &["id"])?);
     let say = |sign: &Sign| match sign {
         Sign::Picture => "phash",
         Sign::Words => "13gram",
@@ -94,7 +98,7 @@ fn overlap(cx: &mut Context) -> Result<Outputs, OpError> {
     Ok(Context::rows(Table::new(columns, leaks.len())?))
 }
 
-fn find(cx: &mut Context) -> Result<(Table, Table, Vec<Leak>), OpError> {
+fn find(cx: &mut Context) -> Result<Vec<Leak>, OpError> {
     let args: Args = cx.args()?;
     let signs = args.on.iter().map(|name| match name.as_str() {
         "phash" => Ok(Sign::Picture),
@@ -106,10 +110,12 @@ fn find(cx: &mut Context) -> Result<(Table, Table, Vec<Leak>), OpError> {
     if signs.is_empty() {
         return Err(OpError::new("E0211", "`on` names no sign, so nothing would be compared"));
     }
-    let (d, from, store) = (cx.table("d")?, cx.table("from")?, cx.store);
-    let all = args.which == "all";
-    let leaks = pooled(cx.threads, || leak::leaks(&d, &from, &signs, all, args.distance, store))??;
+    let how = Compared { signs, all: args.which == "all", distance: args.distance, held: leak::HELD };
+    let leaks = {
+        let cx = &*cx;
+        pooled(cx.threads, || leak::leaks(|| cx.chunks("d"), || cx.chunks("from"), &how, cx.store))??
+    };
     cx.counts.insert("pairs".into(), leaks.len() as u64);
     cx.counts.insert("leaking rows".into(), leaks.iter().map(|l| l.row).collect::<BTreeSet<_>>().len() as u64);
-    Ok((d, from, leaks))
+    Ok(leaks)
 }

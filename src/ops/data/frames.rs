@@ -1,6 +1,6 @@
 //! `data.frames`: pictures of videos.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -10,9 +10,10 @@ use crate::base::{Digest, OpError};
 use crate::data::arrow_type::image_type;
 use crate::data::arrow_type::list_of;
 use crate::data::cell::{self, Cell};
+use crate::data::table::Table;
 use crate::data::{media, video};
 use crate::engine::{Builtin, Context, Outputs, Store};
-use crate::ops::rows::{Reason, drop_rows, pooled};
+use crate::ops::rows::{self, Reason, pooled};
 use crate::spec::{Class, Columns, Effect, OpSpec};
 
 /// The operator.
@@ -64,12 +65,48 @@ struct Args {
 /// A video and the seconds of it that a row means: digest, and the bits of the ends.
 type Part = (String, Option<u64>, Option<u64>);
 
+/// The frames of such a part, as a list, or what is wrong with the video.
+type Frames = Result<Cell<'static>, String>;
+
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     if args.count < 1 || args.fps <= 0.0 {
         return Err(OpError::new("E0214", "`count` and `fps` must be above 0"));
     }
-    let d = cx.table("d")?;
+    let mut last: HashMap<Part, usize> = HashMap::new();
+    let named: Vec<&str> = [Some(&args.video), args.start.as_ref(), args.stop.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    for chunk in cx.chunks("d")?.only(|name, _| named.contains(&name)) {
+        let chunk = chunk?;
+        let parts = parts(&args, &chunk)?;
+        last.extend((chunk.before..).zip(parts).filter_map(|(row, part)| Some((part?, row))));
+    }
+    if !last.is_empty() {
+        video::decoder()?;
+    }
+    // What was taken of videos that come again further down.
+    let mut taken: BTreeMap<Part, Frames> = BTreeMap::new();
+    rows::sift(cx, |cx, chunk| {
+        let parts = parts(&args, &chunk)?;
+        let new: BTreeSet<&Part> = parts.iter().flatten().filter(|part| !taken.contains_key(*part)).collect();
+        let store = cx.store;
+        let new: Vec<(Part, Frames)> = pooled(cx.threads, || {
+            let each = new.into_par_iter().map(|part| Ok((part.clone(), take(&args, part, store)?)));
+            each.collect::<Result<_, OpError>>()
+        })??;
+        taken.extend(new);
+        let added = with_frames(&args, &chunk, &parts, &taken)?;
+        let end = chunk.before + chunk.rows();
+        taken.retain(|part, _| last.get(part).is_some_and(|row| *row >= end));
+        Ok(added)
+    })
+}
+
+/// Returns of which part of which video each row wants frames.
+fn parts(args: &Args, d: &Table) -> Result<Vec<Option<Part>>, OpError> {
     let ends = |column: &Option<String>| match column {
         Some(column) => d.cells(column),
         None => Ok(vec![Cell::None; d.rows()]),
@@ -79,20 +116,20 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         let digest = videos[row].field("digest").and_then(Cell::as_str)?.to_owned();
         Some((digest, starts[row].as_f64().map(f64::to_bits), stops[row].as_f64().map(f64::to_bits)))
     };
-    let parts: Vec<Option<Part>> = (0..d.rows()).map(part).collect();
-    let distinct: Vec<&Part> = parts.iter().flatten().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
-    if !distinct.is_empty() {
-        video::decoder()?;
-    }
-    let store = cx.store;
-    let taken: Vec<Result<Cell<'static>, String>> = pooled(cx.threads, || {
-        distinct.par_iter().map(|part| take(&args, part, store)).collect::<Result<Vec<_>, OpError>>()
-    })??;
-    let found: BTreeMap<&Part, Result<Cell<'static>, String>> = distinct.into_iter().zip(taken).collect();
+    Ok((0..d.rows()).map(part).collect())
+}
+
+/// Adds the frames of each row; rows whose video does not decode get a reason to go.
+fn with_frames(
+    args: &Args,
+    d: &Table,
+    parts: &[Option<Part>],
+    taken: &BTreeMap<Part, Frames>,
+) -> Result<(Table, Vec<Option<Reason>>), OpError> {
     let mut reasons: Vec<Option<Reason>> = vec![None; d.rows()];
     let mut cells = Vec::with_capacity(d.rows());
     for (row, part) in parts.iter().enumerate() {
-        match part.as_ref().and_then(|part| found.get(part)) {
+        match part.as_ref().and_then(|part| taken.get(part)) {
             None => cells.push(Cell::List(Vec::new())),
             Some(Ok(frames)) => cells.push(frames.clone()),
             Some(Err(why)) if args.broken == "drop" => {
@@ -106,12 +143,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         }
     }
     let column = cell::column(&cells, &list_of(image_type())).map_err(|m| OpError::new("E0612", m.message))?;
-    let d = d.with_column(&args.into, column)?;
-    Ok(Context::rows(drop_rows(cx, &d, &reasons)?))
+    Ok((d.with_column(&args.into, column)?, reasons))
 }
 
 /// Takes the frames of a part of a video.
-fn take(args: &Args, (digest, start, stop): &Part, store: &Store) -> Result<Result<Cell<'static>, String>, OpError> {
+fn take(args: &Args, (digest, start, stop): &Part, store: &Store) -> Result<Frames, OpError> {
     let digest = Digest::parse(digest).ok_or_else(|| OpError::new("E0503", format!("{digest} is no digest")))?;
     let path = store.path(digest);
     let facts = match video::facts(&path) {

@@ -74,9 +74,8 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         verify: args.verify,
         rule: scope.common.rule,
     };
-    let contrasts = pooled(cx.threads, || {
-        (args.contrast > 0).then(|| Contrasts::mine(&texts.strings(), &scope.group, args.contrast))
-    })?;
+    let contrasts =
+        pooled(cx.threads, || (args.contrast > 0).then(|| Contrasts::mine(&texts, &scope.group, args.contrast)))?;
     let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
     let spill = Spill { folder: &cx.scratch, most: KEYS_IN_MEMORY };
     let near = pooled(cx.threads, || minhash::find(&texts, &scope.group, &options, &apart, Some(spill)))??;

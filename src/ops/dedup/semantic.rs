@@ -83,7 +83,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
         (0..rows).map(|r| if scope.rows[r as usize] { scope.group[r as usize] } else { rows + r }).collect();
     let vectors = vectors(cx, &texts, &group)?;
     let (links, measured) = pooled(cx.threads, || {
-        let contrasts = (args.contrast > 0).then(|| Contrasts::mine(&texts, &group, args.contrast));
+        let contrasts = (args.contrast > 0).then(|| Contrasts::mine(texts.as_slice(), &group, args.contrast));
         let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
         let job = Job { similar: args.similar as f32, neighbors: args.neighbors, search: args.search, apart: &apart };
         knn::links(&vectors, &group, &job)

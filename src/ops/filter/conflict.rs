@@ -1,14 +1,21 @@
 //! `filter.conflict`: the same question must have the same answer.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::base::OpError;
 use crate::data::clusters::{self, Rule};
 use crate::data::contrast::Contrasts;
-use crate::data::{minhash, text, within};
+use crate::data::minhash::{self, Spill};
+use crate::data::texts::{self, Collector, Held, Texts as _};
+use crate::data::{text, within};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::{self, Reason, pooled};
 use crate::spec::{Looks, OpSpec};
@@ -63,73 +70,144 @@ struct Args {
     normalise: bool,
 }
 
+/// Rows by what is asked and what is answered, as numbers.
+struct Rows {
+    scope: Vec<bool>,
+    questions: Vec<u32>,
+    answers: Vec<u32>,
+}
+
+impl Rows {
+    /// Reads the rows of `d`; of the texts, numbers are held, and for questions that need not read the same the texts as [`texts`] does.
+    fn read(cx: &Context, args: &Args) -> Result<Self, OpError> {
+        let held: Vec<&str> = args.within.iter().map(String::as_str).collect();
+        let table = cx.columns("d", &held)?;
+        held.into_iter().try_for_each(|name| table.column(name).map(drop))?;
+        let mut group = pooled(cx.threads, || within::groups(&table, &args.within, args.image_distance, cx.store))??;
+        let form = |text: &String| {
+            let normal = if args.normalise { Cow::Owned(text::normalise(text)) } else { Cow::Borrowed(text) };
+            xxh3_128(normal.as_bytes())
+        };
+        let mut scope = Vec::with_capacity(group.len());
+        let (mut questions, mut answers) = (Numbers::default(), Numbers::default());
+        let mut asked = Collector::new(&cx.scratch, texts::IN_MEMORY);
+        for chunk in cx.chunks("d")? {
+            cx.go_on()?;
+            let chunk = chunk?;
+            scope.extend(rows::in_scope(cx, &chunk)?);
+            let answered = chunk.texts(std::slice::from_ref(&args.answer))?;
+            answers.add(pooled(cx.threads, || answered.par_iter().map(form).collect::<Vec<_>>())?);
+            if args.similar < 1.0 {
+                asked.push(chunk.text_array(&args.question)?)?;
+            } else {
+                let texts = chunk.texts(&args.question)?;
+                let forms: Vec<u128> = pooled(cx.threads, || texts.par_iter().map(form).collect())?;
+                questions.add(forms.into_iter().zip(group[chunk.before..].iter().copied()));
+            }
+        }
+        let answers = answers.of_rows;
+        if args.similar == 1.0 {
+            return Ok(Self { scope, questions: questions.of_rows, answers });
+        }
+        let rows = group.len();
+        (0..rows).filter(|row| !scope[*row]).for_each(|row| group[row] = (rows + row) as u32);
+        let asked = asked.finish()?;
+        let spill = Spill { folder: &cx.scratch, most: KEYS_IN_MEMORY };
+        let questions = pooled(cx.threads, || alike(args, &asked, &answers, &group, spill))??;
+        asked.check()?;
+        Ok(Self { scope, questions, answers })
+    }
+
+    /// Counts the votes of each row; one that is not in scope has its own alone.
+    fn votes(&self) -> Vec<Votes> {
+        let mut votes = vec![Votes { own: 1, other: 0, all: 1 }; self.scope.len()];
+        let key = |row: &u32| (self.questions[*row as usize], self.answers[*row as usize]);
+        let mut order: Vec<u32> = (0..votes.len() as u32).filter(|&row| self.scope[row as usize]).collect();
+        order.sort_unstable_by_key(key);
+        for asked in order.chunk_by(|a, b| key(a).0 == key(b).0) {
+            let answers: Vec<&[u32]> = asked.chunk_by(|a, b| key(a).1 == key(b).1).collect();
+            let mut sizes: Vec<usize> = answers.iter().map(|rows| rows.len()).collect();
+            sizes.sort_unstable_by(|a, b| b.cmp(a));
+            for rows in answers {
+                // Of two answers that are given most often each is the other of the other.
+                let other = if rows.len() == sizes[0] { sizes.get(1).copied().unwrap_or(0) } else { sizes[0] };
+                let count = Votes { own: rows.len() as u32, other: other as u32, all: asked.len() as u32 };
+                rows.iter().for_each(|row| votes[*row as usize] = count);
+            }
+        }
+        votes
+    }
+}
+
+/// How the rows that ask the same answer.
+#[derive(Clone, Copy)]
+struct Votes {
+    /// As this row does.
+    own: u32,
+    /// Most that give one other answer; 0 if there is none.
+    other: u32,
+    all: u32,
+}
+
+impl Votes {
+    /// Says why the row goes, if it does.
+    fn against(self, keep: &str) -> Option<Reason> {
+        let Self { own, other, all } = self;
+        let kind = match other.cmp(&own) {
+            Ordering::Greater => "outvoted",
+            Ordering::Equal => "tie",
+            Ordering::Less if other > 0 && keep == "none" => "contradicted",
+            Ordering::Less => return None,
+        };
+        Some(Reason::new(kind, format!("{own} of {all} rows answer so, {other} otherwise")))
+    }
+}
+
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let scope = rows::in_scope(cx, &d)?;
-    let group = pooled(cx.threads, || within::groups(&d, &args.within, args.image_distance, cx.store))??;
-    let form = |texts: Vec<String>| -> Vec<String> {
-        if args.normalise { texts.iter().map(|t| text::normalise(t)).collect() } else { texts }
-    };
-    let answers = form(d.texts(std::slice::from_ref(&args.answer))?);
-    let asked = d.texts(&args.question)?;
-    let questions = if args.similar < 1.0 {
-        let group: Vec<u32> = (0..d.rows()).map(|r| if scope[r] { group[r] } else { (d.rows() + r) as u32 }).collect();
-        pooled(cx.threads, || alike(&args, &asked, &answers, &group))?
-    } else {
-        numbers(form(asked).into_iter().zip(&group))
-    };
-    let mut votes: BTreeMap<u32, BTreeMap<&str, i64>> = BTreeMap::new();
-    for row in (0..d.rows()).filter(|&r| scope[r]) {
-        *votes.entry(questions[row]).or_default().entry(&answers[row]).or_default() += 1;
-    }
-    let mut own = Vec::with_capacity(d.rows());
-    let mut reasons = Vec::with_capacity(d.rows());
-    for row in 0..d.rows() {
-        let counts = votes.get(&questions[row]).filter(|_| scope[row]);
-        let mine = counts.and_then(|c| c.get(answers[row].as_str())).copied().unwrap_or(1);
-        let others = counts.into_iter().flatten().filter(|(a, _)| **a != answers[row]).map(|(_, n)| *n).max();
-        own.push(mine);
-        reasons.push(match others {
-            Some(other) if args.keep == "none" || other >= mine => {
-                let all: i64 = counts.map_or(1, |c| c.values().sum());
-                let kind = if other > mine {
-                    "outvoted"
-                } else if other == mine {
-                    "tie"
-                } else {
-                    "contradicted"
-                };
-                Some(Reason::new(kind, format!("{mine} of {all} rows answer so, {other} otherwise")))
-            }
-            _ => None,
-        });
-    }
-    let own: ArrayRef = Arc::new(Int64Array::from(own));
-    Ok(Context::rows(rows::drop_rows(cx, &d.with_column("votes", own)?, &reasons)?))
+    let votes = Rows::read(cx, &args)?.votes();
+    rows::sift(cx, |_, chunk| {
+        let votes = &votes[chunk.before..][..chunk.rows()];
+        let own: ArrayRef = Arc::new(Int64Array::from_iter_values(votes.iter().map(|v| i64::from(v.own))));
+        Ok((chunk.with_column("votes", own)?, votes.iter().map(|v| v.against(&args.keep)).collect()))
+    })
 }
 
-/// Numbers equal things alike.
-fn numbers<T: Ord>(things: impl Iterator<Item = T>) -> Vec<u32> {
-    let mut known = BTreeMap::new();
-    things
-        .map(|thing| {
-            let next = known.len() as u32;
-            *known.entry(thing).or_insert(next)
-        })
-        .collect()
+/// Numbers equal things alike, in the order in which they come.
+struct Numbers<T> {
+    known: HashMap<T, u32>,
+    of_rows: Vec<u32>,
 }
+
+impl<T> Default for Numbers<T> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), of_rows: Vec::new() }
+    }
+}
+
+impl<T: Eq + Hash> Numbers<T> {
+    fn add(&mut self, things: impl IntoIterator<Item = T>) {
+        for thing in things {
+            let next = self.known.len() as u32;
+            self.of_rows.push(*self.known.entry(thing).or_insert(next));
+        }
+    }
+}
+
+/// More bytes of band keys than this lie in files.
+const KEYS_IN_MEMORY: usize = 256 << 20;
 
 /// Numbers the questions of each group; those that are near-duplicates share a number.
-fn alike(args: &Args, asked: &[String], answers: &[String], group: &[u32]) -> Vec<u32> {
+fn alike(args: &Args, asked: &Held, answers: &[u32], group: &[u32], spill: Spill<'_>) -> Result<Vec<u32>, OpError> {
     let contrasts = (args.contrast > 0).then(|| {
-        let said = numbers(group.iter().zip(answers));
-        Contrasts::mine(asked, &said, args.contrast)
+        let mut said = Numbers::default();
+        said.add(group.iter().zip(answers));
+        Contrasts::mine(asked, &said.of_rows, args.contrast)
     });
     let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
     let (similar, shingle, rule) = (args.similar, args.shingle.max(1), Rule::Components);
     let options = minhash::Options { similar, shingle, bands: 32, rows: 4, verify: true, rule };
-    let links = minhash::links(asked, group, &options, &apart);
-    let order: Vec<u32> = (0..asked.len() as u32).collect();
-    clusters::resolve(&links, rule, &order)
+    let near = minhash::find(asked, group, &options, &apart, Some(spill))?;
+    let order: Vec<u32> = (0..asked.rows() as u32).collect();
+    Ok(clusters::resolve(&near.links, rule, &order))
 }

@@ -55,7 +55,7 @@ op grid.table(
   ## What a question must share with one training row: the look of a picture, a run of 13 words, either or both.
   shared: enum { either, both, picture, words } = "both",
 ) -> Table"#,
-        version: 6,
+        version: 7,
         effect: Effect::Reduce,
         ..OpSpec::BASE
     },

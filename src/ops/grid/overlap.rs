@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, StringArray};
 use serde_json::Value as Json;
 
 use crate::base::OpError;
-use crate::data::leak::{self, Sign};
+use crate::data::leak::{self, Compared, Sign};
 use crate::data::table::Table;
 use crate::engine::artifact::Artifact;
 use crate::engine::{Context, dataset};
@@ -47,8 +47,10 @@ pub(super) fn add(cx: &Context, table: &mut ScoreTable, layout: &Layout, shared:
         "words" => vec![Sign::Words],
         _ => vec![Sign::Picture, Sign::Words],
     });
-    let (questions, train) = (questions(&items)?, cx.table("train")?);
-    let leaks = pooled(cx.threads, || leak::leaks(&questions, &train, &signs, shared == "both", DISTANCE, cx.store))??;
+    let how = Compared { signs, all: shared == "both", distance: DISTANCE, held: leak::HELD };
+    let questions = questions(&items)?;
+    let all = || Ok(std::iter::once(Ok(questions.clone())));
+    let leaks = pooled(cx.threads, || leak::leaks(all, || cx.chunks("train"), &how, cx.store))??;
     let found: BTreeSet<u32> = leaks.iter().map(|l| l.row).collect();
     for (at, range) in asked {
         let all = range.len().max(1);
