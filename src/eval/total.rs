@@ -264,7 +264,7 @@ const MOST_VALUES: usize = 200;
 /// Estimates the score of each group of items over one or several runs of the same items, in the same order.
 ///
 /// # Errors
-/// As [`Total::estimate_runs`].
+/// E0612 for runs over different items.
 pub fn by_group(runs: &[&[Unit]]) -> Result<Groups, OpError> {
     let units = runs.first().copied().unwrap_or(&[]);
     let mut groups = Groups::new();
@@ -279,7 +279,7 @@ pub fn by_group(runs: &[&[Unit]]) -> Result<Groups, OpError> {
             continue;
         }
         let scored = members.into_iter().map(|(value, members)| {
-            let of = |run: &&[Unit]| members.iter().map(|&i| run[i].clone()).collect::<Vec<Unit>>();
+            let of = |run: &&[Unit]| members.iter().filter_map(|&i| run.get(i).cloned()).collect::<Vec<Unit>>();
             let own: Vec<Vec<Unit>> = runs.iter().map(of).collect();
             Ok((value.clone(), Total::Micro {}.estimate_runs(&slices(&own))?))
         });

@@ -586,7 +586,7 @@ impl Checker<'_> {
             }
         }
         let required: &[&str] = match name.text.as_str() {
-            // Without an axis of columns each cell of a row has a column of its own.
+            // One axis, or what `over` leaves, may have nothing to lay out as columns.
             "table" if axes.len() > 1 && !seen.iter().any(|s| s.text == "over") => &["rows", "cols"],
             "best" => &["by"],
             "worst_drop" | "delta" => &["from", "to"],
