@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::decay::Segment;
 use super::shards::{Shards, Stage};
-use super::transfer::bring;
+use super::transfer::{bring, norm};
 use crate::base::OpError;
 use crate::dist::{Group, Pending};
 use crate::model::{Params, QwenVl, Unit};
@@ -195,7 +195,8 @@ impl<'a> Held<'a> {
     /// # Errors
     /// As [`Self::reduce`].
     pub fn norm(&self) -> Result<f64, OpError> {
-        let own = no_grad(|| self.grads_m.norm().double_value(&[]));
+        // A processor adds f32 numbers up one after the other: over a whole large model that loses small ones.
+        let own = if self.offloads() { norm(&self.grads_m) } else { no_grad(|| self.grads_m.norm().double_value(&[])) };
         if self.stage == Stage::None {
             return Ok(own);
         }

@@ -1,4 +1,4 @@
-//! Copies and sums of flat buffers of which one may lie in main memory and the other on a GPU.
+//! Copies, sums and norms of flat buffers of which one may lie in main memory and the other on a GPU.
 //!
 //! Shapes: `m` numbers in either.
 
@@ -39,6 +39,21 @@ pub fn add(to_m: &Tensor, from_m: &Tensor) {
             let _ = to_m.narrow(0, start, len).g_add_(&from_m.narrow(0, start, len).to_device(there));
         }
     });
+}
+
+/// Numbers whose squares are added up in f32; sums of these are added in f64.
+const ROW: i64 = 4096;
+
+/// Returns the norm of `buffer_m`, `[m]` f32, to the precision of f32 whatever m is.
+pub fn norm(buffer_m: &Tensor) -> f64 {
+    let squares = |part: &Tensor| part.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]);
+    let of_load = |(start, len): (i64, i64)| {
+        let load = buffer_m.narrow(0, start, len);
+        let whole = len / ROW * ROW;
+        let rows = load.narrow(0, 0, whole).view([-1, ROW]).norm_scalaropt_dim(2, [1].as_slice(), false);
+        squares(&rows) + squares(&load.narrow(0, whole, len - whole))
+    };
+    no_grad(|| loads(buffer_m).map(of_load).sum::<f64>().sqrt())
 }
 
 fn loads(buffer_m: &Tensor) -> impl Iterator<Item = (i64, i64)> + use<> {

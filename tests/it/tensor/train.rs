@@ -23,6 +23,7 @@ use rbpipe::train::schedule::{Schedule, Shape, Span};
 use rbpipe::train::sft::{self, Scaling, Step, Weighting};
 use rbpipe::train::shards::{Shards, Stage};
 use rbpipe::train::share::Share;
+use rbpipe::train::transfer;
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -185,6 +186,17 @@ fn offloaded_states_change_no_bit() {
         let stopped = train_held((kind, Stage::None, true), &settings(8), Some(folder.path()), Some(5));
         assert_eq!(stopped.records.expect_err("it was stopped").class, "preempted");
         assert_eq!(train(kind, &settings(8), Some(folder.path()), None).weights, whole.weights);
+    }
+}
+
+/// Added up in f32 from one end to the other, the last digits of so many squares are lost.
+#[test]
+fn the_norm_of_a_large_buffer_is_that_of_f64() {
+    for m in [0, 5, 4096, 9_000_001] {
+        let buffer_m = guard::seeded(3, || Tensor::randn([m], (Kind::Float, Device::Cpu))) * 1e-3;
+        let exact = buffer_m.to_kind(Kind::Double).norm().double_value(&[]);
+        let ours = transfer::norm(&buffer_m);
+        assert!((ours - exact).abs() <= 1e-6 * exact, "{m}: {ours}, {exact}");
     }
 }
 
