@@ -160,7 +160,13 @@ fn a_training_begins_where_it_fits_and_goes_down_to_the_end() {
     let told = place.path("told");
     let out = r#"{"event":"error","code":"E0612","class":"oom","message":"out of memory","help":null}"#;
     let asked = "grep -o '\"$squeeze\":[0-9]*' \"$1\" || echo asked";
-    place.write("engine.sh", &format!("#!/bin/sh\n{{ {asked}; }} >> {}\necho '{out}'\nexit 1\n", told.display()));
+    place.write(
+        "engine.sh",
+        &format!(
+            "#!/bin/sh\n[ \"${{RANK:-0}}\" != 0 ] || {{ {asked}; }} >> {}\necho '{out}'\nexit 1\n",
+            told.display()
+        ),
+    );
     std::process::Command::new("chmod").arg("+x").arg(place.path("engine.sh")).status().unwrap();
     let recipe = |with: &str| {
         let text = format!(
