@@ -11,6 +11,7 @@ mod nodes;
 mod numerics;
 mod preflight;
 mod ranks;
+mod roundtrip;
 mod text_model;
 mod train;
 mod train_ops;
