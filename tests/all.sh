@@ -21,7 +21,7 @@ lane "browser" browser
 lane "light build" cargo build --release --bins
 lane "light tests" cargo test --release
 lane "rbpipe needs no libtorch" bash -c '! readelf -d target/release/rbpipe | grep -i torch'
-lane "recipes type-check" target/release/rbpipe check recipes/base.rb2 recipes/clean.rb2 recipes/curate.rb2 recipes/final.rb2 recipes/first.rb2 recipes/smollm2.rb2 recipes/lib/tabletop.rb2
+lane "recipes type-check" target/release/rbpipe check recipes/base.rb2 recipes/clean.rb2 recipes/curate.rb2 recipes/final.rb2 recipes/first.rb2 recipes/smollm2.rb2 recipes/lib/tabletop.rb2 tests/gpu/check.rb2 tests/gpu/large.rb2
 lane "editor extension" tests/extension.sh
 lane "recipe runs" target/release/rbpipe run recipes/clean.rb2
 lane "second run executes nothing" target/release/rbpipe run recipes/clean.rb2 --no-exec

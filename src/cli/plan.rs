@@ -224,6 +224,7 @@ fn print_memory(names: &[&str], m: &Estimate) {
     };
     let shared = match m.sharing.stage {
         0 => String::new(),
+        _ if m.ranks == 1 => " with no gradients kept".to_owned(),
         stage => format!(" shared out by {} ranks (zero{stage})", m.ranks),
     };
     let million = m.weights as f64 / 1e6;
