@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Seek as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// Everything that reading a recipe may ask of the outside.
@@ -126,4 +126,19 @@ impl World for MemoryWorld {
         let here = self.files.keys().filter(|p| p.parent() == Some(folder));
         here.filter_map(|p| Some(p.file_name()?.to_string_lossy().into_owned())).collect()
     }
+}
+
+/// Resolves `.` and `..` by text alone, so that one file has one path.
+pub fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
 }

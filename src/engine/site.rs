@@ -277,7 +277,7 @@ fn defaults(fields: &[RecordField], problems: &mut Problems) -> Map<String, Json
         };
         match constant(value).and_then(|v| v.constant()).filter(fits) {
             Some(v) => {
-                out.insert(name.clone(), crate::plan::eval::tagged_if_steps(&name, &v));
+                out.insert(name.clone(), crate::plan::params::tagged_if_steps(&name, &v));
             }
             None => problems.push(
                 Diagnostic::new(codes::E0622, value.span, format!("`{name}` does not fit"), "does not fit")

@@ -1,6 +1,6 @@
 //! Operators on values: quantities with their dimensions, row expressions, and numbers known only after running.
 
-use super::eval;
+use super::evaluator::{self, Eval};
 use super::metric::Metric;
 use super::val::Val;
 use crate::base::{Diagnostic, Span, codes, phrase};
@@ -228,7 +228,7 @@ fn arithmetic(op: BinaryOp, a: &Value, b: &Value, span: Span) -> Result<Value, B
 }
 
 /// Returns an item of a list or a field of a record.
-pub(super) fn index(of: &Val, at: &Val, span: Span) -> eval::Eval<Val> {
+pub(super) fn index(of: &Val, at: &Val, span: Span) -> Eval<Val> {
     if (of.has_row() || at.has_row())
         && let (Some(a), Some(b)) = (of.row(), at.row())
     {
@@ -238,14 +238,14 @@ pub(super) fn index(of: &Val, at: &Val, span: Span) -> eval::Eval<Val> {
         (Val::List(items) | Val::Tuple(items), Val::Value(Value::Int(i))) => {
             let n = items.len();
             usize::try_from(*i).ok().and_then(|i| items.get(i)).cloned().ok_or_else(|| {
-                eval::mismatch(span, format!("index {i} is outside a list of {}", phrase::count(n, "item")))
+                evaluator::mismatch(span, format!("index {i} is outside a list of {}", phrase::count(n, "item")))
             })
         }
         (Val::Record(fields) | Val::Suite(fields), Val::Value(Value::Str(key))) => fields
             .iter()
             .find(|(k, _)| k == key)
             .map(|(_, v)| v.clone())
-            .ok_or_else(|| eval::mismatch(span, format!("this record has no field `{key}`"))),
-        _ => Err(eval::mismatch(span, format!("{} cannot be indexed with {}", of.describe(), at.describe()))),
+            .ok_or_else(|| evaluator::mismatch(span, format!("this record has no field `{key}`"))),
+        _ => Err(evaluator::mismatch(span, format!("{} cannot be indexed with {}", of.describe(), at.describe()))),
     }
 }

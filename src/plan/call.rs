@@ -6,66 +6,17 @@ use serde_json::{Map, Value as Json};
 
 use super::artifact::Artifact;
 use super::columns;
-use super::eval::{BUILTIN, Env, Eval, Evaluator, Found, Target, mismatch, set};
+use super::evaluator::{BUILTIN, Env, Eval, Evaluator, Found, Target, mismatch, set};
+use super::given::{Bound, Given};
 use super::graph::{Node, Text};
 use super::lower::{self, Lowered};
-use super::metric::Metric;
+use super::metric::{Metric, SCORE_FACTS};
 use super::val::Val;
 use super::{grid, groups, looks, serving};
 use crate::base::{Diagnostic, Span, codes, phrase};
-use crate::semantics::modules::{ImportTarget, Program};
 use crate::spec::catalogue::Operator;
 use crate::spec::{Class, Effect, RowExpr, Value, prelude};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Function, ItemKind, Name, ParamDecl, TypeExpr, TypeExprKind};
-
-/// Facts of a score that can be asked after running.
-pub(super) const SCORE_FACTS: &[&str] = &[
-    "value",
-    "low",
-    "high",
-    "n",
-    "unparsed",
-    "compat",
-    "skill",
-    "chance",
-    "majority",
-    "floor",
-    "consensus",
-    "consistency",
-];
-
-/// Arguments of a call, evaluated.
-#[derive(Default)]
-pub(super) struct Given {
-    /// The piped or positional one.
-    pub positional: Option<(Val, Span)>,
-    /// The named ones; a later one has replaced an earlier spread one.
-    pub named: Vec<(String, Val, Span)>,
-}
-
-impl Given {
-    /// Takes a named argument out.
-    pub(super) fn take(&mut self, name: &str) -> Option<(Val, Span)> {
-        let at = self.named.iter().position(|(n, ..)| n == name)?;
-        let (_, val, span) = self.named.remove(at);
-        Some((val, span))
-    }
-
-    fn put(&mut self, name: &str, val: Val, span: Span) {
-        self.named.retain(|(n, ..)| n != name);
-        self.named.push((name.to_owned(), val, span));
-    }
-}
-
-/// Finds what a name of a module refers to that is no item of it.
-pub(super) fn imported<'a>(program: &'a Program, module: usize, name: &str) -> Option<Target<'a>> {
-    let m = program.modules.get(module)?;
-    match &m.imports.iter().find(|i| i.name.text == name)?.target {
-        ImportTarget::Operators(module) => Some(Target::Operators(module.clone())),
-        ImportTarget::Module(id) => Some(Target::Module(*id)),
-        ImportTarget::Missing => None,
-    }
-}
 
 impl<'a> Evaluator<'a> {
     /// Evaluates a call.
@@ -594,16 +545,6 @@ impl<'a> Evaluator<'a> {
         let given = Given { positional: Some((first, span)), named };
         self.operator_call(name, given, span, span, &Env::module(0))
     }
-}
-
-/// A parameter with its value.
-pub(super) struct Bound<'a> {
-    pub name: String,
-    pub ty: Option<&'a TypeExpr>,
-    pub val: Val,
-    pub span: Span,
-    /// The default of the signature.
-    pub is_default: bool,
 }
 
 /// An operator that makes no node: a reader, marker or total, a suite, or a function over a row.

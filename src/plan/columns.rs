@@ -1,7 +1,7 @@
 //! Which columns a dataset has, as far as that is known before running, and the projection at a function's border.
 
-use super::call::Bound;
-use super::eval::{Eval, Evaluator};
+use super::evaluator::{BUILTIN, Eval, Evaluator};
+use super::given::Bound;
 use super::val::Val;
 use crate::base::Span;
 use crate::spec::catalogue::Operator;
@@ -184,7 +184,7 @@ pub(super) fn of_result(ev: &Evaluator, op: &Operator, args: &[Bound], result: &
 }
 
 fn by_signature(ev: &Evaluator, op: &Operator, args: &[Bound], result: &TypeExpr) -> Option<Vec<String>> {
-    let shape_of = |ty: &TypeExpr| shape(ev, super::eval::BUILTIN, ty);
+    let shape_of = |ty: &TypeExpr| shape(ev, BUILTIN, ty);
     let result = shape_of(result)?;
     let Some(tail) = &result.tail else { return Some(result.fields) };
     for p in &op.signature.params {

@@ -1,39 +1,20 @@
 //! Evaluates what outputs, expectations and stages need, lazily, to a graph.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value as Json};
 
-use super::arith;
+use super::evaluator::{Env, Eval, Evaluator, Frame, Options, Target, item_name, mismatch, set};
 use super::faults::Faults;
 use super::graph::{Gate, Graph, Input, Node, Output};
-use super::params;
-use super::quantity;
-use super::type_text::{prelude_schema, type_text};
-use super::val::{Schema, Val};
+use super::params::tagged_if_steps;
+use super::val::Val;
+use super::{arith, grid, params, quantity};
 use crate::base::{Diagnostic, Problems, SourceMap, Span, World, codes, phrase};
 use crate::semantics::modules::Program;
 use crate::spec::{Catalogue, Class, Effect, Pool, RowExpr, Value};
-use crate::syntax::ast::{
-    Axis, BinaryOp, Expr, ExprKind, Function, Item, ItemKind, Name, RecordField, RowPart, StrLit, StrPart, UnaryOp,
-    With,
-};
-
-/// The result of evaluating one expression.
-pub(super) type Eval<T> = Result<T, Box<Diagnostic>>;
-
-/// What the command line adds to a recipe.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// `--profile`
-    pub profile: Option<String>,
-    /// `-p name=value`
-    pub params: Vec<(String, String)>,
-    /// `-w name=value`
-    pub with: Vec<(String, String)>,
-}
+use crate::syntax::ast::{BinaryOp, Expr, ExprKind, Item, ItemKind, Name, RecordField, StrLit, StrPart, UnaryOp, With};
 
 /// A recipe as a graph.
 #[derive(Debug)]
@@ -108,85 +89,6 @@ pub(super) fn evaluate_parts(
     (Some(Planned { graph, name, secrets, params }), problems)
 }
 
-/// The binding that is being evaluated: gives nodes their names and their `with`.
-pub(super) struct Frame {
-    /// What its nodes are called after.
-    pub prefix: String,
-    /// Options of its `with`.
-    pub with: Map<String, Json>,
-    /// Functions being inlined.
-    pub inside: Vec<String>,
-}
-
-/// Where an expression is evaluated.
-#[derive(Clone)]
-pub(super) struct Env {
-    /// The module whose names are visible; [`BUILTIN`] in signatures.
-    pub module: usize,
-    /// Parameters, `let`s of blocks, axes of sweeps.
-    pub locals: Option<Rc<Local>>,
-}
-
-/// The module number of built-in signatures.
-pub(super) const BUILTIN: usize = usize::MAX;
-
-/// A local name; the innermost comes first.
-pub(super) struct Local {
-    name: String,
-    val: Val,
-    outer: Option<Rc<Local>>,
-}
-
-impl Env {
-    pub(super) fn module(module: usize) -> Self {
-        Self { module, locals: None }
-    }
-
-    pub(super) fn with(&self, name: &str, val: Val) -> Self {
-        let local = Local { name: name.to_owned(), val, outer: self.locals.clone() };
-        Self { module: self.module, locals: Some(Rc::new(local)) }
-    }
-
-    fn local(&self, name: &str) -> Option<&Val> {
-        let mut at = self.locals.as_deref();
-        while let Some(local) = at {
-            if local.name == name {
-                return Some(&local.val);
-            }
-            at = local.outer.as_deref();
-        }
-        None
-    }
-}
-
-/// What a name refers to that is no local.
-pub(super) enum Target<'a> {
-    /// An item of a module.
-    Item(usize, &'a Item),
-    /// A module of recipes.
-    Module(usize),
-    /// A module of operators.
-    Operators(String),
-}
-
-pub(super) struct Evaluator<'a> {
-    pub program: &'a Program,
-    /// The items of each module by name.
-    items: Vec<BTreeMap<&'a str, &'a Item>>,
-    pub catalogue: &'a Catalogue,
-    pub sources: &'a SourceMap,
-    pub world: &'a dyn World,
-    pub graph: Graph,
-    pub problems: Problems,
-    pub overrides: BTreeMap<String, (Val, Span)>,
-    pub forced_with: Map<String, Json>,
-    pub memo: BTreeMap<(usize, String), Val>,
-    active: Vec<(usize, String)>,
-    pub frames: Vec<Frame>,
-    depth: u32,
-    pub faults: Faults,
-}
-
 impl<'a> Evaluator<'a> {
     fn root(&mut self, profile_with: Option<&With>, asked: Map<String, Json>) {
         let program: &'a Program = self.program;
@@ -232,6 +134,21 @@ impl<'a> Evaluator<'a> {
             if *module != 0 {
                 let full = format!("{}.{name}", module_stem(self.sources, self.program, *module));
                 self.graph.names.entry(full).or_insert_with(|| val.clone());
+            }
+        }
+    }
+
+    /// Evaluates what items that were left out name: nobody else may need it.
+    fn needed_by_faults(&mut self) {
+        let texts: Vec<&str> = self.faults.broken.iter().map(|item| self.sources.text(*item)).collect();
+        let words: BTreeSet<&str> =
+            texts.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();
+        for item in &self.program.modules[0].file.items {
+            if let ItemKind::Let(b) | ItemKind::Stage(b) = &item.kind
+                && words.contains(b.name.text.as_str())
+            {
+                // What it stumbles over has been told.
+                let _ = self.name(0, &b.name.text, b.name.span);
             }
         }
     }
@@ -519,7 +436,7 @@ impl<'a> Evaluator<'a> {
                 }
                 v => return Err(mismatch(cond.span, format!("a condition is a Bool, this is {}", v.describe()))),
             },
-            ExprKind::Sweep { axes, filter, body } => self.sweep(axes, filter.as_deref(), body, e.span, env)?,
+            ExprKind::Sweep { axes, filter, body } => grid::sweep(self, axes, filter.as_deref(), body, e.span, env)?,
             ExprKind::Record(fields) => self.record(fields, env)?,
             ExprKind::List(items) => Val::List(items.iter().map(|i| self.eval(i, env)).collect::<Result<Vec<_>, _>>()?),
             ExprKind::Tuple(items) => {
@@ -625,83 +542,6 @@ impl<'a> Evaluator<'a> {
             None => d.help("define it with `let`, or import it"),
         })
     }
-
-    /// Finds what a module's name refers to, locals aside.
-    pub(super) fn target(&self, module: usize, name: &str) -> Option<Target<'a>> {
-        if let Some((file, name)) = name.split_once('.') {
-            // `file.Schema`, the only name with a dot.
-            let Target::Module(id) = super::call::imported(self.program, module, file)? else { return None };
-            return self.items.get(id)?.get(name).map(|item| Target::Item(id, item));
-        }
-        match self.items.get(module).and_then(|items| items.get(name)) {
-            Some(item) => Some(Target::Item(module, item)),
-            None => super::call::imported(self.program, module, name),
-        }
-    }
-
-    /// Says whether a local name hides others.
-    pub(super) fn is_local(&self, env: &Env, name: &str) -> bool {
-        env.local(name).is_some()
-    }
-
-    /// Resolves a path of a module to where it lies.
-    pub(super) fn resolve(&self, module: usize, path: &str) -> PathBuf {
-        match path.strip_prefix("@root/") {
-            Some(rest) => {
-                let root = self.program.modules.get(module).map(|m| m.root.clone()).unwrap_or_default();
-                if root.as_os_str().is_empty() { PathBuf::from(".").join(rest) } else { root.join(rest) }
-            }
-            None => clean(&self.folder(module).join(path)),
-        }
-    }
-
-    /// Returns the folder that a module's relative paths start from.
-    pub(super) fn folder(&self, module: usize) -> PathBuf {
-        let folder = self.program.modules.get(module).and_then(|m| m.folder.clone()).unwrap_or_default();
-        // A recipe named without a folder stands in the working directory, which has no empty name.
-        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
-    }
-
-    /// Returns a schema's columns.
-    pub(super) fn schema(&self, module: usize, name: &str, span: Span) -> Eval<Val> {
-        match self.schema_columns(module, name, 0) {
-            Some(columns) => Ok(Val::Schema(Schema { columns })),
-            None => Err(Box::new(
-                Diagnostic::new(codes::E0201, span, format!("unknown schema `{name}`"), "not defined")
-                    .help("declare it with `schema`"),
-            )),
-        }
-    }
-
-    /// Returns a schema's columns and types, tails included.
-    pub(super) fn schema_columns(&self, module: usize, name: &str, depth: u32) -> Option<Vec<(String, String)>> {
-        let target = self.target(module, name);
-        let Some(Target::Item(home, Item { kind: ItemKind::Schema { row, .. }, .. })) = target else {
-            return prelude_schema(name);
-        };
-        let mut out = Vec::new();
-        for part in &row.parts {
-            match part {
-                RowPart::Field { name, ty, .. } => out.push((name.text.clone(), type_text(ty))),
-                RowPart::Tail(tail) if depth < 16 => {
-                    out.extend(self.schema_columns(home, &tail.text, depth + 1).unwrap_or_default());
-                }
-                RowPart::Tail(_) => {}
-            }
-        }
-        Some(out)
-    }
-
-    pub(super) fn sweep(
-        &mut self,
-        axes: &[Axis],
-        filter: Option<&Expr>,
-        body: &Expr,
-        span: Span,
-        env: &Env,
-    ) -> Eval<Val> {
-        super::grid::sweep(self, axes, filter, body, span, env)
-    }
 }
 
 /// Finds items by name; the first of a name counts.
@@ -710,36 +550,10 @@ fn by_name<'p>(items: &'p [Item], broken: &BTreeSet<Span>) -> BTreeMap<&'p str, 
     sound.filter_map(|item| Some((item_name(item)?, item))).collect()
 }
 
-/// Returns the name that an item introduces.
-pub(super) fn item_name(item: &Item) -> Option<&str> {
-    Some(match &item.kind {
-        ItemKind::Param { name, .. } | ItemKind::Secret { name, .. } | ItemKind::Schema { name, .. } => &name.text,
-        ItemKind::Fn(f) => &f.name.text,
-        ItemKind::Op(op) => &op.name.text,
-        ItemKind::Let(b) | ItemKind::Stage(b) => &b.name.text,
-        _ => return None,
-    })
-}
-
 /// Returns how people call a module: the stem of its file.
 pub(super) fn module_stem(sources: &SourceMap, program: &Program, module: usize) -> String {
     let name = &sources.get(program.modules[module].file.source).name;
     name.rsplit('/').next().unwrap_or("").trim_end_matches(".rb2").to_owned()
-}
-
-/// Replaces or appends a field.
-pub(super) fn set(fields: &mut Vec<(String, Val)>, name: &str, val: Val) {
-    match fields.iter_mut().find(|(n, _)| n == name) {
-        Some(slot) => slot.1 = val,
-        None => fields.push((name.to_owned(), val)),
-    }
-}
-
-pub(super) fn mismatch(span: Span, message: impl Into<String>) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::new(codes::E0304, span, message.into(), "here")
-            .help("change the value here, or what it is made of"),
-    )
 }
 
 fn deep(span: Span) -> Box<Diagnostic> {
@@ -747,31 +561,4 @@ fn deep(span: Span) -> Box<Diagnostic> {
         Diagnostic::new(codes::E0218, span, "functions call each other without end", "too deep")
             .help("a `fn` is inlined, so it may not call itself"),
     )
-}
-
-/// Options whose type is a union of units are tagged with the unit, as such arguments are.
-pub fn tagged_if_steps(name: &str, value: &Value) -> Json {
-    if name == "checkpoint" { value.to_tagged_json() } else { value.to_json() }
-}
-
-/// Removes `.` and `..` where that needs no look at the disk.
-pub(super) fn clean(path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-/// A function with the module it stands in.
-pub(super) struct Found<'a> {
-    pub module: usize,
-    pub function: &'a Function,
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::eval::Evaluator;
 use crate::base::codes::{Code, E0120, E0210, E0213, E0216, E0301, E0303, E0308};
 use crate::base::{Problems, Span};
 use crate::semantics::modules::Program;
@@ -38,22 +37,5 @@ impl Faults {
     /// Says whether a place lies in an item with an error.
     pub(super) fn hold(&self, span: Span) -> bool {
         self.flawed.iter().chain(&self.broken).any(|item| item.covers(span))
-    }
-}
-
-impl Evaluator<'_> {
-    /// Evaluates what items that were left out name: nobody else may need it.
-    pub(super) fn needed_by_faults(&mut self) {
-        let texts: Vec<&str> = self.faults.broken.iter().map(|item| self.sources.text(*item)).collect();
-        let words: BTreeSet<&str> =
-            texts.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();
-        for item in &self.program.modules[0].file.items {
-            if let ItemKind::Let(b) | ItemKind::Stage(b) = &item.kind
-                && words.contains(b.name.text.as_str())
-            {
-                // What it stumbles over has been told.
-                let _ = self.name(0, &b.name.text, b.name.span);
-            }
-        }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
-use super::call::{Given, SCORE_FACTS};
-use super::eval::{Env, Eval, Evaluator, mismatch};
-use super::metric::Metric;
+use super::evaluator::{Env, Eval, Evaluator, mismatch};
+use super::given::Given;
+use super::metric::{Metric, SCORE_FACTS};
 use super::quantity;
 use super::val::{Grid, Val};
 use crate::base::{Diagnostic, Span, codes, phrase};

@@ -2,8 +2,8 @@
 
 use super::artifact::Artifact;
 use super::artifact::NodeId;
-use super::call::Given;
-use super::eval::{Eval, mismatch};
+use super::evaluator::{Eval, mismatch};
+use super::given::Given;
 use super::graph::Graph;
 use super::metric::Metric;
 use super::val::Val;

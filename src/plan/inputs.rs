@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
-use super::call::Bound;
-use super::eval::{Env, Evaluator};
+use super::evaluator::{Env, Evaluator};
+use super::given::Bound;
 use super::graph::{PathArg, Repository};
 use super::hub;
 use super::val::Val;

@@ -1,7 +1,7 @@
 //! Whether the values of arguments lie where their parameters take them.
 
 use super::arith;
-use super::eval::{Env, Evaluator};
+use super::evaluator::{Env, Evaluator};
 use super::quantity;
 use super::val::Val;
 use crate::base::codes::E0214;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::eval::{Eval, mismatch};
+use super::evaluator::{Eval, mismatch};
 use super::graph::Input;
 use super::val::{Grid, Val};
 use crate::base::{Diagnostic, Span, codes};

@@ -4,6 +4,22 @@ use serde_json::{Value as Json, json};
 
 use super::artifact::Artifact;
 
+/// Facts of a score that can be asked after running.
+pub(super) const SCORE_FACTS: &[&str] = &[
+    "value",
+    "low",
+    "high",
+    "n",
+    "unparsed",
+    "compat",
+    "skill",
+    "chance",
+    "majority",
+    "floor",
+    "consensus",
+    "consistency",
+];
+
 /// A number or Bool known only after running.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Metric {

@@ -4,9 +4,10 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::artifact::Artifact;
-use super::call::{Given, missing, widen};
+use super::call::{missing, widen};
 use super::columns;
-use super::eval::{Env, Eval, Evaluator, mismatch};
+use super::evaluator::{Env, Eval, Evaluator, mismatch};
+use super::given::Given;
 use super::graph::{Input, Node, PathArg};
 use super::lower::{self, Lowered};
 use super::type_text::type_text;

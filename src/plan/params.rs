@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value as Json;
+
 use super::arith;
-use super::eval::{Eval, Options};
+use super::evaluator::{Eval, Options};
 use super::quantity;
 use super::val::Val;
 use crate::base::{Diagnostic, Problems, SourceMap, Span, codes, phrase};
@@ -136,7 +138,7 @@ pub(super) fn with_options(
         }
         let val = crate::syntax::parse_expr(id, text).ok().and_then(|e| constant(&e)).unwrap_or_else(|| Val::str(text));
         if let Some(value) = val.constant() {
-            out.insert(name.clone(), super::eval::tagged_if_steps(name, &value));
+            out.insert(name.clone(), tagged_if_steps(name, &value));
         }
     }
     out
@@ -269,4 +271,9 @@ fn fit(name: &Name, ty: &TypeExpr, val: Val, span: Span) -> Eval<Val> {
         },
         _ => Ok(val),
     }
+}
+
+/// Options whose type is a union of units are tagged with the unit, as such arguments are.
+pub fn tagged_if_steps(name: &str, value: &Value) -> Json {
+    if name == "checkpoint" { value.to_tagged_json() } else { value.to_json() }
 }

@@ -1,7 +1,7 @@
 //! Reads a recipe and everything that it imports, depth first, and says what each imported name stands for.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{allow, op_files};
@@ -133,7 +133,7 @@ pub fn load_again(
     path: &Path,
     cache: &mut ParseCache,
 ) -> (Program, Problems) {
-    let path = normal(path);
+    let path = world::normal(path);
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let root = repository(world, &folder);
     let mut loader = Loader {
@@ -440,7 +440,7 @@ impl Loader<'_> {
             Some(_) => importer.root.clone(),
             None => importer.folder.clone().unwrap_or_default(),
         };
-        let path = normal(&base.join(written.strip_prefix("@root/").unwrap_or(&written)));
+        let path = world::normal(&base.join(written.strip_prefix("@root/").unwrap_or(&written)));
         let packaged = self.packages.values().any(|p| p.folder == importer.root);
         if packaged && !path.starts_with(&importer.root) {
             return problem(
@@ -484,7 +484,7 @@ impl Loader<'_> {
             self.wanted.push(Wanted { address, pin, span: text });
             return ImportTarget::Missing;
         };
-        let path = normal(&folder.join(&address.file));
+        let path = world::normal(&folder.join(&address.file));
         let package = Package { folder: folder.clone(), pin: pin.clone(), span: text };
         self.packages.entry(name.clone()).or_insert(package);
         if !path.starts_with(&folder) {
@@ -531,7 +531,7 @@ impl Loader<'_> {
         let parent = path.parent().unwrap_or(Path::new(""));
         let here = self.modules[from].folder.clone().unwrap_or_default();
         for folder in ["lib", "", "..", "../lib"] {
-            let candidate = normal(&parent.join(folder).join(&name));
+            let candidate = world::normal(&parent.join(folder).join(&name));
             if candidate != *path && !name.is_empty() && self.world.exists(&candidate) {
                 let near = relative(&here, &candidate);
                 return (format!("there is a `{}`: give that path", candidate.display()), near);
@@ -541,7 +541,7 @@ impl Loader<'_> {
         let recipes: Vec<&str> = files.iter().map(String::as_str).filter(|f| f.ends_with(".rb2")).collect();
         let near = phrase::nearest(&name, recipes.iter().copied());
         if let Some(near) = near {
-            let near = relative(&here, &normal(&parent.join(near))).unwrap_or_else(|| near.to_owned());
+            let near = relative(&here, &world::normal(&parent.join(near))).unwrap_or_else(|| near.to_owned());
             return (format!("did you mean `\"{near}\"`?"), Some(near));
         }
         let help = if recipes.is_empty() {
@@ -611,19 +611,4 @@ fn relative(folder: &Path, file: &Path) -> Option<String> {
 /// The nearest folder upwards that holds `.git`, else the recipe's own folder.
 fn repository(world: &dyn World, folder: &Path) -> PathBuf {
     folder.ancestors().find(|f| world.exists(&f.join(".git"))).unwrap_or(folder).to_path_buf()
-}
-
-/// Resolves `.` and `..` by text alone, so that one file has one path.
-fn normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }
