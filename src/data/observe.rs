@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use serde_json::Value as Json;
 
-use super::{arrow_type, columnar, csv, files, jsonl};
+use super::{arrow_type, columnar, csv, files, jsonl, webdataset};
 use crate::base::OpError;
 use crate::spec::observed::{Column, Columns};
 use crate::spec::{Row, Type};
@@ -46,11 +46,12 @@ struct Texts {
 }
 
 impl Observer {
-    /// Looks at the rows of a JSON, CSV, Parquet or Arrow file, by its ending; returns whether it is one of these. `separator` is that of CSV.
+    /// Looks at the rows of a JSON, CSV, Parquet or Arrow file, or at the samples of a WebDataset shard, by its ending; returns whether it is one of
+    /// these. `separator` is that of CSV; which member of a sample a column is follows from the columns that are `declared`.
     ///
     /// # Errors
     /// `E0501` when it is missing, `E0503` when it is damaged, `E0612` when the separator is no single byte.
-    pub fn file(&mut self, path: &Path, separator: Option<&str>) -> Result<bool, OpError> {
+    pub fn file(&mut self, path: &Path, separator: Option<&str>, declared: &[String]) -> Result<bool, OpError> {
         match files::ending(path).as_str() {
             "jsonl" | "json" | "ndjson" => self.lines(path)?,
             "csv" => self.separated(path, separator.unwrap_or(","))?,
@@ -60,6 +61,7 @@ impl Observer {
                 let fields = batch.schema();
                 fields.fields().iter().zip(batch.columns()).for_each(|(f, a)| self.array(f.name(), a));
             })?,
+            "tar" => webdataset::look(path, declared, &mut |sample| self.sample(&sample))?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -85,16 +87,28 @@ impl Observer {
         })
     }
 
+    fn sample(&mut self, columns: &[(String, webdataset::Held)]) {
+        self.rows += 1;
+        for (name, held) in columns {
+            let seen = self.column(name);
+            match held {
+                webdataset::Held::Value(Json::Null) => continue,
+                webdataset::Held::Value(value) => seen.value(value),
+                webdataset::Held::Text(text) => seen.text(text.trim_end_matches(['\r', '\n'])),
+                webdataset::Held::Medium(ty) => seen.add(ty.clone()),
+                webdataset::Held::Bytes => seen.add(Type::Json),
+            }
+            seen.there += 1;
+        }
+    }
+
     fn row(&mut self, value: &Json) {
         let Json::Object(fields) = value else { return };
         self.rows += 1;
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
             let seen = self.column(name);
             seen.there += 1;
-            if let Json::String(text) = value {
-                seen.texts.add(text);
-            }
-            seen.add(type_of(value));
+            seen.value(value);
         }
         // A column that is null in all rows is there too.
         for (name, _) in fields.iter().filter(|(_, value)| value.is_null()) {
@@ -111,14 +125,7 @@ impl Observer {
                     continue;
                 }
                 seen.there += 1;
-                seen.texts.add(text);
-                // Every field is text; a schema may read it as what it looks like.
-                let looks = match serde_json::from_str::<Json>(text.trim()) {
-                    Ok(value @ (Json::Number(_) | Json::Array(_) | Json::Object(_))) => type_of(&value),
-                    _ if matches!(text.trim(), "true" | "True" | "TRUE" | "false" | "False" | "FALSE") => Type::Bool,
-                    _ => Type::Str,
-                };
-                seen.add(looks);
+                seen.text(text);
             }
         })
     }
@@ -148,6 +155,23 @@ impl Observer {
 }
 
 impl Seen {
+    fn value(&mut self, value: &Json) {
+        if let Json::String(text) = value {
+            self.texts.add(text);
+        }
+        self.add(type_of(value));
+    }
+
+    /// A field that is text whatever it means: a schema may read it as what it looks like.
+    fn text(&mut self, text: &str) {
+        self.texts.add(text);
+        self.add(match serde_json::from_str::<Json>(text.trim()) {
+            Ok(value @ (Json::Number(_) | Json::Array(_) | Json::Object(_))) => type_of(&value),
+            _ if matches!(text.trim(), "true" | "True" | "TRUE" | "false" | "False" | "FALSE") => Type::Bool,
+            _ => Type::Str,
+        });
+    }
+
     fn add(&mut self, ty: Type) {
         match self.types.iter_mut().find(|known| kin(known, &ty)) {
             Some(known) if *known == ty => {}
@@ -176,7 +200,7 @@ impl Seen {
 impl Texts {
     fn add(&mut self, text: &str) {
         self.count += 1;
-        *self.words.entry(text.split_whitespace().count() as u64).or_default() += 1;
+        *self.words.entry(word_count(text)).or_default() += 1;
         if self.many || self.different.contains(text) {
             return;
         }
@@ -187,6 +211,33 @@ impl Texts {
             self.different.insert(text.to_owned());
         }
     }
+}
+
+/// Counts words: what stands between blanks; where a script has none between its words, as many as its letters usually make: two of Chinese and
+/// Japanese, four of Thai, Lao, Khmer and Burmese.
+fn word_count(text: &str) -> u64 {
+    if text.is_ascii() {
+        return text.split_ascii_whitespace().count() as u64;
+    }
+    let (mut words, mut halves, mut quarters, mut inside) = (0, 0, 0, false);
+    for c in text.chars() {
+        match c {
+            '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}' => {
+                halves += 1
+            }
+            '\u{0e01}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' => quarters += 1,
+            // Marks of East Asian texts end what stands before them, and are none themselves.
+            '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' => {}
+            c if c.is_whitespace() => {}
+            _ => {
+                words += u64::from(!inside);
+                inside = true;
+                continue;
+            }
+        }
+        inside = false;
+    }
+    words + u64::div_ceil(halves, 2) + u64::div_ceil(quarters, 4)
 }
 
 /// A share in ten-thousandths that is 0 or 1 only where none or all are meant.
@@ -322,7 +373,7 @@ mod tests {
         let path = folder.path().join(name);
         std::fs::write(&path, text).expect("a file");
         let mut observer = Observer::default();
-        assert!(observer.file(&path, None).expect("rows"));
+        assert!(observer.file(&path, None, &[]).expect("rows"));
         observer.finish()
     }
 
@@ -382,5 +433,22 @@ mod tests {
         assert!(few(&twice(FEW)) && !few(&twice(FEW + 1)));
         assert!(!few(&twice(3)[..4]), "most stand there once");
         assert!(!few(&vec!["x".repeat(SHORT + 1); 9]) && few(&vec!["x".repeat(SHORT); 9]));
+    }
+
+    #[test]
+    fn words_are_counted_where_no_blanks_part_them() {
+        let cases = [
+            ("", 0),
+            ("put the cup away", 4),
+            ("naïve café", 2),
+            ("把杯子放到盘子左边。", 5),
+            ("杯子 cup 在哪里？", 4),
+            ("カップを棚に置く", 4),
+            ("วางถ้วยไว้บนชั้น", 4),
+            ("컵을 선반 위에", 3),
+        ];
+        for (text, words) in cases {
+            assert_eq!(word_count(text), words, "{text}");
+        }
     }
 }

@@ -19,6 +19,8 @@ use crate::spec::Type;
 const BATCH: usize = 64 << 20;
 /// Samples that are held, however small.
 const ROWS: usize = 1 << 13;
+/// Bytes beyond which nobody looks into a member that has no column.
+const TEXT: u64 = 1 << 20;
 const PICTURES: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 const VIDEOS: &[&str] = &["mp4", "webm", "avi", "mov", "mkv"];
 
@@ -26,8 +28,19 @@ const VIDEOS: &[&str] = &["mp4", "webm", "avi", "mov", "mkv"];
 struct Sample {
     key: String,
     members: Vec<(String, Vec<u8>)>,
+    /// Endings of members that were not read.
+    others: Vec<String>,
     /// Why it cannot be a row.
     fault: Option<String>,
+}
+
+/// How a shard ends.
+enum End {
+    Whole,
+    /// Without a sample.
+    Empty,
+    /// Damaged, in the sample of this key, and why.
+    Cut(String, String),
 }
 
 /// Reads the samples of a shard some at a time, plain, gzip or zstd. A column is the member with its ending; `image`, `video` and `text` are a member of any such
@@ -42,11 +55,102 @@ pub fn rows(
     blobs: &dyn Blobs,
     feed: &mut Feed<'_>,
 ) -> Result<(), OpError> {
+    let mut shard = Shard { name, schema, blobs, waiting: Vec::new(), bytes: 0, feed };
+    let end = samples(path, &|ending, _| wanted(schema, ending), &mut |sample| shard.take(sample))?;
+    shard.flush()?;
+    match end {
+        End::Whole => Ok(()),
+        End::Empty => shard.bad(name.to_owned(), "the shard holds no sample".to_owned()),
+        End::Cut(key, why) => {
+            let place = if key.is_empty() { name.to_owned() } else { format!("{name}/{key}") };
+            shard.bad(place, format!("the shard is cut off or damaged here: {why}"))
+        }
+    }
+}
+
+/// What a column of a sample holds for who has no schema.
+pub enum Held {
+    /// A picture or video, which was not looked at.
+    Medium(Type),
+    /// A member with text.
+    Text(String),
+    /// A field of the member `json`.
+    Value(Json),
+    /// A member of another kind.
+    Bytes,
+}
+
+/// Gives the columns of each sample of a shard: those that are declared as [`rows`] finds them, the others under the names of their endings and fields.
+/// Samples that cannot be rows are left out.
+///
+/// # Errors
+/// `E0501` when the file is missing.
+pub fn look(path: &Path, declared: &[String], see: &mut dyn FnMut(Vec<(String, Held)>)) -> Result<(), OpError> {
+    let text = |ending: &str, bytes: u64| bytes <= TEXT && medium(ending).is_none();
+    samples(path, &text, &mut |sample| {
+        if let Some(columns) = columns(&sample, declared) {
+            see(columns);
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// The columns of a sample; none where it cannot be a row.
+fn columns(sample: &Sample, declared: &[String]) -> Option<Vec<(String, Held)>> {
+    if sample.fault.is_some() {
+        return None;
+    }
+    let read = |ending: &str| sample.members.iter().find(|(e, _)| e == ending).map(|(_, bytes)| bytes);
+    let mut described = match read("json").map(|bytes| serde_json::from_slice(bytes)) {
+        Some(Ok(Json::Object(fields))) => fields,
+        Some(Err(_)) => return None,
+        _ => Map::new(),
+    };
+    let held = |ending: &str| match (medium(ending), read(ending)) {
+        (Some(ty), _) => Held::Medium(ty),
+        (None, Some(bytes)) => std::str::from_utf8(bytes).map_or(Held::Bytes, |text| Held::Text(text.to_owned())),
+        (None, None) => Held::Bytes,
+    };
+    let mut left: Vec<&str> = sample.members.iter().map(|(e, _)| e).chain(&sample.others).map(String::as_str).collect();
+    left.retain(|ending| *ending != "json");
+    let mut out = Vec::new();
+    for column in declared {
+        let own = left.iter().position(|ending| is_of(column, ending));
+        let found = match own {
+            Some(at) => vec![at],
+            None => (0..left.len()).filter(|&i| endings(column).contains(&left[i])).collect(),
+        };
+        match found[..] {
+            [at] => out.push((column.clone(), held(left.swap_remove(at)))),
+            [] => match described.remove(column) {
+                Some(value) => out.push((column.clone(), Held::Value(value))),
+                None if column == "id" => out.push((column.clone(), Held::Text(sample.key.clone()))),
+                None => {}
+            },
+            _ => return None,
+        }
+    }
+    let fields = described.into_iter().map(|(name, value)| (name, Held::Value(value)));
+    let members = left.into_iter().filter(|e| !e.is_empty()).map(|e| (e.replace('.', "_"), held(e)));
+    for (name, held) in members.chain(fields) {
+        if !out.iter().any(|(known, _)| *known == name) {
+            out.push((name, held));
+        }
+    }
+    Some(out)
+}
+
+/// Gives the samples of a shard, with the bytes of those members whose ending and size are `wanted`.
+fn samples(
+    path: &Path,
+    wanted: &dyn Fn(&str, u64) -> bool,
+    each: &mut dyn FnMut(Sample) -> Result<(), OpError>,
+) -> Result<End, OpError> {
     let file = File::open(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
     let broken = |e: std::io::Error| OpError::new("E0503", format!("{}: {e}", path.display()));
     let file = packed::unpacked(BufReader::with_capacity(1 << 20, file), path).map_err(broken)?;
     let mut archive = tar::Archive::new(file);
-    let mut shard = Shard { name, schema, blobs, waiting: Vec::new(), bytes: 0, feed };
     let mut seen = HashSet::new();
     let mut open: Option<Sample> = None;
     for entry in archive.entries().map_err(broken)? {
@@ -57,13 +161,8 @@ pub fn rows(
         });
         let (entry, kind, path) = match read {
             Ok(found) => found,
-            Err(why) => {
-                // What comes next is unknown: the sample that was open may lack members.
-                let key = open.take().map(|sample| sample.key).unwrap_or_default();
-                let place = if key.is_empty() { name.to_owned() } else { format!("{name}/{key}") };
-                shard.flush()?;
-                return shard.bad(place, format!("the shard is cut off or damaged here: {why}"));
-            }
+            // What comes next is unknown: the sample that was open may lack members.
+            Err(why) => return Ok(End::Cut(open.take().map(|sample| sample.key).unwrap_or_default(), why)),
         };
         if kind.is_dir() || kind.is_pax_global_extensions() {
             continue;
@@ -71,33 +170,31 @@ pub fn rows(
         let (key, ending) = split(&path);
         if open.as_ref().is_none_or(|sample| sample.key != key) {
             if let Some(sample) = open.take() {
-                shard.take(sample)?;
+                each(sample)?;
             }
             let fault = (!seen.insert(key.clone())).then(|| "the sample comes a second time".to_owned());
-            open = Some(Sample { key, members: Vec::new(), fault });
+            open = Some(Sample { key, members: Vec::new(), others: Vec::new(), fault });
         }
         let Some(sample) = open.as_mut() else { continue };
+        let size = entry.size();
         if !kind.is_file() {
             sample.fault = Some(format!("`{path}` is no file but a link or device"));
         } else if sample.members.iter().any(|(e, _)| *e == ending) {
             sample.fault = Some(format!("two members end in `.{ending}`"));
-        } else if wanted(schema, &ending) {
-            let size = entry.size();
+        } else if wanted(&ending, size) {
             match media::unpacked(entry, size) {
                 Ok(bytes) if (bytes.len() as u64) < size => sample.fault = Some(format!("`{path}` is cut off")),
                 Ok(bytes) => sample.members.push((ending, bytes)),
                 Err(why) => sample.fault = Some(format!("`{path}` {why}")),
             }
+        } else {
+            sample.others.push(ending);
         }
     }
     if let Some(sample) = open {
-        shard.take(sample)?;
+        each(sample)?;
     }
-    shard.flush()?;
-    if seen.is_empty() {
-        return shard.bad(name.to_owned(), "the shard holds no sample".to_owned());
-    }
-    Ok(())
+    Ok(if seen.is_empty() { End::Empty } else { End::Whole })
 }
 
 /// Splits at the first dot of the last part: `a/b.seg.png` is `a/b` and `seg.png`.
@@ -117,6 +214,13 @@ fn endings(column: &str) -> &'static [&'static str] {
         "text" => &["txt"],
         _ => &[],
     }
+}
+
+/// What a member is by its ending: `seg.png` is a picture.
+fn medium(ending: &str) -> Option<Type> {
+    let last = ending.rsplit('.').next().unwrap_or(ending);
+    let video = || VIDEOS.contains(&last).then_some(Type::Video);
+    PICTURES.contains(&last).then_some(Type::Image).or_else(video)
 }
 
 fn is_of(column: &str, ending: &str) -> bool {

@@ -12,7 +12,7 @@ use crate::plan::Node;
 use crate::spec::observed::Columns;
 
 /// Returns the columns of what a source reads: those of its files, also those that its schema does not name; those of its rows where nobody
-/// declares a schema. Nothing where a schema chooses among what is no column of a file, such as the members of an archive.
+/// declares a schema. Nothing where a file is none that is known to have rows.
 ///
 /// # Errors
 /// As those of the files; `E0503` when a column of the rows is damaged.
@@ -35,8 +35,10 @@ pub fn columns(node: &Node, store: &Store, rows: &Artifact) -> Result<Columns, O
 pub fn of_files(node: &Node) -> Result<Option<Columns>, OpError> {
     let mut observer = Observer::default();
     let separator = node.args["separator"].as_str();
+    let declared = node.args["as"]["columns"].as_array().into_iter().flatten();
+    let declared: Vec<String> = declared.filter_map(|c| Some(c["name"].as_str()?.to_owned())).collect();
     for path in paths_of(node)? {
-        if !observer.file(&path, separator)? {
+        if !observer.file(&path, separator, &declared)? {
             return Ok(None);
         }
     }

@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 use crate::bench::{Bench, Made};
 use crate::engine::Place;
 
-fn png(color: [u8; 3]) -> Vec<u8> {
+/// A small PNG of one colour.
+pub fn png(color: [u8; 3]) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::RgbImage::from_pixel(4, 3, image::Rgb(color)).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     bytes.into_inner()
@@ -90,7 +91,8 @@ fn what_is_no_picture_is_not_unpacked() {
     assert_eq!(why, ["zip.jsonl:1: column `pic`: `zeros.png` is no picture or video of a known kind"]);
 }
 
-fn shard(members: &[(&str, &[u8])]) -> Vec<u8> {
+/// A tar file with these members.
+pub fn shard(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, bytes) in members {
         let mut header = tar::Header::new_ustar();

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value as Json;
 
 use crate::engine::Place;
+use crate::formats::{png, shard};
 
 const HEAD: &str = "recipe \"seen\"\nimport std.{data, filter, bench, read, mark, total}\n";
 
@@ -257,4 +258,52 @@ fn locks_of_the_first_layout_are_read_kept_by_runs_and_filled_by_lock() {
     assert_eq!(place.read("recipe.rb2.lock"), old, "a run adds nothing to what is pinned");
     assert!(place.command(&["lock", "recipe.rb2"]).output().unwrap().status.success());
     assert_eq!(place.read("recipe.rb2.lock"), new);
+}
+
+#[test]
+fn columns_of_shards_are_the_members_of_their_samples() {
+    let place = Place::new();
+    let picture = png([255, 0, 0]);
+    let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+    for i in 0..30 {
+        let words = "left of the cup ".repeat(if i == 3 { 40 } else { 2 });
+        members.push((format!("s{i}.jpg"), picture.clone()));
+        members.push((format!("s{i}.txt"), format!("把杯子放到盘子左边 {i}\n").into_bytes()));
+        members.push((format!("s{i}.json"), format!(r#"{{"output": "{words}", "boxes": [[{i}, 2]]}}"#).into_bytes()));
+        members.push((format!("s{i}.seg.png"), b"no column, so nobody looks".to_vec()));
+        if i % 2 == 0 {
+            members.push((format!("s{i}.cls"), i.to_string().into_bytes()));
+        }
+    }
+    let members: Vec<(&str, &[u8])> = members.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    fs::write(place.path("shard-000.tar"), shard(&members)).unwrap();
+    let recipe = |schema: &str, then: &str| {
+        format!(
+            "recipe \"shards\"\nimport std.{{data, model, train}}\nparam seed: Int = 1\nschema Row {{ {schema} }}\nlet rows = data.webdataset(\"shard-{{000..000}}.tar\", as: Row, bad: \"skip\")\n{then}\n"
+        )
+    };
+    let sound = "id: Str, image: Image, text: Str, output: Str, cls: Int?";
+    place.write("recipe.rb2", &recipe(sound, "output out = rows to \"out.parquet\""));
+    let out = place.command(&["lock", "recipe.rb2"]).output().unwrap();
+    let lock = place.read("recipe.rb2.lock");
+    let expected = [
+        "boxes = { type = \"[[Int]]\" }",
+        "cls = { absent = 0.5, type = \"Int\", words = 1 }",
+        "id = { type = \"Str\", words = 1 }",
+        "image = { type = \"Image\" }",
+        "output = { type = \"Str\", words = 160 }",
+        "seg_png = { type = \"Image\" }",
+        "text = { type = \"Str\", words = 6 }",
+    ];
+    assert!(lock.contains(&expected.join("\n")), "{}\n{lock}", String::from_utf8_lossy(&out.stderr));
+    let said = |schema: &str, then: &str| {
+        fs::write(place.path("recipe.rb2"), recipe(schema, then)).unwrap();
+        told(&place).join("\n")
+    };
+    let publish = "output out = rows to \"out.parquet\"";
+    assert_eq!(said(sound, publish), "");
+    let missing = said("id: Str, image: Image, text: Str, boxs: Json", publish);
+    assert!(missing.contains("E0309") && missing.contains("no column `boxs`; did you mean `boxes`?"), "{missing}");
+    let wrong = said("id: Str, cls: Bool?", publish);
+    assert!(wrong.contains("E0309") && wrong.contains("holds Int, and the schema asks for Bool"), "{wrong}");
 }
