@@ -82,7 +82,13 @@ impl<'a> Layout<'a> {
                 Piece::Token(i) => (self.scan.tokens[*i].start, self.scan.tokens[*i].end),
                 Piece::Comment(c) => (c.span.start as usize, c.span.end as usize),
             };
-            let breaks = self.breaks_before(&piece, self.text[end..start].matches('\n').count());
+            let between = self.text.get(end..start).unwrap_or_default();
+            let commented = self.line.comment.is_some() || self.line.text.starts_with('#');
+            let breaks = if self.moved(&piece, end) {
+                usize::from(commented)
+            } else {
+                self.breaks_before(&piece, between.matches('\n').count()).max(usize::from(commented))
+            };
             let starts_item = matches!(piece, Piece::Token(_)) && self.scan.slices.iter().any(|s| s.start == start);
             if first || breaks > 0 || starts_item {
                 if !first {
@@ -101,7 +107,7 @@ impl<'a> Layout<'a> {
                 Piece::Comment(comment) if self.line.text.is_empty() => self.line.text = comment.text.clone(),
                 Piece::Comment(comment) => self.line.comment = Some(comment.text.clone()),
             }
-            (end, first) = (stop, false);
+            (end, first) = (stop.max(end), false);
         }
         if !first {
             self.finish_line();
@@ -113,13 +119,29 @@ impl<'a> Layout<'a> {
         let mut comments = self.scan.comments.iter().peekable();
         let mut pieces = Vec::with_capacity(self.scan.tokens.len() + self.scan.comments.len());
         for (index, token) in self.scan.tokens.iter().enumerate() {
+            // A comma belongs to the value before it, whatever was said in between.
+            let comma = self.word(index) == ",";
+            if comma {
+                pieces.push(Piece::Token(index));
+            }
             while let Some(comment) = comments.next_if(|c| (c.span.start as usize) < token.start) {
                 pieces.push(Piece::Comment(comment));
             }
-            pieces.push(Piece::Token(index));
+            if !comma {
+                pieces.push(Piece::Token(index));
+            }
         }
         pieces.extend(comments.map(Piece::Comment));
         pieces
+    }
+
+    /// Says whether a piece is a comma that now stands before comments, or a comment that now stands behind one.
+    fn moved(&self, piece: &Piece, end: usize) -> bool {
+        let comment = |at: usize| self.scan.comments.iter().any(|c| (end..at).contains(&(c.span.start as usize)));
+        match piece {
+            Piece::Token(index) => self.word(*index) == "," && comment(self.scan.tokens[*index].start),
+            Piece::Comment(c) => (c.span.start as usize) < end,
+        }
     }
 
     /// How many lines end before a piece; `written` is how many did.

@@ -153,6 +153,11 @@ fn formatting_has_one_layout() {
             "let x = f(a: 1, # one\n b: 2,\n\n # two\n c: 3)",
             "let x = f(\n  a: 1,  # one\n  b: 2,\n\n  # two\n  c: 3,\n)\n",
         ),
+        // A comment between a value and its comma goes behind the comma.
+        (
+            "let x = f(a: 1 # one\n , b: 2 # two\n # more\n , c: 3)",
+            "let x = f(\n  a: 1,  # one\n  b: 2,  # two\n  # more\n  c: 3,\n)\n",
+        ),
         ("let x = f([\n1,\n2])\n  with {\n a: 1\n}", "let x = f([1, 2])\n  with { a: 1 }\n"),
         ("let s = ask(prompt: \"\"\"\n  one\n  two\"\"\")", "let s = ask(prompt: \"\"\"\n  one\n  two\"\"\")\n"),
         ("let a = 1 let b = 2", "let a = 1\nlet b = 2\n"),
