@@ -8,6 +8,7 @@ use super::repair::{self, MARK, Repaired, TYPE_MARK};
 use super::snapshot::Snapshot;
 use super::text;
 use super::walk;
+use super::words;
 use crate::base::Span;
 use crate::base::world::OverlayWorld;
 use crate::semantics::{self, ImportTarget, ParseCache, modules};
@@ -71,12 +72,17 @@ pub fn complete(
     if from == line {
         return Proposals { typed: (from, to), list: ITEM_WORDS.iter().map(|word| keyword(word)).collect() };
     }
-    let Some(repaired) = repair::repair(text, cursor) else { return Proposals::default() };
-    let mut world = world.clone();
-    world.texts.insert(path.to_owned(), repaired.text.as_str().into());
-    let snapshot = Snapshot::new(&world, catalogue, path, &mut cache.clone(), None);
-    let list = Place { snapshot: &snapshot, catalogue, repaired: &repaired }.proposals().unwrap_or_default();
-    Proposals { typed: repaired.typed, list }
+    let meant = repair::repair(text, cursor).and_then(|repaired| {
+        let mut world = world.clone();
+        world.texts.insert(path.to_owned(), repaired.text.as_str().into());
+        let snapshot = Snapshot::new(&world, catalogue, path, &mut cache.clone(), None);
+        let list = Place { snapshot: &snapshot, catalogue, repaired: &repaired }.proposals()?;
+        Some(Proposals { typed: repaired.typed, list })
+    });
+    meant.filter(|found| !found.list.is_empty()).unwrap_or_else(|| Proposals {
+        typed: (from, to),
+        list: words::going_on(text, cursor).into_iter().map(keyword).collect(),
+    })
 }
 
 struct Place<'a> {
@@ -130,6 +136,9 @@ impl<'a> Place<'a> {
                     }
                 }
                 if let Some(want) = self.snapshot.facts.wanted(inner.span) {
+                    if let Type::Schema(_) = want {
+                        list.extend(self.schemas(0));
+                    }
                     let quoted =
                         hover::variants(&want).into_iter().map(|v| proposal(&format!("\"{v}\""), Sort::Variant, ""));
                     list.extend(quoted);
@@ -215,7 +224,7 @@ impl<'a> Place<'a> {
         });
         let given = semantics::TYPE_NAMES.iter().map(|name| proposal(name, Sort::Type, ""));
         let schemas = prelude::SCHEMAS.iter().map(|(name, row)| proposal(name, Sort::Type, row));
-        own.chain(given).chain(schemas).collect()
+        own.chain(given).chain(schemas).chain([keyword("enum")]).collect()
     }
 
     // ---- records

@@ -18,6 +18,7 @@ pub mod text;
 pub mod tokens;
 mod uri;
 pub mod walk;
+mod words;
 mod workspace;
 
 pub use server::{Config, serve, shielded};

@@ -29,7 +29,7 @@ pub struct Repaired {
 const ENDINGS: &[&str] =
     &["", " else none", " then none else none", " => none", " in [none] { none }", " { none }", ": none"];
 /// What can follow the last bracket.
-const LAST: &[&str] = &["", " -> Int = none"];
+const LAST: &[&str] = &["", " -> Int = none", " = none"];
 
 /// Repairs `text` around the cursor; none where no completion makes sense.
 pub fn repair(text: &str, cursor: usize) -> Option<Repaired> {
