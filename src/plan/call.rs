@@ -227,8 +227,8 @@ impl<'a> Evaluator<'a> {
                     given.positional = Some((self.eval(e, env)?, e.span));
                 }
                 Arg::Named(name, e) => {
-                    let val = self.eval(e, env)?;
-                    put(&mut given, &name.text, val, e.span);
+                    let (name, val) = self.named(name, e, env)?;
+                    put(&mut given, &name, val, e.span);
                 }
                 Arg::Spread(e, span) => match self.eval(e, env)? {
                     Val::Record(fields) | Val::Suite(fields) => {
@@ -415,7 +415,7 @@ impl<'a> Evaluator<'a> {
             return Err(mismatch(at, format!("`{}` takes no positional argument", op.name)));
         }
         // Where something is wrong, it has been told.
-        let told = !self.faults.flawed.is_empty();
+        let told = !self.faults.none();
         if let Some((name, _, at)) = given.named.first().filter(|_| !told) {
             let names: Vec<&str> = op.signature.params.iter().map(|p| p.name.text.as_str()).collect();
             let message = format!("unknown option `{name}` of `{}`", op.name);

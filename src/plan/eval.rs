@@ -15,6 +15,7 @@ use crate::base::{Diagnostic, Problems, SourceMap, Span, World, codes, phrase};
 use crate::semantics::modules::Program;
 use crate::spec::{Catalogue, Class, Effect, Pool, RowExpr, Value};
 use crate::syntax::ast::{BinaryOp, Expr, ExprKind, Item, ItemKind, Name, RecordField, StrLit, StrPart, UnaryOp, With};
+use crate::syntax::parse_expr;
 
 /// A recipe as a graph.
 #[derive(Debug)]
@@ -37,18 +38,19 @@ pub fn evaluate(
     world: &dyn World,
     options: &Options,
 ) -> (Option<Planned>, Problems) {
-    let (planned, problems) = evaluate_parts(program, catalogue, sources, world, options, Faults::default());
+    let none = &mut Faults::default();
+    let (planned, problems) = evaluate_parts(program, catalogue, sources, world, options, none);
     (planned.filter(|_| !problems.has_errors()), problems)
 }
 
-/// As [`evaluate`], leaves out what faults keep from being evaluated: a graph of the rest.
+/// As [`evaluate`], leaves out what faults keep from being evaluated: a graph of the rest. The faults learn which of them were mended.
 pub(super) fn evaluate_parts(
     program: &Program,
     catalogue: &Catalogue,
     sources: &mut SourceMap,
     world: &dyn World,
     options: &Options,
-    faults: Faults,
+    faults: &mut Faults,
 ) -> (Option<Planned>, Problems) {
     let mut problems = Problems::default();
     let overrides = params::overrides(program, sources, options, &mut problems);
@@ -70,12 +72,13 @@ pub(super) fn evaluate_parts(
         active: Vec::new(),
         frames: Vec::new(),
         depth: 0,
-        faults,
+        faults: std::mem::take(faults),
     };
     ev.root(overrides.with, with);
     super::outputs::check(program, &ev.graph, &ev.folder(0), &mut ev.problems);
     let secrets = ev.secrets();
     let params = ev.param_values();
+    *faults = ev.faults;
     let mut graph = ev.graph;
     graph.packages.clone_from(&program.packages);
     let problems = ev.problems;
@@ -334,7 +337,8 @@ impl<'a> Evaluator<'a> {
                 };
                 let val = self.in_frame(prefix, with, |ev| ev.eval(&b.value, &env))?;
                 // A number or a record may be what is wrong; an artifact is one whatever made it.
-                if self.faults.flawed.contains(&item.span) && !matches!(val, Val::Artifact(_)) {
+                let wrong = self.faults.flawed.contains(&item.span) && !self.faults.mended(item.span);
+                if wrong && !matches!(val, Val::Artifact(_)) {
                     return Err(mismatch(span, "this value has an error"));
                 }
                 if let (ItemKind::Stage(_), Val::Artifact(a)) = (&item.kind, &val) {
@@ -371,6 +375,10 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates an expression.
     pub(super) fn eval(&mut self, e: &Expr, env: &Env) -> Eval<Val> {
+        if let Some(text) = self.faults.instead(e.span) {
+            let written = parse_expr(e.span.source, text).map_err(|_| mismatch(e.span, "this value has an error"))?;
+            return self.eval_here(&written, env);
+        }
         self.depth += 1;
         let result = if self.depth > 400 { Err(deep(e.span)) } else { self.eval_here(e, env) };
         self.depth -= 1;
@@ -466,7 +474,10 @@ impl<'a> Evaluator<'a> {
         let mut out: Vec<(String, Val)> = Vec::new();
         for field in fields {
             match field {
-                RecordField::Named(name, e) => set(&mut out, &name.text, self.eval(e, env)?),
+                RecordField::Named(name, e) => {
+                    let (name, val) = self.named(name, e, env)?;
+                    set(&mut out, &name, val);
+                }
                 RecordField::Pun(name) => set(&mut out, &name.text, self.ident(&name.text, name.span, env)?),
                 RecordField::Spread(e, span) => match self.eval(e, env)? {
                     Val::Record(more) | Val::Suite(more) => more.into_iter().for_each(|(k, v)| set(&mut out, &k, v)),
@@ -478,6 +489,18 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(Val::Record(out))
+    }
+
+    /// Evaluates what is given under a name; both are another where somebody has said so.
+    pub(super) fn named(&mut self, name: &Name, e: &Expr, env: &Env) -> Eval<(String, Val)> {
+        if let Some(both) = self.faults.instead(name.span.to(e.span)) {
+            let (name, value) = both.split_once(": ").unwrap_or((both, both));
+            let written = parse_expr(e.span.source, value).map_err(|_| mismatch(e.span, "this value has an error"))?;
+            let name = name.to_owned();
+            return Ok((name, self.eval_here(&written, env)?));
+        }
+        let written = self.faults.instead(name.span).unwrap_or(&name.text).to_owned();
+        Ok((written, self.eval(e, env)?))
     }
 
     /// Evaluates a string; a `{name}` that is no name in scope is a slot of a prompt and stays.

@@ -22,7 +22,7 @@ const STORIES: &[(&str, &str, &[&str])] = &[
         "evaluate: 150steps",
         &["`evaluate: 150steps` and `checkpoint: 150steps` never fire: the training has 93 steps"],
     ),
-    ("W0502", "train.sft", &["`stall` of 50000 hours"]),
+    ("W0502", "stall: 180000000s", &["`stall` of 50000 hours"]),
     (
         "P0101",
         "train.sft",

@@ -112,7 +112,7 @@ pub fn of(
     }
 }
 
-/// As [`of`], about the parts of a program that errors elsewhere do not touch.
+/// As [`of`], about the parts of a program that errors elsewhere do not touch, and those whose errors say what to write instead, as if it stood there.
 fn of_parts(
     program: &Program,
     catalogue: &Catalogue,
@@ -122,16 +122,15 @@ fn of_parts(
     known: &dyn Known,
     checked: &Problems,
 ) -> Problems {
-    let faults = Faults::of(program, checked);
-    let touched = faults.clone();
+    let mut faults = Faults::of(program, checked);
     let mut out = Problems::default();
     // What the evaluation of a part stumbles over may follow from what was left out.
-    if let (Some(planned), _) = super::eval::evaluate_parts(program, catalogue, sources, world, options, faults) {
+    if let (Some(planned), _) = super::eval::evaluate_parts(program, catalogue, sources, world, options, &mut faults) {
         for d in lint(program, catalogue, &planned.graph, sources, world, known).sorted() {
             let mut spans = d.others.iter().map(|label| label.span).chain([d.primary.span]);
             // These are about what is nowhere: it may be in what was left out.
             let absent = [W0506, W0510, W0530].contains(&d.code);
-            if !absent && !spans.any(|span| touched.hold(span)) {
+            if !absent && !spans.any(|span| faults.hold(span)) {
                 out.push(d);
             }
         }

@@ -28,7 +28,13 @@ const REFUSED: &[(&str, &str, When, &str, &str)] = &[
         "master weights are always f32",
         "write `master: \"f32\"`",
     ),
-    ("train.", "template", |a| given(&a["template"], "qwen2_vl"), "this template is not there yet", "leave it out"),
+    (
+        "train.",
+        "template",
+        |a| given(&a["template"], "qwen2_vl"),
+        "`qwen2_vl` alone is there",
+        "write `template: \"qwen2_vl\"`, or leave it out: the model's own is used",
+    ),
     (
         "train.",
         "cutoff",

@@ -8,6 +8,8 @@ use crate::plan::graph::Node;
 
 /// Warm-up beyond this part of a training is most likely a mistake.
 const MOST_WARMUP: f64 = 0.2;
+/// Seconds beyond which a limit is none: sixty days.
+const LONGEST_RUN: f64 = 60.0 * 24.0 * 3600.0;
 /// Ranks say what they do every few seconds.
 const LONGEST_STALL: f64 = 24.0 * 3600.0;
 /// Pixels behind one token: patches of 14 × 14, merged two by two.
@@ -18,7 +20,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
     if node.op == "data.split" {
         split(facts, node, found);
     }
-    clocks(node, found);
+    clocks(facts, node, found);
     if !node.trains() {
         return;
     }
@@ -119,12 +121,18 @@ fn intervals(facts: &Facts, node: &Node, total: u64, found: &mut Problems) {
 }
 
 /// Intervals of time that the node's own limit cuts off, or that never come.
-fn clocks(node: &Node, found: &mut Problems) {
+fn clocks(facts: &Facts, node: &Node, found: &mut Problems) {
     let seconds = |name: &str| node.with.get(name).and_then(|v| v["duration"].as_f64().or_else(|| v.as_f64()));
+    let place = |name: &str| facts.with_place(node, name).unwrap_or(node.span);
     if let Some(stall) = seconds("stall").filter(|s| *s > LONGEST_STALL && node.trains()) {
         let message = format!("`stall` of {:.0} hours never ends a rank that hangs", stall / 3600.0);
-        let d = Diagnostic::new(W0502, node.span, message, "the others wait for it as long");
+        let d = Diagnostic::new(W0502, place("stall"), message, "the others wait for it as long");
         found.push(d.help("`stall: 10m` is enough: it is the time without a word, not the time of the training"));
+    }
+    if let Some(limit) = seconds("timeout").filter(|s| *s > LONGEST_RUN && !node.name.contains('/')) {
+        let message = format!("`timeout` of {:.0} days ends nothing that hangs", limit / 86_400.0);
+        let d = Diagnostic::new(W0502, place("timeout"), message, "as good as none");
+        found.push(d.help("give it the time that the work may take at most, such as `timeout: 8h`"));
     }
     // One word for all nodes of a binding: the one that is called after it.
     let Some(limit) = seconds("timeout").filter(|s| *s > 0.0 && !node.name.contains('/')) else { return };
@@ -137,7 +145,7 @@ fn clocks(node: &Node, found: &mut Problems) {
         let is = if long.len() == 1 { "is" } else { "are" };
         let minutes = phrase::count((limit / 60.0).round() as usize, "minute");
         let message = format!("{} {is} longer than `timeout`, {minutes}", phrase::quoted(&long));
-        let d = Diagnostic::new(W0502, node.span, message, "never reached");
+        let d = Diagnostic::new(W0502, place(long[0]), message, "never reached");
         found.push(d.help("shorten them, or raise `timeout`; none of the three changes a result"));
     }
 }
