@@ -390,19 +390,33 @@ impl Checker<'_> {
             (Operand::Unknown, _) | (_, Operand::Unknown) => Type::Bool,
             _ => {
                 let (one, other) = (self.show(&a), self.show(&b));
-                self.report(
-                    Diagnostic::new(E0304, right.span, format!("{one} cannot be compared with {other}"), other)
-                        .also(left.span, one)
-                        .help("compare numbers with numbers and texts with texts"),
-                );
+                let d = Diagnostic::new(E0304, right.span, format!("{one} cannot be compared with {other}"), other);
+                let d = d.also(left.span, one);
+                let quoted = [left, right].into_iter().find_map(|e| Some((e, self.quoted_column(e, cx)?)));
+                self.report(match quoted {
+                    Some((e, column)) => {
+                        d.help(format!("a column is written without quotes: `{column}`")).fix(e.span, column)
+                    }
+                    None => d.help("compare numbers with numbers and texts with texts"),
+                });
                 Type::Error
             }
         }
     }
 
+    /// A text that names a column of the row: `".score"`.
+    fn quoted_column(&self, e: &Expr, cx: &Cx) -> Option<String> {
+        let ExprKind::Str(text) = &e.kind else { return None };
+        let text = text.plain()?;
+        let name = text.strip_prefix('.').unwrap_or(&text);
+        let row = self.solver.row(cx.row.as_ref()?);
+        row.get(name).map(|_| format!(".{name}"))
+    }
+
     fn equality(&mut self, left: &Expr, right: &Expr, cx: &Cx) -> Type {
         let a = self.infer(left, cx);
-        let variants = matches!(self.solver.resolve(&a), Type::Enum(_)) && matches!(right.kind, ExprKind::Ident(_));
+        let texts = matches!(self.solver.resolve(&a), Type::Enum(_) | Type::Str | Type::Text(_));
+        let variants = texts && matches!(right.kind, ExprKind::Ident(_));
         self.wanted = variants.then(|| self.solver.resolve(&a));
         let b = self.infer(right, cx);
         self.wanted = None;

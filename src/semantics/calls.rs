@@ -38,6 +38,9 @@ impl<'a> Checker<'a> {
                 }
             },
             Callee::Bad => {
+                if let Some(top) = self.accepted.last_mut() {
+                    top.unknown = true;
+                }
                 let anywhere = cx.with_row(Some(Row::any()));
                 for e in piped.into_iter().chain(args.iter().map(Arg::value)) {
                     self.infer(e, &anywhere);
@@ -108,12 +111,20 @@ impl<'a> Checker<'a> {
                     && self.names[cx.module].imports.contains_key(module.text.as_str())
                     && self.catalogue.get(&format!("{}.{}", module.text, name.text)).is_some()
                 {
-                    self.infer(root, cx);
                     self.mark(cx.module, &module.text);
+                    // Of a chain of steps one is told of, and none is mended by a pipe before it alone.
+                    let chained = self.joined_with_a_point(root, cx);
+                    if !chained {
+                        self.infer(root, cx);
+                    }
                     let point = Span { start: root.span.end, end: module.span.start, ..root.span };
                     let message = "an operator stands behind a pipe";
                     let d = Diagnostic::new(E0204, callee.span, message, "joined with a point");
-                    self.report(d.help(format!("write `… |> {}.{}(…)`", module.text, name.text)).fix(point, " |> "));
+                    self.report(if chained {
+                        d.help(format!("write each step as `… |> {}.{}(…)`", module.text, name.text))
+                    } else {
+                        d.help(format!("write `… |> {}.{}(…)`", module.text, name.text)).fix(point, " |> ")
+                    });
                     return Callee::Bad;
                 }
                 Callee::Method(base, name)
@@ -129,6 +140,18 @@ impl<'a> Checker<'a> {
                 Callee::Bad
             }
         }
+    }
+
+    /// Says whether an expression is a step of a pipe written as a method: `rows.filter.words(…)`.
+    fn joined_with_a_point(&mut self, e: &Expr, cx: &Cx) -> bool {
+        let ExprKind::Call { callee, .. } = &e.kind else { return false };
+        let ExprKind::Field(base, name) = &callee.kind else { return false };
+        let ExprKind::Field(_, module) = &base.kind else { return false };
+        let operator = self.catalogue.get(&format!("{}.{}", module.text, name.text)).is_some();
+        if operator {
+            self.mark(cx.module, &module.text);
+        }
+        operator && self.names[cx.module].imports.contains_key(module.text.as_str())
     }
 
     /// `module.name(…)`
@@ -233,8 +256,16 @@ impl<'a> Checker<'a> {
     }
 
     fn apply(&mut self, sig: &Sig<'a>, call: &Expr, callee: Span, piped: Option<&Expr>, args: &[Arg], cx: &Cx) -> Type {
+        match (&sig.kind, sig.home) {
+            (Kind::Fn(module, function), _) => self.rows_of_function(*module, function),
+            (Kind::UserOp(op), Home::Module(module)) => self.rows_of_op(module, op),
+            _ => {}
+        }
         let mut vars = Vars::new(sig.home, false);
         let types: Vec<Type> = sig.params.iter().map(|p| self.written(&p.ty, &mut vars, Position::Param)).collect();
+        if let Kind::UserOp(_) = sig.kind {
+            vars.rows_of_first();
+        }
         let mut bound = self.bind(sig, piped, args, cx);
         self.not_the_first(sig, &types, &mut bound, args, piped.is_some(), cx);
 
@@ -363,6 +394,9 @@ impl<'a> Checker<'a> {
         for arg in args {
             match arg {
                 Arg::Positional(e) => {
+                    if self.without_colon(sig, &mut bound, e) {
+                        continue;
+                    }
                     if let Some(one) = positional {
                         self.second_positional(sig, &mut bound, e, one, args, piped.is_some(), cx);
                         self.infer(e, &cx.with_row(Some(Row::any())));

@@ -92,6 +92,7 @@ fn run(
         used: BTreeSet::new(),
         rows: BTreeMap::new(),
         read_schemas: BTreeSet::new(),
+        meant: BTreeSet::new(),
         wanted: None,
         unimported: BTreeSet::new(),
         types: BTreeMap::new(),
@@ -117,6 +118,10 @@ fn run(
     }
     let mut out = Problems::default();
     let mut rest = problems.sorted();
+    let mended: Vec<Span> = program.modules.iter().flat_map(|m| &m.file.mended).copied().collect();
+    if !mended.is_empty() {
+        rest.retain(|d| !mended.iter().any(|place| begins_in(d.primary.span, *place)));
+    }
     for module in &program.modules {
         let (mine, others) = rest.into_iter().partition(|d: &Diagnostic| d.primary.span.source == module.file.source);
         rest = others;
@@ -130,6 +135,12 @@ fn run(
         facts.solver = solver;
     }
     (Checked { bindings, operators }, facts, out)
+}
+
+/// Says whether a place begins where another stands, or where that one is empty and put in.
+fn begins_in(span: Span, place: Span) -> bool {
+    let behind = if place.start == place.end { span.start == place.end } else { span.start < place.end };
+    span.source == place.source && span.start >= place.start && behind
 }
 
 /// How far the checking of a name has come.
@@ -169,6 +180,8 @@ pub(super) struct Checker<'a> {
     pub(super) rows: BTreeMap<Span, Row>,
     /// Schemas that something reads.
     pub(super) read_schemas: BTreeSet<(usize, String)>,
+    /// Written types that name a row and are read as rows, which has been said.
+    pub(super) meant: BTreeSet<Span>,
     /// What the name that is read next is asked to be.
     pub(super) wanted: Option<Type>,
     /// Modules of the library that a file names and does not import.
@@ -230,6 +243,11 @@ impl<'a> Checker<'a> {
     /// Adds a problem, unless it points at nothing in the user's text.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         self.problems.push(diagnostic);
+    }
+
+    /// Says whether something was wrong in a place.
+    pub(super) fn has_error(&self, span: Span) -> bool {
+        self.problems.errors().any(|d| span.covers(d.primary.span))
     }
 
     /// Notes that a top-level name or an import is read.

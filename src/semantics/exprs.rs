@@ -196,6 +196,12 @@ impl Checker<'_> {
                 self.record_as(fields, row, e.span, cx, site);
                 return want;
             }
+            (ExprKind::Record(_), Type::Schema(_)) => {
+                let d =
+                    Diagnostic::new(E0304, e.span, format!("{} asks for the name of a schema", site.what), "a record");
+                self.report(d.help("declare the columns, `schema Row { id: Str, … }`, and give their name: `as: Row`"));
+                return Type::Error;
+            }
             (ExprKind::Str(text), Type::Prompt) => return self.prompt(text, cx),
             (ExprKind::Str(text), Type::Regex) if !text.raw => self.pattern(text),
             (ExprKind::Range(from, to), Type::Range(element)) => {
@@ -507,6 +513,7 @@ impl Checker<'_> {
     /// Checks `let x: T = e with …` and returns the type of `x`.
     pub(super) fn binding(&mut self, binding: &Binding, cx: &Cx) -> Type {
         self.accepted.push(super::accepted::Accepted::default());
+        self.rows_of_binding(cx.module, binding);
         let ty = match &binding.ty {
             Some(written) => {
                 let want = self.written(written, &mut Vars::new(Home::Module(cx.module), false), Position::Plain);
@@ -599,103 +606,6 @@ impl Checker<'_> {
                         .to_owned(),
                 };
                 self.report(d.help(help));
-                Type::Error
-            }
-        }
-    }
-
-    fn range(&mut self, from: Option<&Expr>, to: Option<&Expr>, span: Span, cx: &Cx) -> Type {
-        self.range_is_empty(from, to, span);
-        let mut element: Option<Type> = None;
-        for end in [from, to].into_iter().flatten() {
-            let ty = self.infer(end, cx);
-            let ty = self.solver.resolve(&ty);
-            element = Some(match element {
-                None => ty,
-                Some(first) => match self.solver.join(&first, &ty) {
-                    Some(joined) => joined,
-                    None => {
-                        let (a, b) = (self.show(&first), self.show(&ty));
-                        self.report(
-                            Diagnostic::new(
-                                crate::base::codes::E0121,
-                                span,
-                                format!("the ends of this range differ: {a} and {b}"),
-                                "two dimensions",
-                            )
-                            .help("give both ends the same unit, as in `500rows..200_000rows`"),
-                        );
-                        Type::Error
-                    }
-                },
-            });
-        }
-        Type::Range(Box::new(element.unwrap_or(Type::Error)))
-    }
-
-    fn index(&mut self, base: &Expr, index: &Expr, cx: &Cx) -> Type {
-        let ty = self.infer(base, cx);
-        if let Type::Dataset(_) = self.solver.resolve(&ty) {
-            let at = self.infer(index, &cx.with_row(Some(Row::any())));
-            if let (Some(row), ExprKind::Str(text)) = (&cx.row, &index.kind)
-                && let Some(name) = text.plain().filter(|n| self.solver.row(row).get(n).is_some())
-            {
-                let whole = base.span.to(index.span);
-                let whole = crate::base::Span { end: whole.end + 1, ..whole };
-                self.of_current_row(whole, &name);
-                return Type::Error;
-            }
-            let d = Diagnostic::new(E0304, base.span, "rows are not picked with an index", "a dataset");
-            self.report(match self.solver.resolve(&at) {
-                Type::Bool => d.help("keep the rows for which it holds: `… |> filter.rule(where: …)`"),
-                Type::Text(_) | Type::Str | Type::List(_) => {
-                    d.help("keep some columns: `… |> data.select(columns: [.id])`")
-                }
-                _ => d.help("choose rows: `… |> data.top(by: .score, n: 5rows)`, `… |> data.sample(n: 5rows)`"),
-            });
-            return Type::Error;
-        }
-        let at = self.infer(index, cx);
-        match self.solver.resolve(&ty) {
-            Type::List(element) => {
-                if let Err(misfit) = self.solver.fits(&at, &Type::Int) {
-                    self.misfit(index, &at, &Type::Int, misfit, &Site::new("the index of a list", None), cx);
-                }
-                *element
-            }
-            Type::Tuple(items) => match &index.kind {
-                ExprKind::Number(parts, true) => {
-                    let at = parts.first().map_or(0, |p| p.0 as usize);
-                    if at >= items.len() {
-                        let message = format!("this tuple has {}, counted from 0", phrase::count(items.len(), "value"));
-                        let d = Diagnostic::new(E0304, index.span, message, "beyond its end");
-                        self.report(d.help(format!("the last one is `[{}]`", items.len().saturating_sub(1))));
-                    }
-                    items.get(at).cloned().unwrap_or(Type::Error)
-                }
-                _ => Type::Error,
-            },
-            Type::Error | Type::Json | Type::Var(_) => Type::Error,
-            other => {
-                let shown = self.show(&other);
-                let message = format!("only lists and tuples have an index; this is {shown}");
-                let d = Diagnostic::new(E0304, base.span, message, "no list");
-                let text = match &index.kind {
-                    ExprKind::Str(text) => text.plain(),
-                    _ => None,
-                };
-                let rest = crate::base::Span { start: base.span.end, end: index.span.end + 1, ..index.span };
-                self.report(match (&other, text) {
-                    (Type::Record(row), Some(name)) if row.get(&name).is_some() => {
-                        d.help(format!("fields are read with a point: `.{name}`")).fix(rest, format!(".{name}"))
-                    }
-                    (Type::Grid(axes, _), text) => {
-                        let axis = axes.first().map_or("x", |a| a.name.as_str());
-                        let label = text.unwrap_or_else(|| "label".to_owned());
-                        d.help(format!("a cell of a grid is read by the names of its axes: `.at({axis}: \"{label}\")`"))
-                    }
-                    _ => d.help("fields are read with a point: `.name`"),
-                });
                 Type::Error
             }
         }

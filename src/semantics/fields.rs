@@ -361,6 +361,7 @@ impl Checker<'_> {
                 let result = if known { given(method.gives) } else { self.method_result(method, &on, name) };
                 match method.args {
                     Some(params) => self.simple_args(name, params, args, &self.element(&on, cx)),
+                    None if matches!(on, Type::Error) && self.has_error(base.span) => {}
                     None => {
                         let message = format!("`.{}` is a property", name.text);
                         let d = Diagnostic::new(E0304, name.span, message, "is not called")

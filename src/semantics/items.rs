@@ -24,6 +24,7 @@ impl<'a> Checker<'a> {
             None => {}
         }
         self.bodies.insert(key.clone(), Progress::Open);
+        self.rows_of_function(module, function);
         self.accepted.push(Accepted::default());
         let mut vars = Vars::new(Home::Module(module), true);
         let mut cx = Cx::of(module);

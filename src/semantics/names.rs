@@ -92,7 +92,9 @@ impl<'a> Checker<'a> {
             d.help(format!("write `{literal}`")).fix(span, literal)
         } else if let Some(near) = self.near_value(name, called, want.as_ref(), cx) {
             self.mark(cx.module, &near);
-            d.help(format!("did you mean `{near}`?")).fix(span, near)
+            let place = self.names[cx.module].places.get(near.as_str()).copied();
+            let d = d.help(format!("did you mean `{near}`?")).fix(span, near);
+            if let Some(place) = place { d.also(place, "declared here") } else { d }
         } else if let Some(d) = self.elsewhere(name, span, cx.module) {
             d
         } else if let Some(hint) = foreign::ours(foreign::MODULES, name) {
@@ -114,10 +116,10 @@ impl<'a> Checker<'a> {
             let d =
                 d.help(format!("a text stands between quotes: `\"{name}\"`; a value is declared, `let {name} = …`"));
             d.fix(span, format!("\"{name}\""))
+        } else if self.is_std_file(name) {
+            d.help(format!("import it first: `import std.eval.embodied17 as {name}`"))
         } else if name.strip_prefix('e').is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit())) {
             d.help(format!("a number with an exponent is written `1e-{}`, the sign behind the `e`", &name[1..]))
-        } else if self.is_std_file(name) {
-            d.help(format!("import it first: `import std.eval.{name} as {name}`"))
         } else {
             let param = format!("or `param {name}: Type = …` if the command line should set it");
             d.help(format!("declare it: `let {name} = …`, {param}"))
@@ -207,7 +209,8 @@ impl<'a> Checker<'a> {
     }
 
     fn is_std_file(&self, name: &str) -> bool {
-        name == "embodied17"
+        // The name of the file, or its first letter and its number.
+        matches!(name, "embodied17" | "e17")
     }
 
     /// Reports lets, params, schemas and imports that nothing reads. Of a file with items that did not parse nothing is said: they may

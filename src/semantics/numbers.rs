@@ -126,6 +126,11 @@ pub(super) fn literal(e: &Expr) -> Option<f64> {
     }
 }
 
+/// Says whether a plain literal has a decimal point.
+fn decimal(e: &Expr) -> bool {
+    matches!(&e.kind, ExprKind::Number(_, whole) if !whole)
+}
+
 /// Returns how a plain number would read with the units of a dimension.
 pub(super) fn with_units(value: f64, dim: Dim) -> Vec<String> {
     match dim {
@@ -180,6 +185,11 @@ pub(super) fn unit(e: &Expr, have: &Type, dims: &[Dim], shown: &str, site: &Site
         Some(value) if plain && value < 0.0 && impossible(value).is_some() => {
             d.help("it is never below 0; where there is to be no limit, leave it out")
         }
+        // `1.5` is one and a half, or one and a half percent.
+        Some(value) if plain && dims == [Dim::Ratio] && decimal(e) && (1.0..10.0).contains(&value) => d.help(format!(
+            "did you mean {}?",
+            quoted(&[format!("{}%", (value * 1e6).round() / 1e4), format!("{value}%")])
+        )),
         Some(value) if plain => match ways(value, dims).as_slice() {
             [] => d.help(format!("give it as {}", names.join(" or "))),
             [one] => d.help(format!("write `{one}`")).fix(e.span, one.clone()),

@@ -87,7 +87,7 @@ impl Checker<'_> {
             None => None,
         };
         let renamed = match (&value, exact, spread) {
-            (Some((e, ty)), Some(ours), None) => self.renamed(sig, ours, e, ty),
+            (Some((e, ty)), Some(ours), None) => self.renamed(sig, ours, e, ty, foreign),
             _ => None,
         };
         let switch = match (&value, foreign.and_then(foreign::whole), spread) {
@@ -104,8 +104,11 @@ impl Checker<'_> {
         } else if let Some((ours, sibling)) = elsewhere {
             d.help(format!("it is `{ours}:` of `{sibling}`; leave it out here"))
         } else if let Some(hint) = foreign {
-            d.help(match value.as_ref().and_then(|(e, _)| zero_stage(e)) {
-                Some(stage) => hint.replace("zero2", &format!("zero{stage}")),
+            d.help(match &value {
+                Some((e, _)) if self.off(sig, hint, e) => {
+                    format!("it is off if nothing is said, so leave it out; on, {}", hint.trim_start_matches("write "))
+                }
+                Some((e, _)) => with_value(hint, e),
                 None => hint.to_owned(),
             })
         } else if let Some((only, fits)) = only {
@@ -149,7 +152,15 @@ impl Checker<'_> {
     }
 
     /// How an argument is written under its name here, where its value fits or needs a unit alone; says whether the value changed.
-    fn renamed(&mut self, sig: &Sig, ours: &str, value: &Expr, have: &Type) -> Option<(String, bool)> {
+    /// Of several units that of the hint's example is meant.
+    fn renamed(
+        &mut self,
+        sig: &Sig,
+        ours: &str,
+        value: &Expr,
+        have: &Type,
+        hint: Option<&str>,
+    ) -> Option<(String, bool)> {
         let param = sig.params.iter().find(|p| p.name.text == ours)?;
         let want = self.signature_type(&param.ty);
         let have = self.solver.resolve(have);
@@ -167,8 +178,25 @@ impl Checker<'_> {
         let ways = numbers::ways(numbers::literal(value).filter(|_| plain)?, &numbers::dims(&want));
         match ways.as_slice() {
             [one] => Some((format!("{ours}: {one}"), true)),
-            _ => None,
+            several => {
+                let example = hint?.trim_end_matches('`').rsplit(' ').next()?;
+                let unit = example.trim_start_matches(|c: char| c.is_ascii_digit());
+                let one = several.iter().find(|way| !unit.is_empty() && way.ends_with(unit))?;
+                Some((format!("{ours}: {one}"), true))
+            }
         }
+    }
+
+    /// Says whether an option of another tool is switched off, and what a hint says of it is off here too.
+    fn off(&self, sig: &Sig, hint: &str, value: &Expr) -> bool {
+        let hint = hint.split(';').next().unwrap_or(hint);
+        let hint = hint.split_once("`:").map_or(hint, |(first, _)| first);
+        let Some((ours, on)) = hint.strip_prefix("write `").and_then(|h| h.trim_end_matches('`').split_once(": "))
+        else {
+            return false;
+        };
+        let default = sig.params.iter().find(|p| p.name.text == ours).and_then(|p| p.default.as_ref());
+        matches!(value.kind, ExprKind::Bool(false)) && default.and_then(written).is_some_and(|default| default != on)
     }
 
     /// The only required argument that is not given, where a value of this type could be it, and whether it fits.
@@ -215,6 +243,16 @@ fn written(e: &Expr) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// A hint with the value that was given in the place of its example, where that is a number of steps or the stage of ZeRO.
+fn with_value(hint: &str, value: &Expr) -> String {
+    if let Some(stage) = zero_stage(value).filter(|_| hint.contains("zero2")) {
+        return hint.replace("zero2", &format!("zero{stage}"));
+    }
+    let (Some(at), ExprKind::Number(parts, true)) = (hint.find("steps }"), &value.kind) else { return hint.to_owned() };
+    let ([(steps, None)], Some(from)) = (parts.as_slice(), hint[..at].rfind(' ')) else { return hint.to_owned() };
+    format!("{} {steps}{}", &hint[..from], &hint[at..])
 }
 
 /// The stage of ZeRO that a value of DeepSpeed's speaks of: `3`, `{ stage: 3 }`, `"ds_z3_config.json"`.

@@ -10,6 +10,7 @@ use crate::syntax::ast::{Name, RowPart, TypeArg, TypeExpr, TypeExprKind, UserOp}
 impl<'a> Checker<'a> {
     /// Checks the declaration of a user's operator.
     pub(super) fn user_op(&mut self, module: usize, op: &'a UserOp) {
+        self.rows_of_op(module, op);
         let mut vars = Vars::new(Home::Module(module), true);
         let names: Vec<&Name> = op.params.iter().map(|p| &p.name).collect();
         self.local_names(module, &names);
@@ -23,6 +24,7 @@ impl<'a> Checker<'a> {
             }
             self.parameter(param, &ty, name, module);
         }
+        vars.rows_of_first();
         if op.params.is_empty() {
             let message = format!("`{name}` takes no rows");
             self.report(
@@ -121,6 +123,12 @@ impl<'a> Checker<'a> {
     }
 
     fn plain_parameter(&mut self, found: &Type, name: &Name) {
+        if let Type::Dataset(_) = found {
+            let d = Diagnostic::new(E0304, name.span, "an `op` takes one dataset", "a second one");
+            return self.report(d.help(
+                "put the rows together before, `data.concat(a: first, b: second)`, or let the program read the other file: `files [\"other.jsonl\"]`",
+            ));
+        }
         if !is_plain(found) {
             let shown = self.show(found);
             let message = format!("`{}` reaches the process as JSON, which {shown} cannot be", name.text);

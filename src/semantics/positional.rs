@@ -60,6 +60,21 @@ impl<'a> Checker<'a> {
         self.catalogue.operators.iter().find(has).map(|o| o.name.as_str())
     }
 
+    /// `f(of [.output])`: an option without its colon looks like the index of a value.
+    pub(super) fn without_colon(&mut self, sig: &Sig, bound: &mut Bound, e: &Expr) -> bool {
+        let ExprKind::Index(base, _) = &e.kind else { return false };
+        let ExprKind::Ident(name) = &base.kind else { return false };
+        let Some(at) = sig.params.iter().position(|p| !p.rest && p.name.text == *name) else { return false };
+        if bound.slots[at].is_some() {
+            return false;
+        }
+        bound.slots[at] = Some(Given::lost(e.span));
+        let gap = Span { start: base.span.end, ..base.span };
+        let d = Diagnostic::new(E0101, gap, format!("a colon is missing after `{name}`"), "expected `:` here");
+        self.report(d.help(format!("write `{name}: …`")).fix(gap, ":"));
+        true
+    }
+
     /// The texts of two values given by place that would fit the other way round: `quiz |> eval.run(base)`.
     fn swapped(&mut self, sig: &Sig, bound: &Bound, next: &ParamDecl, e: &Expr, cx: &Cx) -> Option<(String, String)> {
         let Kind::Operator(_) = sig.kind else { return None };

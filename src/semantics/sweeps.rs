@@ -64,6 +64,9 @@ impl Checker<'_> {
             Type::Error | Type::Var(_) => return (Type::Error, None),
             Type::Suite => return (Type::Benchmark, None),
             Type::Record(row) => {
+                if row.fields.iter().any(|(_, ty)| matches!(self.solver.resolve(ty), Type::Error)) {
+                    return (Type::Error, None); // the name of a label may be what is wrong
+                }
                 let labels = row.fields.iter().map(|(n, _)| n.clone()).collect();
                 let mut element = Type::Var(self.solver.free());
                 for (name, ty) in &row.fields {

@@ -132,7 +132,10 @@ impl Checker<'_> {
         let taker = ours.and_then(|ours| {
             let takes =
                 |op: &&crate::spec::catalogue::Operator| op.signature.params.iter().any(|p| p.name.text == ours);
-            Some((ours, self.catalogue.operators.iter().find(takes)?.name.as_str()))
+            let trains = |op: &&crate::spec::catalogue::Operator| op.name.starts_with("train.") && takes(op);
+            let mut operators = self.catalogue.operators.iter();
+            let of_training = foreign::option(foreign::FOREIGN, name).and_then(|_| operators.clone().find(trains));
+            Some((ours, of_training.or_else(|| operators.find(takes))?.name.as_str()))
         });
         self.report(match phrase::nearest(name, names.iter().copied()) {
             _ if theirs.is_some_and(|t| names.contains(&t)) => {

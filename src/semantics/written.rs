@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::check::Checker;
 use super::modules::ImportTarget;
+use super::row_types;
 use crate::base::codes::{E0201, E0202, E0305, E0602};
 use crate::base::{Diagnostic, Span, phrase};
 use crate::spec::{GridAxis, Row, Type, column_type, foreign};
@@ -33,6 +34,11 @@ pub(super) struct Vars {
 impl Vars {
     pub(super) fn new(home: Home, rigid: bool) -> Self {
         Self { home, rigid, rows: BTreeMap::new(), given: Vec::new() }
+    }
+
+    /// Forgets the further columns of all parameters but the first: an `op` takes no second dataset.
+    pub(super) fn rows_of_first(&mut self) {
+        self.given.truncate(1);
     }
 }
 
@@ -85,6 +91,10 @@ pub const TYPE_NAMES: &[&str] = &[
 impl Checker<'_> {
     /// Reads a written type.
     pub(super) fn written(&mut self, ty: &TypeExpr, vars: &mut Vars, at: Position) -> Type {
+        if !self.meant.is_empty() && self.meant.contains(&ty.span) {
+            let rows = row_types::schema_of(ty).cloned().map(TypeArg::Type);
+            return if rows.is_some() { self.dataset(rows.as_ref(), vars, at) } else { Type::Dataset(Row::any()) };
+        }
         match &ty.kind {
             TypeExprKind::Union(members) => Type::Union(members.iter().map(|m| self.written(m, vars, at)).collect()),
             TypeExprKind::Optional(inner) => Type::Optional(Box::new(self.written(inner, vars, at))),
@@ -158,6 +168,10 @@ impl Checker<'_> {
     }
 
     fn dataset(&mut self, arg: Option<&TypeArg>, vars: &mut Vars, at: Position) -> Type {
+        if let (Some(TypeArg::Word(word)), Home::Module(module)) = (arg, vars.home) {
+            self.unknown_type(&word.text, word.span, Home::Module(module));
+            return Type::Error;
+        }
         let (mut row, closed) = match arg {
             None | Some(TypeArg::Word(_)) => (Row::default(), true),
             Some(TypeArg::Type(t)) => match &t.kind {

@@ -42,6 +42,8 @@ pub struct File {
     pub missing: Vec<String>,
     /// Some of it was wrong, even if it could be read as if it were mended.
     pub flawed: bool,
+    /// Where something else was read than stands there: what follows from that alone is no mistake of its own.
+    pub mended: Vec<Span>,
 }
 
 /// A top-level item.

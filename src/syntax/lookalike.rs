@@ -79,6 +79,7 @@ pub(super) fn instead(c: char) -> Option<&'static str> {
         '⇒' => "=>",
         '▷' | '⊳' => "|>",
         '…' => "..",
+        '°' | 'º' | '˚' => "deg",
         '∈' => "in",
         '∧' => "and",
         '∨' => "or",

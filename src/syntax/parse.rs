@@ -11,7 +11,7 @@ use super::lower::Lower;
 use super::mend::Mended;
 use super::scan::{self, Kind, Scan, Slice, Token};
 use super::{errors, trivia};
-use crate::base::{Problems, SourceId};
+use crate::base::{Problems, SourceId, Span, codes};
 
 /// Mistakes of one item that are read over.
 const MAX_MENDS: usize = 32;
@@ -45,23 +45,24 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     let bare = bare(&clean, &scan.tokens);
     let mut problems = Problems::default();
     let mut items = Vec::with_capacity(scan.slices.len());
-    let mut missing = Vec::new();
+    let (mut missing, mut mended) = (Vec::new(), Vec::new());
     let one = |slice: &Slice| {
-        let mut problems = Problems::default();
+        let (mut problems, mut mended) = (Problems::default(), Vec::new());
         if slice.broken {
-            return (None, problems);
+            return (None, problems, mended);
         }
         let range = slice.start..slice.end;
         let piece = Mended::new(&clean[range.clone()], slice.start);
-        let item = item(source, text, piece, &bare[range], &scan, &mut problems);
-        (item, problems)
+        let item = item(source, text, piece, &bare[range], &scan, &mut problems, &mut mended);
+        (item, problems, mended)
     };
     let many = scan.slices.len() >= MANY;
     let parsed: Vec<_> = match many.then(threads).flatten() {
         Some(threads) => threads.install(|| scan.slices.par_iter().with_min_len(MANY / 4).map(one).collect()),
         None => scan.slices.iter().map(one).collect(),
     };
-    for (slice, (item, more)) in scan.slices.iter().zip(parsed) {
+    for (slice, (item, more, places)) in scan.slices.iter().zip(parsed) {
+        mended.extend(places);
         match item {
             Some(item) => {
                 // A name that was mended stays unknown where it is used as it was written.
@@ -85,7 +86,7 @@ pub fn parse(source: SourceId, text: &str) -> (File, Problems) {
     let Scan { comments, problems: mut all, .. } = scan;
     all.extend(problems);
     let flawed = all.has_errors();
-    (File { source, doc, items, comments, missing, flawed }, all)
+    (File { source, doc, items, comments, missing, flawed, mended }, all)
 }
 
 /// The threads that parse, started when they are first asked for; `None` where the system gives none.
@@ -95,7 +96,7 @@ fn threads() -> Option<&'static rayon::ThreadPool> {
 }
 
 /// Parses one item; `plain` is its text without comments and line ends. Where a mistake has a fix, reads on as if it were mended, so that the rest of the item is
-/// looked at too.
+/// looked at too. Where a bracket is missing or too many, what else may be wrong is anybody's guess.
 fn item(
     source: SourceId,
     text: &str,
@@ -103,9 +104,10 @@ fn item(
     plain: &str,
     scan: &Scan,
     problems: &mut Problems,
+    mended: &mut Vec<Span>,
 ) -> Option<Item> {
     let mut plain = Cow::Borrowed(plain);
-    let mut reached = 0;
+    let (mut reached, mut brackets) = (0, false);
     for _ in 0..MAX_MENDS {
         match grammar::parse(Rule::one_item, &plain) {
             Ok(pair) => return Lower::new(source, text, &piece, scan, problems).file_item(pair),
@@ -114,12 +116,22 @@ fn item(
                 let problem = errors::explain(source, &piece.text, &tokens, &error);
                 let fix = problem.fix.clone();
                 let at = piece.place(problem.primary.span.start as usize);
-                if reached > at && reached > 0 {
+                let same_line = reached > 0 && !text[reached - 1..at.max(reached - 1)].contains('\n');
+                let astray = reached > at || same_line && fix.is_none() && problem.code == codes::E0101 || brackets;
+                if astray && reached > 0 {
                     return None; // the last mending led astray
                 }
                 reached = at + 1;
-                problems.push(piece.placed(problem));
-                let fix = fix?;
+                let problem = piece.placed(problem);
+                if let Some(fix) = &problem.fix {
+                    let place = fix.span.start as usize..fix.span.end as usize;
+                    let one = |text: &str| text.len() == 1 && "()[]{}".contains(text);
+                    brackets = one(&fix.text) && place.is_empty() || one(&text[place]) && fix.text.is_empty();
+                    mended.push(if brackets { slice_span(source, scan, fix.span) } else { fix.span });
+                }
+                problems.push(problem);
+                // A fix that ends the line ends the item.
+                let fix = fix.filter(|fix| fix.text != "\n")?;
                 piece.replace(fix.span.start as usize, fix.span.end as usize, &fix.text);
                 let tokens = scan::scan_piece(source, &piece.text).tokens;
                 plain = Cow::Owned(bare(&piece.text, &tokens));
@@ -127,6 +139,13 @@ fn item(
         }
     }
     None
+}
+
+/// The whole item in which a place lies.
+fn slice_span(source: SourceId, scan: &Scan, place: Span) -> Span {
+    let after = scan.slices.partition_point(|slice| slice.start <= place.start as usize);
+    let slice = after.checked_sub(1).map(|i| &scan.slices[i]);
+    slice.map_or(place, |slice| Span::new(source, slice.start, slice.end))
 }
 
 /// The names that an item would have declared: its first word and what stands behind it, and all words of an import.

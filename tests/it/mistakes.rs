@@ -152,7 +152,7 @@ macro_rules! families {
     };
 }
 
-families! { syntax names types columns structure paths numbers several outsiders guests exams }
+families! { syntax names types columns structure paths numbers several outsiders guests exams newcomers }
 
 const ROWS: &str =
     "import std.data\nschema Sample { id: Str, output: Str }\nlet raw = data.jsonl(\"raw.jsonl\", as: Sample)\n";

@@ -121,7 +121,7 @@ pub const ROWS: &[(&str, &[&str])] = &[
     ("num", &["n", "keep"]),
     ("count", &["n", "keep"]),
     ("size", &["n", "keep"]),
-    ("k", &["n", "keep"]),
+    ("k", &["neighbors", "n", "keep"]),
     ("limit", &["n", "keep"]),
     ("rows", &["n", "keep"]),
     ("num_samples", &["n", "keep"]),

@@ -42,7 +42,9 @@ impl Case<'_> {
             )
             .also(self.span_of(open), format!("this `{bracket}` is still open"))
             .help(format!("close it with `{close}`"));
-            return Some(match (outer, dangling) {
+            // Where a bracket spans lines or steps, it may as well have been meant to close long before.
+            let far = self.line_of(self.found) > self.line_of(open) || self.steps_within(open);
+            return Some(match (outer, dangling || far) {
                 (_, true) => problem,
                 (true, false) => problem.fix(self.gap_before(self.found), close),
                 (false, false) => problem.fix(self.here(), close),
@@ -62,7 +64,20 @@ impl Case<'_> {
         )
         .also(self.span_of(open), format!("this `{bracket}` is still open"))
         .help(format!("close it with `{close}`"));
-        Some(if self.dangling(at) { problem } else { problem.fix(gap, close) })
+        Some(if self.dangling(at) || self.steps_within(open) { problem } else { problem.fix(gap, close) })
+    }
+
+    /// Says whether a pipe goes on right inside of an open bracket: its steps may have been meant to stand behind it.
+    fn steps_within(&self, open: usize) -> bool {
+        let mut depth = 0usize;
+        (open..self.found).any(|i| {
+            match self.tokens[i].kind {
+                Kind::Open => depth += 1,
+                Kind::Close => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 1 && self.word(i) == "|>"
+        })
     }
 
     /// The first token behind an open bracket that starts a line no further in than the line of the bracket.

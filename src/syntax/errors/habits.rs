@@ -1,8 +1,9 @@
 //! Words and marks of other languages, each with what is written here instead.
 
 use super::Case;
+use super::words::short;
 use crate::base::{Diagnostic, Span};
-use crate::syntax::grammar::Rule;
+use crate::syntax::grammar::{ITEM_WORDS, RESERVED, Rule};
 use crate::syntax::scan::Kind;
 
 impl Case<'_> {
@@ -38,6 +39,16 @@ impl Case<'_> {
                 let problem = self.says(back, "there is no operator `++`", "not an operator");
                 return Some(problem.help("a name has one value for good; write `n + 1` where it is needed"));
             }
+            (_, ":", ":") | (":", ":", _)
+                if self.open_bracket().is_some() && self.found > 0 && {
+                    let second = if before == ":" { self.found } else { self.found + 1 };
+                    !self.touches(second)
+                } =>
+            {
+                let second = self.span_of(if before == ":" { self.found } else { self.found + 1 });
+                let problem = self.says(second, "one `:` too many", "this one");
+                return Some(problem.help("remove it").fix(second, ""));
+            }
             (":", ":", _) if joined => {
                 let problem = self.says(back, "the parts of a name are joined with `.`", "two colons");
                 return Some(problem.help("write `.`").fix(back, "."));
@@ -45,6 +56,15 @@ impl Case<'_> {
             (_, ":", ":") if touching => {
                 let problem = self.says(both, "the parts of a name are joined with `.`", "two colons");
                 return Some(problem.help("write `.`").fix(both, "."));
+            }
+            (_, ":", _)
+                if self.expects(&[Rule::kw_in])
+                    && self.found > 1
+                    && self.tokens[self.found - 1].kind == Kind::Word
+                    && matches!(self.word(self.found - 2), "sweep" | ",") =>
+            {
+                let problem = self.says(self.here(), "an axis runs with `in`", "expected `in`");
+                return Some(problem.help(format!("write `{before} in …`")).fix(self.here(), " in"));
             }
             (":", "=", _) if joined => {
                 let problem = self.says(back, "a value is named with `=`", "`:=`");
@@ -78,11 +98,24 @@ impl Case<'_> {
                 let problem = self.says(self.here(), "there are no semicolons here", "not needed");
                 let help = "an item ends where the next one starts; in brackets write `,`";
                 let open = self.open_bracket().is_some();
+                let axes = !open && (0..self.found).any(|i| self.word(i) == "sweep");
+                if axes && next != "" && self.word(self.found + 2) == "in" {
+                    return Some(problem.help("axes stand with commas between them").fix(self.here(), ","));
+                }
+                if !open && ITEM_WORDS.contains(&next) {
+                    let gap = Span { end: self.span_of(self.found + 1).start, ..self.here() };
+                    return Some(problem.help("each item begins a line of its own").fix(gap, "\n"));
+                }
                 Some(problem.help(help).fix(self.here(), if open { "," } else { "" }))
             }
             "'" | "`" => Some(self.quotes(found)),
             "|" if !self.expects(&[Rule::bar]) => Some(self.operator("|", "|>", self.here())),
             "?" if !self.expects(&[Rule::question]) && !(self.word(0) == "schema" && next == ":") => {
+                let ty = self.tokens.get(self.found + 1).is_some_and(|t| t.kind == Kind::TypeName);
+                if ty && before == ":" && !self.expects_value() {
+                    let problem = self.says(self.here(), "what may be absent has its `?` behind the type", "before it");
+                    return Some(problem.help(format!("write `{next}?`")).fix(both, format!("{next}?")));
+                }
                 let problem = self.says(self.here(), "there is no operator `?`", "not an operator");
                 Some(problem.help(if next == "." {
                     "say what stands for an absent value: `(.column ?? \"\").len`"
@@ -105,6 +138,10 @@ impl Case<'_> {
                 let problem = self.says(self.here(), "a line goes on without a mark", "not needed");
                 Some(problem.help("remove it; an item ends where the next one starts").fix(self.here(), ""))
             }
+            "&" if self.conditions() => {
+                Some(self.operator("&", if joined || touching { " and " } else { "and" }, self.here()))
+            }
+            "~" if self.expects_value() => Some(self.operator("~", if touching { "not " } else { "not" }, self.here())),
             "~" | "^" | "&" | "\\" => {
                 let message = format!("`{found}` is no part of the language");
                 Some(self.says(self.here(), message, "this character").help("remove it"))
@@ -113,9 +150,34 @@ impl Case<'_> {
         }
     }
 
+    /// `"""What this does."""` behind an item that is whole.
+    pub(super) fn lone_text(&self) -> Option<Diagnostic> {
+        let token = self.tokens.get(self.found).filter(|t| t.kind == Kind::Str)?;
+        let whole = self.expects(&[Rule::EOI]) && self.begins_line(self.found);
+        if !whole || !self.text[token.start..].starts_with("\"\"\"") {
+            return None;
+        }
+        let problem = self.says(self.here(), "a text starts no item", "expected an item word such as `let`");
+        Some(problem.help("what a person should read stands behind `#`; behind `##` above an item, and `#!` at the top of the file, it is documentation"))
+    }
+
+    /// `f(--name value)` and `f(--name=value)`.
+    pub(super) fn flag(&self, found: &str) -> Option<Diagnostic> {
+        let at = self.found.checked_sub(3)?;
+        let opener = at.checked_sub(1).map_or("", |i| self.word(i));
+        let dashes = (at..at + 2).all(|i| self.word(i) == "-" && self.touches(i));
+        if !dashes || self.tokens[at + 2].kind != Kind::Word || !matches!(opener, "(" | ",") {
+            return None;
+        }
+        let (name, value) = (self.word(at + 2), if found == "=" { self.word(self.found + 1) } else { found });
+        let flag = self.span_of(at).to(self.span_of(at + 2));
+        let problem = self.says(flag, "an option is named without dashes", "two dashes");
+        Some(problem.help(format!("write `{name}: {}`", short(value))))
+    }
+
     pub(super) fn operator(&self, written: &str, meant: &str, span: Span) -> Diagnostic {
         self.says(span, format!("there is no operator `{written}`"), "not an operator")
-            .help(format!("write `{meant}`"))
+            .help(format!("write `{}`", meant.trim()))
             .fix(span, meant)
     }
 
@@ -147,7 +209,10 @@ impl Case<'_> {
             }
             _ => {
                 let problem = self.says(self.here(), "there is no operator `%`", "not an operator");
-                problem.help(if next.is_empty() {
+                let text = before.is_some_and(|i| self.tokens[i].kind == Kind::Str);
+                problem.help(if text {
+                    "names are put into a text between braces: `\"{name}.jsonl\"`"
+                } else if next.is_empty() {
                     "remove it"
                 } else {
                     "a share is a number with `%` glued to it: `5%`"
@@ -202,6 +267,10 @@ impl Case<'_> {
                     "an operator works on all rows by itself; a node for each of some values is `sweep x in [1, 2] { … }`",
                 ))
             }
+            (_, "if") if self.begins_line(self.found) => {
+                let problem = self.says(self.here(), "`if` starts no item", "expected an item word such as `let`");
+                Some(problem.help("a choice is a value: `let x = if condition then value else other`; what is taken runs, and nothing else"))
+            }
             (_, "if") if !before.is_empty() && self.found > 0 && self.ends_value(self.found - 1) => {
                 let problem = self.says(self.here(), "the condition stands first", "after the value");
                 Some(problem.help("write `if condition then value else other`"))
@@ -222,6 +291,22 @@ impl Case<'_> {
             }
             _ => None,
         }
+    }
+
+    /// `if a b else c`.
+    pub(super) fn without_then(&self, found: &str) -> Option<Diagnostic> {
+        let at = self.found.checked_sub(1).filter(|&i| self.ends_value(i))?;
+        let asked = (0..at).rev().find(|&i| matches!(self.word(i), "if" | "then" | "else"))?;
+        let token = self.tokens.get(self.found)?;
+        let value =
+            matches!(token.kind, Kind::Word | Kind::Number | Kind::Str | Kind::TypeName) && !RESERVED.contains(&found);
+        let otherwise = (self.found..self.tokens.len()).any(|i| self.word(i) == "else");
+        if self.word(asked) != "if" || !self.expects(&[Rule::kw_then]) || !value || !otherwise {
+            return None;
+        }
+        let gap = self.gap_before(self.found);
+        let problem = self.says(gap, "`then` is missing after the condition", "expected `then` here");
+        Some(problem.help("write `if condition then value else other`").fix(gap, " then"))
     }
 
     /// `if a { b }`, `if a then b` and nothing more.

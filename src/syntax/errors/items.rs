@@ -571,8 +571,11 @@ fn type_of(kind: Kind, word: &str) -> Option<&'static str> {
     }
 }
 
-/// `CleanRows` as `clean_rows`.
+/// `CleanRows` as `clean_rows`, `MAX_ROWS` as `max_rows`.
 pub(super) fn snake(name: &str) -> String {
+    if !name.chars().any(|c| c.is_ascii_lowercase()) {
+        return name.to_ascii_lowercase();
+    }
     let mut out = String::with_capacity(name.len() + 2);
     for (i, c) in name.chars().enumerate() {
         if c.is_ascii_uppercase() && i > 0 && !out.ends_with('_') {

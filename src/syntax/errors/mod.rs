@@ -52,12 +52,15 @@ impl Case<'_> {
         let open = self.open_bracket();
         None.or_else(|| self.stray_close(found))
             .or_else(|| self.curly_call(found, before))
+            .or_else(|| self.without_then(found))
             .or_else(|| self.rows_and_pipes(found, before))
             .or_else(|| self.queries(found, before))
             .or_else(|| self.foreign_operator(found, before))
             .or_else(|| self.pipe_step(before))
             .or_else(|| self.after_pipe(found))
             .or_else(|| self.odd_number(found, before))
+            .or_else(|| self.lone_text())
+            .or_else(|| self.flag(found))
             .or_else(|| self.commas(found, before))
             .or_else(|| self.clauses(found, before, open))
             .or_else(|| self.quoted_name(found, before))
@@ -117,6 +120,10 @@ impl Case<'_> {
         let step = self.span_of(start).to(self.span_of(self.found - 1));
         let name = &self.text[step.start as usize..step.end as usize];
         let end = Span { start: step.end, ..step };
+        if self.word(self.found) == ":" {
+            let problem = self.says(step, "a bracket is missing behind the name of the operator", "not called");
+            return Some(problem.help("arguments stand in parentheses: `… |> module.operator(name: value)`"));
+        }
         Some(
             Diagnostic::new(
                 codes::E0106,
@@ -467,6 +474,12 @@ impl Case<'_> {
     fn gap_before(&self, index: usize) -> Span {
         let end = index.checked_sub(1).map_or(0, |i| self.tokens[i].end);
         Span::new(self.source, end, end)
+    }
+
+    /// Says whether a token behind an item stands in column 0.
+    fn begins_line(&self, index: usize) -> bool {
+        let start = self.tokens.get(index).map_or(0, |t| t.start);
+        start > 0 && self.text.as_bytes()[start - 1] == b'\n' && self.open_bracket().is_none()
     }
 
     fn line_of(&self, index: usize) -> usize {
