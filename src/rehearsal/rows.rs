@@ -10,8 +10,8 @@ use crate::spec::{Dim, Type};
 
 /// Rows of each source.
 pub const ROWS: usize = 24;
-/// Pictures that rows share.
-const PICTURES: usize = 8;
+/// Each row of a source has a picture of its own, as scenes do; sources share them.
+const PICTURES: usize = ROWS;
 /// Side of a picture in pixels: 16 tokens of a vision-language model.
 const SIDE: u32 = 112;
 const OBJECTS: [&str; 6] = ["cup", "plate", "knife", "bottle", "box", "lamp"];
@@ -31,13 +31,10 @@ impl Media {
             let n = n as u32;
             // Gradients with a block each at another place: no two are alike, in bytes or to the eye.
             let picture = RgbImage::from_fn(SIDE, SIDE, |x, y| {
-                let inside = x / 28 == n % 4 && y / 28 == (n / 2) % 4;
-                let shade = |v: u32| (v * 255 / SIDE) as u8;
-                if inside {
-                    Rgb([255 - 30 * n as u8, 30 * n as u8, 40])
-                } else {
-                    Rgb([shade(x), shade(y), 31 * n as u8])
-                }
+                let inside = x / 28 == n % 4 && y / 28 == (n / 4) % 4;
+                let shade = |v: u32, most: u32| (v * 255 / most) as u8;
+                let own = shade(n, PICTURES as u32);
+                if inside { Rgb([255 - own, own, 40]) } else { Rgb([shade(x, SIDE), shade(y, SIDE), own]) }
             });
             save(&picture, &folder.join(format!("{n}.png")))?;
         }

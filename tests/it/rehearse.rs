@@ -96,6 +96,30 @@ fn each_recipe_of_the_cookbook_can_be_rehearsed_without_its_rows() {
     }
 }
 
+/// Questions about made-up scenes are named after their pictures, so each scene has one of its own.
+#[test]
+fn made_up_scenes_become_a_benchmark() {
+    let place = Place::new();
+    place.write_quietly(
+        "recipe.rb2",
+        r#"recipe "asked" requires ">=0.1"
+import std.{data, cot, bench, read, mark, total, eval}
+schema Reply { id: Str, reply: Str }
+let exam = data.visual_genome("nowhere/scene_graphs.json", media: "nowhere")
+  |> cot.questions(ask: ["side", "risk"], per_scene: 1, seed: 1)
+  |> bench.sample(id: .id, kind: "text", question: .instruction, key: .output, images: .images)
+  |> bench.ask(text: "{question}")
+  |> bench.read(text: read.text())
+  |> bench.mark(text: mark.text_equal())
+  |> bench.total(headline: total.micro())
+output score = eval.score(data.jsonl("replies.jsonl", as: Reply), on: exam, strays: "skip") to "out/score.json"
+"#,
+    );
+    let (ended, words) = said(&place, &["rehearse", "recipe.rb2"]);
+    assert_eq!(ended, 0, "{words}");
+    assert!(!words.contains("FAILED") && !words.contains("left out"), "{words}");
+}
+
 #[cfg(feature = "torch")]
 mod tensor {
     use super::*;
