@@ -3,7 +3,7 @@
 //!
 //! Two may then make one result, if the holder was only slow. That is harmless: the first record wins, and a second, other result is reported.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::crash::step;
+use super::store::Store;
 use super::{event, machine};
 
 /// Names another time in seconds after which a lease that nobody touches is taken over.
@@ -100,6 +101,13 @@ struct Sign {
     touched: (i64, i64),
 }
 
+impl Sign {
+    /// Says whether who gave it is known to be no more.
+    fn is_gone(&self) -> bool {
+        self.holder.as_ref().is_some_and(Holder::is_gone)
+    }
+}
+
 impl Watch {
     /// Says whether nothing has changed for so long that the holder counts as gone. Clocks of other machines do not matter.
     fn expired(&mut self, sign: &Sign) -> bool {
@@ -114,28 +122,30 @@ impl Watch {
 }
 
 impl Claim {
-    /// Claims a path if nobody does, or who did is gone; nothing while somebody does.
-    pub(super) fn take(path: &Path, watch: &mut Watch) -> io::Result<Option<Self>> {
+    /// Claims a path in a store if nobody does, or who did is gone; nothing while somebody does.
+    pub(super) fn take(store: &Store, path: &Path, watch: &mut Watch) -> io::Result<Option<Self>> {
         loop {
-            match OpenOptions::new().write(true).create_new(true).open(path) {
-                Ok(mut file) => {
-                    step();
-                    // One write: who reads has seen all or nothing.
-                    file.write_all(&serde_json::to_vec(&Holder::this())?)?;
+            if let Some(sign) = look(path)? {
+                if !sign.is_gone() && !watch.expired(&sign) {
+                    return Ok(None);
+                }
+                push_aside(path, &sign)?;
+            }
+            // Signed before it has its name: one that a crash leaves unsigned would be waited for until it expires.
+            let mut file = store.lasting()?;
+            file.write_all(&serde_json::to_vec(&Holder::this())?)?;
+            step();
+            match file.persist_noclobber(path) {
+                Ok(file) => {
                     step();
                     let file = Arc::new(file);
                     let metadata = file.metadata()?;
                     keep_alive(&file);
                     return Ok(Some(Self { file, path: path.to_path_buf(), own: (metadata.dev(), metadata.ino()) }));
                 }
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(e),
+                Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e.error),
             }
-            let Some(sign) = look(path)? else { continue };
-            if !sign.holder.as_ref().is_some_and(Holder::is_gone) && !watch.expired(&sign) {
-                return Ok(None);
-            }
-            push_aside(path, &sign)?;
         }
     }
 
@@ -156,7 +166,7 @@ impl Drop for Claim {
 
 /// Says whether a claim is there whose holder is gone, or counts as that.
 pub(super) fn is_abandoned(path: &Path, watch: &mut Watch) -> io::Result<bool> {
-    Ok(look(path)?.is_some_and(|sign| sign.holder.as_ref().is_some_and(Holder::is_gone) || watch.expired(&sign)))
+    Ok(look(path)?.is_some_and(|sign| sign.is_gone() || watch.expired(&sign)))
 }
 
 /// Opened, so that a file system of a network asks anew.

@@ -54,7 +54,7 @@ pub(super) fn lease(store: &Store, stop: &Stop, key: Digest, waits: &dyn Fn(Json
             return Ok(None);
         }
         polls += 1;
-        // At the first look whoever has it may not have said so yet.
+        // At the first look whoever has the lock may not have claimed it yet.
         if polls == 2 {
             waits(holder(store, key));
         }
@@ -101,7 +101,7 @@ fn try_take(store: &Store, key: Digest, watch: &mut Watch) -> Result<Option<Leas
         if !same_file(&file, &path) {
             continue;
         }
-        let claim = Claim::take(&claim_path(store, key), watch)?;
+        let claim = Claim::take(store, &claim_path(store, key), watch)?;
         return Ok(claim.map(|claim| Lease { file, path, claim }));
     }
 }

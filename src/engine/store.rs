@@ -245,7 +245,7 @@ impl Store {
     pub fn write_whole(&self, target: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = target.parent().unwrap_or(&self.root);
         make_folder(folder)?;
-        let mut file = self.private(0o666)?;
+        let mut file = self.lasting()?;
         file.write_all(bytes)?;
         step();
         file.as_file().sync_all()?;
@@ -278,6 +278,11 @@ impl Store {
     /// its name it can be read by whom the user's mask allows, and written by nobody.
     pub(super) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
         self.private(0o444)
+    }
+
+    /// As [`Store::temporary`], for a file that may be written again once it has its name.
+    pub(super) fn lasting(&self) -> io::Result<tempfile::NamedTempFile> {
+        self.private(0o666)
     }
 
     fn private(&self, mode: u32) -> io::Result<tempfile::NamedTempFile> {
