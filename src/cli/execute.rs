@@ -13,7 +13,7 @@ use super::ending::{Counts, Ending, RESUME, stop_on_signals};
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, placement, progress, render, say, store};
 use crate::base::phrase;
-use crate::engine::decide;
+use crate::engine::decide::{self, Line};
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::files::FileIndex;
 use crate::engine::identity::Results;
@@ -29,7 +29,15 @@ use crate::plan::artifact::Artifact;
 use crate::plan::select::Selection;
 use crate::plan::val::Val;
 
-/// Executes what is selected and publishes its outputs; `after` hears what came of it before the last word is said.
+/// What a command does around a run.
+pub(super) struct Around<'a> {
+    /// Hears what is foreseen before anything is executed, and may refuse it.
+    pub before: &'a (dyn Fn(&[Line]) -> Result<(), Exit> + Sync),
+    /// Hears what came of it before the last word is said.
+    pub after: &'a mut dyn FnMut(&Summary, &dyn Listener),
+}
+
+/// Executes what is selected and publishes its outputs.
 pub(super) fn execute(
     compiled: &Compiled,
     selection: &Selection,
@@ -37,7 +45,7 @@ pub(super) fn execute(
     files: &FileIndex,
     secrets: BTreeMap<String, String>,
     args: &RunArgs,
-    after: &mut dyn FnMut(&Summary, &dyn Listener),
+    around: Around,
 ) -> Result<Exit, Exit> {
     let graph = &compiled.planned.graph;
     let events = match &args.events {
@@ -69,7 +77,7 @@ pub(super) fn execute(
         let last = compiled.last_keys(store);
         let mut lines = decide::forecast_rest(graph, selection, store, files, &last, there);
         past::fill(graph, store, &mut lines);
-        lines
+        (around.before)(&lines).is_ok().then_some(lines)
     };
     let setup = Setup {
         store,
@@ -102,6 +110,11 @@ pub(super) fn execute(
             .with("params", json!(compiled.planned.params.iter().cloned().collect::<BTreeMap<_, _>>())),
     );
     let mut summary = scheduler::run(graph, selection, &setup);
+    if summary.refused {
+        ending.take();
+        listener.hear(&counts(compiled, &summary).event(Exit::Refused, summary.seconds));
+        return Ok(Exit::Refused);
+    }
     let mut published = publish_outputs(compiled, selection, &summary, store, &listener, args.force);
     if published.damaged {
         // The results that named damaged bytes are forgotten by now, so this makes them anew.
@@ -113,20 +126,23 @@ pub(super) fn execute(
             listener.hear(&Event::new("notice").with("message", said));
         }
     }
-    after(&summary, &listener);
+    (around.after)(&summary, &listener);
     ending.take();
     let exit = exit(&summary, published.failed || published.damaged);
-    let counts = Counts {
-        run: summary.count(NodeState::Done) - asked(compiled, &summary),
+    listener.hear(&counts(compiled, &summary).event(exit, summary.seconds));
+    tell(compiled, &summary, &published, args.no_exec);
+    std::mem::forget(summary);
+    Ok(exit)
+}
+
+fn counts(compiled: &Compiled, summary: &Summary) -> Counts {
+    Counts {
+        run: summary.count(NodeState::Done) - asked(compiled, summary),
         hit: summary.count(NodeState::Hit),
         failed: summary.failures.len(),
         stopped: summary.count(NodeState::Stopped),
         skipped: summary.count(NodeState::Skipped),
-    };
-    listener.hear(&counts.event(exit, summary.seconds));
-    tell(compiled, &summary, &published, args.no_exec);
-    std::mem::forget(summary);
-    Ok(exit)
+    }
 }
 
 /// Expectations that were asked: they are no work.

@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::args::{LockArgs, RecipeArgs, RunArgs};
-use super::execute::execute;
+use super::execute::{Around, execute};
 use super::packages::Pinning;
 use super::pinned::{self, Pinned};
 use super::{Exit, recipe, render, say, store};
 use crate::base::phrase;
+use crate::engine::event::Listener;
+use crate::engine::scheduler::Summary;
 use crate::engine::{inputs, lock, lock_merge, publish};
 
 /// Runs the command: reads every input once, checks its rows, and writes what it is.
@@ -53,7 +55,7 @@ fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
     let wanted = |name: &str| named.as_ref().is_none_or(|names| names.contains(name));
     // Without its key a server says less, or nothing; what else lacks it is told by `run`.
     let secrets = inputs::secrets(&compiled.planned.graph, &selection, &compiled.planned.secrets).0;
-    pinned.hear(&mut compiled, &selection, &secrets, &wanted, &|_| false);
+    pinned.hear(&mut compiled, &selection, &secrets, &wanted);
     let graph = &compiled.planned.graph;
     let mut readers = lock::readers(graph, &selection);
     readers.nodes.retain(|&id| pinned.now.read_by(&|n| n == id).into_iter().any(wanted));
@@ -63,11 +65,13 @@ fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
         return Err(Exit::Recipe);
     }
     let how = RunArgs { recipe: recipe.clone(), ..RunArgs::default() };
-    let exit = execute(&compiled, &readers, &store, &files, BTreeMap::new(), &how, &mut |summary, listener| {
+    let mut after = |summary: &Summary, listener: &dyn Listener| {
         if summary.failures.is_empty() && !summary.interrupted {
             pinned.keep(summary, &wanted, &|id, rows, _| pinned::look(graph, &store, id, rows), listener);
         }
-    })?;
+    };
+    let around = Around { before: &|_| Ok(()), after: &mut after };
+    let exit = execute(&compiled, &readers, &store, &files, BTreeMap::new(), &how, around)?;
     store::keep_index(&files, &store);
     if exit == Exit::Done && !pinned.changed {
         say("the lock says so already");

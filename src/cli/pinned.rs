@@ -14,7 +14,7 @@ use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
 use crate::engine::lock::{self as file, Difference, Lock, Look, Observed};
 use crate::engine::scheduler::Summary;
-use crate::engine::servers::{self, Said};
+use crate::engine::servers::{self, Facts, Said, Server};
 use crate::engine::{Store, observe};
 use crate::ops::eval::served_by;
 use crate::plan::select::Selection;
@@ -45,6 +45,8 @@ pub(super) struct Pinned {
     pub now: Observed,
     /// The file was written.
     pub changed: bool,
+    /// Servers that were asked who they are.
+    asked: BTreeSet<String>,
 }
 
 impl Pinned {
@@ -61,7 +63,7 @@ impl Pinned {
             say(&format!("error: {e}"));
             Exit::Node
         })?;
-        let mut pinned = Self { recipe, old, now, changed: false };
+        let mut pinned = Self { recipe, old, now, changed: false, asked: BTreeSet::new() };
         let graph = &compiled.planned.graph;
         for (name, server) in servers::of(graph, selection) {
             pinned.now.add_server(&name, &server, graph.servers.get(&name).cloned());
@@ -69,43 +71,56 @@ impl Pinned {
         Ok(pinned)
     }
 
-    /// Asks those servers who they are of which nothing is pinned, those that are accepted as they are, and those that a node waits to ask; puts what
-    /// counts into the graph, and so into the keys.
+    /// Asks those servers who they are of which nothing is pinned, and those that are accepted as they are; puts what they say into the graph, and so
+    /// into the keys.
     pub(super) fn hear(
         &mut self,
         compiled: &mut Compiled,
         selection: &Selection,
         secrets: &BTreeMap<String, String>,
         accepted: &dyn Fn(&str) -> bool,
-        waits: &dyn Fn(NodeId) -> bool,
     ) {
         let graph = &compiled.planned.graph;
         let mut counts = graph.servers.clone();
         for (name, server) in servers::of(graph, selection) {
-            let old = graph.servers.get(&name);
-            let taken = old.is_none() || accepted(&name);
-            if !taken && !server.nodes.iter().any(|&id| waits(id)) {
+            let pinned = graph.servers.contains_key(&name);
+            if pinned && !accepted(&name) {
                 continue;
             }
-            let said = match server.asks {
-                Asks::Server { url, model, key } => {
-                    let key = key.and_then(|name| secrets.get(name)).map(String::as_str);
-                    servers::ask(url, model, key)
-                }
-                Asks::Program(program) => served_by(program),
-            };
-            match said {
-                Said::Facts(facts) if facts.is_empty() && old.is_none() => self.now.drop_server(&name),
-                Said::Facts(facts) => {
-                    if taken {
-                        counts.insert(name.clone(), facts.clone());
-                    }
+            match ask(&name, &server, secrets) {
+                Some(facts) if facts.is_empty() && !pinned => self.now.drop_server(&name),
+                Some(facts) => {
+                    counts.insert(name.clone(), facts.clone());
                     self.now.add_server(&name, &server, Some(facts));
                 }
-                Said::Unheard(why) => say(&format!("the server `{name}` does not say what it is: {why}")),
+                None => {}
             }
+            self.asked.insert(name);
         }
         compiled.planned.graph.servers = counts;
+    }
+
+    /// Asks those servers who they are that a node waits to ask and that were not asked yet. Says whether there were any; [`Pinned::hold`] then tells
+    /// whether they are as the lock says.
+    pub(super) fn compare(
+        &mut self,
+        graph: &Graph,
+        selection: &Selection,
+        secrets: &BTreeMap<String, String>,
+        waits: &dyn Fn(NodeId) -> bool,
+    ) -> bool {
+        let mut any = false;
+        for (name, server) in servers::of(graph, selection) {
+            if self.asked.contains(&name) || !server.nodes.iter().any(|&id| waits(id)) {
+                continue;
+            }
+            any = true;
+            if let Some(facts) = ask(&name, &server, secrets) {
+                self.now.add_server(&name, &server, Some(facts));
+            }
+            self.asked.insert(name);
+        }
+        any
     }
 
     /// Refuses inputs that are not as the lock says; with `--frozen` also those of which it says nothing.
@@ -257,5 +272,22 @@ impl Pinned {
             Err(e) => format!("warning: cannot write the lock `{}`: {e}", place.display()),
         };
         listener.hear(&Event::new("notice").with("message", message));
+    }
+}
+
+/// Asks a server who it is; says so where it does not answer.
+fn ask(name: &str, server: &Server, secrets: &BTreeMap<String, String>) -> Option<Facts> {
+    let said = match server.asks {
+        Asks::Server { url, model, key } => {
+            servers::ask(url, model, key.and_then(|key| secrets.get(key)).map(String::as_str))
+        }
+        Asks::Program(program) => served_by(program),
+    };
+    match said {
+        Said::Facts(facts) => Some(facts),
+        Said::Unheard(why) => {
+            say(&format!("the server `{name}` does not say what it is: {why}"));
+            None
+        }
     }
 }

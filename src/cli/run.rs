@@ -1,18 +1,16 @@
 //! `rbpipe run`: compile, hold the inputs against the lock, then execute what outputs and expectations need.
 
-use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use super::args::RunArgs;
-use super::execute::execute;
+use super::execute::{Around, execute};
 use super::packages::Pinning;
 use super::pinned::{self, Pinned};
-use super::recipe::Compiled;
 use super::{Exit, recipe, render, store};
-use crate::engine::decide::{self, Forecast, Tally};
-use crate::engine::files::FileIndex;
-use crate::engine::{Store, inputs, past};
-use crate::plan::NodeId;
-use crate::plan::select::Selection;
+use crate::engine::decide::{self, Forecast, Line, Tally};
+use crate::engine::event::Listener;
+use crate::engine::scheduler::Summary;
+use crate::engine::{inputs, past};
 use crate::spec::observed::Columns;
 
 /// Runs the command.
@@ -35,12 +33,9 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     }
     let (store, files) = ahead.map_or_else(store::open, Ok)?;
     let mut locked = Pinned::open(&compiled, &selection, &files)?;
+    let accepted = locked.resolve(&compiled, &args.update)?;
     if !args.no_exec {
-        let accepted = locked.resolve(&compiled, &args.update)?;
-        // Where all that was asked is answered, nobody needs the server.
-        let waiting = waiting(&compiled, &selection, &store, &files);
-        let waits = |id| waiting.contains(&id);
-        locked.hear(&mut compiled, &selection, &secrets, &|name| accepted.contains(name), &waits);
+        locked.hear(&mut compiled, &selection, &secrets, &|name| accepted.contains(name));
     }
     let graph = &compiled.planned.graph;
     let cost = || {
@@ -49,27 +44,29 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
         Tally::of(graph, &lines)
     };
     locked.hold(&compiled, args, &cost)?;
-    let exit = execute(&compiled, &selection, &store, &files, secrets, args, &mut |summary, listener| {
+    let locked = Mutex::new(locked);
+    let held = || locked.lock().unwrap_or_else(PoisonError::into_inner);
+    // Where all that was asked is answered, nobody needs a server.
+    let before = |lines: &[Line]| {
+        let waits = |id| lines.iter().any(|line| line.node == id && line.forecast != Forecast::Hit);
+        match held().compare(graph, &selection, &secrets, &waits) {
+            true => held().hold(&compiled, args, &|| Tally::of(graph, lines)),
+            false => Ok(()),
+        }
+    };
+    let mut after = |summary: &Summary, listener: &dyn Listener| {
         if !args.frozen {
             let look = |id, rows: &_, pinned| match pinned {
                 true => Columns::new(),
                 false => pinned::glance(graph, &store, id, rows),
             };
-            locked.keep(summary, &|_| true, &look, listener);
+            held().keep(summary, &|_| true, &look, listener);
         }
-    })?;
+    };
+    let around = Around { before: &before, after: &mut after };
+    let exit = execute(&compiled, &selection, &store, &files, secrets.clone(), args, around)?;
     store::keep_index(&files, &store);
     // The process ends here: to give back ten thousand nodes one by one would take a tenth of its time.
     std::mem::forget(compiled);
     Ok(exit)
-}
-
-/// The nodes without a result, where servers are pinned that some of them may ask.
-fn waiting(compiled: &Compiled, selection: &Selection, store: &Store, files: &FileIndex) -> BTreeSet<NodeId> {
-    let graph = &compiled.planned.graph;
-    if graph.servers.is_empty() {
-        return BTreeSet::new();
-    }
-    let (lines, _) = decide::forecast(graph, selection, store, files, &compiled.last_keys(store));
-    lines.iter().filter(|line| line.forecast != Forecast::Hit).map(|line| line.node).collect()
 }

@@ -48,6 +48,8 @@ pub struct Summary {
     pub seconds: f64,
     /// It was stopped on request.
     pub interrupted: bool,
+    /// What was foreseen was refused, so that nothing was executed.
+    pub refused: bool,
 }
 
 /// Why a node failed.
@@ -104,7 +106,9 @@ pub fn run(graph: &Graph, selection: &Selection, setup: &Setup) -> Summary {
                 || (setup.fail_fast && !(run.summary.failures.is_empty() && run.summary.broken.is_empty()));
             if !stopping {
                 run.look_up();
-                run.foresee();
+                if !run.foresee() {
+                    break;
+                }
                 while let Some(job) = run.next_job() {
                     let send = send.clone();
                     let started = std::thread::Builder::new().name("node".into()).spawn_scoped(scope, move || {
@@ -225,12 +229,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Asks once, before anything is executed, what the plan says of what has no result yet.
-    fn foresee(&mut self) {
+    /// Asks once, before anything is executed, what the plan says of what has no result yet. Says whether the run goes on.
+    fn foresee(&mut self) -> bool {
         if self.foreseen.is_some() || self.slots.empty() || self.setup.no_exec {
-            return;
+            return true;
         }
-        let lines = self.setup.foresee.map(|foresee| foresee(&self.summary.results)).unwrap_or_default();
+        let foresee = self.setup.foresee.unwrap_or(&|_| Some(Vec::new()));
+        let Some(lines) = foresee(&self.summary.results) else {
+            self.summary.refused = true;
+            return false;
+        };
         let tally = Tally::of(self.graph, &lines);
         let event = Event::new("run_foreseen")
             .with("run", tally.run)
@@ -243,6 +251,7 @@ impl<'a> Run<'a> {
         }
         let told = |l: &Line| (l.node, json!({ "state": l.forecast.word(), "seconds": l.seconds }));
         self.foreseen = Some(lines.iter().map(told).collect());
+        true
     }
 
     fn hit(&mut self, id: NodeId, record: &Record, results: Results) {

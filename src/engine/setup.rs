@@ -43,8 +43,8 @@ pub struct Setup<'a> {
     pub foresee: Option<Foresee<'a>>,
 }
 
-/// Forecasts the rest of a run from the results that are there.
-pub type Foresee<'a> = &'a (dyn Fn(&BTreeMap<NodeId, Results>) -> Vec<Line> + Sync);
+/// Forecasts the rest of a run from the results that are there; nothing where the run must not go on to execute any of it.
+pub type Foresee<'a> = &'a (dyn Fn(&BTreeMap<NodeId, Results>) -> Option<Vec<Line>> + Sync);
 
 /// Tells of a node.
 pub(super) fn tell(listener: &dyn Listener, node: &Node, key: Option<String>, event: &str, fields: Map<String, Json>) {
