@@ -10,11 +10,11 @@ use super::args::{Choice, GcArgs};
 use super::{Exit, recipe, say, share};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
-use crate::engine::decide::{self, Forecast};
+use crate::engine::Store;
+use crate::engine::decide::{self, Line};
 use crate::engine::files::FileIndex;
 use crate::engine::gc::{self, Account, Policy};
 use crate::engine::remote::gc::Policy as OfRemote;
-use crate::engine::{Store, record};
 
 /// Cleans the store of this machine.
 pub(super) fn here(store: &Store, args: &GcArgs) -> Exit {
@@ -51,21 +51,14 @@ pub(super) fn remote(store: &Store, files: &FileIndex, address: &str, args: &GcA
         // A key follows from what lies before it, here or there; behind what is nowhere there is nothing to keep.
         let offered = |key| remote.offer(key, &tell);
         let (lines, _) = decide::forecast_with(&compiled.planned.graph, &selection, store, files, &last, &offered);
-        let absent = lines.iter().filter(|l| l.forecast == Forecast::Run && l.identity.is_some()).count();
+        let lacks = |l: &Line| l.identity.as_ref().is_some_and(|identity| !l.rests_on.contains(&identity.key));
+        let absent = lines.iter().filter(|line| lacks(line)).count();
         if absent > 0 {
-            let what = phrase::count(absent, "node");
-            say(&format!(
-                "{what} of `{}` have no result here or there; what follows from them is not kept",
-                path.display()
-            ));
+            let (recipe, nodes) = (path.display(), phrase::count(absent, "node"));
+            say(&format!("`{recipe}`: {nodes} without a result here or there; what follows from that is not kept"));
         }
         let why = format!("needed by {}", path.display());
-        for key in lines.into_iter().filter(|l| l.forecast == Forecast::Hit).filter_map(|l| Some(l.identity?.key)) {
-            roots.insert(key, why.clone());
-            let of_rows = record::read(store, key).map(|r| r.of_rows);
-            let of_rows = of_rows.or_else(|| Some(remote.offer(key, &tell)?.entry.record.of_rows)).flatten();
-            roots.extend(of_rows.map(|key| (key, why.clone())));
-        }
+        roots.extend(lines.into_iter().flat_map(|line| line.rests_on).map(|key| (key, why.clone())));
         if doubtful.load(Ordering::Relaxed) {
             let recipe = path.display();
             eprintln!("error: what `{recipe}` needs cannot be told from what the remote says; nothing was deleted");

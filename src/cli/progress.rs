@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::say;
+use crate::base::phrase;
 use crate::engine::event::{CROWD, Event, Listener, in_crowds};
 
 /// Returns the listener that suits the place where standard error goes.
@@ -144,14 +145,14 @@ fn quarantined(event: &Event) -> String {
 fn line(event: &Event) -> Option<String> {
     let node = event.node.as_deref().unwrap_or_default();
     let op = event.op.as_deref().unwrap_or_default();
-    let rows = event.number("rows").map_or(String::new(), |r| format!("  {r} rows"));
+    let rows = event.number("rows").map_or(String::new(), |r| format!("  {}", phrase::count(r as usize, "row")));
     Some(match event.event.as_str() {
         "node_hit" if event.fields.get("passed").is_some_and(|p| p == true) => {
             format!("hit   {node}{rows}, beside columns that changed")
         }
         "node_hit" => format!("hit   {node}{rows}"),
         "bytes_left" => {
-            let size = crate::base::phrase::bytes(event.number("bytes").unwrap_or(0.0) as u64);
+            let size = phrase::bytes(event.number("bytes").unwrap_or(0.0) as u64);
             format!("left  {node}  {size} in the remote")
         }
         "node_started" => format!("run   {node}  ({op})"),
@@ -198,7 +199,7 @@ fn line(event: &Event) -> Option<String> {
             format!("{word} {node}{message}  ({values})")
         }
         "node_fetched" => {
-            let size = crate::base::phrase::bytes(event.number("bytes").unwrap_or(0.0) as u64);
+            let size = phrase::bytes(event.number("bytes").unwrap_or(0.0) as u64);
             let by = event.text("signed_by").map_or(String::new(), |name| format!(", signed by {name}"));
             format!("fetch {node}  {size} from {}{by}", event.text("from").unwrap_or_default())
         }

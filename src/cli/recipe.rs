@@ -18,7 +18,10 @@ use crate::plan::select::{self, Selection};
 use crate::plan::{self, PathArg, Planned};
 use crate::semantics;
 use crate::spec::observed::Columns;
-use crate::spec::{Catalogue, prelude};
+use crate::spec::{Catalogue, Row, Type, prelude};
+
+/// The recipe's own file among those of a program.
+const MAIN: usize = 0;
 
 /// A recipe, compiled.
 pub(super) struct Compiled {
@@ -28,6 +31,8 @@ pub(super) struct Compiled {
     pub sources: SourceMap,
     /// The graph.
     pub planned: Planned,
+    /// The types of the names of its main file.
+    types: BTreeMap<String, Type>,
     /// What this site has, and what it adds to the recipe.
     pub site: Site,
 }
@@ -82,7 +87,7 @@ impl World for Seeing {
 fn compile_in(world: &dyn World, args: &RecipeArgs, pinning: Pinning<'_>) -> Result<Compiled, Exit> {
     let mut sources = SourceMap::default();
     let catalogue = ops::catalogue();
-    let (planned, mut problems) = evaluate(world, args, &catalogue, &mut sources, pinning);
+    let (planned, types, mut problems) = evaluate(world, args, &catalogue, &mut sources, pinning);
     let (site, more) = Site::read(&world::OsWorld, &mut sources);
     problems.extend(more);
     let bad = problems.has_errors();
@@ -98,7 +103,7 @@ fn compile_in(world: &dyn World, args: &RecipeArgs, pinning: Pinning<'_>) -> Res
                 prelude::WITH_COMMON.contains(&option) || named()
             };
             site.apply(&mut planned.graph, &accepts);
-            Ok(Compiled { path: args.recipe.clone(), sources, planned, site })
+            Ok(Compiled { path: args.recipe.clone(), sources, planned, types, site })
         }
         _ => Err(Exit::Recipe),
     }
@@ -110,16 +115,19 @@ fn evaluate(
     catalogue: &Catalogue,
     sources: &mut SourceMap,
     pinning: Pinning<'_>,
-) -> (Option<Planned>, Problems) {
+) -> (Option<Planned>, BTreeMap<String, Type>, Problems) {
     let (program, mut problems) = packages::load(world, catalogue, sources, &args.recipe, pinning);
     if problems.has_errors() {
-        return (None, problems);
+        return (None, BTreeMap::new(), problems);
     }
     let choice = &args.choice;
     let settings = semantics::Settings { profile: choice.profile.clone(), params: choice.params.clone() };
-    problems.extend(semantics::check(&program, catalogue, &settings).1);
+    let (checked, more) = semantics::check(&program, catalogue, &settings);
+    problems.extend(more);
+    let main = checked.bindings.into_iter().filter(|((module, _), _)| *module == MAIN);
+    let types = main.map(|((_, name), ty)| (name, ty)).collect();
     if problems.has_errors() {
-        return (None, problems);
+        return (None, types, problems);
     }
     let options =
         plan::Options { profile: choice.profile.clone(), params: choice.params.clone(), with: choice.with.clone() };
@@ -134,7 +142,7 @@ fn evaluate(
         let stale = |d: &Diagnostic| matches!(pinning, Pinning::New(_)) && plan::lints::LOCKED.contains(&d.code);
         told.sorted().into_iter().filter(|d| !stale(d)).for_each(|d| problems.push(d));
     }
-    (planned, problems)
+    (planned, types, problems)
 }
 
 /// What the lock of a recipe knows of its files; nothing where there is none, or one that cannot be read.
@@ -169,6 +177,20 @@ impl Compiled {
     pub(super) fn own_files(&self) -> impl Iterator<Item = (&str, &str)> {
         let own = self.sources.all().filter(|file| !file.name.starts_with("std/"));
         own.map(|file| (file.name.as_str(), &*file.text))
+    }
+
+    /// Returns the columns that a dataset of the main file has as the recipe types them: by its name, `rows` or `parts.train`.
+    pub(super) fn columns_of(&self, name: &str) -> Option<&Row> {
+        let mut parts = name.split('.');
+        let mut ty = self.types.get(parts.next()?)?;
+        for part in parts {
+            let Type::Record(fields) = ty else { return None };
+            ty = fields.get(part)?;
+        }
+        match ty {
+            Type::Dataset(row) => Some(row),
+            _ => None,
+        }
     }
 
     /// Selects nodes; prints which name is not there.

@@ -36,7 +36,7 @@ pub(super) fn ready(compiled: Compiled) -> Result<(Compiled, Selection), Exit> {
     Ok((compiled, selection))
 }
 
-/// Returns the keys of a recipe's results that are in the store, and how many of its nodes have none.
+/// Returns the keys of what a recipe has in the store, results and what was decided of rows, and how many of its nodes have none.
 pub(super) fn made(
     compiled: &Compiled,
     selection: &Selection,
@@ -47,8 +47,7 @@ pub(super) fn made(
     let (lines, _) = decide::forecast(&compiled.planned.graph, selection, store, files, &last);
     let gate = |line: &decide::Line| compiled.planned.graph.node(line.node).gate.is_some();
     let absent = lines.iter().filter(|l| l.forecast != Forecast::Hit && !gate(l)).count();
-    let hits = lines.iter().filter(|l| l.forecast == Forecast::Hit);
-    (hits.filter_map(|l| l.identity.as_ref().map(|i| i.key)).collect(), absent)
+    (lines.into_iter().flat_map(|line| line.rests_on).collect(), absent)
 }
 
 pub(super) fn arguments(recipe: &Path, choice: &Choice) -> RecipeArgs {
@@ -72,18 +71,22 @@ pub(super) fn push(store: &Store, files: &FileIndex, args: &PushArgs) -> Result<
             made(&compiled, &selection, store, files)
         }
     };
-    // What was decided of rows travels with their result, and counts as a part of it.
-    let decided: BTreeSet<Digest> = keys.iter().filter_map(|key| record::read(store, *key)?.of_rows).collect();
-    let keys: BTreeSet<Digest> = keys.into_iter().chain(decided.iter().copied()).collect();
     let mut reach = Reach::new(store);
-    let (mut new, mut same, mut lacking, mut sent) = (0, 0, 0, 0);
+    let (mut new, mut same, mut decided) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut lacking, mut sent) = (0, 0);
     let mut diverging = Vec::new();
-    for record in keys.into_iter().filter_map(|key| record::read(store, key)) {
+    let mut left: BTreeSet<Digest> = keys.into_iter().collect();
+    let mut done = BTreeSet::new();
+    while let Some(key) = left.pop_first() {
+        done.insert(key);
+        let Some(record) = record::read(store, key) else { continue };
+        // What was decided of rows travels with their result.
+        decided.extend(record.of_rows);
+        left.extend(record.of_rows.filter(|key| !done.contains(key)));
         let tell = |event: &str, fields: Json| warn(&record.name, event, &fields);
         match remote.push(store, &mut reach, &record, args.again, &tell) {
-            Ok(Pushed::New { bytes } | Pushed::Same { bytes }) if decided.contains(&record.key) => sent += bytes,
-            Ok(Pushed::New { bytes }) => (new, sent) = (new + 1, sent + bytes),
-            Ok(Pushed::Same { bytes }) => (same, sent) = (same + 1, sent + bytes),
+            Ok(Pushed::New { bytes }) => (_, sent) = (new.insert(key), sent + bytes),
+            Ok(Pushed::Same { bytes }) => (_, sent) = (same.insert(key), sent + bytes),
             Ok(Pushed::Lacking) => lacking += 1,
             Ok(Pushed::Diverges(first)) => {
                 let host = format!("made {}", first.made);
@@ -97,6 +100,8 @@ pub(super) fn push(store: &Store, files: &FileIndex, args: &PushArgs) -> Result<
             }
         }
     }
+    // It counts as a part of it.
+    let [new, same] = [new, same].map(|keys| keys.difference(&decided).count());
     println!("sent {} ({}), {} there already", phrase::count(new, "result"), bytes(sent), same);
     if absent > 0 {
         println!("{} of the recipe have no result here; `rbpipe run` makes them", phrase::count(absent, "node"));

@@ -14,6 +14,7 @@ use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::dataset::{self, Chunks};
 use crate::engine::hub_rows::{self, Form};
 use crate::engine::{Artifact, Kind, Store, decide, export, json_lines, record};
+use crate::spec::{Row, Type};
 
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs) -> Exit {
@@ -42,7 +43,8 @@ fn show(args: &ShowArgs) -> Result<Exit, Exit> {
     let key = lines.iter().find(|l| l.node == wanted.node).and_then(|l| l.identity.as_ref()).map(|i| i.key);
     let told = key.and_then(|key| record::read(&store, key)).map(|record| record.told(&store)).unwrap_or_default();
     let bad = told.into_iter().filter(|fate| fate.what == QUARANTINED).collect();
-    let found = Found { name, op: &node.op, key, digest: *digest, artifact, bad };
+    let typed = compiled.columns_of(name);
+    let found = Found { name, op: &node.op, key, digest: *digest, artifact, typed, bad };
     found.print(args, &store).map_err(|e| {
         eprintln!("error: {}", e.message);
         Exit::Node
@@ -94,6 +96,8 @@ struct Found<'a> {
     key: Option<Digest>,
     digest: Digest,
     artifact: &'a Artifact,
+    /// The columns as the recipe types them, where it does.
+    typed: Option<&'a Row>,
     /// Rows that were left out because they could not be read, each with its place and the reason.
     bad: Vec<Fate>,
 }
@@ -156,13 +160,15 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Name and type of each column, in the recipe's words.
+    /// Name and type of each column, in the recipe's words: its types where it names them, otherwise those that the columns are stored as.
     fn columns(&self, store: &Store) -> Result<Vec<(String, String)>, OpError> {
         if self.artifact.kind != Kind::Dataset {
             return Ok(Vec::new());
         }
         let chunks = Chunks::open(store, self.artifact)?;
-        Ok(chunks.types().map(|(name, ty)| (name.to_owned(), arrow_type::text(&ty))).collect())
+        let typed = |name: &str| self.typed?.get(name).filter(|ty| !matches!(ty, Type::Var(_) | Type::Error));
+        let text = |name: &str, ty: &_| typed(name).map_or_else(|| arrow_type::text(ty), Type::to_string);
+        Ok(chunks.types().map(|(name, ty)| (name.to_owned(), text(name, &ty))).collect())
     }
 
     fn sample(&self, store: &Store, rows: usize) -> Result<Vec<Json>, OpError> {

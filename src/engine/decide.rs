@@ -56,6 +56,8 @@ pub struct Line {
     pub bytes: Option<u64>,
     /// Bytes that are to be fetched, where the result is in a remote.
     pub fetch: Option<u64>,
+    /// The keys of the records that a hit rests on: that of its result with that of what was decided of its rows, or the latter alone.
+    pub rests_on: Vec<Digest>,
 }
 
 /// What would be executed by a forecast, gates aside.
@@ -176,8 +178,9 @@ fn forecast_from(
         let previous = last.get(&node.name).and_then(|key| record::read(store, *key));
         let (seconds, bytes) = (previous.as_ref().map(|r| r.seconds), previous.as_ref().map(|r| r.bytes));
         let why = String::new();
+        let (forecast, rests_on) = (Forecast::Run, Vec::new());
         let mut line =
-            Line { node: id, forecast: Forecast::Run, why, identity: None, seconds, like: None, bytes, fetch: None };
+            Line { node: id, forecast, why, identity: None, seconds, like: None, bytes, fetch: None, rests_on };
         if let Some(upstream) = waits {
             let changed = states.get(&upstream) == Some(&Forecast::Run) || states.get(&upstream).is_none();
             let name = &graph.node(upstream).name;
@@ -202,6 +205,7 @@ fn forecast_from(
                             line.why = format!("{} made {}", identity.key.short(), record.made);
                             line.seconds = Some(record.seconds);
                             line.bytes = Some(record.bytes);
+                            line.rests_on = record.rests_on();
                             results.insert(id, found);
                         }
                         None if !node.history.is_empty() && lines.iter().any(|l| l.fetch.is_some()) => {
@@ -212,9 +216,10 @@ fn forecast_from(
                         None => {
                             let passing = Passing::of(node, &identity, &given(node, &results));
                             let pass = "other columns changed, and pass";
-                            if passing.as_ref().is_some_and(|passing| passing.is_known(store)) {
+                            if let Some(known) = passing.as_ref().filter(|passing| passing.is_known(store)) {
                                 line.forecast = Forecast::Hit;
                                 line.why = format!("its rows are decided; {pass}");
+                                line.rests_on.push(known.key);
                                 passed.insert(id);
                             } else if let Some(offer) = elsewhere(identity.key) {
                                 let record = &offer.entry.record;
@@ -223,11 +228,13 @@ fn forecast_from(
                                 line.seconds = Some(record.seconds);
                                 line.bytes = Some(record.bytes);
                                 line.fetch = Some(to_fetch(store, &offer));
+                                line.rests_on = record.rests_on();
                                 results.insert(id, offer.results);
                             } else if let Some(offer) = passing.and_then(|passing| elsewhere(passing.key)) {
                                 line.forecast = Forecast::Hit;
                                 line.why = format!("its rows are decided in the remote; {pass}");
                                 line.fetch = Some(to_fetch(store, &offer));
+                                line.rests_on.push(offer.entry.record.key);
                                 passed.insert(id);
                             } else {
                                 let spoilt = verify::why_spoilt(store, identity.key);

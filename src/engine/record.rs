@@ -21,6 +21,11 @@ use crate::base::digest::canonical;
 use crate::base::{Digest, OpError};
 
 impl Record {
+    /// Returns its key and, where there is one, that of what was decided of its rows.
+    pub fn rests_on(&self) -> Vec<Digest> {
+        std::iter::once(self.key).chain(self.of_rows).collect()
+    }
+
     /// Returns the rows that were dropped or changed, as far as they can be read.
     pub fn told(&self, store: &Store) -> Vec<Fate> {
         let bytes = self.fates.and_then(|f| store.read(f.digest).ok()).unwrap_or_default();
@@ -58,7 +63,7 @@ pub(super) fn make(
         outputs: results.iter().map(|(field, (digest, _))| (field.clone(), *digest)).collect(),
         attachments: attached.filter(|(_, files)| !files.is_empty()).collect(),
         seconds: came.seconds,
-        rows: results.values().find_map(|(_, artifact)| artifact.rows()),
+        rows: results.values().filter_map(|(_, artifact)| artifact.rows()).reduce(|a, b| a + b),
         bytes: results.values().map(|(_, artifact)| artifact.bytes()).sum(),
         counts: came.counts,
         fates: fates(store, came.fates)?,

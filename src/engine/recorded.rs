@@ -23,7 +23,7 @@ pub struct Record {
     pub attachments: BTreeMap<String, BTreeMap<String, FileRef>>,
     /// How long it took.
     pub seconds: f64,
-    /// Rows of the first dataset among the results.
+    /// Rows of the datasets among the results.
     pub rows: Option<u64>,
     /// Bytes of the results.
     pub bytes: u64,

@@ -522,6 +522,32 @@ fn why_names_the_field_that_changed() {
     assert!(rows.contains(&(Some("long"), Some(2))), "{rows:?}");
 }
 
+/// What a result is, in the words of its recipe.
+#[test]
+fn rows_of_all_parts_are_told_and_columns_have_the_types_of_the_recipe() {
+    let place = Place::new();
+    place.write("rows.jsonl", &(0..5).map(|i| format!("{{\"id\":\"r{i}\",\"clips\":[]}}\n")).collect::<String>());
+    let recipe = r#"
+recipe "parts"
+import std.data
+schema Row { id: Str, note: Str?, clips: [Video] }
+let rows = data.jsonl("rows.jsonl", as: Row)
+let parts = rows |> data.split(validation: 2rows, seed: 1)
+output kept = parts.train to "kept.jsonl"
+"#;
+    place.write("recipe.rb2", recipe);
+    let ran = place.done();
+    let told = "5 rows  (test 0, train 3, validation 2)";
+    assert!(ran.stderr.lines().any(|l| l.starts_with("done  parts") && l.ends_with(told)), "{}", ran.stderr);
+    let ran = place.done();
+    assert!(ran.stderr.contains("hit   parts  5 rows\n"), "{}", ran.stderr);
+    for name in ["rows", "parts.validation"] {
+        let out = place.command(&["show", "recipe.rb2", name, "--rows", "0"]).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(text.contains("\n  id: Str\n  note: Str?\n  clips: [Video]\n"), "{text}");
+    }
+}
+
 /// Lays its input out as a folder twice, then reads it from the store.
 static TWICE: rbpipe::engine::Builtin = rbpipe::engine::Builtin {
     spec: rbpipe::spec::OpSpec::BASE,

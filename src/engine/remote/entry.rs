@@ -42,7 +42,7 @@ struct Sealed {
 impl Entry {
     /// Describes a record of a store; nothing if a byte that it needs is not there.
     pub fn of(store: &Store, reach: &mut Reach, record: &Record) -> Option<Self> {
-        crate::engine::record::lookup(store, record.key)?;
+        Some(()).filter(|()| is_whole(record, store))?;
         let names = reach.record(record);
         let mut sizes: BTreeMap<Digest, u64> = BTreeMap::new();
         for digest in names.all() {
@@ -58,7 +58,7 @@ impl Entry {
 
     /// Says whether a store, which has the blobs by now, can make the results of them.
     pub fn is_whole(&self, store: &Store) -> bool {
-        self.record.outputs.values().all(|digest| store.artifact(*digest).is_some())
+        is_whole(&self.record, store)
     }
 
     /// Returns its bytes, with a checksum and, where somebody signs it, one signature more.
@@ -100,4 +100,9 @@ impl Entry {
         }
         Ok(entry)
     }
+}
+
+/// Says whether a store has all results of a record.
+fn is_whole(record: &Record, store: &Store) -> bool {
+    record.outputs.values().all(|digest| store.artifact(*digest).is_some())
 }
