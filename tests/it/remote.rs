@@ -1,4 +1,4 @@
-//! Sharing: two stores and a remote between them, once a folder, once a real S3 server that is cut off, stumbles and lies.
+//! Sharing: two stores and a remote between them: a folder, or a server of objects that is cut off, stumbles and lies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,10 @@ use rbpipe::engine::reach::Reach;
 use rbpipe::engine::remote::{Pushed, Remote};
 use rbpipe::engine::{Store, record};
 
+use crate::buckets::Bucket;
 use crate::cache::with_a_picture;
 use crate::engine::{Place, Ran, files_below, rows};
-use crate::s3::{Fault, Proxy, S3};
+use crate::proxy::{Fault, Proxy};
 
 /// Where a remote lies and what its clients must know.
 pub struct Shared {
@@ -22,17 +23,6 @@ pub struct Shared {
 impl Shared {
     pub fn folder(path: &Path) -> Self {
         Self { address: format!("file://{}", path.display()), env: Vec::new() }
-    }
-
-    pub fn s3(port: u16, prefix: &str) -> Self {
-        let env = [
-            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
-            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-            ("AWS_REGION", "us-east-1".to_owned()),
-        ];
-        let env = env.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        Self { address: format!("s3://share/{prefix}"), env }
     }
 
     pub fn command(&self, place: &Place, args: &[&str]) -> Command {
@@ -251,9 +241,14 @@ fn a_folder_is_a_remote() {
 
 #[test]
 fn a_bucket_is_a_remote() {
-    let Some(server) = S3::start() else { return };
-    two_teammates(&Shared::s3(server.port, "team/a"));
-    first_one_wins(&Shared::s3(server.port, "team/b"));
+    let cases: [(&str, fn(&Shared)); 3] =
+        [("team/a", two_teammates), ("team/b", first_one_wins), ("large", parts_come_back_whole)];
+    for bucket in Bucket::each() {
+        for (prefix, case) in cases {
+            eprintln!("{:?}: {prefix}", bucket.service);
+            case(&bucket.shared(prefix));
+        }
+    }
 }
 
 /// What the server does, to which requests, how often; whether the node is then fetched at last, and the event that tells of it.
@@ -274,9 +269,14 @@ const FAULTS: &[(Fault, &str, usize, bool, &str)] = &[
 
 #[test]
 fn a_server_that_stumbles_or_lies_costs_time_and_never_a_wrong_result() {
-    let Some(server) = S3::start() else { return };
-    let proxy = Proxy::before(server.port);
-    let shared = Shared::s3(proxy.port, "faults");
+    for bucket in Bucket::each() {
+        eprintln!("{:?}", bucket.service);
+        let proxy = Proxy::before(bucket.port);
+        stumbles_and_lies(&proxy, &bucket.shared_at(proxy.port, "faults"));
+    }
+}
+
+fn stumbles_and_lies(proxy: &Proxy, shared: &Shared) {
     let first = Place::new();
     first.done();
     proxy.set(Fault::Stumble, "PUT", "/blobs/", 2);
@@ -367,10 +367,8 @@ fn damaged_bytes_are_never_sent() {
     assert!(files_below(root.path()).is_empty());
 }
 
-#[test]
-fn a_large_blob_goes_in_parts_and_comes_back_whole() {
-    let Some(server) = S3::start() else { return };
-    let shared = Shared::s3(server.port, "large");
+/// A blob that is too large for one request.
+fn parts_come_back_whole(shared: &Shared) {
     let rows: String = (0..90_000)
         .map(|i| {
             format!(

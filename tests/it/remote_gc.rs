@@ -1,13 +1,14 @@
-//! What is left in a remote, what was decided of rows, and the cleaning of remotes: once a folder, once a real S3 server.
+//! What is left in a remote, what was decided of rows, and the cleaning of remotes: once a folder, once servers of objects.
 
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use crate::buckets::{Bucket, Service};
 use crate::engine::{Place, files_below};
+use crate::proxy::Proxy;
 use crate::remote::Shared;
-use crate::s3::{Proxy, S3};
 
 /// A step that looks at one column and lets the others pass.
 const PASSING: &str = r#"
@@ -67,15 +68,16 @@ fn decisions_travel(shared: &Shared) {
 fn what_was_decided_of_rows_travels_with_their_result() {
     let folder = tempfile::tempdir().unwrap();
     decisions_travel(&Shared::folder(folder.path()));
-    let Some(server) = S3::start() else { return };
-    decisions_travel(&Shared::s3(server.port, "team/decisions"));
+    for bucket in Bucket::each() {
+        decisions_travel(&bucket.shared("team/decisions"));
+    }
 }
 
 #[test]
 fn of_what_was_left_in_a_remote_nobody_asks_twice() {
-    let Some(server) = S3::start() else { return };
-    let proxy = Proxy::before(server.port);
-    let shared = Shared::s3(proxy.port, "team/left");
+    let Some(bucket) = Bucket::start(Service::S3) else { return };
+    let proxy = Proxy::before(bucket.port);
+    let shared = bucket.shared_at(proxy.port, "team/left");
     let first = Place::new();
     first.done();
     shared.push(&first, &[]);
@@ -92,7 +94,7 @@ fn of_what_was_left_in_a_remote_nobody_asks_twice() {
     assert_eq!(second.run(&["--no-exec"]).code, 5, "a record implies its bytes: without the remote there is none");
 
     // Another remote has not promised anything.
-    let other = Shared::s3(proxy.port, "team/other");
+    let other = bucket.shared_at(proxy.port, "team/other");
     assert_eq!(other.run(&second, &["--lazy", "--no-exec"]).code, 5);
 
     // What was promised and cannot be had is made, and then it is here.
@@ -165,6 +167,30 @@ fn a_remote_keeps_what_is_young_or_named_and_loses_the_rest() {
     assert!(!fresh.exists(), "by now it is old, and still nobody names it");
 }
 
+/// Where columns changed that nobody looks at, a recipe needs what was decided of its rows, and the results that name it are not its own.
+#[test]
+fn a_remote_keeps_decisions_that_a_recipe_needs_without_their_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = Shared::folder(folder.path());
+    let first = passing("old");
+    first.done();
+    shared.push(&first, &[]);
+    age(folder.path(), 24 * 30);
+    let second = passing("new");
+    assert_eq!(second.run(&["--to", "rows"]).code, 0);
+    let args = ["cache", "gc", "--remote", &shared.address, "--settle", "0s", "--keep", "recipe.rb2", "--apply"];
+    let (code, said) = shared.ask(&second, &args);
+    assert!(code == 0 && said.contains("`recipe.rb2`: 1 node without a result here or there"), "{said}");
+    assert!(said.contains("needed by recipe.rb2") && said.contains("freed"), "{said}");
+    assert_eq!(shared.run(&second, &[]).executed(), Vec::<String>::new());
+
+    // Who put the rows together and pushed them has sent what was decided as well.
+    let other = tempfile::tempdir().unwrap();
+    let shared = Shared::folder(other.path());
+    shared.push(&second, &[]);
+    assert_eq!(shared.run(&passing("newer"), &[]).executed(), ["rows"]);
+}
+
 #[test]
 fn a_remote_is_not_cleaned_in_doubt() {
     let folder = tempfile::tempdir().unwrap();
@@ -231,8 +257,12 @@ fn who_pushes_while_a_remote_is_cleaned_loses_nothing() {
 
 #[test]
 fn a_bucket_is_cleaned() {
-    let Some(server) = S3::start() else { return };
-    let shared = Shared::s3(server.port, "team/cleaned");
+    for bucket in Bucket::each() {
+        is_cleaned(&bucket.shared("team/cleaned"));
+    }
+}
+
+fn is_cleaned(shared: &Shared) {
     let place = Place::new();
     place.done();
     shared.push(&place, &[]);

@@ -54,25 +54,26 @@ fn objects(
     bucket: &str,
     retries: usize,
 ) -> Result<Box<dyn ObjectStore>, String> {
-    let insecure = |name: &str| std::env::var(name).is_ok_and(|url| url.starts_with("http://"));
+    let insecure =
+        |urls: &[&str]| urls.iter().any(|url| std::env::var(url).is_ok_and(|url| url.starts_with("http://")));
     let retry = retry(retries);
     let opened: Result<Box<dyn ObjectStore>, object_store::Error> = match scheme {
         "s3" | "s3a" => AmazonS3Builder::from_env()
             .with_bucket_name(bucket)
             .with_retry(retry)
-            .with_client_options(client(insecure("AWS_ENDPOINT_URL") || insecure("AWS_ENDPOINT")))
+            .with_client_options(client(insecure(&["AWS_ENDPOINT_URL", "AWS_ENDPOINT"])))
             .build()
             .map(|s| Box::new(s) as _),
         "gs" => GoogleCloudStorageBuilder::from_env()
             .with_bucket_name(bucket)
             .with_retry(retry)
-            .with_client_options(client(false))
+            .with_client_options(client(insecure(&["GOOGLE_BASE_URL"])))
             .build()
             .map(|s| Box::new(s) as _),
         "az" | "azure" | "abfs" => MicrosoftAzureBuilder::from_env()
             .with_container_name(bucket)
             .with_retry(retry)
-            .with_client_options(client(insecure("AZURE_ENDPOINT")))
+            .with_client_options(client(insecure(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"])))
             .build()
             .map(|s| Box::new(s) as _),
         "http" | "https" => HttpBuilder::new()

@@ -1,62 +1,9 @@
-//! A real S3 server (moto, from PyPI) and a proxy before it that breaks answers on purpose.
+//! A proxy before a server of objects: it breaks answers on purpose, and lets one that speaks S3 answer as Google's.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use crate::python;
-
-const PACKAGES: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
-
-/// A running server with a bucket `share`; it ends with this value.
-pub struct S3 {
-    child: Child,
-    pub port: u16,
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl S3 {
-    /// Installs and starts the server; nothing where there is no Python or no registry.
-    pub fn start() -> Option<Self> {
-        let python = install()?;
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(python)
-            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { child, port };
-        // Never through a proxy of the machine's.
-        let agent = ureq::Agent::new_with_config(ureq::Agent::config_builder().proxy(None).build());
-        for _ in 0..300 {
-            if agent.put(format!("http://127.0.0.1:{port}/share")).send_empty().is_ok() {
-                return Some(server);
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        panic!("the S3 server did not start");
-    }
-}
-
-/// Returns the Python of an environment that has the server.
-fn install() -> Option<PathBuf> {
-    let python = python::environment("moto-5.2.5", &PACKAGES);
-    if python.is_none() {
-        eprintln!("SKIPPED: no S3 server could be installed from PyPI, nothing was tested against S3");
-    }
-    python
-}
 
 /// What the proxy does to an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,6 +18,14 @@ pub enum Fault {
     Flip,
     /// Says that the body is half as long, and sends that half.
     Short,
+}
+
+/// What it puts between its client and the server.
+#[derive(Clone, Copy, PartialEq)]
+enum Dialect {
+    Same,
+    /// The XML API of Google's storage is S3's, but for how a condition is put and that objects have generations.
+    Google,
 }
 
 /// Breaks the first answers to requests that match.
@@ -94,6 +49,15 @@ struct Plan {
 
 impl Proxy {
     pub fn before(upstream: u16) -> Self {
+        Self::speaking(Dialect::Same, upstream)
+    }
+
+    /// Lets a server of S3 answer as Google's does.
+    pub fn as_google(upstream: u16) -> Self {
+        Self::speaking(Dialect::Google, upstream)
+    }
+
+    fn speaking(dialect: Dialect, upstream: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let plan = Arc::new(Mutex::new(Plan { fault: Fault::Hang, method: "GET", path: "/", left: 0 }));
@@ -107,7 +71,7 @@ impl Proxy {
                 }
                 let (plan, requests, broken) = (plan.clone(), requests.clone(), broken.clone());
                 // A client that hangs up in the middle is part of the test.
-                std::thread::spawn(move || serve(client, upstream, &plan, &requests, &broken));
+                std::thread::spawn(move || serve(client, upstream, dialect, &plan, &requests, &broken));
             }
         });
         proxy
@@ -132,18 +96,19 @@ impl Drop for Proxy {
 fn serve(
     mut client: TcpStream,
     upstream: u16,
+    dialect: Dialect,
     plan: &Mutex<Plan>,
     requests: &AtomicUsize,
     broken: &AtomicUsize,
 ) -> Option<()> {
-    let (head, mut body) = read_head(&mut client)?;
+    let (mut head, mut body) = read_head(&mut client)?;
     let length = header(&head, "content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
     read_to(&mut client, &mut body, length)?;
     requests.fetch_add(1, Ordering::Relaxed);
     let first = head.lines().next()?.to_owned();
     let fault = {
         let mut plan = plan.lock().ok()?;
-        let hit = plan.left > 0 && first.starts_with(plan.method) && first.contains(plan.path);
+        let hit = plan.left > 0 && first.starts_with(plan.method) && first.replace("%2F", "/").contains(plan.path);
         if hit {
             plan.left -= 1;
             broken.fetch_add(1, Ordering::Relaxed);
@@ -158,12 +123,18 @@ fn serve(
         }
         _ => {}
     }
+    if dialect == Dialect::Google && header(&head, "x-goog-if-generation-match") == Some("0") {
+        head = with(&head, "If-None-Match", "*");
+    }
     let mut server = TcpStream::connect(("127.0.0.1", upstream)).ok()?;
     server.write_all(format!("{}\r\n\r\n", with(&head, "Connection", "close")).as_bytes()).ok()?;
     server.write_all(&body).ok()?;
     let (mut answer, mut sent) = read_head(&mut server)?;
     server.read_to_end(&mut sent).ok()?;
     answer = with(&answer, "Connection", "close");
+    if dialect == Dialect::Google {
+        answer = with(&answer, "x-goog-generation", "1");
+    }
     match fault {
         Some(Fault::Cut) => sent.truncate(sent.len() / 2),
         Some(Fault::Flip) if !sent.is_empty() => {
