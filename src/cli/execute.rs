@@ -13,7 +13,7 @@ use super::ending::{Counts, Ending, RESUME, stop_on_signals};
 use super::recipe::{self, Compiled};
 use super::{Exit, engine, placement, progress, render, say, store};
 use crate::base::phrase;
-use crate::engine::decide::{self, Line};
+use crate::engine::decide::Line;
 use crate::engine::event::{Event, Listener, Several};
 use crate::engine::files::FileIndex;
 use crate::engine::identity::Results;
@@ -74,8 +74,7 @@ pub(super) fn execute(
     let executors = placement::executors(compiled, args, &find);
     placement::check(compiled, selection, store, files, args, &executors)?;
     let foresee = |there: &BTreeMap<NodeId, Results>| {
-        let last = compiled.last_keys(store);
-        let mut lines = decide::forecast_rest(graph, selection, store, files, &last, there);
+        let mut lines = compiled.forecaster(selection, store, files).rest(there);
         past::fill(graph, store, &mut lines);
         (around.before)(&lines).is_ok().then_some(lines)
     };

@@ -10,7 +10,7 @@ use super::{Exit, recipe, say, share, store};
 use crate::base::{Digest, phrase};
 use crate::engine::provenance::{self, About, Story, openlineage, ro_crate, spdx};
 use crate::engine::store::digest_of_file;
-use crate::engine::{decide, lock, note, publish};
+use crate::engine::{lock, note, publish};
 
 const CRATE: &str = "ro-crate-metadata.json";
 
@@ -24,7 +24,7 @@ fn export(args: &ExportArgs) -> Result<Exit, Exit> {
     let (compiled, selection) = share::ready(compiled)?;
     let (store, files) = store::open()?;
     let graph = &compiled.planned.graph;
-    let forecast = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
+    let forecast = compiled.forecaster(&selection, &store, &files).all();
     store::keep_index(&files, &store);
     let failed = |e: io::Error| {
         eprintln!("error: cannot write `{}`: {e}", args.out.display());

@@ -11,8 +11,9 @@ use super::{Exit, recipe, say, share};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
 use crate::engine::Store;
-use crate::engine::decide::{self, Line};
+use crate::engine::decide::Line;
 use crate::engine::files::FileIndex;
+use crate::engine::forecast::Forecaster;
 use crate::engine::gc::{self, Account, Policy};
 use crate::engine::remote::gc::Policy as OfRemote;
 
@@ -47,10 +48,10 @@ pub(super) fn remote(store: &Store, files: &FileIndex, address: &str, args: &GcA
     let mut roots = BTreeMap::new();
     for path in &args.keep {
         let (compiled, selection) = share::ready(recipe::compile(&share::arguments(path, &Choice::default()))?)?;
-        let last = compiled.last_keys(store);
         // A key follows from what lies before it, here or there; behind what is nowhere there is nothing to keep.
         let offered = |key| remote.offer(key, &tell);
-        let (lines, _) = decide::forecast_with(&compiled.planned.graph, &selection, store, files, &last, &offered);
+        let forecaster = compiled.forecaster(&selection, store, files);
+        let (lines, _) = Forecaster { elsewhere: &offered, ..forecaster }.all();
         let lacks = |l: &Line| l.identity.as_ref().is_some_and(|identity| !l.rests_on.contains(&identity.key));
         let absent = lines.iter().filter(|line| lacks(line)).count();
         if absent > 0 {

@@ -11,7 +11,7 @@ use crate::engine::executors::ssh::Ssh;
 use crate::engine::executors::{Executor, Executors, FindEngine, Local};
 use crate::engine::files::FileIndex;
 use crate::engine::site::Elsewhere;
-use crate::engine::{Store, decide, fit};
+use crate::engine::{Store, fit};
 use crate::plan::select::Selection;
 
 /// Makes the executors of a run.
@@ -51,7 +51,7 @@ pub(super) fn check(
     problems.extend(fit::other_numerics(graph, selection, executors));
     // What a remote may have, or what is not to be executed anyway, is decided node by node.
     if args.remote.is_none() && !args.no_exec && store::remote_of_environment().is_none() {
-        let forecast = || decide::forecast(graph, selection, store, files, &compiled.last_keys(store)).0;
+        let forecast = || compiled.forecaster(selection, store, files).all().0;
         problems.extend(fit::too_large(graph, selection, executors, &forecast));
     }
     refuse(&compiled.sources, problems)

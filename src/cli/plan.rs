@@ -10,7 +10,8 @@ use super::{Exit, recipe, share, store};
 use crate::base::phrase::bytes;
 use crate::base::world::OsWorld;
 use crate::base::{Span, phrase};
-use crate::engine::decide::{self, Forecast, Line, Tally};
+use crate::engine::decide::{Forecast, Line, Tally};
+use crate::engine::forecast::Forecaster;
 use crate::engine::{inputs, past};
 use crate::plan::memory::formula::Precision;
 use crate::plan::memory::{Estimate, Models};
@@ -40,8 +41,8 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
         let remote = remote.as_ref()?;
         remote.recall(&store, key).or_else(|| remote.offer(key, &tell))
     };
-    let last = compiled.last_keys(&store);
-    let (mut lines, _) = decide::forecast_with(graph, &selection, &store, &files, &last, &elsewhere);
+    let forecaster = compiled.forecaster(&selection, &store, &files);
+    let (mut lines, _) = Forecaster { elsewhere: &elsewhere, ..forecaster }.all();
     past::fill(graph, &store, &mut lines);
     past::failures(graph, &store, &compiled.path, &mut lines);
     let _ = files.save(&store);

@@ -11,6 +11,8 @@ use super::{Exit, render};
 use crate::base::codes::E0901;
 use crate::base::world::{self, World};
 use crate::base::{Diagnostic, Problems, SourceMap, phrase};
+use crate::engine::files::FileIndex;
+use crate::engine::forecast::Forecaster;
 use crate::engine::site::Site;
 use crate::engine::{Builtin, Store, journal, lock};
 use crate::ops;
@@ -205,8 +207,19 @@ impl Compiled {
         })
     }
 
+    /// Returns what forecasts a run of it on this machine alone.
+    pub(super) fn forecaster<'a>(
+        &'a self,
+        selection: &'a Selection,
+        store: &'a Store,
+        files: &'a FileIndex,
+    ) -> Forecaster<'a> {
+        let (graph, last) = (&self.planned.graph, self.last_keys(store));
+        Forecaster { graph, selection, store, files, last, elsewhere: &|_| None }
+    }
+
     /// Returns the last key of each node.
-    pub(super) fn last_keys(&self, store: &Store) -> BTreeMap<String, crate::base::Digest> {
+    fn last_keys(&self, store: &Store) -> BTreeMap<String, crate::base::Digest> {
         let nodes = self.planned.graph.dag.node_weights().filter(|node| node.gate.is_none());
         journal::last_keys(store, &self.path, &nodes.map(|node| node.name.as_str()).collect())
     }

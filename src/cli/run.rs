@@ -7,7 +7,7 @@ use super::execute::{Around, execute};
 use super::packages::Pinning;
 use super::pinned::{self, Pinned};
 use super::{Exit, recipe, render, store};
-use crate::engine::decide::{self, Forecast, Line, Tally};
+use crate::engine::decide::{Forecast, Line, Tally};
 use crate::engine::event::Listener;
 use crate::engine::scheduler::Summary;
 use crate::engine::{inputs, past};
@@ -39,7 +39,7 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     }
     let graph = &compiled.planned.graph;
     let cost = || {
-        let mut lines = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store)).0;
+        let mut lines = compiled.forecaster(&selection, &store, &files).all().0;
         past::fill(graph, &store, &mut lines);
         Tally::of(graph, &lines)
     };

@@ -11,7 +11,7 @@ use super::recipe::{self, Compiled};
 use super::{Exit, placement, render, say, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, phrase};
-use crate::engine::decide::{self, Forecast};
+use crate::engine::decide::{Forecast, Line};
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
 use crate::engine::process::Stop;
@@ -43,9 +43,8 @@ pub(super) fn made(
     store: &Store,
     files: &FileIndex,
 ) -> (Vec<Digest>, usize) {
-    let last = compiled.last_keys(store);
-    let (lines, _) = decide::forecast(&compiled.planned.graph, selection, store, files, &last);
-    let gate = |line: &decide::Line| compiled.planned.graph.node(line.node).gate.is_some();
+    let (lines, _) = compiled.forecaster(selection, store, files).all();
+    let gate = |line: &Line| compiled.planned.graph.node(line.node).gate.is_some();
     let absent = lines.iter().filter(|l| l.forecast != Forecast::Hit && !gate(l)).count();
     (lines.into_iter().flat_map(|line| line.rests_on).collect(), absent)
 }

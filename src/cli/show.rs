@@ -13,7 +13,7 @@ use crate::data::arrow_type;
 use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::dataset::{self, Chunks};
 use crate::engine::hub_rows::{self, Form};
-use crate::engine::{Artifact, Kind, Store, decide, export, json_lines, record};
+use crate::engine::{Artifact, Kind, Store, export, json_lines, record};
 use crate::spec::{Row, Type};
 
 /// Runs the command.
@@ -32,7 +32,7 @@ fn show(args: &ShowArgs) -> Result<Exit, Exit> {
         return Err(Exit::Usage);
     };
     let (store, files) = store::open()?;
-    let (lines, results) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
+    let (lines, results) = compiled.forecaster(&selection, &store, &files).all();
     let _ = files.save(&store);
     let node = graph.node(wanted.node);
     let Some((digest, artifact)) = results.get(&wanted.node).and_then(|r| r.get(&wanted.field)) else {
@@ -57,7 +57,7 @@ fn list(compiled: &Compiled, as_json: bool) -> Result<Exit, Exit> {
     let graph = &compiled.planned.graph;
     let selection = compiled.select(&[])?;
     let (store, files) = store::open()?;
-    let (lines, results) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
+    let (lines, results) = compiled.forecaster(&selection, &store, &files).all();
     let _ = files.save(&store);
     let mut rows = Vec::new();
     let mut all = Vec::new();

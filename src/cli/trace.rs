@@ -3,7 +3,7 @@
 use super::args::TraceArgs;
 use super::{Exit, recipe, store};
 use crate::base::phrase;
-use crate::engine::{decide, trace};
+use crate::engine::trace;
 
 /// Runs the command.
 pub(super) fn run(args: &TraceArgs) -> Exit {
@@ -15,7 +15,7 @@ fn follow(args: &TraceArgs) -> Result<Exit, Exit> {
     let selection = compiled.select(&[])?;
     let graph = &compiled.planned.graph;
     let (store, files) = store::open()?;
-    let (lines, results) = decide::forecast(graph, &selection, &store, &files, &compiled.last_keys(&store));
+    let (lines, results) = compiled.forecaster(&selection, &store, &files).all();
     let _ = files.save(&store);
     let found = trace::trace(graph, &lines, &results, &store, &args.row).map_err(|e| {
         eprintln!("error: {}", e.message);

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::args::WhyArgs;
 use super::{Exit, recipe, store};
 use crate::base::phrase;
-use crate::engine::decide::{self, Forecast};
+use crate::engine::decide::Forecast;
 use crate::engine::{past, record};
 use crate::plan::explain;
 
@@ -23,15 +23,15 @@ fn why(args: &WhyArgs) -> Result<Exit, Exit> {
         return Err(Exit::Usage);
     };
     let (store, files) = store::open()?;
-    let last = compiled.last_keys(&store);
-    let (mut lines, _) = decide::forecast(graph, &selection, &store, &files, &last);
+    let forecaster = compiled.forecaster(&selection, &store, &files);
+    let (mut lines, _) = forecaster.all();
     past::failures(graph, &store, &compiled.path, &mut lines);
     let _ = files.save(&store);
     let Some(line) = lines.iter().find(|l| l.node == wanted.node) else { return Ok(Exit::Done) };
     let node = graph.node(wanted.node);
     let state = line.forecast.word();
     println!("{} ({}): {state}: {}", node.name, node.op, line.why);
-    let previous = last.get(&node.name).and_then(|key| record::read(&store, *key));
+    let previous = forecaster.last.get(&node.name).and_then(|key| record::read(&store, *key));
     let Some(identity) = &line.identity else {
         for upstream in lines.iter().filter(|l| l.forecast == Forecast::Run) {
             println!("  upstream `{}` runs: {}", graph.node(upstream.node).name, upstream.why);

@@ -18,6 +18,7 @@ pub mod executors;
 pub mod export;
 pub mod files;
 pub mod fit;
+pub mod forecast;
 pub mod gate;
 pub mod gc;
 mod gpu_use;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::artifact::{Artifact, Kind};
 use super::dataset;
-use super::decide::{self, Forecast};
+use super::decide::Forecast;
+use super::forecast::{Elsewhere, Forecaster};
 use super::identity::{self, Identity, Results};
 use super::job;
 use super::record::Record;
@@ -34,7 +35,9 @@ pub fn sample(
     share: f64,
     salt: u64,
 ) -> (Vec<(NodeId, Identity)>, BTreeMap<NodeId, Results>) {
-    let (lines, results) = decide::forecast(graph, selection, setup.store, setup.files, &BTreeMap::new());
+    let Setup { store, files, .. } = setup;
+    let (last, elsewhere): (_, Elsewhere) = (BTreeMap::new(), &|_| None);
+    let (lines, results) = Forecaster { graph, selection, store, files, last, elsewhere }.all();
     let promises = |id: NodeId| graph.node(id).class == Class::Deterministic && graph.node(id).gate.is_none();
     let hits = lines.into_iter().filter(|l| l.forecast == Forecast::Hit && promises(l.node));
     let mut found: Vec<_> = hits.filter_map(|l| Some((l.node, l.identity?))).collect();
