@@ -1,6 +1,6 @@
 //! The command line as types: every command, its arguments and their help.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -86,6 +86,13 @@ pub struct RecipeArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub choice: Choice,
+}
+
+impl RecipeArgs {
+    /// A recipe of a command that names several, or none.
+    pub(super) fn of(recipe: &Path, choice: &Choice) -> Self {
+        Self { recipe: recipe.to_path_buf(), choice: choice.clone() }
+    }
 }
 
 /// Arguments of `run`.

@@ -24,7 +24,7 @@ pub(super) fn run(args: &BundleArgs) -> Exit {
 
 fn pack(args: &BundleArgs) -> Result<Exit, Exit> {
     let (compiled, read) = recipe::compile_seeing(&args.recipe)?;
-    let (compiled, selection) = share::ready(compiled)?;
+    let selection = compiled.ready()?;
     let graph = &compiled.planned.graph;
     let (store, index) = store::open()?;
     let mut wanted: BTreeSet<PathBuf> = read.into_iter().collect();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{ExportArgs, Provenance};
 use super::bundle::{below_one_folder, plain, read_by_nodes};
-use super::{Exit, recipe, say, share, store};
+use super::{Exit, recipe, say, store};
 use crate::base::{Digest, phrase};
 use crate::engine::provenance::{self, About, Story, openlineage, ro_crate, spdx};
 use crate::engine::store::digest_of_file;
@@ -21,7 +21,7 @@ pub(super) fn run(args: &ExportArgs) -> Exit {
 
 fn export(args: &ExportArgs) -> Result<Exit, Exit> {
     let (compiled, read) = recipe::compile_seeing(&args.recipe)?;
-    let (compiled, selection) = share::ready(compiled)?;
+    let selection = compiled.ready()?;
     let (store, files) = store::open()?;
     let graph = &compiled.planned.graph;
     let forecast = compiled.forecaster(&selection, &store, &files).all();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::args::{Choice, GcArgs};
-use super::{Exit, recipe, say, share};
+use super::args::{Choice, GcArgs, RecipeArgs};
+use super::{Exit, recipe, say, share, store};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
 use crate::engine::Store;
@@ -39,7 +39,7 @@ pub(super) fn here(store: &Store, args: &GcArgs) -> Exit {
 
 /// Cleans a remote: says what nobody needs there, and deletes it with `--apply`.
 pub(super) fn remote(store: &Store, files: &FileIndex, address: &str, args: &GcArgs) -> Result<Exit, Exit> {
-    let remote = share::open(address)?;
+    let remote = store::remote_at(address)?;
     let doubtful = AtomicBool::new(false);
     let tell = |event: &str, fields: Json| {
         doubtful.store(true, Ordering::Relaxed);
@@ -47,7 +47,8 @@ pub(super) fn remote(store: &Store, files: &FileIndex, address: &str, args: &GcA
     };
     let mut roots = BTreeMap::new();
     for path in &args.keep {
-        let (compiled, selection) = share::ready(recipe::compile(&share::arguments(path, &Choice::default()))?)?;
+        let compiled = recipe::compile(&RecipeArgs::of(path, &Choice::default()))?;
+        let selection = compiled.ready()?;
         // A key follows from what lies before it, here or there; behind what is nowhere there is nothing to keep.
         let offered = |key| remote.offer(key, &tell);
         let forecaster = compiled.forecaster(&selection, store, files);

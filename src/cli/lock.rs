@@ -18,7 +18,7 @@ use crate::engine::{inputs, lock, lock_merge, publish};
 pub(super) fn run(args: &LockArgs) -> Exit {
     let done = match (&args.merge, &args.recipe) {
         (Some(files), _) => merge(files),
-        (None, Some(recipe)) => pin(args, &RecipeArgs { recipe: recipe.clone(), choice: args.choice.clone() }),
+        (None, Some(recipe)) => pin(args, &RecipeArgs::of(recipe, &args.choice)),
         (None, None) => Err(Exit::Usage),
     };
     done.unwrap_or_else(|exit| exit)

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::args::{RecheckArgs, RunArgs};
 use super::ending::stop_on_signals;
-use super::{Exit, engine, placement, recipe, render, share, store};
+use super::{Exit, engine, placement, recipe, render, store};
 use crate::base::phrase;
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
@@ -25,7 +25,8 @@ impl Listener for Silent {
 
 /// Runs the command.
 pub(super) fn run(store: &Store, files: &FileIndex, args: &RecheckArgs) -> Result<Exit, Exit> {
-    let (compiled, selection) = share::ready(recipe::compile(&args.recipe)?)?;
+    let compiled = recipe::compile(&args.recipe)?;
+    let selection = compiled.ready()?;
     let graph = &compiled.planned.graph;
     let stop = Arc::new(Stop::default());
     stop_on_signals(&stop, None);

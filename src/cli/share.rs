@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value as Json;
 
-use super::args::{Choice, PullArgs, PushArgs, RecipeArgs};
+use super::args::{PullArgs, PushArgs, RecipeArgs};
 use super::recipe::{self, Compiled};
-use super::{Exit, placement, render, say, store};
+use super::{Exit, placement, say, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, phrase};
 use crate::engine::decide::{Forecast, Line};
@@ -22,19 +22,8 @@ use crate::engine::scheduler;
 use crate::engine::setup::Setup;
 use crate::engine::signature::{Signer, Trust, key_place};
 use crate::engine::state::NodeState;
-use crate::engine::{Store, bundle, inputs, record};
+use crate::engine::{Store, bundle, record};
 use crate::plan::select::Selection;
-
-/// Compiles a recipe whose inputs are all there: without them no key can be told.
-pub(super) fn ready(compiled: Compiled) -> Result<(Compiled, Selection), Exit> {
-    let selection = compiled.select(&[])?;
-    let problems = inputs::missing(&compiled.planned.graph, &selection);
-    if !problems.is_empty() {
-        render::print_human(&compiled.sources, &problems.sorted());
-        return Err(Exit::Recipe);
-    }
-    Ok((compiled, selection))
-}
 
 /// Returns the keys of what a recipe has in the store, results and what was decided of rows, and how many of its nodes have none.
 pub(super) fn made(
@@ -49,24 +38,14 @@ pub(super) fn made(
     (lines.into_iter().flat_map(|line| line.rests_on).collect(), absent)
 }
 
-pub(super) fn arguments(recipe: &Path, choice: &Choice) -> RecipeArgs {
-    RecipeArgs { recipe: recipe.to_path_buf(), choice: choice.clone() }
-}
-
-pub(super) fn open(address: &str) -> Result<Remote, Exit> {
-    Remote::open(address).map_err(|why| {
-        eprintln!("error: {why}");
-        Exit::Usage
-    })
-}
-
 /// Sends results.
 pub(super) fn push(store: &Store, files: &FileIndex, args: &PushArgs) -> Result<Exit, Exit> {
-    let remote = open(&args.remote)?;
+    let remote = store::remote_at(&args.remote)?;
     let (keys, absent) = match &args.recipe {
         None => (record::keys(store), 0),
         Some(path) => {
-            let (compiled, selection) = ready(recipe::compile(&arguments(path, &args.choice))?)?;
+            let compiled = recipe::compile(&RecipeArgs::of(path, &args.choice))?;
+            let selection = compiled.ready()?;
             made(&compiled, &selection, store, files)
         }
     };
@@ -146,10 +125,11 @@ pub(super) fn pull(store: &Store, files: &FileIndex, args: &PullArgs) -> Result<
         eprintln!("error: `--into` unpacks a bundle, and `{}` is none", args.remote);
         return Err(Exit::Usage);
     }
-    let remote = open(&args.remote)?;
+    let remote = store::remote_at(&args.remote)?;
     match &args.recipe {
         Some(path) => {
-            let (compiled, selection) = ready(recipe::compile(&arguments(path, &args.choice))?)?;
+            let compiled = recipe::compile(&RecipeArgs::of(path, &args.choice))?;
+            let selection = compiled.ready()?;
             let exit = pull_recipe(&compiled, &selection, store, files, &remote);
             store::keep_index(files, store);
             Ok(exit)

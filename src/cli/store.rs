@@ -10,8 +10,12 @@ use crate::engine::{Store, read_ahead};
 
 /// Opens the remote that is named, else the one in `RBPIPE_REMOTE`, else none; says why it cannot.
 pub(super) fn remote(named: Option<&str>) -> Result<Option<Remote>, Exit> {
-    let Some(address) = named.map(str::to_owned).or_else(remote_of_environment) else { return Ok(None) };
-    Remote::open(&address).map(Some).map_err(|why| {
+    named.map(str::to_owned).or_else(remote_of_environment).map(|address| remote_at(&address)).transpose()
+}
+
+/// Opens the remote at an address; says why it cannot.
+pub(super) fn remote_at(address: &str) -> Result<Remote, Exit> {
+    Remote::open(address).map_err(|why| {
         eprintln!("error: {why}");
         Exit::Usage
     })

@@ -1,7 +1,7 @@
 //! Finds what nothing needs any more, says why, and deletes it: records first, then the blobs that no record names.
 //!
 //! Safe beside runs that go on. Whoever uses a record or a blob again touches it with the [`Gate`] held; the collector looks at
-//! the time once more with the gate closed before it deletes. `docs/sharing.md` tells the argument at length.
+//! the time once more with the gate closed before it deletes. `docs/cache.md` tells the argument at length.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
