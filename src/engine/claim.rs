@@ -18,12 +18,12 @@ use super::store::Store;
 use super::{event, machine};
 
 /// Names another time in seconds after which a lease that nobody touches is taken over.
-pub const EXPIRY: &str = "RBPIPE_LEASE_SECONDS";
+const EXPIRY: &str = "RBPIPE_LEASE_SECONDS";
 /// Longer than file systems of a network keep what they know of a file.
 const SECONDS: f64 = 120.0;
 
 /// After which time without a sign of life a holder counts as gone.
-pub(super) fn expiry() -> Duration {
+fn expiry() -> Duration {
     static TIME: LazyLock<Duration> = LazyLock::new(|| {
         let asked = std::env::var(EXPIRY).ok().and_then(|text| text.parse::<f64>().ok());
         Duration::from_secs_f64(asked.filter(|s| (0.5..=86_400.0).contains(s)).unwrap_or(SECONDS))

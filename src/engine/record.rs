@@ -184,7 +184,7 @@ pub fn claim(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Art
 }
 
 /// As [`claim`], whether or not somebody has read it ahead.
-pub(super) fn claim_now(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
+fn claim_now(store: &Store, key: Digest) -> Option<(Record, BTreeMap<String, Artifact>)> {
     let gate = Gate::shared(store.root()).ok();
     let record = open_young(store, key)?;
     drop(gate);

@@ -15,7 +15,7 @@ use super::Remote;
 use crate::engine::signature::{Signer, Trust};
 
 /// The forms of an address, for messages.
-pub const FORMS: &str =
+const FORMS: &str =
     "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, https://host/path, file:///folder, or a folder";
 
 impl Remote {
