@@ -12,7 +12,7 @@ use super::{Exit, recipe, render, say, store};
 use crate::base::phrase;
 use crate::engine::event::Listener;
 use crate::engine::scheduler::Summary;
-use crate::engine::{inputs, lock, lock_merge, publish};
+use crate::engine::{inputs, lock, publish};
 
 /// Runs the command: reads every input once, checks its rows, and writes what it is.
 pub(super) fn run(args: &LockArgs) -> Exit {
@@ -32,7 +32,7 @@ fn merge(files: &[PathBuf]) -> Result<Exit, Exit> {
         Exit::Usage
     };
     let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|e| failed(path, e.to_string()));
-    let merged = lock_merge::merge(&read(base)?, &read(ours)?, &read(theirs)?).map_err(|why| failed(ours, why))?;
+    let merged = lock::merge::merge(&read(base)?, &read(ours)?, &read(theirs)?).map_err(|why| failed(ours, why))?;
     let write = |file: &mut std::fs::File| file.write_all(merged.text.as_bytes());
     publish::write_whole(ours, &mut { write }).map_err(|e| failed(ours, e.to_string()))?;
     if merged.conflicts.is_empty() {

@@ -35,8 +35,6 @@ pub mod json_lines;
 mod lazily;
 mod lease;
 pub mod lock;
-pub mod lock_merge;
-mod lock_text;
 mod looked;
 pub mod machine;
 pub mod models;

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 const ORDER: &[&str] = &["environments", "operators", "media", "models", "packages", "servers", "sources", "texts"];
 
 /// Writes a lock, without the line above it.
-pub fn write(lock: &Table) -> String {
+pub(super) fn write(lock: &Table) -> String {
     let plain = lock.iter().filter(|(_, v)| !v.is_table());
     let mut out: String = plain.map(|(name, value)| format!("{} = {value}\n", entry_name(name))).collect();
     for name in ORDER {
@@ -23,7 +23,7 @@ pub fn write(lock: &Table) -> String {
 }
 
 /// Writes one pinned input: its values, then the files of a model, or the columns of a source, one a line.
-pub fn pin(table: &str, key: &str, value: &Value) -> String {
+pub(super) fn pin(table: &str, key: &str, value: &Value) -> String {
     let Some(fields) = value.as_table() else { return format!("{} = {value}\n", entry_name(key)) };
     let head = format!("{table}.{}", entry_name(key));
     let mut out = String::new();
@@ -44,7 +44,7 @@ pub fn pin(table: &str, key: &str, value: &Value) -> String {
 }
 
 /// Writes a key, quoted where TOML wants it.
-pub fn entry_name(key: &str) -> String {
+pub(super) fn entry_name(key: &str) -> String {
     let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if bare { key.to_owned() } else { Value::String(key.to_owned()).to_string() }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use super::lock_text::{entry_name as quote, pin};
+use super::text::{entry_name as quote, pin};
 
 /// What came of a merge.
 #[derive(Debug, PartialEq)]
