@@ -71,7 +71,7 @@ impl Line {
     }
 
     /// Makes it a hit, of this record.
-    pub(super) fn rests_on(&mut self, record: &Record, why: String) {
+    pub(super) fn hit(&mut self, record: &Record, why: String) {
         self.forecast = Forecast::Hit;
         self.why = why;
         self.seconds = Some(record.seconds);

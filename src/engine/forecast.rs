@@ -119,7 +119,7 @@ impl Walk<'_> {
     fn look(&mut self, node: &Node, identity: &Identity, previous: Option<&Record>, line: &mut Line) {
         let store = self.of.store;
         if let Some((record, found)) = recorded(store, identity.key) {
-            line.rests_on(&record, format!("{} made {}", identity.key.short(), record.made));
+            line.hit(&record, format!("{} made {}", identity.key.short(), record.made));
             self.results.insert(line.node, found);
             return;
         }
@@ -133,7 +133,7 @@ impl Walk<'_> {
         if let Some(known) = passing.as_ref().filter(|passing| passing.is_known(store)) {
             self.passes(line, known.key, "");
         } else if let Some(offer) = (self.of.elsewhere)(identity.key) {
-            line.rests_on(&offer.entry.record, offered(&offer));
+            line.hit(&offer.entry.record, offered(&offer));
             line.fetch = Some(to_fetch(store, &offer));
             self.results.insert(line.node, offer.results);
         } else if let Some(offer) = passing.and_then(|passing| (self.of.elsewhere)(passing.key)) {
