@@ -42,7 +42,9 @@ struct Sealed {
 impl Entry {
     /// Describes a record of a store; nothing if a byte that it needs is not there.
     pub fn of(store: &Store, reach: &mut Reach, record: &Record) -> Option<Self> {
-        Some(()).filter(|()| is_whole(record, store))?;
+        if !is_whole(record, store) {
+            return None;
+        }
         let names = reach.record(record);
         let mut sizes: BTreeMap<Digest, u64> = BTreeMap::new();
         for digest in names.all() {
