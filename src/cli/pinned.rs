@@ -162,6 +162,12 @@ impl Pinned {
         Err(Exit::Refused)
     }
 
+    /// Says whether an input is not as the lock says.
+    pub(super) fn drifts(&self) -> bool {
+        let found = self.old.as_ref().map(|old| old.differences(&self.now)).unwrap_or_default();
+        found.iter().any(|d| d.what.is_some())
+    }
+
     /// What `plan` says of inputs that are not as the lock says.
     pub(super) fn drift(&self, graph: &Graph) -> Vec<Difference> {
         let found = self.old.as_ref().map(|old| self.found(old, graph)).unwrap_or_default();

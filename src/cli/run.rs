@@ -1,5 +1,6 @@
 //! `rbpipe run`: compile, hold the inputs against the lock, then execute what outputs and expectations need.
 
+use std::cell::LazyCell;
 use std::sync::{Mutex, PoisonError};
 
 use super::args::RunArgs;
@@ -11,6 +12,7 @@ use crate::engine::decide::{Forecast, Line, Tally};
 use crate::engine::event::Listener;
 use crate::engine::scheduler::Summary;
 use crate::engine::{inputs, past};
+use crate::plan::NodeId;
 use crate::spec::observed::Columns;
 
 /// Runs the command.
@@ -38,21 +40,25 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
         locked.hear(&mut compiled, &selection, &secrets, &|name| accepted.contains(name));
     }
     let graph = &compiled.planned.graph;
-    let cost = || {
+    let foreseen = LazyCell::new(|| {
         let mut lines = compiled.forecaster(&selection, &store, &files).all().0;
         past::fill(graph, &store, &mut lines);
-        Tally::of(graph, &lines)
-    };
-    locked.hold(&compiled, args, &cost)?;
+        lines
+    });
+    if !args.no_exec && locked.drifts() {
+        // All that differs is told at once.
+        locked.compare(graph, &selection, &secrets, &|id| waits(&foreseen, id));
+    }
+    locked.hold(&compiled, args, &|| Tally::of(graph, &foreseen))?;
     let locked = Mutex::new(locked);
     let held = || locked.lock().unwrap_or_else(PoisonError::into_inner);
     // Where all that was asked is answered, nobody needs a server.
     let before = |lines: &[Line]| {
-        let waits = |id| lines.iter().any(|line| line.node == id && line.forecast != Forecast::Hit);
-        match held().compare(graph, &selection, &secrets, &waits) {
-            true => held().hold(&compiled, args, &|| Tally::of(graph, lines)),
-            false => Ok(()),
+        let mut locked = held();
+        if !locked.compare(graph, &selection, &secrets, &|id| waits(lines, id)) {
+            return Ok(());
         }
+        locked.hold(&compiled, args, &|| Tally::of(graph, lines))
     };
     let mut after = |summary: &Summary, listener: &dyn Listener| {
         if !args.frozen {
@@ -69,4 +75,9 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     // The process ends here: to give back ten thousand nodes one by one would take a tenth of its time.
     std::mem::forget(compiled);
     Ok(exit)
+}
+
+/// Says whether a node has no result yet, so that it may ask a server.
+fn waits(lines: &[Line], id: NodeId) -> bool {
+    lines.iter().any(|line| line.node == id && line.forecast != Forecast::Hit)
 }

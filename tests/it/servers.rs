@@ -72,6 +72,11 @@ fn what_one_version_of_a_server_said_is_never_taken_for_what_another_says() {
     }
     assert_eq!((server.requests().len(), place.read(LOCK)), (3, lock.clone()));
     rows(&place, 3);
+    // Where all else is as it was, that is told before anything is executed.
+    let empty = tempfile::tempdir().unwrap();
+    let ran = place.run_in(&[("RBPIPE_CACHE", empty.path().to_str().unwrap())], &[]);
+    assert!(ran.code == 5 && ran.stderr.contains("the lock has `1.0`"), "{}", ran.stderr);
+    assert_eq!((ran.executed().len(), server.requests().len(), place.read(LOCK)), (0, 3, lock.clone()));
     let updated = place.command(&["lock", "recipe.rb2", "--update", &name]).output().unwrap();
     assert!(updated.status.success(), "{}", String::from_utf8_lossy(&updated.stderr));
     let planned = place.command(&["plan", "recipe.rb2"]).output().unwrap();
