@@ -262,6 +262,23 @@ fn ranks_make_pairs_and_verdicts_agree() {
     assert_eq!(made.table.rows(), 2);
     assert!(texts(&made.table, "chosen").iter().zip(texts(&made.table, "rejected")).all(|(a, b)| *a != b));
 
+    // A candidate that is not there is asked for again, like any reply that does not fit.
+    let server = Server::new(|_, body| {
+        let (best, worst) = match text_of(body) {
+            text if text.contains("question 1") => (9, 1),
+            text if text.contains("Only the JSON object") => (2, 3),
+            _ => (2, 4),
+        };
+        Act::Say(json!({ "reason": "r", "best": best, "worst": worst }))
+    });
+    let (made, fates, _) = bench
+        .outputs(&RANK, common(&server.url, json!({ "candidates": "plans" })), &[("d", &rows(&bench, 2))])
+        .expect("rank");
+    let [(_, Output::Table(made))] = made.as_slice() else { panic!("expected rows") };
+    assert_eq!((texts(made, "id"), server.requests().len()), (vec!["r0".to_owned()], 4));
+    assert_eq!((fates.len(), fates[0].what.as_str()), (1, "quarantined"));
+    assert!(fates[0].why.contains("`best` is 9, not in 1..3"), "{}", fates[0].why);
+
     let verdicts = [("a", "a", 20), ("a", "b", 5), ("b", "a", 10), ("b", "b", 15)];
     let rows: Vec<Json> = verdicts.iter().flat_map(|(x, y, n)| vec![json!({ "x": x, "y": y }); *n]).collect();
     let d = bench.table(&[("x", "Str"), ("y", "Str")], &rows, None);

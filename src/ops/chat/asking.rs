@@ -72,7 +72,7 @@ const FAILED_AFTER: usize = 200;
 const MALFORMED: usize = 5;
 const RETRY_FOR: Duration = Duration::from_secs(900);
 
-/// Asks all questions, equal ones once: two equal rows never get two verdicts. `read` checks an answer; one that it rejects is asked for once more where
+/// Asks all questions, equal ones once: two equal rows never get two verdicts. `read` checks an answer to a question; one that it rejects is asked for once more where
 /// [`Manner::again`] says how, then counts as failed.
 ///
 /// # Errors
@@ -82,7 +82,7 @@ pub fn ask_all<T: Send + Clone>(
     endpoint: &Endpoint,
     questions: &[Question],
     manner: &Manner<'_>,
-    read: impl Fn(&Reply) -> Result<T, String> + Sync,
+    read: impl Fn(&Question, &Reply) -> Result<T, String> + Sync,
 ) -> Result<Asked<T>, OpError> {
     let mut distinct: Vec<&Question> = Vec::new();
     let mut known: BTreeMap<Digest, usize> = BTreeMap::new();
@@ -183,9 +183,13 @@ impl Desk<'_> {
     }
 
     /// Returns the outcome; `None` when the run stops.
-    fn answer<T>(&self, question: &Question, read: &impl Fn(&Reply) -> Result<T, String>) -> Option<Outcome<T>> {
+    fn answer<T>(
+        &self,
+        question: &Question,
+        read: &impl Fn(&Question, &Reply) -> Result<T, String>,
+    ) -> Option<Outcome<T>> {
         let key = question.key(self.endpoint);
-        if let Some(said) = recall(&self.manner.memo, key).and_then(|reply| read(&reply).ok()) {
+        if let Some(said) = recall(&self.manner.memo, key).and_then(|reply| read(question, &reply).ok()) {
             self.remembered.fetch_add(1, Ordering::Relaxed);
             return Some(Outcome::Said(said));
         }
@@ -218,7 +222,7 @@ impl Desk<'_> {
                 );
                 return None;
             }
-            match read(&reply) {
+            match read(question, &reply) {
                 Ok(said) => {
                     if let Err(e) = remember(&self.manner.memo, key, question, self.endpoint, &reply) {
                         self.stop(e.into());

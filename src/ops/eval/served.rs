@@ -354,7 +354,7 @@ impl Server {
             progress: &progress,
         };
         self.endpoint.compare(&self.says)?;
-        let asked = ask_all(&self.endpoint, questions, &manner, |reply| Ok(reply.clone())).map_err(|mut e| {
+        let asked = ask_all(&self.endpoint, questions, &manner, |_, reply| Ok(reply.clone())).map_err(|mut e| {
             if let Some(name) = self.service.as_ref().filter(|name| !service::runs(name)) {
                 e.message = format!("{}; it said last:\n{}", e.message, service::last_words(name));
             }

@@ -170,8 +170,11 @@ impl Judge {
             alive: &|| true,
             progress: &progress,
         };
-        let fits =
-            |reply: &Reply| object(&reply.text).ok_or_else(|| "no JSON object".to_owned()).and_then(|o| read(&o));
+        let fits = |question: &Question, reply: &Reply| {
+            let answer = object(&reply.text).ok_or_else(|| "no JSON object".to_owned())?;
+            let said = read(&answer)?;
+            in_bounds(question.schema.as_ref(), &answer).map(|()| said)
+        };
         let Asked { outcomes, asked, remembered, spent, .. } = ask_all(&endpoint, questions, &manner, fits)?;
         cx.counts.extend([
             ("asked".to_owned(), asked),
@@ -218,6 +221,16 @@ fn schema(verdict: Json) -> Json {
     }
     let required: Vec<&String> = properties.keys().collect();
     json!({ "type": "object", "required": required, "properties": properties, "additionalProperties": false })
+}
+
+/// Says which whole number of an answer lies outside the bounds that the schema of its question gives, if any: servers need not keep to it.
+fn in_bounds(schema: Option<&Json>, answer: &Json) -> Result<(), String> {
+    for (name, of) in schema.and_then(|s| s["properties"].as_object()).into_iter().flatten() {
+        if let (Some(low), Some(high)) = (of["minimum"].as_i64(), of["maximum"].as_i64()) {
+            whole(answer, name, low, high)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a whole number of an answer that must lie in a range.

@@ -31,6 +31,7 @@ op judge.rank(
         ),
         class: Class::External,
         effect: Effect::RowSubset,
+        version: 2,
         pool: Pool::Net,
         with: SPENDING,
         looks: Looks::At(&["prompt", "instruction", "input"]),
@@ -98,10 +99,11 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     for (row, outcome) in of_row.into_iter().zip(outcomes) {
         reasons[row] = None;
         match outcome {
-            Outcome::Said((best, worst)) => match (candidates[row].get(best), candidates[row].get(worst)) {
-                (Some(b), Some(w)) => (chosen[row], rejected[row]) = (Some(b.clone()), Some(w.clone())),
-                _ => failed[row] = Some(format!("candidates {} and {} are not there", best + 1, worst + 1)),
-            },
+            // The schema of the question bounds both.
+            Outcome::Said((best, worst)) => {
+                (chosen[row], rejected[row]) =
+                    (candidates[row].get(best).cloned(), candidates[row].get(worst).cloned());
+            }
             Outcome::Failed { why, .. } => failed[row] = Some(why),
         }
     }
