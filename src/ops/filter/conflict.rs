@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
@@ -89,25 +87,26 @@ impl Rows {
             xxh3_128(normal.as_bytes())
         };
         let mut scope = Vec::with_capacity(group.len());
-        let (mut questions, mut answers) = (Numbers::default(), Numbers::default());
+        let (mut questions, mut answers) = (Vec::new(), Vec::new());
         let mut asked = Collector::new(&cx.scratch, texts::IN_MEMORY);
         for chunk in cx.chunks("d")? {
             cx.go_on()?;
             let chunk = chunk?;
             scope.extend(rows::in_scope(cx, &chunk)?);
             let answered = chunk.texts(std::slice::from_ref(&args.answer))?;
-            answers.add(pooled(cx.threads, || answered.par_iter().map(form).collect::<Vec<_>>())?);
+            let forms: Vec<u128> = pooled(cx.threads, || answered.par_iter().map(form).collect())?;
+            answers.extend(forms);
             if args.similar < 1.0 {
                 asked.push(chunk.text_array(&args.question)?)?;
             } else {
                 let texts = chunk.texts(&args.question)?;
                 let forms: Vec<u128> = pooled(cx.threads, || texts.par_iter().map(form).collect())?;
-                questions.add(forms.into_iter().zip(group[chunk.before..].iter().copied()));
+                questions.extend(forms.into_iter().zip(group[chunk.before..].iter().copied()));
             }
         }
-        let answers = answers.of_rows;
+        let answers = pooled(cx.threads, || numbers(&answers))?;
         if args.similar == 1.0 {
-            return Ok(Self { scope, questions: questions.of_rows, answers });
+            return Ok(Self { scope, questions: pooled(cx.threads, || numbers(&questions))?, answers });
         }
         let rows = group.len();
         (0..rows).filter(|row| !scope[*row]).for_each(|row| group[row] = (rows + row) as u32);
@@ -173,25 +172,15 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     })
 }
 
-/// Numbers equal things alike, in the order in which they come.
-struct Numbers<T> {
-    known: HashMap<T, u32>,
-    of_rows: Vec<u32>,
-}
-
-impl<T> Default for Numbers<T> {
-    fn default() -> Self {
-        Self { known: HashMap::new(), of_rows: Vec::new() }
+/// Numbers equal things alike.
+fn numbers<T: Ord + Sync>(things: &[T]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..things.len() as u32).collect();
+    order.par_sort_unstable_by_key(|place| &things[*place as usize]);
+    let mut numbers = vec![0; things.len()];
+    for (number, same) in order.chunk_by(|a, b| things[*a as usize] == things[*b as usize]).enumerate() {
+        same.iter().for_each(|place| numbers[*place as usize] = number as u32);
     }
-}
-
-impl<T: Eq + Hash> Numbers<T> {
-    fn add(&mut self, things: impl IntoIterator<Item = T>) {
-        for thing in things {
-            let next = self.known.len() as u32;
-            self.of_rows.push(*self.known.entry(thing).or_insert(next));
-        }
-    }
+    numbers
 }
 
 /// More bytes of band keys than this lie in files.
@@ -200,9 +189,8 @@ const KEYS_IN_MEMORY: usize = 256 << 20;
 /// Numbers the questions of each group; those that are near-duplicates share a number.
 fn alike(args: &Args, asked: &Held, answers: &[u32], group: &[u32], spill: Spill<'_>) -> Result<Vec<u32>, OpError> {
     let contrasts = (args.contrast > 0).then(|| {
-        let mut said = Numbers::default();
-        said.add(group.iter().zip(answers));
-        Contrasts::mine(asked, &said.of_rows, args.contrast)
+        let said: Vec<(u32, u32)> = group.iter().copied().zip(answers.iter().copied()).collect();
+        Contrasts::mine(asked, &numbers(&said), args.contrast)
     });
     let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
     let (similar, shingle, rule) = (args.similar, args.shingle.max(1), Rule::Components);
