@@ -1,19 +1,14 @@
 //! Rows in another order, whatever room they take: those that do not fit in memory go through a private file.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
-use arrow::buffer::Buffer;
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::UInt32Type;
-use arrow::ipc::reader::StreamDecoder;
-use arrow::ipc::writer::StreamWriter;
 
 use super::chunks;
+use super::spool::Spool;
 use super::table::Table;
 use crate::base::OpError;
 
@@ -122,7 +117,7 @@ fn few(tables: &[Table], order: &[u32], sink: &mut impl FnMut(Table) -> Result<(
             (table, *row as usize - starts[table])
         };
         let rows: Vec<(usize, usize)> = rows.iter().map(place).collect();
-        sink(Table { batch: interleave_record_batch(&batches, &rows)?, before: part * PART })?;
+        sink(Table { batch: interleaved(&batches, &rows)?, before: part * PART })?;
     }
     Ok(())
 }
@@ -161,7 +156,7 @@ fn each(pieces: &[Table], sink: &mut impl FnMut(Table) -> Result<(), OpError>) -
     let bare: Vec<&RecordBatch> = bare.iter().collect();
     for part in order.chunks(PART) {
         let rows: Vec<(usize, usize)> = part.iter().map(|(_, from)| *from).collect();
-        sink(Table { batch: interleave_record_batch(&bare, &rows)?, before: part[0].0 as usize })?;
+        sink(Table { batch: interleaved(&bare, &rows)?, before: part[0].0 as usize })?;
     }
     Ok(())
 }
@@ -169,7 +164,7 @@ fn each(pieces: &[Table], sink: &mut impl FnMut(Table) -> Result<(), OpError>) -
 /// Pieces of each stretch: those of one alone in memory, those of several in a file.
 enum Piles {
     Memory(Vec<Table>),
-    File { file: BufWriter<File>, written: u64, pieces: Vec<Vec<(u64, usize)>> },
+    File { spool: Spool, pieces: Vec<Vec<usize>> },
 }
 
 impl Piles {
@@ -177,21 +172,13 @@ impl Piles {
         if stretches == 1 {
             return Ok(Self::Memory(Vec::new()));
         }
-        let file = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(folder)?);
-        Ok(Self::File { file, written: 0, pieces: vec![Vec::new(); stretches] })
+        Ok(Self::File { spool: Spool::new(folder)?, pieces: vec![Vec::new(); stretches] })
     }
 
     fn add(&mut self, pile: usize, piece: &Table) -> Result<(), OpError> {
         match self {
             Self::Memory(all) => all.push(piece.clone()),
-            Self::File { file, written, pieces } => {
-                let mut writer = StreamWriter::try_new(Vec::new(), &piece.batch.schema())?;
-                writer.write(&piece.batch)?;
-                let bytes = writer.into_inner()?;
-                file.write_all(&bytes)?;
-                pieces[pile].push((*written, bytes.len()));
-                *written += bytes.len() as u64;
-            }
+            Self::File { spool, pieces } => pieces[pile].push(spool.add(piece)?),
         }
         Ok(())
     }
@@ -199,20 +186,15 @@ impl Piles {
     fn take(&mut self, pile: usize) -> Result<Vec<Table>, OpError> {
         match self {
             Self::Memory(all) => Ok(std::mem::take(all)),
-            Self::File { file, pieces, .. } => {
-                file.flush()?;
-                let mut tables = Vec::with_capacity(pieces[pile].len());
-                for &(from, length) in &pieces[pile] {
-                    let mut bytes = vec![0; length];
-                    file.get_ref().read_exact_at(&mut bytes, from)?;
-                    let mut bytes = Buffer::from_vec(bytes);
-                    let mut decoder = StreamDecoder::new();
-                    while let Some(batch) = decoder.decode(&mut bytes)? {
-                        tables.push(Table { batch, before: 0 });
-                    }
-                }
-                Ok(tables)
-            }
+            Self::File { spool, pieces } => pieces[pile].iter().map(|piece| spool.get(*piece)).collect(),
         }
+    }
+}
+
+/// Puts rows, given by table and place in it, one after the other.
+fn interleaved(tables: &[&RecordBatch], rows: &[(usize, usize)]) -> Result<RecordBatch, OpError> {
+    match tables.first() {
+        Some(table) if table.num_columns() > 0 => Ok(interleave_record_batch(tables, rows)?),
+        _ => Ok(Table::new(Vec::new(), rows.len())?.batch),
     }
 }

@@ -60,6 +60,7 @@ pub mod scene;
 pub mod schema;
 pub mod signs;
 pub mod simhash;
+pub mod spool;
 mod spread;
 pub mod table;
 pub mod text;

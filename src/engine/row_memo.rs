@@ -13,12 +13,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::artifact::Artifact;
+use super::artifact::{Artifact, FileRef};
 use super::context::Context;
-use super::dataset;
-use super::store::Store;
+use super::store::{Look, Store};
 use crate::base::{Digest, OpError};
-use crate::data::draw;
+use crate::data::draw::Keyer;
 use crate::data::table::Table;
 
 /// Executions that are remembered for one operator with its arguments.
@@ -39,10 +38,10 @@ pub struct RowMemo<'s> {
 
 /// What is remembered of some rows.
 pub struct Recalled {
-    /// Where the answers of each row stand in `answers`; nothing for a row that is not remembered.
+    /// Where the answers of each row stand in the rows of `answers`, one dataset after the other; nothing for a row that is not remembered.
     pub rows: Vec<Option<Range<usize>>>,
-    /// Answers; nothing if no row is remembered.
-    pub answers: Option<Table>,
+    /// Datasets of answers, of the same columns; also those of rows that nobody asked for.
+    pub answers: Vec<Artifact>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,12 +50,12 @@ struct Head {
     rows: usize,
 }
 
-/// Returns the key of each row: its digest over `columns`, and how many equal rows came before it.
+/// Returns the key of each of the next rows: its digest over `columns`, and how many equal rows came before it.
 ///
 /// # Errors
 /// `E0301` when a column is not there.
-pub fn keys(table: &Table, columns: &[&str]) -> Result<Vec<Digest>, OpError> {
-    let keys = draw::row_keys(table, columns)?;
+pub fn keys(keyer: &mut Keyer, table: &Table, columns: &[&str]) -> Result<Vec<Digest>, OpError> {
+    let keys = keyer.keys(table, columns)?;
     Ok(keys.iter().map(|key| Digest::of(&[&key.digest.0[..], &key.occurrence.to_le_bytes()].concat())).collect())
 }
 
@@ -71,9 +70,9 @@ impl<'s> RowMemo<'s> {
     }
 
     /// Recalls what was said of rows, the newest first.
-    pub fn recall(&self, keys: &[Digest]) -> Result<Recalled, OpError> {
+    pub fn recall(&self, keys: &[Digest]) -> Recalled {
         let mut rows: Vec<Option<Range<usize>>> = vec![None; keys.len()];
-        let mut tables: Vec<Table> = Vec::new();
+        let mut answers: Vec<Artifact> = Vec::new();
         let mut before = 0;
         for path in self.files() {
             if rows.iter().all(Option::is_some) {
@@ -84,42 +83,40 @@ impl<'s> RowMemo<'s> {
                 .filter(|at| rows[*at].is_none())
                 .filter_map(|at| Some((at, places.get(&keys[at])?.clone())))
                 .collect();
-            let there = head.answers.files.values().all(|file| self.store.reuse(*file));
-            if wanted.is_empty() || !there {
-                continue;
-            }
             // Damaged bytes are as good as none; whoever needs the result itself will say so.
-            let Ok(answers) = dataset::load(self.store, &head.answers) else { continue };
-            let same = tables.first().is_none_or(|first: &Table| first.batch.schema() == answers.batch.schema());
-            if !same || wanted.iter().any(|(_, range)| range.end > answers.rows()) {
+            let whole = |file: &FileRef| {
+                self.store.reuse(*file) && self.store.look(file.digest).is_ok_and(|look| look == Look::Whole)
+            };
+            if wanted.is_empty() || !head.answers.files.values().all(whole) {
                 continue;
             }
-            let ordinals: Vec<u32> = wanted.iter().flat_map(|(_, range)| range.clone()).map(|n| n as u32).collect();
-            for (at, range) in wanted {
-                rows[at] = Some(before..before + range.len());
-                before += range.len();
+            let same = answers.first().is_none_or(|first| first.meta["columns"] == head.answers.meta["columns"]);
+            let all = head.answers.rows().unwrap_or(0) as usize;
+            if !same || wanted.iter().any(|(_, range)| range.end > all) {
+                continue;
             }
-            tables.push(answers.take(&ordinals)?);
+            for (at, range) in wanted {
+                rows[at] = Some(before + range.start..before + range.end);
+            }
+            before += all;
+            answers.push(head.answers);
         }
-        let answers = if tables.is_empty() { None } else { Some(Table::concat(&tables)?) };
-        Ok(Recalled { rows, answers })
+        Recalled { rows, answers }
     }
 
-    /// Remembers rows: the key of each and how many answers it has, one after the other in `answers`. Returns the answers as they are stored.
+    /// Remembers rows: the key of each and how many answers it has, one after the other in `answers`, a dataset in the store.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub fn remember(&self, rows: &[(Digest, usize)], answers: &Table) -> Result<Artifact, OpError> {
-        let answers = dataset::save(self.store, answers)?;
-        let mut bytes = serde_json::to_vec(&Head { answers: answers.clone(), rows: rows.len() })?;
+    pub fn remember(&self, rows: &[(Digest, usize)], answers: Artifact) -> Result<(), OpError> {
+        let mut bytes = serde_json::to_vec(&Head { answers, rows: rows.len() })?;
         bytes.push(b'\n');
         for (key, count) in rows {
             bytes.extend(key.0);
             bytes.extend(u32::try_from(*count).map_err(io::Error::other)?.to_le_bytes());
         }
         self.store.commit()?;
-        self.write(bytes)?;
-        Ok(answers)
+        self.write(bytes)
     }
 
     /// Recalls the number that was said of each row, the newest first.

@@ -271,6 +271,38 @@ fn the_cut_into_processes_changes_no_byte() {
     assert_eq!(jobs("1"), jobs("4"));
 }
 
+/// More rows than a chunk has, answered from the last to the first, some not and some twice; other columns find their rows again. What was answered
+/// before stands between what is answered now.
+#[test]
+fn answers_to_rows_of_many_chunks_find_their_places() {
+    let recipe = "op mine(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ text: Str, ..r }] runs \"sh mine.sh\" files [\"mine.sh\"] deterministic row_expand\n\
+                  output out = rows |> mine() to \"out.jsonl\"";
+    let place = place(recipe, "");
+    place.write(
+        "mine.sh",
+        "tee -a LOG | tac | sed -e '/gone/d' -e '/twice/p'\n"
+            .replace("LOG", place.path("asked").to_str().unwrap())
+            .as_str(),
+    );
+    let kind = |n: usize| ["", "gone", "twice", ""][n % 4];
+    let row = |n: usize| format!("{{\"id\":\"i{n}\",\"text\":\"{} {n}\",\"n\":{n}}}\n", kind(n));
+    let asked = || fs::read_to_string(place.path("asked")).unwrap_or_default().lines().count();
+    let total = rbpipe::data::chunks::ROWS + 2000;
+    let mut rows: Vec<usize> = (0..total).filter(|n| n % 3 > 0).collect();
+    for added in [0, total - rows.len()] {
+        if added > 0 {
+            rows = (0..total).collect();
+        }
+        let before = asked();
+        place.write("rows.jsonl", &rows.iter().map(|n| row(*n)).collect::<String>());
+        assert_eq!(place.run(&["-w", "cpus=2"]).code, 0);
+        assert_eq!(asked() - before, if added > 0 { added } else { rows.len() });
+        let times = |n: &usize| [1, 0, 2, 1][n % 4];
+        let expected: String = rows.iter().flat_map(|n| std::iter::repeat_n(row(*n), times(n))).collect();
+        assert!(place.read("out.jsonl") == expected, "{} rows", rows.len());
+    }
+}
+
 #[test]
 fn pictures_pass_as_files() {
     let recipe = "schema Seen { id: Str, images: [Image] }\nlet seen = data.jsonl(\"seen.jsonl\", as: Seen)\n\

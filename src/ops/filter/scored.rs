@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, Float64Array};
 use serde::Deserialize;
 
 use crate::base::{Digest, OpError};
+use crate::data::draw::Keyer;
 use crate::data::table::Table;
 use crate::data::within;
 use crate::engine::row_memo::{self, RowMemo};
@@ -104,7 +105,7 @@ fn remembered(
     // Which rows are kept is decided after their scores.
     let memo = RowMemo::open(cx, &["arg.keep", "arg.within", "arg.where"]);
     let (Some(memo), Some(columns)) = (memo, alone) else { return score(cx, chosen) };
-    let keys = row_memo::keys(table, columns)?;
+    let keys = row_memo::keys(&mut Keyer::default(), table, columns)?;
     let keys: Vec<Digest> = chosen.iter().map(|&row| keys[row]).collect();
     let mut scores: Vec<Option<Result<f64, String>>> = memo.numbers(&keys).into_iter().map(|s| s.map(Ok)).collect();
     let asked: Vec<usize> = (0..chosen.len()).filter(|&at| scores[at].is_none()).collect();

@@ -1,22 +1,25 @@
 //! What a user's command answered: its rows brought back to their order, checked against the promise, and the rows that it gave up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::Int64Array;
 use serde_json::Value as Json;
 
 use super::args::{Args, Effect, Format};
+use super::rows_out::Origins;
 use crate::base::OpError;
 use crate::data::arrow_type;
 use crate::data::blobs::Blobs;
 use crate::data::cell::{self, Cell};
 use crate::data::columnar;
-use crate::data::load::{self, Bad, Feed, RawRow};
+use crate::data::load::{self, Bad, BadRow, RawRow};
 use crate::data::media::Media;
 use crate::data::schema;
+use crate::data::spool::Spool;
 use crate::data::table::Table;
+use crate::engine::Context;
 use crate::spec::{Type, user_op};
 
 /// Rows that the command gave up, with what it said.
@@ -24,48 +27,151 @@ pub(super) type GivenUp = BTreeMap<usize, String>;
 
 /// One process: which rows it got and where its answers lie.
 pub(super) struct Answered<'a> {
-    /// The rows that came in.
-    pub table: &'a Table,
+    /// What all rows are called.
+    pub ids: &'a Table,
     /// Those that this process got, in order.
     pub rows: &'a [usize],
+    /// Where its pictures were made from.
+    pub origins: &'a Origins,
     /// Where it ran.
     pub place: &'a Path,
     /// Its output.
     pub output: &'a Path,
+    /// How the answers in it are written.
+    pub format: Format,
     /// The rows that it gave up.
     pub given_up: &'a GivenUp,
 }
 
 /// What one process made.
 pub(super) struct Made {
-    pub table: Table,
+    /// Its answers as they came, of the columns that are promised.
+    pub answers: Spool,
+    /// The row that each belongs to; 0 after a reduction.
+    pub rows: Vec<u32>,
     pub given_up: GivenUp,
 }
 
-/// Returns the rows as the operator's type promises them, with their ordinals in a column `__row`, except after a reduction.
+/// Lines that are read before they are checked, unless they are long.
+const BLOCK: usize = 1 << 12;
+/// Bytes of lines that are.
+const BYTES: usize = 8 << 20;
+
+/// Reads the answers some at a time, as the operator's type promises them.
 ///
 /// # Errors
 /// `E0611` naming the row and what was expected.
-pub(super) fn read(args: &Args, answered: &Answered<'_>, blobs: &dyn Blobs) -> Result<Table, OpError> {
-    let types = args.gives.types()?;
-    let raw = match args.format {
-        Format::Jsonl => lines(answered.output)?,
-        Format::Arrow => stream(answered.output, &types)?,
+pub(super) fn read(args: &Args, answered: &Answered<'_>, cx: &Context) -> Result<(Spool, Vec<u32>), OpError> {
+    let mut taken = Taken {
+        args,
+        answered,
+        types: args.gives.types()?,
+        media: Media::Folder(answered.place.to_path_buf()),
+        blobs: cx.store,
+        answers: Spool::new(&cx.scratch)?,
+        rows: Vec::new(),
+        seen: vec![false; answered.rows.len()],
+        bad: None,
+        more: 0,
     };
-    let reduce = args.effect == Effect::Reduce;
-    let raw = if reduce { raw.into_iter().map(|r| (0, r)).collect() } else { sorted(args, raw, answered)? };
-    let ordinals: Vec<i64> = raw.iter().map(|(row, _)| *row as i64).collect();
-    let rows = raw.into_iter().map(|(_, row)| row).collect();
-    let media = Media::Folder(answered.place.to_path_buf());
-    let (table, bad) = load::table(rows, &types, &media, blobs, Bad::Quarantine)?;
-    if let Some(first) = bad.first() {
-        let more = if bad.len() > 1 { format!(" (and {} more rows)", bad.len() - 1) } else { String::new() };
-        let promised: Vec<String> = args.gives.columns.iter().map(|c| format!("{}: {}", c.name, c.ty)).collect();
-        return Err(broken(args, format!("{}: {}{more}", first.place, first.reason))
-            .help(format!("its type promises {{ {} }}", promised.join(", "))));
+    match answered.format {
+        Format::Jsonl => lines(answered.output, &mut |rows| taken.add(rows))?,
+        Format::Arrow => {
+            let types = taken.types.clone();
+            stream(answered.output, types, &mut |rows| taken.add(rows))?;
+        }
     }
-    let table = with_origins(table, &types, answered)?;
-    if reduce { Ok(table) } else { table.with_column(user_op::ROW, Arc::new(Int64Array::from(ordinals))) }
+    taken.finish()
+}
+
+/// Answers on their way in.
+struct Taken<'a> {
+    args: &'a Args,
+    answered: &'a Answered<'a>,
+    types: Vec<(String, Type)>,
+    media: Media,
+    blobs: &'a dyn Blobs,
+    answers: Spool,
+    rows: Vec<u32>,
+    /// Which rows have an answer, in the order of those that the process got.
+    seen: Vec<bool>,
+    /// The first answer that is not of the promised type.
+    bad: Option<BadRow>,
+    /// How many others there are.
+    more: usize,
+}
+
+impl Taken<'_> {
+    fn add(&mut self, mut raw: Vec<RawRow>) -> Result<(), OpError> {
+        for answer in &mut raw {
+            let row = if self.args.whole() { 0 } else { self.row(answer)? };
+            self.rows.push(row as u32);
+        }
+        let (table, bad) = load::table(raw, &self.types, &self.media, self.blobs, Bad::Quarantine)?;
+        self.more += bad.len();
+        if self.bad.is_none() {
+            self.bad = bad.into_iter().next();
+        }
+        self.answers.add(&with_origins(table, &self.types, self.answered.origins)?).map(drop)
+    }
+
+    /// Finds the row of an answer, and names the answer by it.
+    fn row(&mut self, answer: &mut RawRow) -> Result<usize, OpError> {
+        let (args, place) = (self.args, std::mem::take(&mut answer.place));
+        let name = |row: usize| self.answered.ids.place(row);
+        let told = answer.value.as_ref().ok().and_then(|v| v.get(user_op::ROW));
+        let (row, at) = match (&answer.value, told) {
+            (Err(why), _) => return Err(broken(args, format!("{place}: {why}")).help(JSON_HELP)),
+            (Ok(v), None) if !v.is_object() => {
+                return Err(broken(args, format!("{place}: expected an object, found {}", short(v))).help(JSON_HELP));
+            }
+            (Ok(_), None) => {
+                let help = "give each row back with the `__row` that it came with";
+                return Err(broken(args, format!("{place}: `{}` is missing", user_op::ROW)).help(help));
+            }
+            (Ok(_), Some(told)) => {
+                let row = told.as_str().and_then(|t| t.parse::<usize>().ok());
+                let found = row.and_then(|row| Some((row, self.answered.rows.binary_search(&row).ok()?)));
+                found.ok_or_else(|| {
+                    let help = "give each row back with the `__row` that it came with, a text";
+                    broken(args, format!("{place}: no row has `__row` {}", short(told))).help(help)
+                })?
+            }
+        };
+        if std::mem::replace(&mut self.seen[at], true) && args.effect != Effect::RowExpand {
+            let help = "answer each row once, or declare `row_expand` after the command";
+            return Err(broken(args, format!("{place}: {} is answered twice", name(row))).help(help));
+        }
+        if self.answered.given_up.contains_key(&row) {
+            let help = "a row is either answered or given up";
+            return Err(broken(args, format!("{place}: {} was given up and answered", name(row))).help(help));
+        }
+        answer.place = format!("{}, {place}", name(row));
+        Ok(row)
+    }
+
+    fn finish(mut self) -> Result<(Spool, Vec<u32>), OpError> {
+        let args = self.args;
+        let rows = self.answered.rows.iter().zip(&self.seen);
+        let missing = rows.filter(|(row, seen)| !**seen && !self.answered.given_up.contains_key(row));
+        let missing: Vec<usize> = missing.map(|(row, _)| *row).collect();
+        if let (Effect::RowMap, Some(&first)) = (args.effect, missing.first()) {
+            let more = if missing.len() > 1 { format!(" (and {} more)", missing.len() - 1) } else { String::new() };
+            let help = "answer each row once; an operator that leaves rows out says `row_subset` after the command";
+            return Err(broken(args, format!("{} has no answer{more}", self.answered.ids.place(first))).help(help));
+        }
+        if let Some(first) = &self.bad {
+            let more = if self.more > 1 { format!(" (and {} more rows)", self.more - 1) } else { String::new() };
+            let promised: Vec<String> = args.gives.columns.iter().map(|c| format!("{}: {}", c.name, c.ty)).collect();
+            return Err(broken(args, format!("{}: {}{more}", first.place, first.reason))
+                .help(format!("its type promises {{ {} }}", promised.join(", "))));
+        }
+        if self.rows.is_empty() {
+            // Whoever takes the answers learns the columns even of none.
+            self.add(Vec::new())?;
+        }
+        Ok((self.answers, self.rows))
+    }
 }
 
 /// Returns the rows that the command gave up on stderr: `RBPIPE_ERROR {"__row": "3", "error": "why"}`.
@@ -96,82 +202,65 @@ pub(super) fn broken(args: &Args, what: impl std::fmt::Display) -> OpError {
     OpError::new("E0611", format!("`{}`: {what}", args.command.join(" ")))
 }
 
-fn lines(path: &Path) -> Result<Vec<RawRow>, OpError> {
-    let bytes = std::fs::read(path)?;
-    let lines = bytes.split(|&b| b == b'\n').enumerate().filter(|(_, l)| !l.trim_ascii().is_empty());
-    Ok(lines
-        .map(|(i, line)| {
-            let value = serde_json::from_slice::<Json>(line).map_err(|e| {
-                let text: String = String::from_utf8_lossy(line).chars().take(60).collect();
-                let why = e.to_string();
-                format!("no JSON: {}; it reads `{text}`", why.split(" at line ").next().unwrap_or_default())
-            });
-            RawRow { place: format!("line {} of its output", i + 1), value }
+/// Hands over the JSON lines of a file, some at a time.
+fn lines(path: &Path, take: &mut dyn FnMut(Vec<RawRow>) -> Result<(), OpError>) -> Result<(), OpError> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let (mut rows, mut bytes, mut line) = (Vec::new(), 0, Vec::new());
+    for number in 1.. {
+        line.clear();
+        let read = file.read_until(b'\n', &mut line)?;
+        if !line.trim_ascii().is_empty() {
+            rows.push(RawRow { place: format!("line {number} of its output"), value: one(line.trim_ascii_end()) });
+        }
+        bytes += read;
+        if rows.len() >= BLOCK || bytes >= BYTES || read == 0 {
+            take(std::mem::take(&mut rows))?;
+            bytes = 0;
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn one(line: &[u8]) -> Result<Json, String> {
+    serde_json::from_slice::<Json>(line).map_err(|e| {
+        let text: String = String::from_utf8_lossy(line).chars().take(60).collect();
+        let why = e.to_string();
+        format!("no JSON: {}; it reads `{text}`", why.split(" at line ").next().unwrap_or_default())
+    })
+}
+
+/// Hands over the rows of an Arrow stream, some at a time.
+fn stream(
+    path: &Path,
+    mut types: Vec<(String, Type)>,
+    take: &mut dyn FnMut(Vec<RawRow>) -> Result<(), OpError>,
+) -> Result<(), OpError> {
+    types.push((user_op::ROW.into(), Type::Str));
+    let mut count = 0;
+    // What is wrong with an answer is told as it is, not as a fault of the stream.
+    let mut refused = None;
+    let mut feed = |rows: Vec<RawRow>, _| {
+        let rows: Vec<RawRow> =
+            (count + 1..).zip(rows).map(|(n, row)| RawRow { place: format!("answer {n}"), ..row }).collect();
+        count += rows.len();
+        take(rows).map_err(|e| {
+            refused = Some(e);
+            OpError::stopped()
         })
-        .collect())
-}
-
-fn stream(path: &Path, types: &[(String, Type)]) -> Result<Vec<RawRow>, OpError> {
-    let mut wanted = types.to_vec();
-    wanted.push((user_op::ROW.into(), Type::Str));
-    let read =
-        |feed: &mut Feed<'_>| columnar::arrow(path, "answer", columnar::Into { schema: &wanted, blobs: None, feed });
-    let rows = load::collected(read).map_err(|e| {
-        let what = e.message.replace(&path.display().to_string(), "its output");
-        OpError::new("E0611", format!("{what}: not an Arrow stream"))
-            .help("write an IPC stream to stdout, and nothing else; what is for people goes to stderr")
-    })?;
-    Ok(rows.into_iter().enumerate().map(|(i, row)| RawRow { place: format!("answer {}", i + 1), ..row }).collect())
-}
-
-/// Finds each answer's row and brings them into the order in which the rows came.
-fn sorted(args: &Args, raw: Vec<RawRow>, answered: &Answered<'_>) -> Result<Vec<(usize, RawRow)>, OpError> {
-    let many = args.effect == Effect::RowExpand;
-    let mut seen = BTreeSet::new();
-    let mut out = Vec::with_capacity(raw.len());
-    let name = |row: usize| answered.table.place(row);
-    for RawRow { place, value } in raw {
-        let told = value.as_ref().ok().and_then(|v| v.get(user_op::ROW).cloned());
-        let row = match (&value, told) {
-            (Err(why), _) => return Err(broken(args, format!("{place}: {why}")).help(JSON_HELP)),
-            (Ok(v), None) if !v.is_object() => {
-                return Err(broken(args, format!("{place}: expected an object, found {}", short(v))).help(JSON_HELP));
-            }
-            (Ok(_), None) => {
-                let help = "give each row back with the `__row` that it came with";
-                return Err(broken(args, format!("{place}: `{}` is missing", user_op::ROW)).help(help));
-            }
-            (Ok(_), Some(told)) => {
-                let at = told
-                    .as_str()
-                    .and_then(|t| t.parse::<usize>().ok())
-                    .filter(|r| answered.rows.binary_search(r).is_ok());
-                at.ok_or_else(|| {
-                    let help = "give each row back with the `__row` that it came with, a text";
-                    broken(args, format!("{place}: no row has `__row` {}", short(&told))).help(help)
-                })?
-            }
-        };
-        let fresh = seen.insert(row);
-        if !fresh && !many {
-            let help = "answer each row once, or declare `row_expand` after the command";
-            return Err(broken(args, format!("{place}: {} is answered twice", name(row))).help(help));
+    };
+    let read = columnar::arrow(path, "answer", columnar::Into { schema: &types, blobs: None, feed: &mut feed });
+    match (read, refused) {
+        (_, Some(e)) => Err(e),
+        (Ok(()), None) => Ok(()),
+        (Err(e), None) => {
+            let what = e.message.replace(&path.display().to_string(), "its output");
+            Err(OpError::new("E0611", format!("{what}: not an Arrow stream"))
+                .help("write an IPC stream to stdout, and nothing else; what is for people goes to stderr"))
         }
-        if answered.given_up.contains_key(&row) {
-            let help = "a row is either answered or given up";
-            return Err(broken(args, format!("{place}: {} was given up and answered", name(row))).help(help));
-        }
-        out.push((row, RawRow { place: format!("{}, {place}", name(row)), value }));
     }
-    let missing = |row: &usize| !seen.contains(row) && !answered.given_up.contains_key(row);
-    let missing: Vec<usize> = answered.rows.iter().copied().filter(missing).collect();
-    if let (Effect::RowMap, Some(&first)) = (args.effect, missing.first()) {
-        let more = if missing.len() > 1 { format!(" (and {} more)", missing.len() - 1) } else { String::new() };
-        let help = "answer each row once; an operator that leaves rows out says `row_subset` after the command";
-        return Err(broken(args, format!("{} has no answer{more}", name(first))).help(help));
-    }
-    out.sort_by_key(|(row, _)| *row);
-    Ok(out)
 }
 
 const JSON_HELP: &str = "stdout holds one JSON object a line and nothing else; what is for people goes to stderr";
@@ -181,14 +270,7 @@ fn short(value: &Json) -> String {
 }
 
 /// A picture that was given back as it came keeps what is known of where it was made from.
-fn with_origins(table: Table, types: &[(String, Type)], answered: &Answered<'_>) -> Result<Table, OpError> {
-    let mut origins: BTreeMap<String, String> = BTreeMap::new();
-    let part = answered.table.take(&answered.rows.iter().map(|&r| r as u32).collect::<Vec<_>>())?;
-    for (name, array) in part.columns() {
-        if arrow_type::text(array.data_type()).contains("Image") {
-            part.cells(&name)?.iter().for_each(|c| gather(c, &mut origins));
-        }
-    }
+fn with_origins(table: Table, types: &[(String, Type)], origins: &Origins) -> Result<Table, OpError> {
     if origins.is_empty() {
         return Ok(table);
     }
@@ -196,7 +278,7 @@ fn with_origins(table: Table, types: &[(String, Type)], answered: &Answered<'_>)
     for (name, ty) in types {
         let ty = schema::arrow(ty);
         if arrow_type::text(&ty).contains("Image") {
-            let cells: Vec<Cell<'_>> = table.cells(name)?.into_iter().map(|c| restore(c, &origins)).collect();
+            let cells: Vec<Cell<'_>> = table.cells(name)?.into_iter().map(|c| restore(c, origins)).collect();
             let array = cell::column(&cells, &ty).map_err(|m| OpError::new("E0612", m.message))?;
             out = out.with_column(name, array)?;
         }
@@ -204,23 +286,7 @@ fn with_origins(table: Table, types: &[(String, Type)], answered: &Answered<'_>)
     Ok(out)
 }
 
-fn gather(cell: &Cell<'_>, origins: &mut BTreeMap<String, String>) {
-    match cell {
-        Cell::List(items) => items.iter().for_each(|c| gather(c, origins)),
-        Cell::Record(fields) => {
-            let text = |name: &str| cell.field(name).and_then(Cell::as_str).map(str::to_owned);
-            if let (Some(digest), Some(origin)) = (text("digest"), text("origin"))
-                && digest != origin
-            {
-                origins.insert(digest, origin);
-            }
-            fields.iter().for_each(|(_, c)| gather(c, origins));
-        }
-        _ => {}
-    }
-}
-
-fn restore<'a>(cell: Cell<'a>, origins: &BTreeMap<String, String>) -> Cell<'a> {
+fn restore<'a>(cell: Cell<'a>, origins: &Origins) -> Cell<'a> {
     match cell {
         Cell::List(items) => Cell::List(items.into_iter().map(|c| restore(c, origins)).collect()),
         Cell::Record(fields) => {

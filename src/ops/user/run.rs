@@ -5,20 +5,27 @@ use std::io::{Read, Seek, SeekFrom, Write as _};
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arrow::array::Int64Array;
+
 use super::answers::{self, Answered, GivenUp, Made};
 use super::args::{Args, Format, Part};
+use super::place;
 use super::remembered::Remembered;
-use super::{place, rows_out};
+use super::rows_out::{self, Input};
 use crate::base::{OpError, phrase};
+use crate::data::gather::{IN_MEMORY, gather};
 use crate::data::load::Bad;
 use crate::data::table::Table;
 use crate::engine::child::{self, End};
 use crate::engine::context::{Fate, QUARANTINED};
+use crate::engine::dataset::{Chunks, Writer};
 use crate::engine::process::Limits;
-use crate::engine::{Builtin, Context, Output, Outputs};
+use crate::engine::{Artifact, Builtin, Context, Output, Outputs};
+use crate::ops::rows::pooled;
 use crate::spec::{Class, OpSpec, user_op};
 
 /// The operator.
@@ -40,56 +47,80 @@ const LAST_LINES: usize = 5;
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
-    let d = cx.table("d")?;
-    let mine = mine(&args, d.rows());
-    let remembered = Remembered::open(cx, &args, &d, &mine)?;
+    let mine = mine(&args, cx.input("d")?.rows().unwrap_or(0) as usize);
+    let ids = cx.columns("d", &["id"])?;
+    let remembered = Remembered::open(cx, &args, mine.clone())?;
     let shards = shards(cx, &args, &remembered.asked);
+    let inputs = inputs(cx, &args, &shards)?;
     let abort = AtomicBool::new(false);
     let ended: Vec<Result<Made, OpError>> = std::thread::scope(|scope| {
         let shared: &Context = cx;
-        let work = |at: usize| {
-            let (args, d, shards, abort) = (&args, &d, &shards, &abort);
+        let work = |(at, media): (usize, rows_out::Media)| {
+            let (args, ids, shards, abort) = (&args, &ids, &shards, &abort);
             scope.spawn(move || {
-                let made = process(shared, args, d, at, shards, abort);
+                let made = process(shared, args, ids, at, shards, &media, abort);
                 if made.is_err() {
                     abort.store(true, Ordering::Relaxed);
                 }
                 made
             })
         };
-        let running: Vec<_> = (0..shards.len()).map(work).collect();
+        let running: Vec<_> = inputs.into_iter().enumerate().map(work).collect();
         tell_progress(shared, shards.len(), remembered.asked.len() as u64, &|| running.iter().all(|t| t.is_finished()));
         let died = || Err(OpError::new("E0612", "a thread of this operator died"));
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| died())).collect()
     });
     keep_log(cx, &args, shards.len())?;
-    let answers: Vec<String> = args.gives.columns.iter().map(|c| c.name.clone()).collect();
     // What was stopped because another process failed says nothing of its own.
     if let Some(e) = ended.iter().filter_map(|r| r.as_ref().err()).min_by_key(|e| e.class == "preempted") {
         for (made, rows) in ended.iter().zip(&shards).filter_map(|(made, rows)| Some((made.as_ref().ok()?, rows))) {
-            remembered.keep(rows, made, &answers)?;
+            let (answers, numbers) = stored(cx, &args, std::slice::from_ref(made), None)?;
+            remembered.keep(rows.iter().copied(), &made.given_up, &numbers, &answers)?;
         }
         return Err(OpError { code: e.code, class: e.class, message: e.message.clone(), help: e.help.clone() });
     }
     let made: Vec<Made> = ended.into_iter().collect::<Result<_, _>>()?;
     let given_up: GivenUp = made.iter().flat_map(|m| m.given_up.clone()).collect();
-    let tables: Vec<Table> = made.into_iter().map(|m| m.table).collect();
-    let whole = Made { table: remembered.with(Table::concat(&tables)?)?, given_up };
-    let stored = remembered.keep(&mine.clone().collect::<Vec<_>>(), &whole, &answers)?;
-    let Made { table: out, given_up } = whole;
-    judge(cx, &args, &d, &given_up)?;
+    let (answers, numbers) = stored(cx, &args, &made, Some(&remembered))?;
+    remembered.keep(mine.clone(), &given_up, &numbers, &answers)?;
+    judge(cx, &args, &ids, &given_up)?;
     cx.counts.insert("read".into(), mine.len() as u64);
     if remembered.count() > 0 {
         cx.counts.insert("remembered".into(), remembered.count());
     }
-    cx.counts.insert("kept".into(), out.rows() as u64);
-    if args.joined || args.whole() {
-        return Ok(Context::rows(out));
-    }
-    Ok(match stored {
-        Some(artifact) => vec![(String::new(), Output::Artifact(artifact))],
-        None => Context::rows(out.select(&answers)?),
-    })
+    cx.counts.insert("kept".into(), answers.rows().unwrap_or(0));
+    Ok(vec![(String::new(), Output::Artifact(answers))])
+}
+
+/// Stores answers in the order of their rows, those that were known among them; returns the row of each too. Where other columns are joined afterwards,
+/// that row stands in a column.
+fn stored(
+    cx: &Context,
+    args: &Args,
+    made: &[Made],
+    remembered: Option<&Remembered<'_>>,
+) -> Result<(Artifact, Vec<u32>), OpError> {
+    let known = remembered.map_or(&[][..], Remembered::answers);
+    // The row of each answer, and its place among all that are read.
+    let mut places: Vec<(u32, u32)> = remembered.into_iter().flat_map(Remembered::places).collect();
+    let before: u64 = known.iter().filter_map(Artifact::rows).sum();
+    places.extend(made.iter().flat_map(|made| &made.rows).zip(before as u32..).map(|(row, at)| (*row, at)));
+    // Answers to one row keep their order.
+    places.sort_by_key(|(row, _)| *row);
+    let (numbers, order): (Vec<u32>, Vec<u32>) = places.into_iter().unzip();
+    let mut writer = Writer::new(cx.store);
+    let read = || {
+        let known = known.iter().map(|answers| Chunks::open(cx.store, answers)).collect::<Result<Vec<_>, _>>()?;
+        Ok(known.into_iter().flatten().chain(made.iter().flat_map(|made| made.answers.tables())))
+    };
+    gather(read, &order, &cx.scratch, IN_MEMORY, |table| {
+        if !args.joined {
+            return writer.push(table);
+        }
+        let rows = numbers[table.before..][..table.rows()].iter().map(|row| i64::from(*row));
+        writer.push(table.with_column(user_op::ROW, Arc::new(Int64Array::from_iter_values(rows)))?)
+    })?;
+    Ok((writer.finish()?, numbers))
 }
 
 /// Counts answers while processes run; JSON lines alone can be counted from outside.
@@ -133,31 +164,50 @@ fn shards(cx: &Context, args: &Args, asked: &[usize]) -> Vec<Vec<usize>> {
     (0..count).map(|i| asked[asked.len() * i / count..asked.len() * (i + 1) / count].to_vec()).collect()
 }
 
+/// Writes the rows of each process to its input; returns the pictures that they name.
+fn inputs(cx: &Context, args: &Args, shards: &[Vec<usize>]) -> Result<Vec<rows_out::Media>, OpError> {
+    let types = args.reads.types()?;
+    let files = (0..shards.len()).map(|at| Input::new(args.format, &cx.scratch.join(format!("in-{at}"))));
+    let mut files = files.collect::<Result<Vec<_>, _>>()?;
+    for chunk in cx.chunks("d")? {
+        cx.go_on()?;
+        let chunk = chunk?;
+        for (file, rows) in files.iter_mut().zip(shards) {
+            let end = chunk.before + chunk.rows();
+            let rows = &rows[rows.partition_point(|row| *row < chunk.before)..rows.partition_point(|row| *row < end)];
+            // An Arrow stream tells its columns even if there are no rows.
+            if !rows.is_empty() || chunk.before == 0 {
+                let rows: Vec<usize> = rows.iter().map(|row| row - chunk.before).collect();
+                pooled(cx.threads, || file.push(&chunk, &types, &rows, !args.whole()))??;
+            }
+        }
+    }
+    files.into_iter().map(Input::finish).collect()
+}
+
 fn process(
     cx: &Context,
     args: &Args,
-    d: &Table,
+    ids: &Table,
     at: usize,
     shards: &[Vec<usize>],
+    media: &rows_out::Media,
     abort: &AtomicBool,
 ) -> Result<Made, OpError> {
     let rows = shards[at].as_slice();
     let file = |name: &str| cx.scratch.join(format!("{name}-{at}"));
     let (input, output, errors) = (file("in"), file("out"), file("err"));
-    let types = args.reads.types()?;
-    let write = match args.format {
-        Format::Jsonl => rows_out::jsonl,
-        Format::Arrow => rows_out::arrow,
-    };
-    let pictures = write(d, &types, rows, !args.whole(), &input)?;
-    let place = place::folder(cx, args, &format!("op-{at}"), &pictures)?;
+    let place = place::folder(cx, args, &format!("op-{at}"), &media.pictures)?;
     fs::write(&errors, "")?;
+    let made = |format: Format, given_up: GivenUp| {
+        let (place, output, origins) = (&place, &output, &media.origins);
+        let answered = Answered { ids, rows, origins, place, output, format, given_up: &given_up };
+        let (answers, rows) = answers::read(args, &answered, cx)?;
+        Ok(Made { answers, rows, given_up })
+    };
     if rows.is_empty() && !args.whole() {
         fs::write(&output, "")?;
-        let jsonl = Args { format: Format::Jsonl, ..cx.args()? };
-        let none = GivenUp::new();
-        let answered = Answered { table: d, rows, place: &place, output: &output, given_up: &none };
-        return Ok(Made { table: answers::read(&jsonl, &answered, cx.store)?, given_up: none });
+        return made(Format::Jsonl, GivenUp::new());
     }
     let mut command = place::command(cx, args, &place, shards.len());
     command.stdin(File::open(&input)?).stdout(File::create(&output)?).stderr(File::create(&errors)?);
@@ -187,9 +237,7 @@ fn process(
         }
         Err(e) => return Err(not_started(args, &e)),
     }
-    let given_up = answers::given_up(args, &said, rows)?;
-    let answered = Answered { table: d, rows, place: &place, output: &output, given_up: &given_up };
-    Ok(Made { table: answers::read(args, &answered, cx.store)?, given_up })
+    made(args.format, answers::given_up(args, &said, rows)?)
 }
 
 fn crashed(args: &Args, status: ExitStatus, said: &str) -> OpError {
@@ -229,13 +277,13 @@ fn keep_log(cx: &Context, args: &Args, processes: usize) -> Result<(), OpError> 
 }
 
 /// Decides about the rows that were given up, as a loader does about bad ones.
-fn judge(cx: &mut Context, args: &Args, d: &Table, given_up: &GivenUp) -> Result<(), OpError> {
+fn judge(cx: &mut Context, args: &Args, ids: &Table, given_up: &GivenUp) -> Result<(), OpError> {
     let Some((first, why)) = given_up.first_key_value() else { return Ok(()) };
     let what = match args.bad {
         Bad::Fail => {
             let more =
                 if given_up.len() > 1 { format!(" (and {} more rows)", given_up.len() - 1) } else { String::new() };
-            let message = format!("`{}` gave up {}: {why}{more}", args.command.join(" "), d.place(*first));
+            let message = format!("`{}` gave up {}: {why}{more}", args.command.join(" "), ids.place(*first));
             return Err(OpError::new("E0610", message)
                 .help("mend the row, or call it with `bad: \"quarantine\"` to leave such rows out and list them"));
         }
@@ -243,7 +291,7 @@ fn judge(cx: &mut Context, args: &Args, d: &Table, given_up: &GivenUp) -> Result
         Bad::Quarantine => QUARANTINED,
     };
     cx.counts.insert(if args.bad == Bad::Skip { "skipped" } else { "quarantined" }.into(), given_up.len() as u64);
-    let fate = |(row, why): (&usize, &String)| Fate { row: d.name(*row), what: what.into(), why: why.clone() };
+    let fate = |(row, why): (&usize, &String)| Fate { row: ids.name(*row), what: what.into(), why: why.clone() };
     cx.fates.extend(given_up.iter().map(fate));
     Ok(())
 }
