@@ -16,11 +16,8 @@ fn parts(table: &Table, of: usize) -> Vec<Table> {
     (0..table.rows()).step_by(of).map(|from| table.slice(from, of.min(table.rows() - from))).collect()
 }
 
-/// Rows with a text of 4 to 30 words out of few, so that some share runs and some are equal.
-fn worded(count: usize, draw: &mut Draw) -> Vec<Json> {
-    let runs: Vec<String> = (0..12)
-        .map(|_| (0..15).map(|_| draw.one(&["red", "cube", "left", "of", "the", "mug"])).collect::<Vec<_>>().join(" "))
-        .collect();
+/// Rows with texts of 4 to 30 words; some have a run of words, or the beginning of one, that others have too.
+fn worded(count: usize, runs: &[String], draw: &mut Draw) -> Vec<Json> {
     let row = |n: usize| {
         let own: Vec<String> = (0..4 + draw.below(12)).map(|_| format!("w{}", draw.below(4000))).collect();
         let text = match draw.below(4) {
@@ -39,7 +36,9 @@ fn worded(count: usize, draw: &mut Draw) -> Vec<Json> {
 fn leaks_are_the_same_however_rows_come() {
     let bench = Bench::new();
     let draw = &mut Draw(11);
-    let (many, few) = (worded(120, draw), worded(30, draw));
+    let words = ["red", "cube", "left", "of", "the", "mug"];
+    let runs: Vec<String> = (0..12).map(|_| (0..15).map(|_| draw.one(&words)).collect::<Vec<_>>().join(" ")).collect();
+    let (many, few) = (worded(120, &runs, draw), worded(30, &runs, draw));
     let texts = |row: &Json| -> Vec<Vec<String>> {
         let all = [&row["t"], &row["more"][0], &row["more"][1]];
         all.iter()
