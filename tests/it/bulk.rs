@@ -75,11 +75,11 @@ fn leaks_are_the_same_however_rows_come() {
         }
         assert_eq!(whole, expected);
         assert!(expected.iter().any(|l| l.signs.len() == 2) && expected.iter().any(|l| l.signs.len() == 1));
-        for (held, of) in [(usize::MAX, 7), (4096, 7), (600, 1000), (1, 50)] {
+        for (held, of) in [(usize::MAX, 7), (20_000, 7), (6000, 1000), (2000, 50)] {
             assert_eq!(find(d, from, false, held, of), whole, "{held} bytes of hashes, {of} rows at a time");
         }
         let both: Vec<Leak> = whole.into_iter().filter(|l| l.signs.len() == 2).collect();
-        assert_eq!(find(d, from, true, 600, 9), both);
+        assert_eq!(find(d, from, true, 6000, 9), both);
     }
 }
 
