@@ -110,7 +110,7 @@ fn option(node: &Node, name: &str) -> Option<u64> {
     node.with.get(name).and_then(Json::as_u64)
 }
 
-/// What a training needs depends on, besides its plan.
+/// What the need of a training depends on, besides its plan.
 struct Case<'a> {
     shape: &'a Shape,
     weights: u64,
