@@ -437,6 +437,7 @@ impl Checker<'_> {
                         (e, *kind)
                     }
                     None => {
+                        seen += 1;
                         let known: Vec<&str> = params.iter().map(|(p, _)| *p).collect();
                         self.report(
                             Diagnostic::new(
@@ -517,7 +518,7 @@ impl Checker<'_> {
         let several = matches!(name.text.as_str(), "mean" | "worst_drop" | "delta");
         let mut fixed = 0;
         let mut unknown = false;
-        let mut seen: Vec<&Name> = Vec::new();
+        let (mut seen, mut meant): (Vec<&Name>, Vec<String>) = (Vec::new(), Vec::new());
         for arg in args {
             let Arg::Named(n, e) = arg else {
                 let first =
@@ -580,7 +581,10 @@ impl Checker<'_> {
                     "unknown option",
                 );
                 self.report(match phrase::nearest(&n.text, known.iter().copied()) {
-                    Some(near) if n.text.len() > 1 => d.help(format!("did you mean `{near}`?")),
+                    Some(near) if n.text.len() > 1 => {
+                        meant.push(near.to_owned());
+                        d.help(format!("did you mean `{near}`?")).fix(n.span, near)
+                    }
                     _ => d.help(format!("it takes {}", phrase::quoted(&known))),
                 });
                 self.infer(e, cx);
@@ -593,7 +597,9 @@ impl Checker<'_> {
             "worst_drop" | "delta" => &["from", "to"],
             _ => &[],
         };
-        if let Some(missing) = required.iter().find(|r| !seen.iter().any(|s| s.text == **r)) {
+        if let Some(missing) =
+            required.iter().find(|r| !seen.iter().any(|s| s.text == **r) && !meant.iter().any(|m| m == **r))
+        {
             self.report(
                 Diagnostic::new(E0211, name.span, format!("`.{}` needs `{missing}`", name.text), "argument missing")
                     .help(format!("add `{missing}: \"…\"`")),

@@ -69,7 +69,7 @@ impl<'a> Checker<'a> {
         } else if column {
             let at = Span { end: span.start, ..span };
             d.help(format!("a column of the row is written with a point: `.{name}`")).fix(at, ".")
-        } else if module && self.names[cx.module].missing.contains("std") {
+        } else if module && self.refused_import(name, cx.module) {
             return; // the import that should have brought it was refused
         } else if module {
             if !self.unimported.insert((cx.module, name.to_owned())) {
@@ -125,6 +125,13 @@ impl<'a> Checker<'a> {
             d.help(format!("declare it: `let {name} = …`, {param}"))
         };
         self.report(d);
+    }
+
+    /// Says whether an import that most likely should have brought a module was refused.
+    fn refused_import(&self, name: &str, module: usize) -> bool {
+        let names = &self.names[module];
+        let refused = names.imports.iter().filter(|(_, target)| matches!(target, ImportTarget::Missing));
+        names.missing.contains("std") || phrase::nearest(name, refused.map(|(n, _)| *n)).is_some()
     }
 
     /// The nearest name that could stand here: a value or function as asked for, of the type that its place takes.

@@ -11,7 +11,7 @@ use super::lower::Lower;
 use super::mend::Mended;
 use super::scan::{self, Kind, Scan, Slice, Token};
 use super::{errors, trivia};
-use crate::base::{Problems, SourceId, Span, codes};
+use crate::base::{Problems, SourceId, Span, codes, phrase};
 
 /// Mistakes of one item that are read over.
 const MAX_MENDS: usize = 32;
@@ -126,7 +126,8 @@ fn item(
                 if let Some(fix) = &problem.fix {
                     let place = fix.span.start as usize..fix.span.end as usize;
                     let one = |text: &str| text.len() == 1 && "()[]{}".contains(text);
-                    brackets = one(&fix.text) && place.is_empty() || one(&text[place]) && fix.text.is_empty();
+                    let (now, before) = (one(&fix.text), one(&text[place.clone()]));
+                    brackets = now && (before || place.is_empty()) || before && fix.text.is_empty();
                     mended.push(if brackets { slice_span(source, scan, fix.span) } else { fix.span });
                 }
                 problems.push(problem);
@@ -154,7 +155,7 @@ fn names_of(text: &str, slice: &Slice, tokens: &[Token]) -> Vec<String> {
     let mut words =
         mine.filter(|t| matches!(t.kind, Kind::Word | Kind::TypeName)).map(|t| text[t.start..t.end].to_owned());
     match words.next() {
-        Some(first) if first == "import" || first == "from" => words.collect(),
+        Some(first) if first == "from" || phrase::nearest(&first, ["import"]).is_some() => words.collect(),
         Some(first) => {
             // Items in the braces of a loop, or of a condition.
             let all: Vec<String> = words.collect();

@@ -300,10 +300,11 @@ const BESIDE_ERRORS: &[(&str, &[&str])] = &[
     ("let half = plain |> data.sample(n: 100%)\noutput x = half |> data.top(by: .n, n: 5)", &["W0302 1", "E0120 2"]),
     // What has a fix is looked at as if it were made.
     ("let how = { warmup: 90, batch: 4 }\nstage t = base |> train.sft(data: plain, ..how)", &["E0120 1", "W0501 2"]),
+    ("let w = 30% + 2\nstage t = base |> train.sft(data: plain, warmup: w)", &["E0120 1", "W0501 2"]),
     // Nothing is said of what nobody knows: a value with a mistake, a name that is not there, a function that is wrong.
-    ("let w = 30% + 2\nstage t = base |> train.sft(data: plain, warmup: w)", &["E0120 1"]),
+    ("let w = 30% + 2steps\nstage t = base |> train.sft(data: plain, warmup: w)", &["E0121 1"]),
     ("stage t = bse |> train.sft(data: plain, warmup: 30%)\nstage u = t |> train.sft(data: plain, warmup: 30%)", &["E0201 1"]),
-    ("fn some(d: Dataset[Plain]) -> Dataset[Plain] = d |> data.top(by: .nn, n: 5rows)\nstage t = base |> train.sft(data: some(plain), warmup: 30%)", &["E0301 1"]),
+    ("fn some(d: Dataset[Plain]) -> Dataset[Plain] = d |> data.top(by: .zzzz, n: 5rows)\nstage t = base |> train.sft(data: some(plain), warmup: 30%)", &["E0301 1"]),
     // A text that cannot be read hides no other item, and what it may have held is not missed.
     ("expect data.disjoint(plain, from: exam(\"e.json\").items, on: [\"id\"\nstage t = base |> train.sft(data: plain, warmup: 30%)\nlet s = eval.run(t, on: exam(\"e.json\"))\noutput o = s", &["E0101 1", "W0501 2"]),
     // An `allow` may be for what is hidden now.
