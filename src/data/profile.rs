@@ -10,9 +10,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::arrow_type;
 use super::cell::Cell;
+use super::dedup::text;
 use super::spread::Spread;
 use super::table::Table;
-use super::text;
 use crate::base::OpError;
 
 /// Counts the tokens of a text.

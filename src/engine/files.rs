@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Store, digest_of_file};
 use crate::base::Digest;
-use crate::data::paths;
+use crate::data::formats::paths;
 use crate::plan::PathArg;
 
 /// A file changed less than this before it was looked at may change again within the same tick of the clock.

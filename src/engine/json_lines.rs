@@ -167,7 +167,7 @@ fn text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     loop {
-        let (run, after) = rest.split_at(crate::data::rowjson::plain(rest));
+        let (run, after) = rest.split_at(crate::data::formats::rowjson::plain(rest));
         out.extend_from_slice(run);
         let Some((&special, after)) = after.split_first() else { break };
         match special {

@@ -6,8 +6,8 @@ use super::artifact::Artifact;
 use super::dataset::Chunks;
 use super::store::Store;
 use crate::base::OpError;
-use crate::data::observe::Observer;
-use crate::data::{files, paths};
+use crate::data::formats::observe::Observer;
+use crate::data::formats::{files, paths};
 use crate::plan::Node;
 use crate::spec::observed::Columns;
 

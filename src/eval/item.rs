@@ -77,7 +77,7 @@ pub struct Picture {
 
 impl Picture {
     /// Returns the picture of a row; none where its digest is no digest.
-    pub fn of(row: &data::picture::Picture) -> Option<Self> {
+    pub fn of(row: &data::pictures::picture::Picture) -> Option<Self> {
         let side = |n: i64| u32::try_from(n).ok();
         let (width, height) = (side(row.width)?, side(row.height)?);
         Some(Self { digest: Digest::parse(&row.digest)?, media: row.media.clone(), width, height })

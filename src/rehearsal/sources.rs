@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json, json};
 use super::models;
 use super::rows::{self, Media, ROWS};
 use crate::base::OpError;
-use crate::data::{episode, scene, schema};
+use crate::data::scenes::{episode, scene};
+use crate::data::schema;
 use crate::plan::{Graph, Node, NodeId};
 use crate::spec::Effect;
 

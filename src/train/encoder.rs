@@ -11,7 +11,7 @@ use super::micro::label_count;
 use super::rows::{Medium, TextRow};
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
-use crate::data::{media, video};
+use crate::data::pictures::{media, video};
 use crate::model::collate::{IGNORE, Pixels, Sample};
 use crate::model::encode::{self, SftOptions, encode_replies, encode_sft};
 use crate::model::positions::BLIND;

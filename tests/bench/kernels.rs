@@ -5,12 +5,14 @@
 use std::fs;
 use std::time::Instant;
 
-use rbpipe::data::clusters::{Links, Rule, resolve};
-use rbpipe::data::knn;
-use rbpipe::data::media::Media;
-use rbpipe::data::pairs::{Job, Search};
-use rbpipe::data::vectors::Vectors;
-use rbpipe::data::{lines, minhash, schema};
+use rbpipe::data::dedup::clusters::{Links, Rule, resolve};
+use rbpipe::data::dedup::knn;
+use rbpipe::data::dedup::minhash;
+use rbpipe::data::dedup::pairs::{Job, Search};
+use rbpipe::data::dedup::vectors::Vectors;
+use rbpipe::data::formats::lines;
+use rbpipe::data::pictures::media::Media;
+use rbpipe::data::schema;
 use rbpipe::engine::Store;
 use rbpipe::engine::dataset::Writer;
 use serde_json::{Value as Json, json};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rbpipe::data::cell::Cell;
-use rbpipe::data::color::{Jitter, KeptHues, hue_distance, hue_of, jitter};
-use rbpipe::data::picture::Picture;
-use rbpipe::data::points;
+use rbpipe::data::pictures::color::{Jitter, KeptHues, hue_distance, hue_of, jitter};
+use rbpipe::data::pictures::picture::Picture;
+use rbpipe::data::scenes::points;
 use rbpipe::data::table::Table;
 use rbpipe::engine::Builtin;
 use rbpipe::ops::augment::{color::COLOR, geometry::GEOMETRY, pad::PAD};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rbpipe::data::chunks;
-use rbpipe::data::leak::{Compared, Leak, Sign, leaks};
+use rbpipe::data::dedup::leak::{Compared, Leak, Sign, leaks};
 use rbpipe::data::profile::Profile;
 use rbpipe::data::table::Table;
 use serde_json::{Value as Json, json};

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rbpipe::data::answer::{Form, steps};
+use rbpipe::data::dedup::originals::Originals;
 use rbpipe::data::draw::{Draw, RowKey};
-use rbpipe::data::mistake::{Edit, wrong};
-use rbpipe::data::originals::Originals;
-use rbpipe::data::rle;
+use rbpipe::data::pictures::rle;
+use rbpipe::data::scenes::answer::{Form, steps};
+use rbpipe::data::scenes::mistake::{Edit, wrong};
 use rbpipe::data::table::Table;
 use rbpipe::ops::cot::{
     compare::COMPARE, fail_fix::FAIL_FIX, plan::PLAN, questions::QUESTIONS, structured::STRUCTURED,

@@ -525,7 +525,7 @@ fn dropped_rows_are_counted_by_kind() {
 
 #[test]
 fn exchanged_words_tell_texts_apart() {
-    use rbpipe::data::contrast::Contrasts;
+    use rbpipe::data::dedup::contrast::Contrasts;
     let mut texts: Vec<String> = vec!["Point at the red cube.".into(), "Show me the blue thing, the cube.".into()];
     for (side, thing) in [("left of", "ball"), ("behind", "ball"), ("left of", "can"), ("behind", "can")] {
         texts.push(format!("Is the cube {side} the {thing}?"));
@@ -555,7 +555,7 @@ fn exchanged_words_tell_texts_apart() {
 /// A and C are each near B, but not near each other.
 #[test]
 fn rules_of_clusters() {
-    use rbpipe::data::clusters::{Links, Rule, resolve};
+    use rbpipe::data::dedup::clusters::{Links, Rule, resolve};
     let links = Links { class: vec![0, 1, 2, 1], edges: vec![(0, 1), (1, 2)] };
     let rank = |order: [u32; 4]| order;
     assert_eq!(resolve(&links, Rule::Components, &rank([0, 1, 2, 3])), [0, 0, 0, 0]);
@@ -567,8 +567,8 @@ fn rules_of_clusters() {
 /// Banding finds what comparing all pairs finds.
 #[test]
 fn minhash_and_simhash_against_all_pairs() {
-    use rbpipe::data::clusters::Rule;
-    use rbpipe::data::{minhash, simhash};
+    use rbpipe::data::dedup::clusters::Rule;
+    use rbpipe::data::dedup::{minhash, simhash};
     let word = |i: usize| format!("w{}", i * 2_654_435_761 % 997);
     let texts: Vec<String> = (0..600)
         .map(|i| {

@@ -320,7 +320,7 @@ fn splits_of_the_hub() {
     }
     let found = |repo: &str, config: &str, split: &str| {
         let root = bench.write("m/marker", b"").with_file_name(format!("o/{repo}"));
-        match rbpipe::data::files::of_split(&root, config, split) {
+        match rbpipe::data::formats::files::of_split(&root, config, split) {
             Ok(files) => files.iter().map(|f| f.file_stem().unwrap().to_string_lossy().into_owned()).collect(),
             Err(e) => vec![e.code.to_owned()],
         }
@@ -464,7 +464,7 @@ fn frames_of_videos() {
         let frames = made.column(column)[row].as_array().unwrap().clone();
         let number = |frame: &Json| {
             let digest = rbpipe::base::Digest::parse(frame["digest"].as_str().unwrap()).unwrap();
-            let (_, picture) = rbpipe::data::media::decode(&bench.store().read(digest).unwrap()).unwrap();
+            let (_, picture) = rbpipe::data::pictures::media::decode(&bench.store().read(digest).unwrap()).unwrap();
             // Limited range: luma 16..235 becomes 0..255.
             (f64::from(picture.to_luma8().get_pixel(30, 20).0[0]) * 219.0 / 255.0 / 5.0).round() as i64
         };

@@ -423,11 +423,13 @@ fn pictures_out_of_the_ordinary() {
     let bench = Bench::new();
     let plain = image::load_from_memory(&vendored("pictures/plain.png")).expect("a picture").to_luma8();
     for name in PICTURES.iter().copied().chain(["exif2.jpg", "exif4.jpg", "exif7.jpg"]) {
-        let found = rbpipe::data::media::examine(&vendored(&format!("pictures/{name}")), bench.store()).expect(name);
+        let found =
+            rbpipe::data::pictures::media::examine(&vendored(&format!("pictures/{name}")), bench.store()).expect(name);
         let turned = name.starts_with("exif") && name.as_bytes()[4] >= b'5';
         assert_eq!(found.size, Some(if turned { (16, 24) } else { (24, 16) }), "{name}");
         let digest = rbpipe::base::Digest::parse(&found.digest).expect("a digest");
-        let (_, picture) = rbpipe::data::media::decode(&bench.store().read(digest).expect("stored")).expect(name);
+        let (_, picture) =
+            rbpipe::data::pictures::media::decode(&bench.store().read(digest).expect("stored")).expect(name);
         let luma = picture.to_luma8();
         // The scene is dark above and bright below; each tag says where its top lies in the file.
         let seen = match name {
@@ -450,7 +452,7 @@ fn pictures_out_of_the_ordinary() {
         assert!(apart <= allowed, "{name}: {apart}");
     }
     for (width, height, why) in [(0, 0, "damaged"), (65_535, 65_535, "too large"), (u32::MAX, 1, "is ")] {
-        let error = rbpipe::data::media::examine(&png_of(width, height), bench.store()).unwrap_err();
+        let error = rbpipe::data::pictures::media::examine(&png_of(width, height), bench.store()).unwrap_err();
         assert!(error.contains(why), "{width} x {height}: {error}");
     }
 }

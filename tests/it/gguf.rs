@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rbpipe::data::gguf::{Gguf, Value};
+use rbpipe::data::formats::gguf::{Gguf, Value};
 use rbpipe::ops::model::unpacked;
 use safetensors::{Dtype, SafeTensors};
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use rbpipe::base::Digest;
+use rbpipe::data::dedup::knn::links;
+use rbpipe::data::dedup::pairs::{FEW, Job, Search};
+use rbpipe::data::dedup::scan::{self, Kernel};
+use rbpipe::data::dedup::vectors::Vectors;
 use rbpipe::data::draw::{Draw, RowKey};
-use rbpipe::data::knn::links;
-use rbpipe::data::pairs::{FEW, Job, Search};
-use rbpipe::data::scan::{self, Kernel};
-use rbpipe::data::vectors::Vectors;
 
 /// Vectors around a few centres, some of them copies, one of zeros, so that cosines lie everywhere up to 1.
 fn vectors(rows: usize, width: usize) -> Vectors {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rbpipe::base::Digest;
-use rbpipe::data::phash::{self, Hash};
+use rbpipe::data::dedup::phash::{self, Hash};
+use rbpipe::data::dedup::within;
 use rbpipe::data::table::Table;
-use rbpipe::data::within;
 use rbpipe::engine::context::Fate;
 use rbpipe::engine::{Store, record};
 use serde_json::{Value as Json, json};

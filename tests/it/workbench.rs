@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::{Digest, OpError};
-use rbpipe::data::load::{self, Bad, RawRow};
-use rbpipe::data::media::Media;
+use rbpipe::data::formats::load::{self, Bad, RawRow};
+use rbpipe::data::pictures::media::Media;
 use rbpipe::data::schema;
 use rbpipe::data::table::Table;
 use rbpipe::engine::context::{Fate, Output};

@@ -2,8 +2,8 @@
 
 use super::{Change, Ends, Plan, apply, rounded};
 use crate::base::OpError;
-use crate::data::color::{Jitter, KeptHues, jitter};
 use crate::data::draw::Keyer;
+use crate::data::pictures::color::{Jitter, KeptHues, jitter};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;
 use crate::spec::{Class, Effect, OpSpec};

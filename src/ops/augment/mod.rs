@@ -9,12 +9,13 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use crate::base::{Digest, OpError};
+use crate::data::arrow_type;
 use crate::data::cell::{self, Cell};
 use crate::data::draw::{Draw, Keyer};
-use crate::data::geometry::{Move, warp_mask};
-use crate::data::picture::Picture;
+use crate::data::pictures::geometry::{Move, warp_mask};
+use crate::data::pictures::picture::Picture;
+use crate::data::scenes::points;
 use crate::data::table::Table;
-use crate::data::{arrow_type, points};
 use crate::engine::context::Fate;
 use crate::engine::{Context, Store};
 use crate::ops::rows::{count, pooled};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json, json};
 
 use crate::base::OpError;
-use crate::data::jsonl;
-use crate::data::media::{Media, Medium};
+use crate::data::formats::jsonl;
+use crate::data::pictures::media::{Media, Medium};
 use crate::engine::Store;
 
 /// Endings of files that are pictures or videos.

@@ -7,9 +7,9 @@ use serde_json::{Map, Value as Json};
 
 use super::archive::facts;
 use crate::base::OpError;
-use crate::data::columnar;
-use crate::data::load::{self, RawRow};
-use crate::data::media::examine;
+use crate::data::formats::columnar;
+use crate::data::formats::load::{self, RawRow};
+use crate::data::pictures::media::examine;
 use crate::engine::Store;
 use crate::spec::Type;
 

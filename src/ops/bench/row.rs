@@ -8,10 +8,10 @@ use serde_json::Value as Json;
 
 use crate::base::{Digest, OpError};
 use crate::data::cell::Cell;
-use crate::data::media::{self, Medium};
+use crate::data::pictures::media::{self, Medium};
+use crate::data::pictures::video;
 use crate::data::rowexpr::Program;
 use crate::data::table::Table;
-use crate::data::video;
 use crate::engine::Store;
 use crate::eval::Picture;
 use crate::spec::RowExpr;

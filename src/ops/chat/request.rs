@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
-use crate::data::picture::Picture;
+use crate::data::pictures::picture::Picture;
 use crate::engine::servers;
 use crate::plan::serving::Asks;
 

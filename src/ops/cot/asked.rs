@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 
 use crate::base::OpError;
 use crate::data::cell::{self, Cell};
-use crate::data::scene::{self, Scene};
+use crate::data::scenes::scene::{self, Scene};
 use crate::data::table::Table;
 use crate::engine::dataset::Writer;
 use crate::engine::{Context, Output, Outputs, Store};

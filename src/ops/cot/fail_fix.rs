@@ -8,11 +8,11 @@ use arrow::datatypes::DataType;
 
 use crate::base::{Digest, OpError};
 use crate::data::cell::{self, Cell};
+use crate::data::dedup::texts::{Collector, Held, IN_MEMORY, Texts as _};
 use crate::data::draw::{Draw, Keyer, RowKey};
-use crate::data::mistake::{Edit, wrong};
-use crate::data::picture::Picture;
+use crate::data::pictures::picture::Picture;
+use crate::data::scenes::mistake::{Edit, wrong};
 use crate::data::table::Table;
-use crate::data::texts::{Collector, Held, IN_MEMORY, Texts as _};
 use crate::engine::context::Fate;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;

@@ -6,12 +6,12 @@ use arrow::datatypes::DataType;
 
 use super::asked::Made;
 use crate::base::{Digest, OpError};
-use crate::data::answer::numbered;
 use crate::data::arrow_type::image_type;
 use crate::data::arrow_type::list_of;
 use crate::data::cell::Cell;
-use crate::data::episode::{self, Action, Episode};
-use crate::data::picture::Picture;
+use crate::data::pictures::picture::Picture;
+use crate::data::scenes::answer::numbered;
+use crate::data::scenes::episode::{self, Action, Episode};
 use crate::engine::context::Fate;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use serde_json::{Map, Value as Json, json};
 
 use crate::base::OpError;
-use crate::data::answer::{self, Form};
 use crate::data::cell::{self, Cell};
-use crate::data::mention::Vocabulary;
-use crate::data::picture::Picture;
-use crate::data::scene::{self, Index, Scene};
+use crate::data::pictures::picture::Picture;
+use crate::data::scenes::answer::{self, Form};
+use crate::data::scenes::mention::Vocabulary;
+use crate::data::scenes::scene::{self, Index, Scene};
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;

@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 
 use super::source;
 use crate::base::OpError;
-use crate::data::load::{Bad, RawRow};
-use crate::data::scene;
+use crate::data::formats::load::{Bad, RawRow};
+use crate::data::scenes::scene;
 use crate::data::schema::{Column, Columns};
 use crate::engine::{Context, Outputs};
 

@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::source;
 use crate::base::OpError;
-use crate::data::load::{Bad, RawRow};
+use crate::data::formats::load::{Bad, RawRow};
+use crate::data::formats::{clip, ego4d, packed};
 use crate::data::schema::{Column, Columns};
-use crate::data::{clip, ego4d, packed};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 

@@ -2,7 +2,7 @@
 
 use super::source;
 use crate::base::OpError;
-use crate::data::csv;
+use crate::data::formats::csv;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Columns, Effect, Hub, OpSpec};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 
 use crate::base::OpError;
-use crate::data::leak::{self, Compared, Leak, Sign};
+use crate::data::dedup::leak::{self, Compared, Leak, Sign};
 use crate::data::table::Table;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;

@@ -2,7 +2,7 @@
 
 use super::annotated;
 use crate::base::OpError;
-use crate::data::episode;
+use crate::data::scenes::episode;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 

@@ -3,9 +3,9 @@
 use super::source;
 use crate::base::OpError;
 use crate::base::world::OsWorld;
-use crate::data::files;
-use crate::data::load::Feed;
-use crate::data::media::Media;
+use crate::data::formats::files;
+use crate::data::formats::load::Feed;
+use crate::data::pictures::media::Media;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::plan::hub;
 use crate::spec::{Columns, Effect, Hub, OpSpec};
@@ -49,7 +49,7 @@ struct Args {
     revision: Option<String>,
     #[serde(rename = "as")]
     schema: crate::data::schema::Columns,
-    bad: crate::data::load::Bad,
+    bad: crate::data::formats::load::Bad,
 }
 
 fn run(cx: &mut Context) -> Result<Outputs, OpError> {

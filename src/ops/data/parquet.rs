@@ -3,7 +3,7 @@
 use super::source;
 use crate::base::OpError;
 use crate::data::blobs::Blobs;
-use crate::data::columnar;
+use crate::data::formats::columnar;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Columns, Effect, Hub, OpSpec};
 

@@ -2,7 +2,7 @@
 
 use super::annotated;
 use crate::base::OpError;
-use crate::data::scene;
+use crate::data::scenes::scene;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 

@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 use crate::base::OpError;
 use crate::base::world::OsWorld;
-use crate::data::load::{self, Bad, BadRow, Feed, RawRow};
-use crate::data::media::{Media, Members};
+use crate::data::formats::load::{self, Bad, BadRow, Feed, RawRow};
+use crate::data::formats::{lines::Reader, paths};
+use crate::data::pictures::media::{Media, Members};
 use crate::data::schema::Columns;
 use crate::data::table::Table;
-use crate::data::{lines::Reader, paths};
 use crate::engine::context::{Fate, QUARANTINED};
 use crate::engine::dataset::Writer;
 use crate::engine::{Context, Output, Outputs};

@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::{Compared, Scope, signature};
 use crate::base::{Digest, OpError};
-use crate::data::clusters::Links;
-use crate::data::text;
-use crate::data::texts::Texts as _;
+use crate::data::dedup::clusters::Links;
+use crate::data::dedup::text;
+use crate::data::dedup::texts::Texts as _;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Looks, OpSpec};

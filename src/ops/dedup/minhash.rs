@@ -2,8 +2,8 @@
 
 use super::{Compared, Scope, signature};
 use crate::base::OpError;
-use crate::data::contrast::Contrasts;
-use crate::data::minhash::{self, Options, Spill};
+use crate::data::dedup::contrast::Contrasts;
+use crate::data::dedup::minhash::{self, Options, Spill};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Looks, OpSpec};

@@ -15,10 +15,10 @@ use serde::Deserialize;
 
 use crate::base::OpError;
 use crate::data::cell::Cell;
-use crate::data::clusters::{self, Links, Rule};
+use crate::data::dedup::clusters::{self, Links, Rule};
+use crate::data::dedup::texts::{self, Collector, Held, Texts as _};
+use crate::data::dedup::{text, within};
 use crate::data::table::Table;
-use crate::data::texts::{self, Collector, Held, Texts as _};
-use crate::data::{text, within};
 use crate::engine::{Context, Outputs, dataset};
 use crate::ops::rows::{self, Reason, pooled};
 

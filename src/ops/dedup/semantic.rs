@@ -6,17 +6,17 @@ use super::{Compared, Scope};
 #[cfg(feature = "torch")]
 use crate::base::OpError;
 #[cfg(feature = "torch")]
-use crate::data::cells::Measured;
+use crate::data::dedup::cells::Measured;
 #[cfg(feature = "torch")]
-use crate::data::clusters::groups;
+use crate::data::dedup::clusters::groups;
 #[cfg(feature = "torch")]
-use crate::data::contrast::Contrasts;
+use crate::data::dedup::contrast::Contrasts;
 #[cfg(feature = "torch")]
-use crate::data::knn;
+use crate::data::dedup::knn;
 #[cfg(feature = "torch")]
-use crate::data::pairs::{Job, Search};
+use crate::data::dedup::pairs::{Job, Search};
 #[cfg(feature = "torch")]
-use crate::data::vectors::Vectors;
+use crate::data::dedup::vectors::Vectors;
 use crate::engine::Builtin;
 #[cfg(feature = "torch")]
 use crate::engine::{Context, Outputs};

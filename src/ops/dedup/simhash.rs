@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use super::{Compared, Scope, signature};
 use crate::base::OpError;
-use crate::data::signs::signs;
-use crate::data::simhash;
-use crate::data::text::Words;
-use crate::data::texts::Texts as _;
+use crate::data::dedup::signs::signs;
+use crate::data::dedup::simhash;
+use crate::data::dedup::text::Words;
+use crate::data::dedup::texts::Texts as _;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::pooled;
 use crate::spec::{Looks, OpSpec};

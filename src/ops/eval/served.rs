@@ -11,7 +11,7 @@ use super::asked::{save, wanted};
 use super::backend::{Backend, Served};
 use super::schema;
 use crate::base::{Digest, OpError, phrase};
-use crate::data::picture::Picture;
+use crate::data::pictures::picture::Picture;
 use crate::engine::service::{self, Launch};
 use crate::engine::{Artifact, Context, Outputs, executors, servers};
 use crate::eval::calibration::{among, scaled};

@@ -9,11 +9,11 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::base::OpError;
-use crate::data::clusters::{self, Rule};
-use crate::data::contrast::Contrasts;
-use crate::data::minhash::{self, Spill};
-use crate::data::texts::{self, Collector, Held, Texts as _};
-use crate::data::{text, within};
+use crate::data::dedup::clusters::{self, Rule};
+use crate::data::dedup::contrast::Contrasts;
+use crate::data::dedup::minhash::{self, Spill};
+use crate::data::dedup::texts::{self, Collector, Held, Texts as _};
+use crate::data::dedup::{text, within};
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows::{self, Reason, pooled};
 use crate::spec::{Looks, OpSpec};

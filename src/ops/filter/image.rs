@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
 use crate::data::cell::Cell;
-use crate::data::media;
+use crate::data::pictures::media;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::bounds::Bounds;
 use crate::ops::rows::{self, Reason, pooled};

@@ -7,9 +7,9 @@ use arrow::array::{ArrayRef, Float64Array};
 use serde::Deserialize;
 
 use crate::base::{Digest, OpError};
+use crate::data::dedup::within;
 use crate::data::draw::Keyer;
 use crate::data::table::Table;
-use crate::data::within;
 use crate::engine::row_memo::{self, RowMemo};
 use crate::engine::{Context, Outputs};
 use crate::ops::bounds::Bounds;

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, StringArray};
 use serde_json::Value as Json;
 
 use crate::base::OpError;
-use crate::data::leak::{self, Compared, Sign};
+use crate::data::dedup::leak::{self, Compared, Sign};
 use crate::data::table::Table;
 use crate::engine::artifact::Artifact;
 use crate::engine::{Context, dataset};

@@ -39,7 +39,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
 use crate::data::cell::Cell;
-use crate::data::picture::Picture;
+use crate::data::pictures::picture::Picture;
 use crate::data::table::Table;
 use crate::engine::Context;
 use crate::engine::context::Fate;

@@ -74,7 +74,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     use arrow::array::{ArrayRef, Float64Array, StringArray};
 
     use crate::base::Digest;
-    use crate::data::picture::Picture;
+    use crate::data::pictures::picture::Picture;
     use crate::eval::{self, Decoding, Part, Prompt, Reply};
     use crate::ops::eval::{asked, local};
     use crate::ops::rows::drop_rows;

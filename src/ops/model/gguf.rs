@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::{folder, unpacked};
 use crate::base::OpError;
-use crate::data::gguf::Gguf;
+use crate::data::formats::gguf::Gguf;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, View, serialize_to_file};
 use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
-use crate::data::gguf::{Gguf, Tensor, Value};
+use crate::data::formats::gguf::{Gguf, Tensor, Value};
 
 /// Writes `config.json`, `model.safetensors`, `tokenizer.json` and its companions to `folder`; the tokenizer's files are copied from
 /// `tokenizer` where one is given.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
 use crate::base::{Digest, OpError};
-use crate::data::media;
+use crate::data::pictures::media;
 use crate::engine::Context;
 use crate::engine::artifact::{BESIDE, FileRef};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use crate::data::load::Bad;
+use crate::data::formats::load::Bad;
 use crate::data::schema::Columns;
 
 /// The arguments.

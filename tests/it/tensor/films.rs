@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use rbpipe::data::video::shown;
+use rbpipe::data::pictures::video::shown;
 use rbpipe::engine::Artifact;
 use rbpipe::model::{Config, weights};
 use rbpipe::train::encoder::{Encoder, Limits};

@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::{Args, Scores};
 use crate::base::OpError;
-use crate::data::picture::Picture;
+use crate::data::pictures::picture::Picture;
 use crate::data::table::Table;
 use crate::engine::Context;
 use crate::model::dual::BATCH;

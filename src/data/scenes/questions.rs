@@ -1,11 +1,11 @@
 //! Questions with exact answers about an annotated scene: some of each kind, in their final layout.
 
 use super::asking::Asker;
-use super::draw::Draw;
 use super::grounding;
 use super::inquiry::{Ask, Drawing, Inquiry};
 use super::scene::Scene;
 use super::wordings;
+use crate::data::draw::Draw;
 
 /// Draws questions about a scene.
 pub fn questions(scene: &Scene, drawing: &Drawing, draw: &mut Draw) -> Vec<Inquiry> {

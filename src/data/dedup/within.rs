@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::DataType;
 
-use super::arrow_type::is_media;
-use super::blobs::Blobs;
-use super::cell::Cell;
 use super::phash::{self, Hash};
-use super::table::Table;
 use super::text;
 use crate::base::OpError;
+use crate::data::arrow_type::is_media;
+use crate::data::blobs::Blobs;
+use crate::data::cell::Cell;
+use crate::data::table::Table;
 
 /// Returns for each row the number of its group: rows are in one group if they agree on all of `columns`.
 ///

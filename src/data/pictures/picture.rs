@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, GrayImage, ImageEncoder, RgbImage};
 
-use super::blobs::Blobs;
-use super::cell::Cell;
 use super::media;
 use crate::base::{Digest, OpError};
+use crate::data::blobs::Blobs;
+use crate::data::cell::Cell;
 
-/// The cell of a picture; see [`super::arrow_type::image_type`].
+/// The cell of a picture; see [`crate::data::arrow_type::image_type`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// BLAKE3 of the file.

@@ -1,12 +1,12 @@
 //! Questions with exact answers about two annotated scenes.
 
 use super::asking::plural;
-use super::draw::Draw;
 use super::grounding::centre;
 use super::inquiry::Inquiry;
 use super::questions::{finish, take_turns};
 use super::scene::{Object, Scene};
 use super::wordings::{self, Wordings};
+use crate::data::draw::Draw;
 
 /// A kind of question about two pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]

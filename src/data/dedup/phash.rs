@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use image::DynamicImage;
 use rayon::prelude::*;
 
-use super::blobs::Blobs;
 use super::clusters::Sets;
-use super::media;
 use super::simhash;
 use crate::base::{Digest, OpError};
+use crate::data::blobs::Blobs;
+use crate::data::pictures::media;
 
 /// Which hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]

@@ -8,12 +8,12 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::blobs::Blobs;
-use super::cell::{self, Cell};
-use super::media::{self, Media, Medium, Members};
-use super::schema;
-use super::table::Table;
 use crate::base::{Digest, OpError};
+use crate::data::blobs::Blobs;
+use crate::data::cell::{self, Cell};
+use crate::data::pictures::media::{self, Media, Medium, Members};
+use crate::data::schema;
+use crate::data::table::Table;
 use crate::spec::{Dim, Type};
 
 /// What happens to bad rows.

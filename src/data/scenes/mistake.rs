@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 
 use super::answer::{self, Form, numbered};
-use super::draw::Draw;
+use crate::data::draw::Draw;
 
 /// How an answer is made wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]

@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 
 use super::blocks::Blocks;
 use super::load::{self, Feed, RawRow};
-use super::media::Members;
 use super::packed::unreadable;
 use crate::base::OpError;
+use crate::data::pictures::media::Members;
 
 /// Returns the files that a path names: itself, or the matches of a glob in sorted order.
 ///

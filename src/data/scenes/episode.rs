@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::cell::Cell;
-use super::load::RawRow;
-use super::picture::Picture;
-use super::table::Table;
 use crate::base::OpError;
+use crate::data::cell::Cell;
+use crate::data::formats::load::RawRow;
+use crate::data::pictures::picture::Picture;
+use crate::data::table::Table;
 
 /// The columns of an episode in the language. `changes` says whether an action changes the state of the scene, and is not mere navigation.
 pub const COLUMNS: [(&str, &str); 7] = [

@@ -11,9 +11,9 @@ use image::{ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 use zip::ZipArchive;
 
-use super::blobs::Blobs;
-use super::cell::Cell;
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
+use crate::data::cell::Cell;
 
 /// Largest file that is unpacked from an archive: more is a mistake, or made to fill the memory.
 pub const MOST_UNPACKED: u64 = 1 << 30;

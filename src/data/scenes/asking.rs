@@ -1,10 +1,10 @@
 //! What each kind of question asks about an annotated scene, and what is right.
 
-use super::draw::Draw;
 use super::grounding::{centre, centre_cell, point_text};
 use super::inquiry::{Ask, Drawing, Inquiry};
 use super::scene::{MARK, Object, Scene};
 use super::wordings::{self, Wordings};
+use crate::data::draw::Draw;
 
 /// Asks about one scene.
 pub struct Asker<'a> {

@@ -3,8 +3,8 @@
 //! It accepts only what is plainly right and fits the schema, and says [`Unsure`] of all else: then the careful way of [`super::load`]
 //! reads the line, and either makes the same row or says what is wrong.
 
-use super::growing::{Growing, TooLong};
-use super::schema;
+use crate::data::growing::{Growing, TooLong};
+use crate::data::schema;
 use crate::spec::{Dim, Type};
 
 /// The line is not plainly right.

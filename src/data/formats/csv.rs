@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::arrow_type;
 use super::load::{Feed, RawRow};
-use super::media::Members;
 use super::quotes::Quotes;
-use super::schema;
 use super::{jsonl, packed};
 use crate::base::OpError;
+use crate::data::arrow_type;
+use crate::data::pictures::media::Members;
+use crate::data::schema;
 use crate::spec::{Dim, Type};
 
 /// Rows and bytes that are read before they are fed.

@@ -16,10 +16,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::blobs::Blobs;
 use super::load::{Feed, RawRow};
-use super::media::{self, Member};
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
+use crate::data::pictures::media::{self, Member};
 use crate::spec::Type;
 
 /// Rows that are read before they are fed.

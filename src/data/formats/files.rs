@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::blobs::Blobs;
 use super::columnar::{self, Into};
 use super::load::Feed;
 use super::{csv, jsonl};
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
 use crate::spec::Type;
 
 const ENDINGS: &[&str] = &["jsonl", "json", "ndjson", "csv", "tsv", "parquet", "arrow"];

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use image::imageops::{FilterType, resize};
 use rayon::prelude::*;
 
-use super::blobs::Blobs;
-use super::media;
 use super::phash::{Hash, hashes};
 use crate::base::{Digest, OpError};
+use crate::data::blobs::Blobs;
+use crate::data::pictures::media;
 
 /// Side of the thumbnails that are compared: small enough for compression noise to average out, large enough to show a moved object.
 const SIDE: u32 = 32;

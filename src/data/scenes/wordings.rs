@@ -1,7 +1,7 @@
 //! How questions about scenes are worded: a few plain wordings of each kind, and many more for what is asked in varied words.
 //! `{a}` and `{b}` stand for the names of objects, or what the kind says.
 
-use super::draw::Draw;
+use crate::data::draw::Draw;
 
 /// The wordings of one kind.
 pub struct Wordings {

@@ -5,10 +5,10 @@
 
 use rayon::prelude::*;
 
-use super::draw::{Draw, RowKey};
 use super::pairs::{Found, Job, all_pairs, first_pairs};
 use super::vectors::Vectors;
 use crate::base::Digest;
+use crate::data::draw::{Draw, RowKey};
 
 /// Most cells that a row joins.
 pub const MOST: usize = 16;

@@ -8,8 +8,9 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use serde_json::Value as Json;
 
-use super::{arrow_type, columnar, csv, files, jsonl, webdataset};
+use super::{columnar, csv, files, jsonl, webdataset};
 use crate::base::OpError;
+use crate::data::arrow_type;
 use crate::spec::observed::{Column, Columns};
 use crate::spec::{Row, Type};
 

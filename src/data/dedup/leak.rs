@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::blobs::Blobs;
-use super::cell::Cell;
 use super::phash::{self, Hash};
-use super::table::Table;
 use super::text::{self, Words};
 use super::within;
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
+use crate::data::cell::Cell;
+use crate::data::table::Table;
 
 /// A sign of a leak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

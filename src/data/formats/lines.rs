@@ -6,17 +6,17 @@ use std::path::Path;
 use memchr::memchr;
 use rayon::prelude::*;
 
-use super::blobs::Blobs;
 use super::blocks::{Block, Blocks};
-use super::chunks;
-use super::growing::{Growing, TooLong};
 use super::jsonl;
 use super::load::{self, Bad, BadRow, RawRow};
-use super::media::{Media, Members};
 use super::packed;
 use super::rowjson::Shape;
-use super::table::Table;
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
+use crate::data::chunks;
+use crate::data::growing::{Growing, TooLong};
+use crate::data::pictures::media::{Media, Members};
+use crate::data::table::Table;
 use crate::spec::Type;
 
 /// Bytes of a block that are one task.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
-use super::blobs::Blobs;
-use super::cell::{self, Cell};
-use super::load::RawRow;
-use super::originals::Originals;
-use super::picture::Picture;
-use super::table::Table;
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
+use crate::data::cell::{self, Cell};
+use crate::data::dedup::originals::Originals;
+use crate::data::formats::load::RawRow;
+use crate::data::pictures::picture::Picture;
+use crate::data::table::Table;
 
 /// The columns of a scene in the language: `box` is `[x, y, width, height]` in pixels; `subject` and `object` count `objects` from 0.
 pub const COLUMNS: [(&str, &str); 4] = [
@@ -387,7 +387,7 @@ fn annotated(image: &Json, found: &[&Json], labels: &BTreeMap<i64, String>) -> R
         }
         let rect = match &annotation["bbox"] {
             Json::Array(sides) if sides.len() == 4 => json!(sides),
-            _ => json!(super::rle::bounds(&annotation["segmentation"])?),
+            _ => json!(crate::data::pictures::rle::bounds(&annotation["segmentation"])?),
         };
         objects.push(json!({ "label": noun, "box": rect, "attributes": [] }));
     }

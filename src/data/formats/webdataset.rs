@@ -8,11 +8,11 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::blobs::Blobs;
 use super::load::{Feed, RawRow};
-use super::media::{self, Member, Members};
 use super::packed;
 use crate::base::OpError;
+use crate::data::blobs::Blobs;
+use crate::data::pictures::media::{self, Member, Members};
 use crate::spec::Type;
 
 /// Bytes of samples that are held before they are examined, in parallel.
