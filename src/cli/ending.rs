@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Exit, say};
 use crate::engine::event::{Event, Listener};
 use crate::engine::journal::{self, Journal};
-use crate::engine::process::Stop;
+use crate::engine::stop::Stop;
 
 /// How to go on after a run was stopped.
 pub(super) const RESUME: &str = "the same command goes on from here";

@@ -12,7 +12,7 @@ use super::{Exit, recipe, render, say, store};
 use crate::base::phrase;
 use crate::engine::event::Listener;
 use crate::engine::scheduler::Summary;
-use crate::engine::{inputs, lock, publish};
+use crate::engine::{lock, needed, publish};
 
 /// Runs the command: reads every input once, checks its rows, and writes what it is.
 pub(super) fn run(args: &LockArgs) -> Exit {
@@ -54,12 +54,12 @@ fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
     };
     let wanted = |name: &str| named.as_ref().is_none_or(|names| names.contains(name));
     // Without its key a server says less, or nothing; what else lacks it is told by `run`.
-    let secrets = inputs::secrets(&compiled.planned.graph, &selection, &compiled.planned.secrets).0;
+    let secrets = needed::secrets(&compiled.planned.graph, &selection, &compiled.planned.secrets).0;
     pinned.hear(&mut compiled, &selection, &secrets, &wanted);
     let graph = &compiled.planned.graph;
     let mut readers = lock::readers(graph, &selection);
     readers.nodes.retain(|&id| pinned.now.read_by(&|n| n == id).into_iter().any(wanted));
-    let problems = inputs::missing(graph, &readers);
+    let problems = needed::missing(graph, &readers);
     if !problems.is_empty() {
         render::print_human(&compiled.sources, &problems.sorted());
         return Err(Exit::Recipe);

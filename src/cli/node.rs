@@ -19,7 +19,7 @@ use crate::engine::executors::carry;
 use crate::engine::executors::slurm::folder::{events_file, order_file};
 use crate::engine::executors::ssh::About;
 use crate::engine::executors::worker::{Grant, Hands, Order, VERSION};
-use crate::engine::process::Stop;
+use crate::engine::stop::Stop;
 
 /// How long something that was told to end may take, once nobody listens any more.
 const GRACE: Duration = Duration::from_secs(25);

@@ -12,7 +12,7 @@ use crate::base::world::OsWorld;
 use crate::base::{Span, phrase};
 use crate::engine::decide::{Forecast, Line, Tally};
 use crate::engine::forecast::Forecaster;
-use crate::engine::{inputs, past};
+use crate::engine::{needed, past};
 use crate::plan::memory::formula::Precision;
 use crate::plan::memory::{Estimate, Models};
 use crate::plan::{Graph, Node, NodeId};
@@ -27,8 +27,8 @@ fn plan(args: &PlanArgs) -> Result<Exit, Exit> {
     let selection = compiled.select(&[])?;
     let (store, files) = store::open()?;
     let graph = &compiled.planned.graph;
-    let mut absent = inputs::absent(graph, &selection);
-    absent.extend(inputs::absent_secrets(graph, &selection, &compiled.planned.secrets));
+    let mut absent = needed::absent(graph, &selection);
+    absent.extend(needed::absent_secrets(graph, &selection, &compiled.planned.secrets));
     let drift = Pinned::open(&compiled, &selection, &files)?.drift(&compiled.planned.graph);
     let place = |span: Span| {
         let source = compiled.sources.get(span.source);

@@ -10,10 +10,10 @@ use super::{Exit, engine, placement, recipe, render, store};
 use crate::base::phrase;
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
-use crate::engine::process::Stop;
 use crate::engine::recheck::{self, Verdict};
 use crate::engine::setup::Setup;
-use crate::engine::{Store, inputs};
+use crate::engine::stop::Stop;
+use crate::engine::{Store, needed};
 use crate::plan::select::Selection;
 
 /// Hears nothing: the verdicts are what counts here.
@@ -51,7 +51,7 @@ pub(super) fn run(store: &Store, files: &FileIndex, args: &RecheckArgs) -> Resul
     let (chosen, results) = recheck::sample(graph, &selection, &setup, args.sample, salt);
     store::keep_index(files, store);
     let wanted = Selection { nodes: chosen.iter().map(|(id, _)| *id).collect(), outputs: Vec::new() };
-    let (secrets, problems) = inputs::secrets(graph, &wanted, &compiled.planned.secrets);
+    let (secrets, problems) = needed::secrets(graph, &wanted, &compiled.planned.secrets);
     if !problems.is_empty() {
         render::print_human(&compiled.sources, &problems.sorted());
         return Err(Exit::Recipe);

@@ -14,7 +14,7 @@ use crate::base::{Diagnostic, Problems, SourceMap, phrase};
 use crate::engine::files::FileIndex;
 use crate::engine::forecast::Forecaster;
 use crate::engine::site::Site;
-use crate::engine::{Builtin, Store, inputs, journal, lock};
+use crate::engine::{Builtin, Store, journal, lock, needed};
 use crate::ops;
 use crate::plan::select::{self, Selection};
 use crate::plan::{self, PathArg, Planned};
@@ -210,7 +210,7 @@ impl Compiled {
     /// Selects all that its outputs need; prints which inputs are not there, without which no key can be told.
     pub(super) fn ready(&self) -> Result<Selection, Exit> {
         let selection = self.select(&[])?;
-        let problems = inputs::missing(&self.planned.graph, &selection);
+        let problems = needed::missing(&self.planned.graph, &selection);
         if problems.is_empty() {
             return Ok(selection);
         }

@@ -12,12 +12,12 @@ use crate::engine::event::{Event, Listener, Several};
 use crate::engine::executors::LOCAL;
 use crate::engine::executors::{Executor, Executors, Local};
 use crate::engine::files::FileIndex;
-use crate::engine::process::Stop;
 use crate::engine::scheduler::{self, Summary};
 use crate::engine::setup::Setup;
 use crate::engine::state::NodeState;
+use crate::engine::stop::Stop;
 use crate::engine::terms::Flowed;
-use crate::engine::{Store, inputs, publish};
+use crate::engine::{Store, needed, publish};
 use crate::plan::NodeId;
 use crate::plan::select::Selection;
 use crate::plan::val::Val;
@@ -42,7 +42,7 @@ fn rehearse(args: &RecipeArgs) -> Result<Exit, Exit> {
     let stage =
         rehearsal::prepare(graph, &selection, folder.path(), &judge).map_err(|e| failed("set the stage", &e))?;
     let left_out = leave_out(&compiled, &mut selection, &stage);
-    let problems = inputs::missing(&compiled.planned.graph, &selection);
+    let problems = needed::missing(&compiled.planned.graph, &selection);
     if !problems.is_empty() {
         render::print_human(&compiled.sources, &problems.sorted());
         return Err(Exit::Recipe);

@@ -11,7 +11,7 @@ use super::{Exit, recipe, render, store};
 use crate::engine::decide::{Forecast, Line, Tally};
 use crate::engine::event::Listener;
 use crate::engine::scheduler::Summary;
-use crate::engine::{inputs, past};
+use crate::engine::{needed, past};
 use crate::plan::NodeId;
 use crate::spec::observed::Columns;
 
@@ -26,8 +26,8 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     let mut compiled = recipe::compile_pinning(&args.recipe, pinning)?;
     let selection = compiled.select(&args.to)?;
     let graph = &compiled.planned.graph;
-    let mut problems = inputs::missing(graph, &selection);
-    let (secrets, more) = inputs::secrets(graph, &selection, &compiled.planned.secrets);
+    let mut problems = needed::missing(graph, &selection);
+    let (secrets, more) = needed::secrets(graph, &selection, &compiled.planned.secrets);
     problems.extend(more);
     if !problems.is_empty() {
         render::print_human(&compiled.sources, &problems.sorted());

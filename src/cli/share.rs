@@ -14,7 +14,6 @@ use crate::base::{Digest, phrase};
 use crate::engine::decide::{Forecast, Line};
 use crate::engine::event::{Event, Listener};
 use crate::engine::files::FileIndex;
-use crate::engine::process::Stop;
 use crate::engine::reach::Reach;
 use crate::engine::record::Record;
 use crate::engine::remote::{Pushed, Remote};
@@ -22,6 +21,7 @@ use crate::engine::scheduler;
 use crate::engine::setup::Setup;
 use crate::engine::signature::{Signer, Trust, key_place};
 use crate::engine::state::NodeState;
+use crate::engine::stop::Stop;
 use crate::engine::{Store, bundle, record};
 use crate::plan::select::Selection;
 

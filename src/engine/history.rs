@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::context::Fate;
 use super::record::{self, Record};
+use super::recorded::Fate;
 use super::store::Store;
 use crate::base::Digest;
 use crate::plan::graph::{Input, Node};

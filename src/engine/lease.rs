@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::claim::{self, Claim, Watch};
 use super::crash::step;
-use super::process::Stop;
+use super::stop::Stop;
 use super::store::Store;
 use crate::base::{Digest, OpError};
 

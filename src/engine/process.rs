@@ -5,7 +5,6 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -33,15 +32,6 @@ impl Limits {
         let seconds = |name: &str| with[name].as_f64().filter(|s| *s > 0.0).map(Duration::from_secs_f64);
         Self { timeout: seconds("timeout"), stall: seconds("stall") }
     }
-}
-
-/// Two stages of being asked to stop.
-#[derive(Default, Debug)]
-pub struct Stop {
-    /// Stop soon.
-    pub soon: AtomicBool,
-    /// Stop now.
-    pub now: AtomicBool,
 }
 
 /// A process of the engine at its work.

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::event::MEMORY;
-use super::process::{self, Limits, Running, Stop};
+use super::process::{self, Limits, Running};
+use super::stop::Stop;
 use super::task::{self, Made, Outcome, Said, Task};
 use super::{evidence, peak};
 use crate::base::OpError;

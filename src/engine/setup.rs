@@ -10,8 +10,8 @@ use super::event::{Event, Listener};
 use super::executors::Executors;
 use super::files::FileIndex;
 use super::identity::Results;
-use super::process::Stop;
 use super::remote::Remote;
+use super::stop::Stop;
 use super::store::Store;
 use crate::plan::{Node, NodeId};
 

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use super::capacity::Capacity;
 use super::context::Builtin;
-use super::process::Stop;
+use super::stop::Stop;
 
 use super::store::Store;
 use super::task::{Made, Task};

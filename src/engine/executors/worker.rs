@@ -13,7 +13,7 @@ use crate::engine::capacity::Machine;
 use crate::engine::context::Builtin;
 use crate::engine::lease;
 use crate::engine::machine;
-use crate::engine::process::Stop;
+use crate::engine::stop::Stop;
 use crate::engine::store::Store;
 use crate::engine::task::{self, Made, Outcome, Said, Task};
 use crate::spec::user_op;
