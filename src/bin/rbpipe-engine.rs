@@ -9,8 +9,9 @@ use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::OpError;
 use rbpipe::dist::Launch;
-use rbpipe::engine::task::{Made, Outcome, Task, line};
-use rbpipe::engine::{Builtin, Store, in_process};
+use rbpipe::engine::node::in_process;
+use rbpipe::engine::node::task::{Made, Outcome, Task, line};
+use rbpipe::engine::{Builtin, Store};
 use rbpipe::model::{cuda, keep_memory};
 use rbpipe::ops;
 use rbpipe::spec::Pool;

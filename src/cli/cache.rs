@@ -4,7 +4,8 @@ use super::args::{CacheArgs, CacheCommand};
 use super::{Exit, gc, recheck, share, store};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
-use crate::engine::{Store, record, verify};
+use crate::engine::Store;
+use crate::engine::storage::{record, verify};
 
 /// Runs the command.
 pub(super) fn run(args: &CacheArgs) -> Exit {

@@ -7,7 +7,7 @@ use super::args::{DiffArgs, RecipeArgs};
 use super::recipe::{self, Compiled};
 use super::{Exit, store};
 use crate::base::{Digest, phrase};
-use crate::engine::files::FileIndex;
+use crate::engine::storage::files::FileIndex;
 use crate::plan::diff::{Change, Diff, Side, diff};
 
 /// Runs the command.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::{Exit, say};
 use crate::engine::event::{Event, Listener};
-use crate::engine::journal::{self, Journal};
 use crate::engine::stop::Stop;
+use crate::engine::storage::journal::{self, Journal};
 
 /// How to go on after a run was stopped.
 pub(super) const RESUME: &str = "the same command goes on from here";

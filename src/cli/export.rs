@@ -8,9 +8,11 @@ use super::args::{ExportArgs, Provenance};
 use super::bundle::{below_one_folder, plain, read_by_nodes};
 use super::{Exit, recipe, say, store};
 use crate::base::{Digest, phrase};
+use crate::engine::lock;
+use crate::engine::outputs::publish;
 use crate::engine::provenance::{self, About, Story, openlineage, ro_crate, spdx};
-use crate::engine::store::digest_of_file;
-use crate::engine::{lock, note, publish};
+use crate::engine::storage::note;
+use crate::engine::storage::store::digest_of_file;
 
 const CRATE: &str = "ro-crate-metadata.json";
 

@@ -11,11 +11,11 @@ use super::{Exit, recipe, say, share, store};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
 use crate::engine::Store;
-use crate::engine::decide::Line;
-use crate::engine::files::FileIndex;
-use crate::engine::forecast::Forecaster;
-use crate::engine::gc::{self, Account, Policy};
 use crate::engine::remote::gc::Policy as OfRemote;
+use crate::engine::run::decide::Line;
+use crate::engine::run::forecast::Forecaster;
+use crate::engine::storage::files::FileIndex;
+use crate::engine::storage::gc::{self, Account, Policy};
 
 /// Cleans the store of this machine.
 pub(super) fn here(store: &Store, args: &GcArgs) -> Exit {

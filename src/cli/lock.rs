@@ -11,8 +11,10 @@ use super::pinned::{self, Pinned};
 use super::{Exit, recipe, render, say, store};
 use crate::base::phrase;
 use crate::engine::event::Listener;
-use crate::engine::scheduler::Summary;
-use crate::engine::{lock, needed, publish};
+use crate::engine::inputs::needed;
+use crate::engine::lock;
+use crate::engine::outputs::publish;
+use crate::engine::run::scheduler::Summary;
 
 /// Runs the command: reads every input once, checks its rows, and writes what it is.
 pub(super) fn run(args: &LockArgs) -> Exit {

@@ -8,8 +8,8 @@ use crate::base::codes::{E0209, E0901};
 use crate::base::package::{Address, Pin};
 use crate::base::world::World;
 use crate::base::{Diagnostic, Problems, SourceMap, Span, phrase};
+use crate::engine::inputs::packages::{self, Fetched};
 use crate::engine::lock;
-use crate::engine::packages::{self, Fetched};
 use crate::semantics::{self, Program};
 use crate::spec::Catalogue;
 

@@ -4,14 +4,15 @@ use super::args::RunArgs;
 use super::recipe::Compiled;
 use super::{Exit, render, store};
 use crate::base::{OpError, Problems, SourceMap};
+use crate::engine::Store;
 use crate::engine::capacity::Machine;
 use crate::engine::executors::LOCAL;
 use crate::engine::executors::slurm::Slurm;
 use crate::engine::executors::ssh::Ssh;
 use crate::engine::executors::{Executor, Executors, FindEngine, Local};
-use crate::engine::files::FileIndex;
-use crate::engine::site::Elsewhere;
-use crate::engine::{Store, fit};
+use crate::engine::run::fit;
+use crate::engine::run::site::Elsewhere;
+use crate::engine::storage::files::FileIndex;
 use crate::plan::select::Selection;
 
 /// Makes the executors of a run.

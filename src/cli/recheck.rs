@@ -8,12 +8,13 @@ use super::args::{RecheckArgs, RunArgs};
 use super::ending::stop_on_signals;
 use super::{Exit, engine, placement, recipe, render, store};
 use crate::base::phrase;
+use crate::engine::Store;
 use crate::engine::event::{Event, Listener};
-use crate::engine::files::FileIndex;
+use crate::engine::inputs::needed;
 use crate::engine::recheck::{self, Verdict};
-use crate::engine::setup::Setup;
+use crate::engine::run::setup::Setup;
 use crate::engine::stop::Stop;
-use crate::engine::{Store, needed};
+use crate::engine::storage::files::FileIndex;
 use crate::plan::select::Selection;
 
 /// Hears nothing: the verdicts are what counts here.

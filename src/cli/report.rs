@@ -12,7 +12,7 @@ use super::recipe::{self, Compiled};
 use super::{Exit, store};
 use crate::base::phrase;
 use crate::engine::chronicle::{self, Chronicle, Told};
-use crate::engine::publish;
+use crate::engine::outputs::publish;
 use crate::ops::report::{STYLE, fill};
 use crate::plan::render;
 use crate::plan::select::Selection;

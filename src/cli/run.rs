@@ -8,10 +8,11 @@ use super::execute::{Around, execute};
 use super::packages::Pinning;
 use super::pinned::{self, Pinned};
 use super::{Exit, recipe, render, store};
-use crate::engine::decide::{Forecast, Line, Tally};
 use crate::engine::event::Listener;
-use crate::engine::scheduler::Summary;
-use crate::engine::{needed, past};
+use crate::engine::inputs::needed;
+use crate::engine::run::decide::{Forecast, Line, Tally};
+use crate::engine::run::past;
+use crate::engine::run::scheduler::Summary;
 use crate::plan::NodeId;
 use crate::spec::observed::Columns;
 

@@ -11,18 +11,19 @@ use super::recipe::{self, Compiled};
 use super::{Exit, placement, say, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, phrase};
-use crate::engine::decide::{Forecast, Line};
 use crate::engine::event::{Event, Listener};
-use crate::engine::files::FileIndex;
-use crate::engine::reach::Reach;
-use crate::engine::record::Record;
 use crate::engine::remote::{Pushed, Remote};
-use crate::engine::scheduler;
-use crate::engine::setup::Setup;
-use crate::engine::signature::{Signer, Trust, key_place};
-use crate::engine::state::NodeState;
+use crate::engine::run::decide::{Forecast, Line};
+use crate::engine::run::scheduler;
+use crate::engine::run::setup::Setup;
+use crate::engine::run::state::NodeState;
 use crate::engine::stop::Stop;
-use crate::engine::{Store, bundle, record};
+use crate::engine::storage::files::FileIndex;
+use crate::engine::storage::reach::Reach;
+use crate::engine::storage::record;
+use crate::engine::storage::record::Record;
+use crate::engine::storage::signature::{Signer, Trust, key_place};
+use crate::engine::{Store, bundle};
 use crate::plan::select::Selection;
 
 /// Returns the keys of what a recipe has in the store, results and what was decided of rows, and how many of its nodes have none.

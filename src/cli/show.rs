@@ -10,10 +10,12 @@ use super::{Exit, store};
 use crate::base::phrase::bytes;
 use crate::base::{Digest, OpError, phrase};
 use crate::data::arrow_type;
-use crate::engine::context::{Fate, QUARANTINED};
-use crate::engine::dataset::{self, Chunks};
-use crate::engine::hub_rows::{self, Form};
-use crate::engine::{Artifact, Kind, Store, export, json_lines, record};
+use crate::engine::node::context::{Fate, QUARANTINED};
+use crate::engine::outputs::hub_rows::{self, Form};
+use crate::engine::outputs::{export, json_lines};
+use crate::engine::storage::dataset::{self, Chunks};
+use crate::engine::storage::record;
+use crate::engine::{Artifact, Kind, Store};
 use crate::spec::{Row, Type};
 
 /// Runs the command.

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::Exit;
 use crate::base::world;
-use crate::engine::files::FileIndex;
+use crate::engine::Store;
 use crate::engine::remote::Remote;
-use crate::engine::{Store, read_ahead};
+use crate::engine::storage::files::FileIndex;
+use crate::engine::storage::read_ahead;
 
 /// Opens the remote that is named, else the one in `RBPIPE_REMOTE`, else none; says why it cannot.
 pub(super) fn remote(named: Option<&str>) -> Result<Option<Remote>, Exit> {

@@ -5,8 +5,9 @@ use serde_json::Value as Json;
 use super::args::WhyArgs;
 use super::{Exit, recipe, store};
 use crate::base::phrase;
-use crate::engine::decide::Forecast;
-use crate::engine::{past, record};
+use crate::engine::run::decide::Forecast;
+use crate::engine::run::past;
+use crate::engine::storage::record;
 use crate::plan::explain;
 
 /// Runs the command.

@@ -10,12 +10,12 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::artifact::FileRef;
-use super::packages;
-use super::publish::write_whole;
-use super::record::{self, Published};
+use super::inputs::packages;
+use super::outputs::publish::write_whole;
 use super::remote::Entry;
-use super::signature::{Signer, Trust};
-use super::store::Store;
+use super::storage::record::{self, Published};
+use super::storage::signature::{Signer, Trust};
+use super::storage::store::Store;
 use crate::base::Digest;
 
 const FORMAT: u32 = 1;

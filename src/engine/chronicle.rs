@@ -6,10 +6,11 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
+use super::Store;
 use super::artifact::Kind;
 use super::event::{Event, GPUS, MEMORY};
-use super::record::{self, Record};
-use super::{Store, journal, texts};
+use super::storage::record::{self, Record};
+use super::storage::{journal, texts};
 use crate::base::Digest;
 use crate::plan::explain;
 

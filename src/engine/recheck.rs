@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::artifact::{Artifact, Kind};
-use super::dataset;
-use super::decide::Forecast;
-use super::forecast::{Elsewhere, Forecaster};
-use super::identity::{self, Identity, Results};
-use super::job;
-use super::record::Record;
-use super::setup::Setup;
-use super::store::Store;
+use super::run::decide::Forecast;
+use super::run::forecast::{Elsewhere, Forecaster};
+use super::run::job;
+use super::run::setup::Setup;
+use super::storage::dataset;
+use super::storage::identity::{self, Identity, Results};
+use super::storage::record::Record;
+use super::storage::store::Store;
 use crate::base::{Digest, OpError};
 use crate::plan::select::Selection;
 use crate::plan::{Graph, NodeId};

@@ -6,11 +6,11 @@ use petgraph::Direction;
 use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, Kind};
-use super::context::{Fate, QUARANTINED};
-use super::decide::Line;
-use super::identity::Results;
-use super::store::Store;
-use super::{dataset, record};
+use super::node::context::{Fate, QUARANTINED};
+use super::run::decide::Line;
+use super::storage::identity::Results;
+use super::storage::store::Store;
+use super::storage::{dataset, record};
 use crate::base::{Digest, OpError};
 use crate::plan::{Graph, Node, NodeId};
 use crate::spec::{Effect, user_op};

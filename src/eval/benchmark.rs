@@ -10,8 +10,9 @@ use super::marker::Marker;
 use super::reader::{Reader, readers};
 use super::total::{Total, total};
 use crate::base::OpError;
+use crate::engine::Store;
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::{Store, dataset};
+use crate::engine::storage::dataset;
 
 /// What the verbs of a recipe declared, as JSON: the `meta.benchmark` of the dataset or benchmark on its way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -21,8 +21,9 @@ use super::stored::Stored;
 use super::total::{Estimate, Groups, Unit, by_group, total};
 use crate::base::OpError;
 use crate::data::blobs::Blobs;
+use crate::engine::Store;
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::{Store, dataset};
+use crate::engine::storage::dataset;
 
 /// All replies of a model to a benchmark, scored.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use crate::base::OpError;
 use crate::data::gather::{IN_MEMORY, gather};
 use crate::data::rowexpr::Program;
 use crate::data::table::Table;
-use crate::engine::context::Fate;
-use crate::engine::dataset::Writer;
+use crate::engine::node::context::Fate;
+use crate::engine::storage::dataset::Writer;
 use crate::engine::{Artifact, Context, Output, Outputs};
 use crate::spec::RowExpr;
 

@@ -7,8 +7,8 @@ use super::small;
 use crate::base::{Digest, OpError};
 use crate::engine::capacity::Capacity;
 use crate::engine::executors::{Executor, Work};
-use crate::engine::store::Store;
-use crate::engine::task::{Made, Task};
+use crate::engine::node::task::{Made, Task};
+use crate::engine::storage::store::Store;
 use crate::spec::Effect;
 
 /// What is said of a model and a benchmark that were both asked before, each with another one.

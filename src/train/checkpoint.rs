@@ -10,7 +10,7 @@ use super::log::Record;
 use super::shards::Shards;
 use crate::base::{Digest, OpError};
 use crate::dist::Group;
-use crate::engine::store::digest_of_file;
+use crate::engine::storage::store::digest_of_file;
 
 /// How many checkpoints of a run are kept.
 pub const KEEP: usize = 2;

@@ -14,7 +14,7 @@ use rbpipe::data::formats::lines;
 use rbpipe::data::pictures::media::Media;
 use rbpipe::data::schema;
 use rbpipe::engine::Store;
-use rbpipe::engine::dataset::Writer;
+use rbpipe::engine::storage::dataset::Writer;
 use serde_json::{Value as Json, json};
 
 fn main() {

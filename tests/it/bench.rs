@@ -9,8 +9,9 @@ use rbpipe::base::{Digest, OpError};
 use rbpipe::data::arrow_type::unify;
 use rbpipe::data::cell::{self, Cell, type_of};
 use rbpipe::data::table::Table;
-use rbpipe::engine::context::Fate;
-use rbpipe::engine::{Artifact, Context, Kind, Output, Outputs, Store, dataset};
+use rbpipe::engine::node::context::Fate;
+use rbpipe::engine::storage::dataset;
+use rbpipe::engine::{Artifact, Context, Kind, Output, Outputs, Store};
 use rbpipe::ops::BUILTINS;
 use serde_json::{Value as Json, json};
 

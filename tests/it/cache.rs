@@ -6,7 +6,8 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use rbpipe::base::Digest;
-use rbpipe::engine::{Store, gate, reach, record};
+use rbpipe::engine::Store;
+use rbpipe::engine::storage::{gate, reach, record};
 use serde_json::json;
 
 use crate::engine::{Place, files_below, rows};
@@ -201,7 +202,7 @@ fn pictures_that_rows_name_are_reached_through_every_record() {
     let rows = [json!({ "id": "r", "view": "a.png", "views": ["a.png"], "text": format!("see {told}, {told}0") })];
     let columns = [("id", "Str"), ("view", "Image"), ("views", "[Image]"), ("text", "Str")];
     let table = bench.table(&columns, &rows, None);
-    let artifact = rbpipe::engine::dataset::save(&bench.store, &table).unwrap();
+    let artifact = rbpipe::engine::storage::dataset::save(&bench.store, &table).unwrap();
     let files: Vec<Digest> = artifact.files.values().map(|f| f.digest).collect();
     let output = bench.store.put_artifact(&artifact).unwrap();
     let made = record::Record {

@@ -17,8 +17,8 @@ use rbpipe::data::gather::gather;
 use rbpipe::data::pictures::media::Media;
 use rbpipe::data::schema;
 use rbpipe::data::table::Table;
-use rbpipe::engine::dataset::{self, Chunks, Writer};
-use rbpipe::engine::export;
+use rbpipe::engine::outputs::export;
+use rbpipe::engine::storage::dataset::{self, Chunks, Writer};
 use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, rows};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rbpipe::base::Digest;
 use rbpipe::engine::Store;
-use rbpipe::engine::record::{self, Record};
+use rbpipe::engine::storage::record::{self, Record};
 use serde_json::Value as Json;
 
 pub const RECIPE: &str = r#"
@@ -459,10 +459,12 @@ fn a_damaged_record_or_journal_costs_work_and_never_a_wrong_result() {
     let whole = fs::read(&journal).unwrap();
     for cut in (0..whole.len()).step_by(whole.len() / 12) {
         fs::write(&journal, &whole[..cut]).unwrap();
-        assert!(rbpipe::engine::journal::read(&journal).len() <= whole.iter().filter(|b| **b == b'\n').count());
+        assert!(
+            rbpipe::engine::storage::journal::read(&journal).len() <= whole.iter().filter(|b| **b == b'\n').count()
+        );
     }
     fs::write(&journal, [b"junk\xff\n".as_slice(), &whole].concat()).unwrap();
-    assert!(rbpipe::engine::journal::read(&journal).is_empty());
+    assert!(rbpipe::engine::storage::journal::read(&journal).is_empty());
     assert!(place.done().executed().is_empty());
     assert_eq!(place.read("out/kept.jsonl"), good);
 }

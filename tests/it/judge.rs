@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use image::{Rgb, RgbImage};
 use rbpipe::data::table::Table;
-use rbpipe::engine::context::Output;
+use rbpipe::engine::node::context::Output;
 use rbpipe::ops::judge::{agree::AGREE, agreement::AGREEMENT, prefer::PREFER, rank::RANK, score::SCORE};
 use serde_json::{Value as Json, json};
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use rbpipe::engine::{Store, verify};
+use rbpipe::engine::Store;
+use rbpipe::engine::storage::verify;
 
 use crate::engine::{Place, files_below, until};
 use crate::random::Random;

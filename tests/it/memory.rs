@@ -10,8 +10,8 @@ use rbpipe::plan::memory::shape::Shape;
 use serde_json::{Value as Json, json};
 
 use rbpipe::base::{Digest, SourceMap};
-use rbpipe::engine::record::{self, Record};
-use rbpipe::engine::store::Store;
+use rbpipe::engine::storage::record::{self, Record};
+use rbpipe::engine::storage::store::Store;
 
 use crate::engine::Place;
 

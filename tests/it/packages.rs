@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rbpipe::engine::verify;
+use rbpipe::engine::storage::verify;
 
 use crate::cache::{ALL, age};
 use crate::engine::{Place, Ran, rows};

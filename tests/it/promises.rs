@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rbpipe::engine::{Store, journal, record, verify};
+use rbpipe::engine::Store;
+use rbpipe::engine::storage::{journal, record, verify};
 use serde_json::{Value as Json, json};
 
 use crate::engine::{Place, Ran, files_below, rows, signal, until};
@@ -184,7 +185,7 @@ fn a_blob_is_compared_once_for_each_start_of_the_machine() {
     let after = Store::open(folder.path()).unwrap();
     let e = after.read(blob.digest).unwrap_err();
     assert_eq!(e.kind(), std::io::ErrorKind::InvalidData, "{e}");
-    assert_eq!(after.look(blob.digest).unwrap(), rbpipe::engine::store::Look::Damaged);
+    assert_eq!(after.look(blob.digest).unwrap(), rbpipe::engine::storage::store::Look::Damaged);
 }
 
 /// Runs as two users of one group, one after the other, on a store that the group may write.

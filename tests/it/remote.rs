@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
-use rbpipe::engine::reach::Reach;
+use rbpipe::engine::Store;
 use rbpipe::engine::remote::{Pushed, Remote};
-use rbpipe::engine::{Store, record};
+use rbpipe::engine::storage::reach::Reach;
+use rbpipe::engine::storage::record;
 
 use crate::buckets::Bucket;
 use crate::cache::with_a_picture;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rbpipe::base::Digest;
 use rbpipe::engine::executors::worker::{Order, VERSION};
-use rbpipe::engine::task::Task;
+use rbpipe::engine::node::task::Task;
 use rbpipe::spec::Pool;
 use serde_json::json;
 

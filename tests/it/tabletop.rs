@@ -7,8 +7,9 @@ use rbpipe::base::Digest;
 use rbpipe::data::dedup::phash::{self, Hash};
 use rbpipe::data::dedup::within;
 use rbpipe::data::table::Table;
-use rbpipe::engine::context::Fate;
-use rbpipe::engine::{Store, record};
+use rbpipe::engine::Store;
+use rbpipe::engine::node::context::Fate;
+use rbpipe::engine::storage::record;
 use serde_json::{Value as Json, json};
 
 use crate::bench::Bench;

@@ -1,6 +1,6 @@
 //! House rules as a test: layers, sizes, first lines, who may print, who may touch tensors.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -78,6 +78,36 @@ fn house_rules_hold() {
         }
     }
     assert!(broken.is_empty(), "{} house rules broken:\n{}", broken.len(), broken.join("\n"));
+}
+
+/// Folders of a room lie above one another too: none imports another that imports it, through whatever others. Files beside the folders may import any.
+#[test]
+fn folders_of_a_room_import_in_one_direction() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in rust_files(&root) {
+        let name = path.strip_prefix(&root).expect("it lies in src").display().to_string();
+        let parts: Vec<&str> = name.split('/').collect();
+        let [room, folder, .., file] = parts[..] else { continue };
+        let up = "super::".repeat(parts.len() - if file == "mod.rs" { 2 } else { 1 });
+        let text = fs::read_to_string(&path).expect("a source file is readable");
+        let found = imports.entry(format!("{room}/{folder}")).or_default();
+        for way in [format!("crate::{room}::"), up] {
+            for (at, _) in text.match_indices(&way).filter(|(at, _)| !text[..*at].ends_with("super::")) {
+                let rest = &text[at + way.len()..];
+                let target: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if target != folder && root.join(room).join(&target).is_dir() && !target.is_empty() {
+                    found.insert(format!("{room}/{target}"));
+                }
+            }
+        }
+    }
+    assert!(imports.len() > 20 && imports.values().any(|to| !to.is_empty()));
+    while let Some(lowest) = imports.iter().find(|(_, to)| to.is_empty()).map(|(from, _)| from.clone()) {
+        imports.remove(&lowest);
+        imports.values_mut().for_each(|to| drop(to.remove(&lowest)));
+    }
+    assert!(imports.is_empty(), "folders that import each other: {imports:#?}");
 }
 
 fn check_line(name: &str, at: usize, line: &str, room: &str, broken: &mut Vec<String>) {

@@ -9,8 +9,9 @@ use rbpipe::data::formats::load::{self, Bad, RawRow};
 use rbpipe::data::pictures::media::Media;
 use rbpipe::data::schema;
 use rbpipe::data::table::Table;
-use rbpipe::engine::context::{Fate, Output};
-use rbpipe::engine::{Builtin, Context, Store, dataset};
+use rbpipe::engine::node::context::{Fate, Output};
+use rbpipe::engine::storage::dataset;
+use rbpipe::engine::{Builtin, Context, Store};
 use serde_json::{Value as Json, json};
 
 pub struct Workbench {

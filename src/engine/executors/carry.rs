@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read, Write};
 
 use crate::base::Digest;
-use crate::engine::store::Store;
+use crate::engine::storage::store::Store;
 
 /// Writes those blobs that the store has. Returns how many bytes they have.
 ///

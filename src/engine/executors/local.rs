@@ -7,12 +7,12 @@ use crate::base::OpError;
 use crate::engine::capacity::Capacity;
 use crate::engine::capacity::Machine;
 use crate::engine::event::GPUS;
-use crate::engine::gpu_use;
-use crate::engine::in_process;
-use crate::engine::process::Limits;
-use crate::engine::ranks;
-use crate::engine::store::Store;
-use crate::engine::task::Made;
+use crate::engine::node::gpu_use;
+use crate::engine::node::in_process;
+use crate::engine::node::process::Limits;
+use crate::engine::node::ranks;
+use crate::engine::node::task::Made;
+use crate::engine::storage::store::Store;
 use crate::spec::{Pool, user_op};
 
 /// Executes nodes on this machine.

@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::capacity::Capacity;
-use super::context::Builtin;
+use super::node::context::Builtin;
 use super::stop::Stop;
 
-use super::store::Store;
-use super::task::{Made, Task};
+use super::node::task::{Made, Task};
+use super::storage::store::Store;
 use crate::base::{Digest, OpError};
 use crate::plan::Node;
 

@@ -19,10 +19,10 @@ use crate::base::{Digest, OpError};
 use crate::engine::FileRef;
 use crate::engine::artifact::Artifact;
 use crate::engine::capacity::{Capacity, Facts, Machine};
-use crate::engine::files;
-use crate::engine::reach::Reach;
-use crate::engine::store::Store;
-use crate::engine::task::{Made, Outcome};
+use crate::engine::node::task::{Made, Outcome};
+use crate::engine::storage::files;
+use crate::engine::storage::reach::Reach;
+use crate::engine::storage::store::Store;
 use crate::plan::Node;
 use crate::spec::user_op;
 

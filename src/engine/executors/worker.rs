@@ -10,12 +10,12 @@ use super::{Executor, FindEngine, Local, Work};
 use crate::base::{Digest, OpError};
 use crate::engine::artifact::FileRef;
 use crate::engine::capacity::Machine;
-use crate::engine::context::Builtin;
-use crate::engine::lease;
 use crate::engine::machine;
+use crate::engine::node::context::Builtin;
+use crate::engine::node::task::{self, Made, Outcome, Said, Task};
 use crate::engine::stop::Stop;
-use crate::engine::store::Store;
-use crate::engine::task::{self, Made, Outcome, Said, Task};
+use crate::engine::storage::lease;
+use crate::engine::storage::store::Store;
 use crate::spec::user_op;
 
 /// The version that both ends must have: what stands in an order changes from one to the next.
@@ -132,7 +132,7 @@ fn same_version(theirs: &str) -> Result<(), OpError> {
 /// Lays files out as they lie beside the recipe.
 fn lay_out(store: &Store, files: &BTreeMap<String, FileRef>) -> Result<tempfile::TempDir, OpError> {
     let folder = store.scratch()?;
-    for (name, file) in files.iter().filter(|(name, _)| crate::engine::store::stays_inside(name)) {
+    for (name, file) in files.iter().filter(|(name, _)| crate::engine::storage::store::stays_inside(name)) {
         let target = folder.path().join(name);
         std::fs::create_dir_all(target.parent().unwrap_or(folder.path()))?;
         std::fs::copy(store.path(file.digest), &target)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::observed::Observed;
 use super::pins::{Lock, Table, VERSION, WITH_SERVERS};
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::identity::Results;
+use crate::engine::storage::identity::Results;
 use crate::plan::NodeId;
 use crate::spec::observed::Columns;
 

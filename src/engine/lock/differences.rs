@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::observed::Observed;
 use super::pins::{Lock, Pin};
 use crate::base::{Digest, Span, phrase};
-use crate::engine::servers;
+use crate::engine::inputs::servers;
 use crate::plan::NodeId;
 use crate::spec::observed::{Column, Columns};
 

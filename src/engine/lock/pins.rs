@@ -11,7 +11,7 @@ use super::names::{below, name_of};
 use super::text;
 pub use crate::base::package::lock as path;
 use crate::base::{Digest, package};
-use crate::engine::servers::Facts;
+use crate::engine::inputs::servers::Facts;
 use crate::plan::PathArg;
 use crate::spec::observed::Columns;
 

@@ -10,12 +10,12 @@ use std::path::Path;
 use serde_json::{Map, Value as Json};
 
 use super::artifact::{Artifact, Kind};
-use super::decide::Line;
-use super::files::FileIndex;
-use super::identity::Results;
-use super::record::{self, Record};
-use super::store::Store;
-use super::terms::{self, Flowed, Terms};
+use super::inputs::terms::{self, Flowed, Terms};
+use super::run::decide::Line;
+use super::storage::files::FileIndex;
+use super::storage::identity::Results;
+use super::storage::record::{self, Record};
+use super::storage::store::Store;
 use crate::base::Digest;
 use crate::plan::val::Val;
 use crate::plan::{Graph, NodeId};
@@ -177,7 +177,7 @@ pub fn tell(
     for output in &graph.outputs {
         let (Some(target), Val::Artifact(artifact)) = (&output.to, &output.value) else { continue };
         let Some(made) = made(artifact.node, &artifact.field) else { continue };
-        let Some(found) = super::note::published(target) else { continue };
+        let Some(found) = super::storage::note::published(target) else { continue };
         let files = found.into_iter().map(|(path, size, digest)| ((about.output)(&path), size, digest)).collect();
         let terms = flowed.get(&artifact.node).cloned().unwrap_or_default();
         let (path, folder) = ((about.output)(target), target.is_dir());

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Made, Story, begun, uuid, word};
 use crate::engine::artifact::Kind;
-use crate::engine::terms::Flowed;
+use crate::engine::inputs::terms::Flowed;
 
 const PRODUCER: &str = concat!("urn:rbpipe:", env!("CARGO_PKG_VERSION"));
 const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Made, Story, begun, plain, word};
 use crate::base::Digest;
-use crate::engine::terms::{Flowed, expression};
+use crate::engine::inputs::terms::{Flowed, expression};
 
 const CONTEXT: &str = "https://w3id.org/ro/crate/1.1/context";
 const PROFILE: &str = "https://w3id.org/ro/wfrun/process/0.5";

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::{Made, Step, Story, plain, uuid};
 use crate::base::Digest;
 use crate::engine::artifact::Kind;
-use crate::engine::terms::Flowed;
+use crate::engine::inputs::terms::Flowed;
 use crate::spec::Effect;
 
 const CONTEXT: &str = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld";

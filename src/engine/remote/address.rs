@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use super::Remote;
-use crate::engine::signature::{Signer, Trust};
+use crate::engine::storage::signature::{Signer, Trust};
 
 /// The forms of an address, for messages.
 const FORMS: &str =

@@ -7,10 +7,10 @@ use serde_json::Value as Json;
 
 use crate::base::Digest;
 use crate::engine::artifact::FileRef;
-use crate::engine::reach::Reach;
-use crate::engine::record::Record;
-use crate::engine::signature::{Signature, Signer};
-use crate::engine::store::Store;
+use crate::engine::storage::reach::Reach;
+use crate::engine::storage::record::Record;
+use crate::engine::storage::signature::{Signature, Signer};
+use crate::engine::storage::store::Store;
 
 /// The layout that this build reads and writes.
 const FORMAT: u32 = 1;

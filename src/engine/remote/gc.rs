@@ -12,7 +12,7 @@ use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode, P
 
 use super::{Emit, Entry, MOST_RECORD, Remote, RemoteError, again, failed};
 use crate::base::Digest;
-use crate::engine::gc::{Account, count, span};
+use crate::engine::storage::gc::{Account, count, span};
 
 /// Records that are read at the same time.
 const READ_AT_ONCE: usize = 16;

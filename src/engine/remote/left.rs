@@ -11,7 +11,7 @@ use super::{Entry, Offer, Remote};
 use crate::base::{Digest, OpError};
 use crate::engine::artifact::Artifact;
 use crate::engine::crash::step;
-use crate::engine::store::Store;
+use crate::engine::storage::store::Store;
 
 /// What is remembered of one.
 #[derive(Serialize, Deserialize)]

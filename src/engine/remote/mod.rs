@@ -22,8 +22,8 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 
-use super::identity::Results;
-use super::signature::{Signer, Trust};
+use super::storage::identity::Results;
+use super::storage::signature::{Signer, Trust};
 use crate::base::Digest;
 pub use entry::Entry;
 pub use push::Pushed;

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::{AT_ONCE, Emit, MOST_RECORD, Offer, PATIENCE, Remote, RemoteError, again, failed, left};
 use crate::base::Digest;
 use crate::engine::artifact::FileRef;
-use crate::engine::identity::Results;
-use crate::engine::record::{self, Published, Record};
-use crate::engine::store::{Incoming, Store};
+use crate::engine::storage::identity::Results;
+use crate::engine::storage::record::{self, Published, Record};
+use crate::engine::storage::store::{Incoming, Store};
 
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 1 << 20;

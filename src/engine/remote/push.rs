@@ -10,9 +10,9 @@ use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, P
 use super::{AT_ONCE, Emit, Entry, Remote, RemoteError, again, failed, gc};
 use crate::base::Digest;
 use crate::engine::artifact::FileRef;
-use crate::engine::reach::Reach;
-use crate::engine::record::Record;
-use crate::engine::store::Store;
+use crate::engine::storage::reach::Reach;
+use crate::engine::storage::record::Record;
+use crate::engine::storage::store::Store;
 
 /// A larger blob goes in parts of this size.
 const PART: u64 = 8 << 20;

@@ -16,7 +16,7 @@ use crate::data::pictures::geometry::{Move, warp_mask};
 use crate::data::pictures::picture::Picture;
 use crate::data::scenes::points;
 use crate::data::table::Table;
-use crate::engine::context::Fate;
+use crate::engine::node::context::Fate;
 use crate::engine::{Context, Store};
 use crate::ops::rows::{count, pooled};
 

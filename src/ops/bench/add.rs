@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::ask::check_kinds;
 use crate::base::OpError;
-use crate::engine::context::Output;
+use crate::engine::node::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::eval::examples::check_examples;
 use crate::eval::{Declaration, ItemKind};

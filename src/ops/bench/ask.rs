@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::base::OpError;
-use crate::engine::context::Output;
+use crate::engine::node::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::eval::{Declaration, ItemKind};
 use crate::spec::{Columns, Effect, OpSpec};

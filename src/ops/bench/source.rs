@@ -18,8 +18,9 @@ use crate::data::cell::{self, Cell};
 use crate::data::formats::load::{self, RawRow};
 use crate::data::formats::{jsonl, packed, paths};
 use crate::data::table::Table;
-use crate::engine::context::Output;
-use crate::engine::{Builtin, Context, Outputs, dataset};
+use crate::engine::node::context::Output;
+use crate::engine::storage::dataset;
+use crate::engine::{Builtin, Context, Outputs};
 use crate::plan::hub;
 use crate::spec::{Columns, Effect, Hub, OpSpec};
 

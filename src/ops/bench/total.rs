@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::context::Output;
+use crate::engine::node::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::eval::baseline::baselines;
 use crate::eval::benchmark::put_items;

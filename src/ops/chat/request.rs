@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
 use crate::data::pictures::picture::Picture;
-use crate::engine::servers;
+use crate::engine::inputs::servers;
 use crate::plan::serving::Asks;
 
 /// A server and a model on it.

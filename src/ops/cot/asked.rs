@@ -6,7 +6,7 @@ use crate::base::OpError;
 use crate::data::cell::{self, Cell};
 use crate::data::scenes::scene::{self, Scene};
 use crate::data::table::Table;
-use crate::engine::dataset::Writer;
+use crate::engine::storage::dataset::Writer;
 use crate::engine::{Context, Output, Outputs, Store};
 
 /// So many scenes are worked on at once.

@@ -13,7 +13,7 @@ use crate::data::draw::{Draw, Keyer, RowKey};
 use crate::data::pictures::picture::Picture;
 use crate::data::scenes::mistake::{Edit, wrong};
 use crate::data::table::Table;
-use crate::engine::context::Fate;
+use crate::engine::node::context::Fate;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;
 use crate::spec::{Class, Effect, OpSpec};

@@ -12,7 +12,7 @@ use crate::data::cell::Cell;
 use crate::data::pictures::picture::Picture;
 use crate::data::scenes::answer::numbered;
 use crate::data::scenes::episode::{self, Action, Episode};
-use crate::engine::context::Fate;
+use crate::engine::node::context::Fate;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 

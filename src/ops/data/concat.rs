@@ -6,7 +6,7 @@ use arrow::array::StringArray;
 use serde_json::Value as Json;
 
 use crate::base::OpError;
-use crate::engine::dataset::{Chunks, Writer};
+use crate::engine::storage::dataset::{Chunks, Writer};
 use crate::engine::{Builtin, Context, Output, Outputs};
 use crate::spec::{Columns, Effect, OpSpec};
 

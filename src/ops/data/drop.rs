@@ -1,7 +1,7 @@
 //! `data.drop`: all but some columns.
 
 use crate::base::OpError;
-use crate::engine::dataset::LEFT_OUT;
+use crate::engine::storage::dataset::LEFT_OUT;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::rows;
 use crate::spec::{Columns, Effect, Looks, OpSpec};

@@ -19,7 +19,8 @@ use crate::data::dedup::clusters::{self, Links, Rule};
 use crate::data::dedup::texts::{self, Collector, Held, Texts as _};
 use crate::data::dedup::{text, within};
 use crate::data::table::Table;
-use crate::engine::{Context, Outputs, dataset};
+use crate::engine::storage::dataset;
+use crate::engine::{Context, Outputs};
 use crate::ops::rows::{self, Reason, pooled};
 
 /// Which row of a cluster stays.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
-use crate::engine::context::Output;
+use crate::engine::node::context::Output;
 use crate::engine::{Context, Outputs};
 use crate::eval::coords::{Coords, Space};
 use crate::eval::prompt::prompt;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::base::OpError;
-use crate::engine::servers::{Facts, Said};
+use crate::engine::inputs::servers::{Facts, Said};
 
 /// What a server is started for.
 pub struct Served {

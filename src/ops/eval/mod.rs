@@ -16,7 +16,7 @@ pub mod run;
 mod schema;
 mod served;
 
-use crate::engine::servers::{Facts, Said};
+use crate::engine::inputs::servers::{Facts, Said};
 
 /// Returns what this machine's copy of a program that serves models says of itself.
 pub fn served_by(program: &str) -> Said {

@@ -98,7 +98,7 @@ fn pairs(table: &Table, rows: &[TextRow]) -> Result<Vec<Item>, OpError> {
     for (at, row) in rows.iter().enumerate() {
         let mut shown = Vec::new();
         for name in ["images", "image"].into_iter().filter(|name| table.batch.column_by_name(name).is_some()) {
-            shown.extend(data::picture::Picture::all(&table.cell(name, at)?).iter().filter_map(Picture::of));
+            shown.extend(data::pictures::picture::Picture::all(&table.cell(name, at)?).iter().filter_map(Picture::of));
         }
         let of = |place: usize| row.replies.get(place).cloned().unwrap_or_default();
         let prompt = row.messages.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n");

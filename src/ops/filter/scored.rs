@@ -10,7 +10,7 @@ use crate::base::{Digest, OpError};
 use crate::data::dedup::within;
 use crate::data::draw::Keyer;
 use crate::data::table::Table;
-use crate::engine::row_memo::{self, RowMemo};
+use crate::engine::node::row_memo::{self, RowMemo};
 use crate::engine::{Context, Outputs};
 use crate::ops::bounds::Bounds;
 use crate::ops::rows::{Reason, drop_rows, in_scope};

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::context::Output;
+use crate::engine::node::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::eval::compare::{Cell, Layout, best, delta, facts, table, worst_drop};
 use crate::eval::runs::fold;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::context::Output;
+use crate::engine::node::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, Looks, OpSpec};
 

@@ -42,7 +42,7 @@ use crate::data::cell::Cell;
 use crate::data::pictures::picture::Picture;
 use crate::data::table::Table;
 use crate::engine::Context;
-use crate::engine::context::Fate;
+use crate::engine::node::context::Fate;
 use crate::ops::chat::{
     Asked, Budget, Endpoint, Manner, Outcome, Part, Question, Reply, Sampling, SecretName, ask_all,
 };

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
 use crate::base::world::OsWorld;
-use crate::engine::models::files;
+use crate::engine::inputs::models::files;
 use crate::engine::{Artifact, Context, Kind, Output, Outputs};
 use crate::plan::{Repository, hub};
 

@@ -6,8 +6,9 @@ use serde_json::{Value as Json, json};
 
 use crate::base::OpError;
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::context::Output;
-use crate::engine::{Builtin, Context, Outputs, dataset};
+use crate::engine::node::context::Output;
+use crate::engine::storage::dataset;
+use crate::engine::{Builtin, Context, Outputs};
 use crate::eval::table_text::escape;
 use crate::spec::{Effect, OpSpec};
 

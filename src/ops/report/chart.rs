@@ -9,7 +9,7 @@ use super::payload::{Asked, calibrations, scores_table, training};
 use crate::base::OpError;
 use crate::data::plot::{Frame, Series, lines, radar};
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::context::Output;
+use crate::engine::node::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::eval::calibration::Calibration;
 use crate::eval::compare::ScoreTable;

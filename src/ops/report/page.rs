@@ -9,7 +9,7 @@ use super::STYLE;
 use super::payload::{Asked, Payload, payload};
 use crate::base::{OpError, phrase};
 use crate::engine::artifact::{Artifact, Kind};
-use crate::engine::context::Output;
+use crate::engine::node::context::Output;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::spec::{Effect, OpSpec};
 

@@ -10,7 +10,7 @@ use crate::base::{OpError, phrase};
 use crate::dist::group::PATIENCE;
 use crate::dist::{Group, Launch};
 use crate::engine::Context;
-use crate::engine::job::{FORESEEN, SQUEEZE};
+use crate::engine::run::job::{FORESEEN, SQUEEZE};
 use crate::model::cuda;
 use crate::ops::gpu;
 use crate::plan::memory::ladder::{Forward, Plan};

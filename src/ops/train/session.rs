@@ -12,7 +12,7 @@ use super::machine::{self, Place};
 use super::preflight::{self, Writes};
 use crate::base::OpError;
 use crate::engine::capacity::meminfo;
-use crate::engine::context::Fate;
+use crate::engine::node::context::Fate;
 use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
 use crate::model::beside::{AMPLIFIER, VALUE_HEAD};
 use crate::model::{Chat, Params, QwenVl, set_threads};

@@ -5,8 +5,8 @@ use arrow::datatypes::Int64Type;
 
 use crate::base::OpError;
 use crate::data::table::Table;
-use crate::engine::context::Fate;
-use crate::engine::dataset::{Chunks, Writer};
+use crate::engine::node::context::Fate;
+use crate::engine::storage::dataset::{Chunks, Writer};
 use crate::engine::{Builtin, Context, Output, Outputs};
 use crate::spec::{Effect, OpSpec, user_op};
 

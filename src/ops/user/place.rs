@@ -11,7 +11,8 @@ use serde_json::{Map, Value as Json};
 use super::args::Args;
 use super::rows_out::Pictures;
 use crate::base::{Digest, OpError};
-use crate::engine::{Context, files};
+use crate::engine::Context;
+use crate::engine::storage::files;
 use crate::spec::user_op;
 
 /// What is taken over from the environment of rbpipe: where programs and libraries are found, and whose home it is.

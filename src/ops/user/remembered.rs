@@ -6,8 +6,9 @@ use super::answers::GivenUp;
 use super::args::Args;
 use crate::base::{Digest, OpError};
 use crate::data::draw::Keyer;
-use crate::engine::row_memo::{self, Recalled, RowMemo};
-use crate::engine::{Artifact, Context, dataset};
+use crate::engine::node::row_memo::{self, Recalled, RowMemo};
+use crate::engine::storage::dataset;
+use crate::engine::{Artifact, Context};
 use crate::spec::user_op;
 
 /// What is known of the rows of one execution.

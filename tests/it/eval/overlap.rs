@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
 use rbpipe::data::table::Table;
-use rbpipe::engine::{Artifact, dataset};
+use rbpipe::engine::Artifact;
+use rbpipe::engine::storage::dataset;
 use rbpipe::eval::{Benchmark, item};
 use serde_json::{Value as Json, json};
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use rbpipe::engine::Artifact;
 use rbpipe::engine::artifact::Kind;
-use rbpipe::engine::{Artifact, dataset};
+use rbpipe::engine::storage::dataset;
 use rbpipe::eval::Item;
 use serde_json::{Value as Json, json};
 

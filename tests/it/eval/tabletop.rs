@@ -61,7 +61,7 @@ impl Room {
         let mut outputs = self.with_context(args, inputs, |cx| builtin.run.expect(op)(cx))?;
         match outputs.remove(0).1 {
             Output::Artifact(artifact) => Ok(artifact),
-            Output::Table(table) => Ok(rbpipe::engine::dataset::save(&self.store, &table)?),
+            Output::Table(table) => Ok(rbpipe::engine::storage::dataset::save(&self.store, &table)?),
             Output::Folder { .. } => panic!("{op} makes no folder"),
         }
     }
@@ -464,7 +464,8 @@ mod tensor {
         let sure = room.run("eval.run", sure, &[("m", &model), ("on", &bench)]).unwrap();
         assert_eq!(sure.meta["value"], alone.meta["value"], "how sure a model is changes no mark");
         assert!(sure.meta["calibration"].is_object(), "{}", sure.meta);
-        let rows = rbpipe::engine::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&sure)).unwrap();
+        let rows = rbpipe::engine::storage::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&sure))
+            .unwrap();
         for said in rows.strings("option_p").unwrap() {
             let sum: f64 = serde_json::from_str::<Vec<f64>>(said.unwrap()).unwrap().iter().sum();
             assert!((sum - 1.0).abs() < 1e-6, "{said:?}");
@@ -482,7 +483,8 @@ mod tensor {
         let fused = room.run("fuse.two_tier", fuse, &given).unwrap();
         assert!(fused.files.contains_key("fusion.json") && !fused.files.keys().any(|f| f.starts_with("classifier/")));
         let both = room.run("eval.run", args, &[("m", &fused), ("on", &bench)]).unwrap();
-        let rows = rbpipe::engine::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&both)).unwrap();
+        let rows = rbpipe::engine::storage::dataset::load(&room.store, &rbpipe::eval::benchmark::items_dataset(&both))
+            .unwrap();
         let notes = rows.strings("note").unwrap();
         assert!(notes.iter().all(|n| n.is_some_and(|n| n.contains("both heard"))), "{notes:?}");
         assert_eq!(both.meta["unparsed"], json!(0.0));

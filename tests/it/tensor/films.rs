@@ -114,7 +114,7 @@ fn a_model_learns_from_frames_and_replies_to_them() {
     });
     let replies = |data: &Artifact| {
         let made = bench.run("model.generate", ask.clone(), &[("d", data), ("by", &tuned)]).expect("replies");
-        let table = rbpipe::engine::dataset::load(&bench.store, &made).expect("rows");
+        let table = rbpipe::engine::storage::dataset::load(&bench.store, &made).expect("rows");
         let sure: Vec<f64> = table.cells("reply_p").expect("a column").iter().filter_map(|c| c.as_f64()).collect();
         sure
     };

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use rbpipe::base::{Digest, OpError};
 use rbpipe::engine::Artifact;
-use rbpipe::engine::process::{Limits, Stop};
-use rbpipe::engine::ranks;
-use rbpipe::engine::task::{Made, Task};
+use rbpipe::engine::node::process::Limits;
+use rbpipe::engine::node::ranks;
+use rbpipe::engine::node::task::{Made, Task};
+use rbpipe::engine::stop::Stop;
 use rbpipe::spec::Pool;
 use serde_json::{Value as Json, json};
 

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use rbpipe::base::{Digest, OpError};
-use rbpipe::engine::context::Fate;
-use rbpipe::engine::record::{self, Record};
-use rbpipe::engine::{Artifact, Context, Output, Store, dataset, publish};
+use rbpipe::engine::node::context::Fate;
+use rbpipe::engine::outputs::publish;
+use rbpipe::engine::storage::dataset;
+use rbpipe::engine::storage::record::{self, Record};
+use rbpipe::engine::{Artifact, Context, Output, Store};
 use rbpipe::ops::BUILTINS;
 use rbpipe::train::encoder::{Encoder, Limits};
 use rbpipe::train::rows::TextRow;

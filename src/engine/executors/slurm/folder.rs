@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 
 use crate::base::{Digest, OpError};
 use crate::engine::executors::worker::{self, Order};
-use crate::engine::store::Store;
-use crate::engine::task::Outcome;
+use crate::engine::node::task::Outcome;
+use crate::engine::storage::store::Store;
 
 /// What is known of a job that was submitted.
 #[derive(Clone, Debug, Serialize, Deserialize)]

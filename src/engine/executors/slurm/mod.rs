@@ -19,9 +19,9 @@ use crate::base::{OpError, phrase};
 use crate::data::table::Table;
 use crate::engine::capacity::Capacity;
 use crate::engine::capacity::Needs;
-use crate::engine::dataset;
-use crate::engine::store::Store;
-use crate::engine::task::{Made, Outcome};
+use crate::engine::node::task::{Made, Outcome};
+use crate::engine::storage::dataset;
+use crate::engine::storage::store::Store;
 use crate::spec::{Effect, Pool, user_op};
 
 /// How long a job may take to end once it was asked to.
@@ -219,7 +219,7 @@ impl<'a> Slurm<'a> {
         let missing: Vec<usize> = (0..parts.unwrap_or(0)).filter(|part| !made(part)).collect();
         std::fs::create_dir_all(folder.path())?;
         let (name, key, log) = (work.name.to_owned(), work.key, work.log.clone());
-        let task = crate::engine::task::Task { threads: 0, gpus: Vec::new(), ..work.task.clone() };
+        let task = crate::engine::node::task::Task { threads: 0, gpus: Vec::new(), ..work.task.clone() };
         let order =
             Order { version: VERSION.into(), name, key, task, log, parts, files: Default::default(), alone: false };
         folder.order(store, &order)?;
@@ -402,7 +402,7 @@ impl Executor for Slurm<'_> {
         for folder in Folder::all(store) {
             let Some(ticket) = folder.ticket() else { continue };
             let ours = ticket.recipe == self.recipe && ticket.executor == self.name;
-            if !ours || crate::engine::lease::is_leased(store, ticket.key) {
+            if !ours || crate::engine::storage::lease::is_leased(store, ticket.key) {
                 continue;
             }
             queue::cancel(&ticket.job, None);

@@ -1,0 +1,13 @@
+//! One node while it executes: the process it runs in, and what its operator sees.
+
+pub mod child;
+pub mod context;
+pub(super) mod evidence;
+pub(super) mod gpu_use;
+pub mod in_process;
+pub(super) mod peak;
+pub mod process;
+pub mod ranks;
+pub mod row_memo;
+pub mod service;
+pub mod task;

@@ -1,0 +1,15 @@
+//! A graph while it runs: which nodes must, in what order, and where.
+
+pub mod decide;
+pub mod fit;
+pub mod forecast;
+pub mod job;
+pub(super) mod lazily;
+pub(super) mod passing;
+pub mod past;
+pub mod place;
+pub mod scheduler;
+pub mod setup;
+pub mod site;
+pub mod slots;
+pub mod state;

@@ -1,0 +1,25 @@
+//! What is kept between runs: blobs, records, journals, and who may write or delete them.
+
+pub(super) mod ahead;
+pub(super) mod claim;
+pub(super) mod column;
+pub mod dataset;
+pub mod files;
+pub mod gate;
+pub mod gc;
+pub(super) mod held;
+pub mod history;
+pub mod identity;
+pub mod journal;
+pub(super) mod lease;
+pub(super) mod looked;
+pub mod note;
+pub mod reach;
+pub mod read_ahead;
+pub mod record;
+pub(super) mod recorded;
+pub(super) mod seen;
+pub mod signature;
+pub mod store;
+pub mod texts;
+pub mod verify;
