@@ -175,7 +175,7 @@ fn declarations_and_calls_are_checked() {
         ("op mine(d: Int) -> Dataset[{ a: Int }] runs \"cat\"", "E0304", "first parameter of an `op` is a dataset"),
         ("op mine() -> Dataset[{ a: Int }] runs \"cat\"", "E0304", "takes no rows"),
         ("op mine(d: Dataset[{ text: Str, ..r }]) -> Model runs \"cat\"", "E0304", "the result of an `op` is a dataset"),
-        ("op mine(d: Dataset[{ text: Str, ..r }], e: Dataset[{ a: Int, ..s }]) -> Dataset[{ ..r }] runs \"cat\"", "E0304", "reaches the process as JSON"),
+        ("op mine(d: Dataset[{ text: Str, ..r }], e: Dataset[{ a: Int, ..s }]) -> Dataset[{ ..r }] runs \"cat\"", "E0304", "takes one dataset"),
         ("op mine(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ m: Model, ..r }] runs \"cat\"", "E0304", "a column cannot be Model"),
         ("op mine(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ ..s }] runs \"cat\"", "E0305", "write `..s` into"),
         ("op mine(d: Dataset[{ text: Str, ..r }]) -> Dataset[{ text: Str, ..r }] runs \"cat\" reduce", "E0305", "a reduction has no row"),
