@@ -89,7 +89,7 @@ impl Factors {
     ///
     /// # Source
     /// Shazeer and Stern 2018; `Adafactor` of transformers 4.57.6 as its trainer sets it: `scale_parameter` and `relative_step` off, no `beta1`. Equal to
-    /// `tests/goldens/adafactor.json`.
+    /// `tests/goldens/optimizers/adafactor.json`.
     pub fn step(
         &mut self,
         weights_m: &Tensor,

@@ -178,3 +178,34 @@ fn what_shows_a_promise_is_there() {
     }
     assert!(named > 30, "only {named} tests are named");
 }
+
+/// Pages and comments name files by their paths, which move.
+#[test]
+fn files_that_are_named_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md")];
+    for folder in ["docs", "docs/decisions"] {
+        pages.extend(fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    pages.retain(|page| page.extension().is_some_and(|e| e == "md") && !page.ends_with("changelog.md"));
+    pages.extend(rust_files(&root.join("src")));
+    let (mut named, mut gone) = (0, Vec::new());
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        for word in text.split(|c: char| !is_path(c)).map(|word| word.trim_end_matches('.')) {
+            let ours = ["src/", "tests/", "docs/", "stdlib/", "grammar/"].iter().any(|folder| word.starts_with(folder));
+            let file = Path::new(word).extension().is_some_and(|e| e.len() <= 4);
+            if ours && file && !word.contains("/out/") {
+                named += 1;
+                // From the top, or beside the page that names it.
+                let there = [root, page.parent().unwrap()].iter().any(|from| from.join(word).exists());
+                if !there {
+                    gone.push(format!("{}: {word}", page.strip_prefix(root).unwrap().display()));
+                }
+            }
+        }
+    }
+    assert!(named > 100, "only {named} files are named");
+    assert!(gone.is_empty(), "files that are not there:\n{}", gone.join("\n"));
+}

@@ -73,7 +73,7 @@ impl Gguf {
     /// `E0501` when it is absent; `E0503` when it is no GGUF of version 2 or 3, is cut short, or packs a tensor in a way that is not read.
     ///
     /// # Source
-    /// The format's description in ggml, `docs/gguf.md`.
+    /// The format's description in the repository of ggml, page `gguf.md`.
     pub fn open(path: &Path) -> Result<Self, OpError> {
         let file = File::open(path).map_err(|e| OpError::new("E0501", format!("{}: {e}", path.display())))?;
         let size = file.metadata()?.len();

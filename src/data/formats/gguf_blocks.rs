@@ -55,7 +55,7 @@ impl Block {
     /// Returns the numbers of whole blocks.
     ///
     /// # Source
-    /// `dequantize_row_*` of ggml; equal to the `gguf` package's `dequantize` on the file in `tests/it/data/blocks.gguf`.
+    /// `dequantize_row_*` of ggml; equal to the `gguf` package's `dequantize` on the file in `tests/goldens/text/blocks.gguf`.
     pub fn unpack(self, bytes: &[u8]) -> Vec<f32> {
         let mut out = Vec::with_capacity(bytes.len() / self.width() * self.numbers());
         for block in bytes.chunks_exact(self.width()) {
