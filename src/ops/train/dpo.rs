@@ -44,7 +44,7 @@ op train.dpo(
             r#"
 ) -> Model"#
         ),
-        version: 3,
+        version: 4,
         class: Class::Sampled,
         effect: Effect::Train,
         pool: Pool::Engine,

@@ -63,7 +63,7 @@ op train.sft(
   phrases_after: Int? = none,
 ) -> Model"#
         ),
-        version: 3,
+        version: 4,
         class: Class::Sampled,
         effect: Effect::Train,
         pool: Pool::Engine,
