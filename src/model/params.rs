@@ -79,13 +79,13 @@ pub struct Params {
 impl Params {
     /// Makes zeroed weights of a schema.
     pub fn zeros(schema: &Schema, kind: Kind, device: Device) -> Self {
-        let made = Self::unset(schema, kind, device, None);
+        let made = Self::unset(schema, kind, device);
         let _ = made.flat.shallow_clone().zero_();
         made
     }
 
-    /// Makes weights of a schema without values, of which the stretches `filled`, or all of them, are to get some.
-    pub fn unset(schema: &Schema, kind: Kind, device: Device, filled: Option<Vec<Range<i64>>>) -> Self {
+    /// Makes weights of a schema without values, all of which are to get some; see [`Self::only`].
+    pub fn unset(schema: &Schema, kind: Kind, device: Device) -> Self {
         let mut offset = 0;
         let mut entries = Vec::with_capacity(schema.len());
         for (name, shape) in schema {
@@ -95,7 +95,12 @@ impl Params {
         }
         let index = entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
         let flat = Tensor::empty([offset], (kind, device));
-        Self { flat, grad: None, entries, index, leaves: Vec::new(), filled }
+        Self { flat, grad: None, entries, index, leaves: Vec::new(), filled: None }
+    }
+
+    /// Says that nothing but these stretches of the flat buffer has values.
+    pub fn only(self, filled: Vec<Range<i64>>) -> Self {
+        Self { filled: Some(filled), ..self }
     }
 
     /// Fills matrices and embeddings from N(0, `deviation`²), vectors named `*norm*.weight` or `*ln_q.weight` with ones and
@@ -362,7 +367,7 @@ impl Params {
         let mut names = self.schema();
         names.extend(more.iter().cloned());
         let own = self.flat.numel() as i64;
-        let copy = Self::unset(&names, self.kind(), self.device(), None);
+        let copy = Self::unset(&names, self.kind(), self.device());
         let end = copy.flat.numel() as i64;
         no_grad(|| {
             for range in self.filled.as_ref().unwrap_or(&vec![0..own]) {

@@ -44,10 +44,10 @@ pub fn load_parts(
     kind: Kind,
     wanted: impl FnOnce(&Params) -> Vec<Range<i64>>,
 ) -> Result<Params, OpError> {
-    let wanted = wanted(&Params::unset(schema, kind, Device::Cpu, None));
-    let params = Params::unset(schema, kind, Device::Cpu, Some(wanted.clone()));
+    let params = Params::unset(schema, kind, Device::Cpu);
+    let wanted = wanted(&params);
     fill(dir, schema, &params, &wanted)?;
-    Ok(params)
+    Ok(params.only(wanted))
 }
 
 /// Numbers that are read at a time.

@@ -23,6 +23,7 @@ pub struct Adafactor {
 const EPS: f64 = 1e-30;
 /// Step t forgets all but t to this power of the moments before it.
 const FORGETS: f64 = -0.8;
+
 /// The states of Adafactor. They are small, and every rank has all of them.
 pub struct Factors {
     constants: Adafactor,

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::decay::Segment;
 use super::shards::{Shards, Stage};
-use super::transfer::{bring, norm};
+use super::transfer::{add, bring, norm};
 use crate::base::OpError;
 use crate::dist::{Group, Pending};
 use crate::model::{Params, QwenVl, Unit};
@@ -226,8 +226,7 @@ impl<'a> Held<'a> {
         for (unit, part, pending) in std::mem::take(&mut self.leaving) {
             pending.wait()?;
             let shard = self.shards.units[unit];
-            let part = part.to_device(self.grads_m.device());
-            let _ = no_grad(|| self.grads_m.narrow(0, shard.at, shard.part).g_add_(&part));
+            add(&self.grads_m.narrow(0, shard.at, shard.part), &part);
         }
         Ok(())
     }
