@@ -1,6 +1,6 @@
 //! Rows that are alike: kernels over texts, pictures and vectors.
 
-pub(super) mod bandkeys;
+mod bandkeys;
 pub mod cells;
 pub mod clusters;
 pub mod contrast;

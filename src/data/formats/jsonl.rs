@@ -44,7 +44,7 @@ pub fn files(folder: &Path, path: &str) -> Result<Vec<PathBuf>, OpError> {
 }
 
 /// A file without a byte is what a broken copy leaves: a bad row.
-pub(crate) fn empty(name: &str) -> RawRow {
+pub(super) fn empty(name: &str) -> RawRow {
     RawRow { place: format!("{name}:1"), value: Err("the file is empty".to_owned()) }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn grouped(items: &[Range<usize>], bytes: usize) -> Vec<&[Range<usize
 }
 
 /// Parses a row.
-pub(crate) fn one(line: &[u8]) -> Result<Json, String> {
+pub(super) fn one(line: &[u8]) -> Result<Json, String> {
     let text = std::str::from_utf8(line).map_err(|e| format!("byte {} of the row is no UTF-8", e.valid_up_to() + 1))?;
     serde_json::from_str(text).map_err(|e| {
         // Only the column means something: every row was parsed alone.

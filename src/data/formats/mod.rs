@@ -15,6 +15,6 @@ pub mod load;
 pub mod observe;
 pub mod packed;
 pub mod paths;
-pub(super) mod quotes;
+mod quotes;
 pub mod rowjson;
 pub mod webdataset;

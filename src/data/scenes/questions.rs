@@ -37,7 +37,7 @@ pub(super) fn take_turns(mut kinds: Vec<Vec<Inquiry>>, most: usize, draw: &mut D
 }
 
 /// Gives a question its final layout: a share of `letters` with lettered options, now and then a sentence before it.
-pub(crate) fn finish(inquiry: Inquiry, letters: f64, varied: bool, draw: &mut Draw) -> Inquiry {
+pub(super) fn finish(inquiry: Inquiry, letters: f64, varied: bool, draw: &mut Draw) -> Inquiry {
     let with_letters = draw.chance(letters) || inquiry.kind == Ask::Option.name();
     let mut inquiry = if with_letters { lettered(inquiry, varied, draw) } else { inquiry };
     if varied && draw.chance(0.3) {
