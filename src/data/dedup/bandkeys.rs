@@ -5,6 +5,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
+/// More bytes of keys than this lie in files, where nothing speaks for another number.
+pub const KEYS_IN_MEMORY: usize = 256 << 20;
+
 /// Where keys go that are too many for memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Spill<'p> {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::bandkeys::Keys;
-pub use super::bandkeys::Spill;
+pub use super::bandkeys::{KEYS_IN_MEMORY, Spill};
 use super::clusters::{Links, Rule, Sets, groups};
 use super::signs::signs;
 use super::text::Words;

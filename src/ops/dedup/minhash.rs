@@ -43,9 +43,6 @@ op dedup.minhash(
     run: Some(run),
 };
 
-/// More bytes of band keys than this lie in files.
-const KEYS_IN_MEMORY: usize = 256 << 20;
-
 #[derive(serde::Deserialize)]
 struct Args {
     on: Vec<String>,
@@ -77,7 +74,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let contrasts =
         pooled(cx.threads, || (args.contrast > 0).then(|| Contrasts::mine(&texts, &scope.group, args.contrast)))?;
     let apart = |a: usize, b: usize| contrasts.as_ref().is_some_and(|c| c.apart(a, b));
-    let spill = Spill { folder: &cx.scratch, most: KEYS_IN_MEMORY };
+    let spill = Spill { folder: &cx.scratch, most: minhash::KEYS_IN_MEMORY };
     let near = pooled(cx.threads, || minhash::find(&texts, &scope.group, &options, &apart, Some(spill)))??;
     texts.check()?;
     scope.finish(cx, &near.links, Compared::Words(&texts), |a, b| {

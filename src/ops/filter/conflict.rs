@@ -111,7 +111,7 @@ impl Rows {
         let rows = group.len();
         (0..rows).filter(|row| !scope[*row]).for_each(|row| group[row] = (rows + row) as u32);
         let asked = asked.finish()?;
-        let spill = Spill { folder: &cx.scratch, most: KEYS_IN_MEMORY };
+        let spill = Spill { folder: &cx.scratch, most: minhash::KEYS_IN_MEMORY };
         let questions = pooled(cx.threads, || alike(args, &asked, &answers, &group, spill))??;
         asked.check()?;
         Ok(Self { scope, questions, answers })
@@ -182,9 +182,6 @@ fn numbers<T: Ord + Sync>(things: &[T]) -> Vec<u32> {
     }
     numbers
 }
-
-/// More bytes of band keys than this lie in files.
-const KEYS_IN_MEMORY: usize = 256 << 20;
 
 /// Numbers the questions of each group; those that are near-duplicates share a number.
 fn alike(args: &Args, asked: &Held, answers: &[u32], group: &[u32], spill: Spill<'_>) -> Result<Vec<u32>, OpError> {
