@@ -34,6 +34,21 @@ struct Sample {
     fault: Option<String>,
 }
 
+impl Sample {
+    fn member(&self, ending: &str) -> Option<&[u8]> {
+        self.members.iter().find(|(e, _)| e == ending).map(|(_, bytes)| &bytes[..])
+    }
+
+    /// The fields of the member `json`; none where it is not there or no object.
+    fn described(&self) -> Result<Map<String, Json>, serde_json::Error> {
+        match self.member("json").map(serde_json::from_slice) {
+            Some(Ok(Json::Object(fields))) => Ok(fields),
+            Some(Err(e)) => Err(e),
+            Some(Ok(_)) | None => Ok(Map::new()),
+        }
+    }
+}
+
 /// How a shard ends.
 enum End {
     Whole,
@@ -101,13 +116,8 @@ fn columns(sample: &Sample, declared: &[String]) -> Option<Vec<(String, Held)>> 
     if sample.fault.is_some() {
         return None;
     }
-    let read = |ending: &str| sample.members.iter().find(|(e, _)| e == ending).map(|(_, bytes)| bytes);
-    let mut described = match read("json").map(|bytes| serde_json::from_slice(bytes)) {
-        Some(Ok(Json::Object(fields))) => fields,
-        Some(Err(_)) => return None,
-        _ => Map::new(),
-    };
-    let held = |ending: &str| match (medium(ending), read(ending)) {
+    let mut described = sample.described().ok()?;
+    let held = |ending: &str| match (medium(ending), sample.member(ending)) {
         (Some(ty), _) => Held::Medium(ty),
         (None, Some(bytes)) => std::str::from_utf8(bytes).map_or(Held::Bytes, |text| Held::Text(text.to_owned())),
         (None, None) => Held::Bytes,
@@ -116,12 +126,7 @@ fn columns(sample: &Sample, declared: &[String]) -> Option<Vec<(String, Held)>> 
     left.retain(|ending| *ending != "json");
     let mut out = Vec::new();
     for column in declared {
-        let own = left.iter().position(|ending| is_of(column, ending));
-        let found = match own {
-            Some(at) => vec![at],
-            None => (0..left.len()).filter(|&i| endings(column).contains(&left[i])).collect(),
-        };
-        match found[..] {
+        match members_of(column, &left)[..] {
             [at] => out.push((column.clone(), held(left.swap_remove(at)))),
             [] => match described.remove(column) {
                 Some(value) => out.push((column.clone(), Held::Value(value))),
@@ -227,6 +232,14 @@ fn is_of(column: &str, ending: &str) -> bool {
     ending == column || ending.contains('.') && ending.replace('.', "_") == column
 }
 
+/// Which of a sample's members, given by their endings, a column could be: the one that it is named after, else all of its kind.
+fn members_of(column: &str, present: &[&str]) -> Vec<usize> {
+    match present.iter().position(|ending| is_of(column, ending)) {
+        Some(own) => vec![own],
+        None => (0..present.len()).filter(|&i| endings(column).contains(&present[i])).collect(),
+    }
+}
+
 fn wanted(schema: &[(String, Type)], ending: &str) -> bool {
     let column = |(name, _): &(String, Type)| is_of(name, ending) || endings(name).contains(&ending);
     ending == "json" || schema.iter().any(column)
@@ -282,33 +295,24 @@ impl Reading<'_> {
     }
 
     fn fields(self, sample: &Sample, place: &str, found: &mut Vec<Member>) -> Result<Map<String, Json>, String> {
-        let member = |ending: &str| sample.members.iter().find(|(e, _)| e == ending);
-        let described = match member("json") {
-            Some((_, bytes)) => match serde_json::from_slice(bytes) {
-                Ok(Json::Object(fields)) => fields,
-                Ok(_) => Map::new(),
-                Err(e) => return Err(format!("`.json`: no JSON: {e}")),
-            },
-            None => Map::new(),
-        };
+        let described = sample.described().map_err(|e| format!("`.json`: no JSON: {e}"))?;
+        let present: Vec<&str> = sample.members.iter().map(|(ending, _)| ending.as_str()).collect();
         let mut out = Map::new();
         for (column, ty) in self.schema {
-            let own = sample.members.iter().find(|(ending, _)| is_of(column, ending));
-            let mut others = endings(column).iter().filter_map(|ending| member(ending));
-            let (ending, bytes) = match (own.or_else(|| others.next()), own.is_none() && others.next().is_some()) {
-                (_, true) => {
-                    return Err(format!(
-                        "column `{column}`: the sample has several: name the columns after the endings"
-                    ));
-                }
-                (Some(member), false) => member,
-                (None, false) => {
+            let (ending, bytes) = match members_of(column, &present)[..] {
+                [at] => &sample.members[at],
+                [] => {
                     if let Some(value) = described.get(column) {
                         out.insert(column.clone(), value.clone());
                     } else if column == "id" {
                         out.insert(column.clone(), Json::from(sample.key.as_str()));
                     }
                     continue;
+                }
+                _ => {
+                    return Err(format!(
+                        "column `{column}`: the sample has several: name the columns after the endings"
+                    ));
                 }
             };
             let value = self.value(bytes, ty, &format!("{place}.{ending}"), found);
