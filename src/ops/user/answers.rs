@@ -71,8 +71,8 @@ pub(super) fn read(args: &Args, answered: &Answered<'_>, cx: &Context) -> Result
         answers: Spool::new(&cx.scratch)?,
         rows: Vec::new(),
         seen: vec![false; answered.rows.len()],
-        bad: None,
-        more: 0,
+        first_bad: None,
+        bad: 0,
     };
     match answered.format {
         Format::Jsonl => lines(answered.output, &mut |rows| taken.add(rows))?,
@@ -96,9 +96,9 @@ struct Taken<'a> {
     /// Which rows have an answer, in the order of those that the process got.
     seen: Vec<bool>,
     /// The first answer that is not of the promised type.
-    bad: Option<BadRow>,
-    /// How many others there are.
-    more: usize,
+    first_bad: Option<BadRow>,
+    /// How many are not.
+    bad: usize,
 }
 
 impl Taken<'_> {
@@ -108,9 +108,9 @@ impl Taken<'_> {
             self.rows.push(row as u32);
         }
         let (table, bad) = load::table(raw, &self.types, &self.media, self.blobs, Bad::Quarantine)?;
-        self.more += bad.len();
-        if self.bad.is_none() {
-            self.bad = bad.into_iter().next();
+        self.bad += bad.len();
+        if self.first_bad.is_none() {
+            self.first_bad = bad.into_iter().next();
         }
         self.answers.add(&with_origins(table, &self.types, self.answered.origins)?).map(drop)
     }
@@ -160,8 +160,8 @@ impl Taken<'_> {
             let help = "answer each row once; an operator that leaves rows out says `row_subset` after the command";
             return Err(broken(args, format!("{} has no answer{more}", self.answered.ids.place(first))).help(help));
         }
-        if let Some(first) = &self.bad {
-            let more = if self.more > 1 { format!(" (and {} more rows)", self.more - 1) } else { String::new() };
+        if let Some(first) = &self.first_bad {
+            let more = if self.bad > 1 { format!(" (and {} more rows)", self.bad - 1) } else { String::new() };
             let promised: Vec<String> = args.gives.columns.iter().map(|c| format!("{}: {}", c.name, c.ty)).collect();
             return Err(broken(args, format!("{}: {}{more}", first.place, first.reason))
                 .help(format!("its type promises {{ {} }}", promised.join(", "))));
