@@ -80,7 +80,6 @@ impl Rows {
     fn read(cx: &Context, args: &Args) -> Result<Self, OpError> {
         let held: Vec<&str> = args.within.iter().map(String::as_str).collect();
         let table = cx.columns("d", &held)?;
-        held.into_iter().try_for_each(|name| table.column(name).map(drop))?;
         let mut group = pooled(cx.threads, || within::groups(&table, &args.within, args.image_distance, cx.store))??;
         let form = |text: &String| {
             let normal = if args.normalise { Cow::Owned(text::normalise(text)) } else { Cow::Borrowed(text) };
