@@ -12,19 +12,15 @@ use super::transfer::bring;
 use crate::dist::Group;
 
 /// What of a training's memory is shared out over the ranks; the rest every rank has whole. Results differ in the last bits of sums only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Nothing.
-    #[serde(rename = "none")]
     None,
     /// Moments and master weights.
-    #[serde(rename = "zero1")]
     Optimizer,
     /// Gradients too.
-    #[serde(rename = "zero2")]
     Gradients,
     /// Weights too: they are gathered block by block where they are used.
-    #[serde(rename = "zero3")]
     Weights,
 }
 
