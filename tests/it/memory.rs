@@ -82,11 +82,12 @@ fn states_and_activations_are_those_of_the_published_arithmetic() {
     assert_eq!(formula::states(n, Precision::F32, Memory::Moments, 0, Sharing::NONE).sum(), 16 * n);
     assert_eq!(formula::states(n, Precision::F32, Memory::Moments, 2, Sharing::NONE).sum(), 24 * n);
     // The table of `docs/training.md`, for eight ranks.
-    for (shard, half, single) in [("zero1", 2 + 2 + 4 + 2, 4 + 4 + 2), ("zero2", 2 + 2, 4 + 2), ("none", 20, 16)] {
-        let of = |precision| formula::states(n, precision, Memory::Moments, 0, Sharing::of(Some(shard), 8)).sum();
-        assert_eq!((of(Precision::Half), of(Precision::F32)), (half * n, single * n), "{shard}");
+    let eight = |stage: u8| Sharing { stage, ranks: 8 };
+    for (stage, half, single) in [(1, 2 + 2 + 4 + 2, 4 + 4 + 2), (2, 2 + 2, 4 + 2), (0, 20, 16)] {
+        let of = |precision| formula::states(n, precision, Memory::Moments, 0, eight(stage)).sum();
+        assert_eq!((of(Precision::Half), of(Precision::F32)), (half * n, single * n), "stage {stage}");
     }
-    let zero3 = |precision| formula::states(n, precision, Memory::Moments, 0, Sharing::of(Some("zero3"), 8)).sum();
+    let zero3 = |precision| formula::states(n, precision, Memory::Moments, 0, eight(3)).sum();
     assert_eq!((zero3(Precision::Half), zero3(Precision::F32)), (18 * n / 8, 2 * n));
     // Adafactor: of each of the 28 blocks q, k, v, o, gate, up, down with biases and norms, worked by hand; every rank has all of it.
     let block = (3584 + 3584) * 2 + (512 + 3584) * 2 + 3 * (18_944 + 3584) + (1 + 3584) * 3 + (1 + 512) * 2;
@@ -97,7 +98,7 @@ fn states_and_activations_are_those_of_the_published_arithmetic() {
     assert_eq!(seven().lines, lines);
     let of = |sharing| formula::states(n, Precision::Half, Memory::Means(lines), 0, sharing);
     assert_eq!(of(Sharing::NONE).sum(), 12 * n + 4 * lines);
-    assert_eq!(of(Sharing::of(Some("zero3"), 8)).optimizer, 4 * lines);
+    assert_eq!(of(eight(3)).optimizer, 4 * lines);
     let work = Work { tokens: 8192, patches: 0, labels: 512, masked_row: 0, preference: false, gpu: true };
     let step = formula::step(&seven(), Precision::Half, &work);
     // 8 d + 4 kv + 4 i + 4 h + 8 bytes a token and block, worked by hand; the last norm and the labelled rows come on top.
@@ -121,7 +122,7 @@ fn offloaded_states_are_counted_where_they_lie() {
     ] {
         let with = json!({ "gpus": ranks, "shard": shard, "offload": true });
         let plan = Plan::asked(with.as_object().unwrap(), ranks);
-        let sharing = Sharing { stage: plan.stage, ranks };
+        let sharing = plan.sharing();
         for (precision, bytes) in [(Precision::Half, half), (Precision::F32, single)] {
             let (there, beside) = formula::offloaded(n, precision, Memory::Moments, 0, sharing);
             assert_eq!((there.sum(), beside.sum()), (bytes * n, host * n), "{shard}, {ranks} ranks, {precision:?}");
@@ -218,22 +219,22 @@ fn a_training_begins_where_it_fits_and_goes_down_to_the_end() {
 #[test]
 fn blocks_that_are_computed_again_keep_their_inputs() {
     let work = Work { tokens: 4096, patches: 16_384, labels: 512, masked_row: 0, preference: false, gpu: true };
-    let of = |shard: Option<&str>, recompute| {
-        formula::shared_step(&seven(), Precision::Half, &work, Sharing::of(shard, 8), recompute)
+    let of = |stage: u8, recompute| {
+        formula::shared_step(&seven(), Precision::Half, &work, Sharing { stage, ranks: 8 }, recompute)
     };
     let kept = formula::step(&seven(), Precision::Half, &work);
-    let plain = of(None, Recompute::None);
+    let plain = of(0, Recompute::None);
     assert_eq!((plain.text, plain.vision), (kept.text, kept.vision));
     // 28 blocks of width 3584 over tokens, 32 of width 1280 over patches, two bytes a number.
     let (text, vision) = (4096 * 3584 * 2, 16_384 * 1280 * 2);
-    let all = of(None, Recompute::All);
+    let all = of(0, Recompute::All);
     assert_eq!((all.text, all.vision), (kept.text / 28 + 28 * text, kept.vision / 32 + 32 * vision));
-    let half = of(None, Recompute::Half);
+    let half = of(0, Recompute::Half);
     assert_eq!((half.text, half.vision), (15 * (kept.text / 28) + 14 * text, 17 * (kept.vision / 32) + 16 * vision));
-    assert_eq!((of(None, Recompute::Text).text, of(None, Recompute::Text).vision), (all.text, kept.vision));
-    assert_eq!((of(None, Recompute::Vision).text, of(None, Recompute::Vision).vision), (kept.text, all.vision));
+    assert_eq!((of(0, Recompute::Text).text, of(0, Recompute::Text).vision), (all.text, kept.vision));
+    assert_eq!((of(0, Recompute::Vision).text, of(0, Recompute::Vision).vision), (kept.text, all.vision));
     // Weights that are shared out are gone before the backward, whatever is asked for.
-    assert_eq!(of(Some("zero3"), Recompute::None).text, all.text);
+    assert_eq!(of(3, Recompute::None).text, all.text);
 }
 
 #[test]

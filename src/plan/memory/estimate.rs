@@ -142,7 +142,7 @@ impl Need {
 
 impl Case<'_> {
     fn need(&self, plan: &Plan, cutoff: u64, precision: Precision) -> Need {
-        let sharing = Sharing { stage: plan.stage, ranks: plan.ranks };
+        let sharing = plan.sharing();
         let (mut states, mut host) = if plan.offload {
             formula::offloaded(self.weights, precision, self.memory, self.kept, sharing)
         } else {
@@ -268,7 +268,7 @@ pub(super) fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
         precision,
         gpus,
         ranks,
-        sharing: Sharing { stage: plan.stage, ranks },
+        sharing: plan.sharing(),
         limit,
         work: now.work,
         states: now.states,

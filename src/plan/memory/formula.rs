@@ -88,15 +88,9 @@ impl Sharing {
     /// One rank, or several that have everything.
     pub const NONE: Self = Self { stage: 0, ranks: 1 };
 
-    /// Reads `shard`; one rank alone shares nothing.
-    pub fn of(shard: Option<&str>, ranks: u64) -> Self {
-        let stage = match shard {
-            Some("zero1") => 1,
-            Some("zero2") => 2,
-            Some("zero3") => 3,
-            _ => 0,
-        };
-        if ranks > 1 { Self { stage, ranks } } else { Self::NONE }
+    /// Returns a rank's part of what is shared out from the first stage on.
+    fn part(self, bytes: u64) -> u64 {
+        if self.stage > 0 { bytes.div_ceil(self.ranks) } else { bytes }
     }
 }
 
@@ -115,7 +109,7 @@ pub enum Memory {
 /// The table "What is shared out" of `docs/training.md`.
 pub fn states(n: u64, precision: Precision, memory: Memory, kept: u64, sharing: Sharing) -> States {
     let (e, half) = (precision.bytes() * n, precision == Precision::Half);
-    let part = |bytes: u64| if sharing.stage > 0 { bytes.div_ceil(sharing.ranks) } else { bytes };
+    let part = |bytes| sharing.part(bytes);
     let kept = part(4 * n * kept);
     let optimizer = match memory {
         Memory::Moments => part(8 * n),
@@ -138,15 +132,14 @@ pub fn states(n: u64, precision: Precision, memory: Memory, kept: u64, sharing: 
 pub fn offloaded(n: u64, precision: Precision, memory: Memory, kept: u64, sharing: Sharing) -> (States, States) {
     let (e, half) = (precision.bytes() * n, precision == Precision::Half);
     let whole = states(n, precision, memory, kept, sharing);
-    let part = |bytes: u64| if sharing.stage > 0 { bytes.div_ceil(sharing.ranks) } else { bytes };
     let gradients = match sharing.stage {
         // The f32 sums of several ranks stay where the ranks exchange them.
         0 | 1 => e + if half && sharing.ranks > 1 { 4 * n } else { 0 },
         _ => 0,
     };
     let there = States { weights: whole.weights, gradients, ..States::default() };
-    let (master, sums) = (part(4 * n), part(4 * n));
-    let host = States { weights: 0, master, gradients: sums, optimizer: whole.optimizer, kept: whole.kept };
+    let single = sharing.part(4 * n);
+    let host = States { weights: 0, master: single, gradients: single, ..whole };
     (there, host)
 }
 

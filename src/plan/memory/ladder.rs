@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::formula::Sharing;
 use super::recompute::Recompute;
 
 /// How much a forward holds.
@@ -86,6 +87,11 @@ impl Plan {
             stage: if ranks > 1 { stage } else { alone },
             offload,
         }
+    }
+
+    /// Returns what the ranks share out.
+    pub fn sharing(&self) -> Sharing {
+        Sharing { stage: self.stage, ranks: self.ranks }
     }
 
     /// Returns the steps down that change anything here, in the order in which they are taken.
