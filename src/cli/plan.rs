@@ -253,10 +253,8 @@ fn print_memory(names: &[&str], m: &Estimate) {
                 phrase::count(m.ranks as usize, "rank")
             );
         }
-        if !m.steps.is_empty() {
-            let steps: Vec<&str> = m.steps.iter().map(|step| step.words()).collect();
-            let then = if m.fits_then { "then it fits" } else { "may run out of memory all the same" };
-            println!("  a run begins with {}, and {then}: the same result, the same key", steps.join(", "));
+        if let Some(beginning) = m.beginning() {
+            println!("  {beginning}: the same result, the same key");
         }
     }
     // Without a limit nothing needs a remedy.

@@ -50,10 +50,8 @@ fn too_much(node: &Node, e: &Estimate) -> Diagnostic {
         );
     }
     help.push_str(&format!(". A forward of {} tokens: {}", e.work.tokens, terms.join(" + ")));
-    if !e.steps.is_empty() {
-        let steps: Vec<&str> = e.steps.iter().map(|step| step.words()).collect();
-        let then = if e.fits_then { "then it fits" } else { "may run out of memory all the same" };
-        help.push_str(&format!(". As it is, a run begins with {}, and {then}", steps.join(", ")));
+    if let Some(beginning) = e.beginning() {
+        help.push_str(&format!(". As it is, {beginning}"));
     }
     if e.gpus > 0 {
         help.push_str(&format!("; tensors can have {} of {there}", phrase::bytes(usable)));

@@ -48,9 +48,7 @@ pub struct Estimate {
     pub step: Step,
     /// What would need less, and how many bytes it saves.
     pub remedies: Vec<(String, u64)>,
-    /// How many steps down the ladder of memory a run begins.
-    pub begins: u64,
-    /// These steps.
+    /// The steps down the ladder of memory with which a run begins.
     pub steps: Vec<Rung>,
     /// It fits once they are taken.
     pub fits_then: bool,
@@ -75,6 +73,13 @@ impl Estimate {
     /// Says whether what the ranks keep in main memory beside their GPUs is more than there is.
     pub fn beside_too_much(&self) -> bool {
         self.main.is_some_and(|main| self.host.sum() * self.ranks > main)
+    }
+
+    /// Says with which steps down the ladder a run begins, if with any, and what comes of it.
+    pub fn beginning(&self) -> Option<String> {
+        let steps: Vec<&str> = self.steps.iter().map(|step| step.words()).collect();
+        let then = if self.fits_then { "then it fits" } else { "may run out of memory all the same" };
+        (!steps.is_empty()).then(|| format!("a run begins with {}, and {then}", steps.join(", ")))
     }
 
     /// Returns the terms that are not zero, in the order in which they come about, each with what it is.
@@ -218,7 +223,6 @@ pub(super) fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
     };
     let all = plan.rungs().len() as u64;
     let there = (0..=all).find(|&steps| fits(&case.need(&plan.down(steps).0, cutoff, precision)));
-    let begins = there.unwrap_or(all);
     let less = |plan: Plan| now.sum().saturating_sub(case.need(&plan, cutoff, precision).sum());
     let mut remedies = Vec::new();
     let fewest = if preference { 2 } else { 1 };
@@ -276,8 +280,7 @@ pub(super) fn estimate(graph: &Graph, node: &Node, shape: &Shape) -> Estimate {
         main,
         step: now.step,
         remedies,
-        begins,
-        steps: plan.down(begins).1,
+        steps: plan.down(there.unwrap_or(all)).1,
         fits_then: there.is_some(),
     }
 }

@@ -24,7 +24,7 @@ const RANDOM: &str = "model.random";
 /// fewest after which it fits, all of them if it never does; 0 where nobody said.
 pub fn foreseen(graph: &Graph, node: &Node, world: &dyn World) -> u64 {
     let said = node.trains() && limit(node).is_some();
-    said.then(|| Models::new(graph, world).estimate(node)).flatten().map_or(0, |e| e.begins)
+    said.then(|| Models::new(graph, world).estimate(node)).flatten().map_or(0, |e| e.steps.len() as u64)
 }
 
 /// The models that a graph's trainings start from, each read once.
