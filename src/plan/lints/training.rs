@@ -129,13 +129,13 @@ fn clocks(facts: &Facts, node: &Node, found: &mut Problems) {
         let d = Diagnostic::new(W0502, place("stall"), message, "the others wait for it as long");
         found.push(d.help("`stall: 10m` is enough: it is the time without a word, not the time of the training"));
     }
-    if let Some(limit) = seconds("timeout").filter(|s| *s > LONGEST_RUN && !node.name.contains('/')) {
+    // One word for all nodes of a binding: the one that is called after it.
+    let Some(limit) = seconds("timeout").filter(|s| *s > 0.0 && !node.name.contains('/')) else { return };
+    if limit > LONGEST_RUN {
         let message = format!("`timeout` of {:.0} days ends nothing that hangs", limit / 86_400.0);
         let d = Diagnostic::new(W0502, place("timeout"), message, "as good as none");
         found.push(d.help("give it the time that the work may take at most, such as `timeout: 8h`"));
     }
-    // One word for all nodes of a binding: the one that is called after it.
-    let Some(limit) = seconds("timeout").filter(|s| *s > 0.0 && !node.name.contains('/')) else { return };
     let long = ["checkpoint", "stall"].into_iter().filter(|name| {
         let in_steps = node.with.get(*name).is_some_and(|v| v.get("steps").is_some());
         !in_steps && seconds(name).is_some_and(|s| s > limit)
