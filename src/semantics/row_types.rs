@@ -89,20 +89,19 @@ impl<'a> Checker<'a> {
         if !self.meant.insert(ty.span) {
             return;
         }
-        let (inner, is) = match &ty.kind {
-            TypeExprKind::List(inner) => (&**inner, "a list of values"),
-            _ => (ty, "the type of one row"),
+        let schema = schema_of(ty).and_then(row_name);
+        let (shown, is) = match (schema, &ty.kind) {
+            (None, _) => (COUNTED.to_owned(), "a number of rows"),
+            (Some(name), TypeExprKind::List(_)) => (format!("[{name}]"), "a list of values"),
+            (Some(name), _) => (name.to_owned(), "the type of one row"),
         };
-        let name = row_name(inner).unwrap_or_default();
-        let counts = name == COUNTED;
-        let is = if counts { "a number of rows" } else { is };
-        let shown = if is.starts_with("a list") { format!("[{name}]") } else { name.to_owned() };
         let d = Diagnostic::new(E0304, ty.span, format!("{used}; `{shown}` is {is}"), is);
-        self.report(if counts {
-            d.help("write `Dataset[Row]`, with the schema that its columns have")
-        } else {
-            let written = format!("Dataset[{name}]");
-            d.help(format!("write `{written}`: rows with these columns")).fix(ty.span, written)
+        self.report(match schema {
+            None => d.help("write `Dataset[Row]`, with the schema that its columns have"),
+            Some(name) => {
+                let written = format!("Dataset[{name}]");
+                d.help(format!("write `{written}`: rows with these columns")).fix(ty.span, written)
+            }
         });
     }
 

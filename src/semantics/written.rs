@@ -91,9 +91,11 @@ pub const TYPE_NAMES: &[&str] = &[
 impl Checker<'_> {
     /// Reads a written type.
     pub(super) fn written(&mut self, ty: &TypeExpr, vars: &mut Vars, at: Position) -> Type {
-        if !self.meant.is_empty() && self.meant.contains(&ty.span) {
-            let rows = row_types::schema_of(ty).cloned().map(TypeArg::Type);
-            return if rows.is_some() { self.dataset(rows.as_ref(), vars, at) } else { Type::Dataset(Row::any()) };
+        if self.meant.contains(&ty.span) {
+            return match row_types::schema_of(ty) {
+                Some(schema) => self.dataset(Some(&TypeArg::Type(schema.clone())), vars, at),
+                None => Type::Dataset(Row::any()),
+            };
         }
         match &ty.kind {
             TypeExprKind::Union(members) => Type::Union(members.iter().map(|m| self.written(m, vars, at)).collect()),
