@@ -83,11 +83,16 @@ impl<'a> Layout<'a> {
                 Piece::Comment(c) => (c.span.start as usize, c.span.end as usize),
             };
             let between = self.text.get(end..start).unwrap_or_default();
-            let commented = self.line.comment.is_some() || self.line.text.starts_with('#');
-            let breaks = if self.moved(&piece, end) {
-                usize::from(commented)
+            let commented = usize::from(self.commented());
+            // A comma that now stands before comments, or a comment that now stands behind one.
+            let moved = match &piece {
+                Piece::Token(i) => self.word(*i) == "," && between.contains('#'),
+                Piece::Comment(_) => start < end,
+            };
+            let breaks = if moved {
+                commented
             } else {
-                self.breaks_before(&piece, between.matches('\n').count()).max(usize::from(commented))
+                self.breaks_before(&piece, between.matches('\n').count()).max(commented)
             };
             let starts_item = matches!(piece, Piece::Token(_)) && self.scan.slices.iter().any(|s| s.start == start);
             if first || breaks > 0 || starts_item {
@@ -135,24 +140,19 @@ impl<'a> Layout<'a> {
         pieces
     }
 
-    /// Says whether a piece is a comma that now stands before comments, or a comment that now stands behind one.
-    fn moved(&self, piece: &Piece, end: usize) -> bool {
-        let comment = |at: usize| self.scan.comments.iter().any(|c| (end..at).contains(&(c.span.start as usize)));
-        match piece {
-            Piece::Token(index) => self.word(*index) == "," && comment(self.scan.tokens[*index].start),
-            Piece::Comment(c) => (c.span.start as usize) < end,
-        }
+    /// Says whether the line that is being laid out ends with a comment, so that nothing can go on in it.
+    fn commented(&self) -> bool {
+        self.line.comment.is_some() || self.line.text.starts_with('#')
     }
 
     /// How many lines end before a piece; `written` is how many did.
     fn breaks_before(&self, piece: &Piece, written: usize) -> usize {
         let Piece::Token(index) = *piece else { return written };
-        let commented = self.line.comment.is_some() || self.line.text.starts_with('#');
         match self.breaks.before(index) {
-            Some(false) => usize::from(commented),
+            Some(false) => 0,
             // No empty line at the edges of a bracket.
             Some(true) if self.scan.tokens[index].kind == Kind::Close => 1,
-            Some(true) if !commented && self.scan.tokens[index - 1].kind == Kind::Open => 1,
+            Some(true) if !self.commented() && self.scan.tokens[index - 1].kind == Kind::Open => 1,
             Some(true) => written.max(1),
             None => written,
         }
