@@ -13,6 +13,7 @@ impl Case<'_> {
         let joined = self.found.checked_sub(1).is_some_and(|i| self.touches(i));
         let both = self.here().to(self.span_of(self.found + 1));
         let back = self.found.checked_sub(1).map_or(self.here(), |i| self.span_of(i).to(self.here()));
+        let second = if before == ":" { self.found } else { self.found + 1 };
         match (before, found, next) {
             (_, "&", "&") if touching => return Some(self.operator("&&", "and", both)),
             (_, "|", "|") if touching && !self.conditions() => {
@@ -40,12 +41,9 @@ impl Case<'_> {
                 return Some(problem.help("a name has one value for good; write `n + 1` where it is needed"));
             }
             (_, ":", ":") | (":", ":", _)
-                if self.open_bracket().is_some() && self.found > 0 && {
-                    let second = if before == ":" { self.found } else { self.found + 1 };
-                    !self.touches(second)
-                } =>
+                if self.open_bracket().is_some() && self.found > 0 && !self.touches(second) =>
             {
-                let second = self.span_of(if before == ":" { self.found } else { self.found + 1 });
+                let second = self.span_of(second);
                 let problem = self.says(second, "one `:` too many", "this one");
                 return Some(problem.help("remove it").fix(second, ""));
             }
