@@ -376,7 +376,7 @@ impl<'a> Evaluator<'a> {
     /// Evaluates an expression.
     pub(super) fn eval(&mut self, e: &Expr, env: &Env) -> Eval<Val> {
         if let Some(text) = self.faults.instead(e.span) {
-            let written = parse_expr(e.span.source, text).map_err(|_| mismatch(e.span, "this value has an error"))?;
+            let written = written(text, e.span)?;
             return self.eval_here(&written, env);
         }
         self.depth += 1;
@@ -495,12 +495,11 @@ impl<'a> Evaluator<'a> {
     pub(super) fn named(&mut self, name: &Name, e: &Expr, env: &Env) -> Eval<(String, Val)> {
         if let Some(both) = self.faults.instead(name.span.to(e.span)) {
             let (name, value) = both.split_once(": ").unwrap_or((both, both));
-            let written = parse_expr(e.span.source, value).map_err(|_| mismatch(e.span, "this value has an error"))?;
-            let name = name.to_owned();
+            let (name, written) = (name.to_owned(), written(value, e.span)?);
             return Ok((name, self.eval_here(&written, env)?));
         }
-        let written = self.faults.instead(name.span).unwrap_or(&name.text).to_owned();
-        Ok((written, self.eval(e, env)?))
+        let name = self.faults.instead(name.span).unwrap_or(&name.text).to_owned();
+        Ok((name, self.eval(e, env)?))
     }
 
     /// Evaluates a string; a `{name}` that is no name in scope is a slot of a prompt and stays.
@@ -577,6 +576,11 @@ fn by_name<'p>(items: &'p [Item], broken: &BTreeSet<Span>) -> BTreeMap<&'p str, 
 pub(super) fn module_stem(sources: &SourceMap, program: &Program, module: usize) -> String {
     let name = &sources.get(program.modules[module].file.source).name;
     name.rsplit('/').next().unwrap_or("").trim_end_matches(".rb2").to_owned()
+}
+
+/// Reads what is to be written instead of the value that stands in a place.
+fn written(text: &str, place: Span) -> Eval<Expr> {
+    parse_expr(place.source, text).map_err(|_| mismatch(place, "this value has an error"))
 }
 
 fn deep(span: Span) -> Box<Diagnostic> {

@@ -6,7 +6,7 @@ pub mod call;
 pub mod columns;
 pub mod diff;
 pub mod eval;
-pub mod evaluator;
+mod evaluator;
 pub mod explain;
 mod faults;
 mod given;
