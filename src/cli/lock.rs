@@ -8,7 +8,7 @@ use super::args::{LockArgs, RecipeArgs, RunArgs};
 use super::execute::{Around, execute};
 use super::packages::Pinning;
 use super::pinned::{self, Pinned};
-use super::{Exit, recipe, render, say, store};
+use super::{Exit, recipe, say, store};
 use crate::base::phrase;
 use crate::engine::event::Listener;
 use crate::engine::inputs::needed;
@@ -61,11 +61,7 @@ fn pin(args: &LockArgs, recipe: &RecipeArgs) -> Result<Exit, Exit> {
     let graph = &compiled.planned.graph;
     let mut readers = lock::readers(graph, &selection);
     readers.nodes.retain(|&id| pinned.now.read_by(&|n| n == id).into_iter().any(wanted));
-    let problems = needed::missing(graph, &readers);
-    if !problems.is_empty() {
-        render::print_human(&compiled.sources, &problems.sorted());
-        return Err(Exit::Recipe);
-    }
+    compiled.refuse(needed::missing(graph, &readers))?;
     let how = RunArgs { recipe: recipe.clone(), ..RunArgs::default() };
     let mut after = |summary: &Summary, listener: &dyn Listener| {
         if summary.failures.is_empty() && !summary.interrupted {

@@ -2,8 +2,8 @@
 
 use super::args::RunArgs;
 use super::recipe::Compiled;
-use super::{Exit, render, store};
-use crate::base::{OpError, Problems, SourceMap};
+use super::{Exit, store};
+use crate::base::OpError;
 use crate::engine::Store;
 use crate::engine::capacity::Machine;
 use crate::engine::executors::LOCAL;
@@ -55,13 +55,5 @@ pub(super) fn check(
         let forecast = || compiled.forecaster(selection, store, files).all().0;
         problems.extend(fit::too_large(graph, selection, executors, &forecast));
     }
-    refuse(&compiled.sources, problems)
-}
-
-fn refuse(sources: &SourceMap, problems: Problems) -> Result<(), Exit> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    render::print_human(sources, &problems.sorted());
-    Err(Exit::Recipe)
+    compiled.refuse(problems)
 }

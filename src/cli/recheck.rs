@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::args::{RecheckArgs, RunArgs};
 use super::ending::stop_on_signals;
-use super::{Exit, engine, placement, recipe, render, store};
+use super::{Exit, engine, placement, recipe, store};
 use crate::base::phrase;
 use crate::engine::Store;
 use crate::engine::event::{Event, Listener};
@@ -53,10 +53,7 @@ pub(super) fn run(store: &Store, files: &FileIndex, args: &RecheckArgs) -> Resul
     store::keep_index(files, store);
     let wanted = Selection { nodes: chosen.iter().map(|(id, _)| *id).collect(), outputs: Vec::new() };
     let (secrets, problems) = needed::secrets(graph, &wanted, &compiled.planned.secrets);
-    if !problems.is_empty() {
-        render::print_human(&compiled.sources, &problems.sorted());
-        return Err(Exit::Recipe);
-    }
+    compiled.refuse(problems)?;
     setup.secrets = secrets;
     let (mut diverging, mut failed) = (0, 0);
     for (id, identity) in &chosen {

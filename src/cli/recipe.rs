@@ -212,9 +212,14 @@ impl Compiled {
     /// Selects all that its outputs need; prints which inputs are not there, without which no key can be told.
     pub(super) fn ready(&self) -> Result<Selection, Exit> {
         let selection = self.select(&[])?;
-        let problems = needed::missing(&self.planned.graph, &selection);
+        self.refuse(needed::missing(&self.planned.graph, &selection))?;
+        Ok(selection)
+    }
+
+    /// Prints why it cannot run here, where there is a reason.
+    pub(super) fn refuse(&self, problems: Problems) -> Result<(), Exit> {
         if problems.is_empty() {
-            return Ok(selection);
+            return Ok(());
         }
         render::print_human(&self.sources, &problems.sorted());
         Err(Exit::Recipe)

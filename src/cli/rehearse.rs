@@ -44,11 +44,7 @@ fn rehearse(args: &RecipeArgs) -> Result<Exit, Exit> {
     let stage =
         rehearsal::prepare(graph, &selection, folder.path(), &judge).map_err(|e| failed("set the stage", &e))?;
     let left_out = leave_out(&compiled, &mut selection, &stage);
-    let problems = needed::missing(&compiled.planned.graph, &selection);
-    if !problems.is_empty() {
-        render::print_human(&compiled.sources, &problems.sorted());
-        return Err(Exit::Recipe);
-    }
+    compiled.refuse(needed::missing(&compiled.planned.graph, &selection))?;
     let store = Store::open(folder.path().join("store")).map_err(|e| failed("open a store", &e))?;
     let notes = Notes::default();
     let heard = Heard::default();

@@ -7,7 +7,7 @@ use super::args::RunArgs;
 use super::execute::{Around, execute};
 use super::packages::Pinning;
 use super::pinned::{self, Pinned};
-use super::{Exit, recipe, render, store};
+use super::{Exit, recipe, store};
 use crate::engine::event::Listener;
 use crate::engine::inputs::needed;
 use crate::engine::run::decide::{Forecast, Line, Tally};
@@ -30,10 +30,7 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     let mut problems = needed::missing(graph, &selection);
     let (secrets, more) = needed::secrets(graph, &selection, &compiled.planned.secrets);
     problems.extend(more);
-    if !problems.is_empty() {
-        render::print_human(&compiled.sources, &problems.sorted());
-        return Err(Exit::Recipe);
-    }
+    compiled.refuse(problems)?;
     let (store, files) = ahead.map_or_else(store::open, Ok)?;
     let mut locked = Pinned::open(&compiled, &selection, &files)?;
     let accepted = locked.resolve(&compiled, &args.update)?;
