@@ -63,6 +63,11 @@ impl Entry {
         is_whole(&self.record, store)
     }
 
+    /// Counts the bytes of its blobs that a store lacks.
+    pub fn bytes_lacking(&self, store: &Store) -> u64 {
+        self.blobs.iter().filter(|blob| !store.holds(**blob)).map(|blob| blob.bytes).sum()
+    }
+
     /// Returns its bytes, with a checksum and, where somebody signs it, one signature more.
     pub fn seal(&self, signer: Option<&Signer>) -> serde_json::Result<Vec<u8>> {
         let entry = serde_json::to_value(self)?;

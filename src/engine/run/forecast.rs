@@ -134,11 +134,11 @@ impl Walk<'_> {
             self.passes(line, known.key, "");
         } else if let Some(offer) = (self.of.elsewhere)(identity.key) {
             line.hit(&offer.entry.record, offered(&offer));
-            line.fetch = Some(to_fetch(store, &offer));
+            line.fetch = Some(offer.entry.bytes_lacking(store));
             self.results.insert(line.node, offer.results);
         } else if let Some(offer) = passing.and_then(|passing| (self.of.elsewhere)(passing.key)) {
             self.passes(line, offer.entry.record.key, " in the remote");
-            line.fetch = Some(to_fetch(store, &offer));
+            line.fetch = Some(offer.entry.bytes_lacking(store));
         } else {
             line.why = match (verify::why_spoilt(store, identity.key), previous) {
                 (Some(spoilt), _) => spoilt,
@@ -166,9 +166,4 @@ fn offered(offer: &Offer) -> String {
     };
     let record = &offer.entry.record;
     format!("{} in the remote{by}, made {}", record.key.short(), record.made)
-}
-
-/// Bytes of a result in a remote that are not here.
-fn to_fetch(store: &Store, offer: &Offer) -> u64 {
-    offer.entry.blobs.iter().filter(|blob| !store.holds(**blob)).map(|blob| blob.bytes).sum()
 }

@@ -256,7 +256,7 @@ impl Job<'_> {
                     let _ = remote.remember(store, &offer);
                     Some(offer)
                 })?;
-                let left = entry.blobs.iter().filter(|blob| !store.holds(**blob)).map(|blob| blob.bytes).sum();
+                let left = entry.bytes_lacking(store);
                 return Some(Finished::Promised(Box::new(entry.record), results, left));
             }
             remote.fetch(store, key, &emit, &self.setup.stop.soon)?;
