@@ -15,7 +15,6 @@ use crate::base::world::OsWorld;
 use crate::base::{Digest, OpError};
 use crate::engine::artifact::Artifact;
 use crate::engine::executors::{self, Work};
-use crate::engine::node::context::Builtin;
 use crate::engine::node::task::{Made, Task};
 use crate::engine::remote::Offer;
 use crate::engine::storage::identity::{self, Identity, Results};
@@ -270,10 +269,10 @@ impl Job<'_> {
 
     /// Returns how often a training that runs out of memory can be asked to do with less.
     fn rungs(&self) -> u64 {
-        let builtin = self.setup.operators.get(&self.node.op);
-        let trains = |b: &&Builtin| b.spec.effect == Effect::Train && b.spec.with.contains(&"micro_batch");
-        builtin.map(|b| *b).filter(|b| trains(b)).map_or(0, |b| {
-            let ranks = slots::ranks(self.node, b.spec.with) as u64;
+        let spec = self.setup.operators.get(&self.node.op).map(|builtin| &builtin.spec);
+        let trains = spec.filter(|spec| spec.effect == Effect::Train && spec.with.contains(&"micro_batch"));
+        trains.map_or(0, |spec| {
+            let ranks = slots::ranks(self.node, spec.with) as u64;
             Plan::asked(&self.node.with, ranks).rungs().len() as u64
         })
     }
