@@ -1,13 +1,9 @@
 //! Whether a node must run: what [`super::forecast`] says of it, and what `plan` and `run` share.
 
-use std::collections::BTreeMap;
-
-use super::passing::Passing;
 use crate::base::Digest;
-use crate::engine::storage::identity::{Identity, Results, given};
+use crate::engine::storage::identity::Identity;
 use crate::engine::storage::record::Record;
-use crate::engine::storage::store::Store;
-use crate::plan::{Graph, Node, NodeId};
+use crate::plan::{Graph, NodeId};
 
 /// What would become of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +108,4 @@ impl Tally {
         }
         all
     }
-}
-
-/// Says whether what a node decides of its rows is recorded.
-pub(crate) fn passes(node: &Node, identity: &Identity, results: &BTreeMap<NodeId, Results>, store: &Store) -> bool {
-    let passing = Passing::of(node, identity, &given(node, results));
-    passing.is_some_and(|passing| passing.is_known(store))
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json, json};
 
-use super::decide::{self, Line, Tally};
+use super::decide::{Line, Tally};
 use super::job::{Ended, Finished, Job, Outcome, service_of};
 use super::lazily::Promised;
+use super::passing::Passing;
 use super::setup::{Setup, tell};
 use super::slots::Slots;
 use super::state::{NodeState, States};
@@ -218,10 +219,10 @@ impl<'a> Run<'a> {
 
     /// Says whether what a node decides of its rows is recorded, so that its result need only be put together.
     fn passes(&self, id: NodeId) -> bool {
+        let node = self.graph.node(id);
         let identity = self.identities.get(&id).filter(|_| !self.incomplete.contains(&id));
-        identity.is_some_and(|identity| {
-            decide::passes(self.graph.node(id), identity, &self.summary.results, self.setup.store)
-        })
+        let passing = identity.and_then(|i| Passing::of(node, i, &identity::given(node, &self.summary.results)));
+        passing.is_some_and(|passing| passing.is_known(self.setup.store))
     }
 
     /// A result that is recorded and cannot be used is damage, and told as such before it is made anew.
