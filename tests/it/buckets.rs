@@ -1,12 +1,11 @@
 //! Servers of objects that the tests install from registries and start: S3, Azure Blob Storage, and Google Cloud Storage.
 
-use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::installed::kept;
 use crate::proxy::Proxy;
 use crate::python;
 use crate::remote::Shared;
@@ -136,20 +135,11 @@ fn loudly(installed: Option<PathBuf>, service: Service) -> Option<PathBuf> {
 
 /// Returns the program of an Azurite from npm, which is kept between runs of the tests.
 fn azurite() -> Option<PathBuf> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("azurite-{AZURITE}"));
-    let program = folder.join("node_modules/azurite/dist/src/blob/main.js");
-    if !folder.join("ready").exists() {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
+    let folder = kept(&format!("azurite-{AZURITE}"), |folder| {
         let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(&folder);
+        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(folder);
         npm.arg(format!("azurite@{AZURITE}"));
-        if !npm.output().is_ok_and(|out| out.status.success()) {
-            return None;
-        }
-        fs::write(folder.join("ready"), "").unwrap();
-    }
-    Some(program)
+        npm.output().is_ok_and(|out| out.status.success())
+    })?;
+    Some(folder.join("node_modules/azurite/dist/src/blob/main.js"))
 }

@@ -25,6 +25,7 @@ mod export;
 mod formats;
 mod fuzz;
 mod gguf;
+mod installed;
 mod judge;
 mod keys;
 mod kills;
