@@ -95,7 +95,7 @@ fn watch(
 pub(super) struct Guardian(Child);
 
 impl Guardian {
-    pub(crate) fn of(group: u32) -> Option<Self> {
+    pub(super) fn of(group: u32) -> Option<Self> {
         Command::new("/bin/sh")
             .args(["-c", "trap '' TERM INT HUP; read end; kill -KILL 0"])
             .process_group(i32::try_from(group).ok()?)

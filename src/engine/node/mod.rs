@@ -2,10 +2,10 @@
 
 pub mod child;
 pub mod context;
-pub(super) mod evidence;
+mod evidence;
 pub(super) mod gpu_use;
 pub mod in_process;
-pub(super) mod peak;
+mod peak;
 pub mod process;
 pub mod ranks;
 pub mod row_memo;

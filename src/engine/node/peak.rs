@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::engine::capacity::kernel_bytes;
 
 /// Returns the most bytes that a process, or one of those that it has started, has had in memory so far; 0 where the system does not tell.
-pub(crate) fn of(process: u32) -> u64 {
+pub(super) fn of(process: u32) -> u64 {
     let folder = PathBuf::from(format!("/proc/{process}"));
     let own = kernel_bytes(folder.join("status"), "VmHWM").unwrap_or(0);
     let threads = fs::read_dir(folder.join("task")).into_iter().flatten().flatten();

@@ -35,16 +35,16 @@ impl Limits {
 }
 
 /// A process of the engine at its work.
-pub(crate) struct Running {
+pub(super) struct Running {
     /// The process and what it may have started.
-    pub(crate) group: Group,
+    pub(super) group: Group,
     /// Ends when the process has said all.
     reader: JoinHandle<()>,
 }
 
 /// Starts a process of the engine on a task file; each line that it says goes to `heard`, under its number. Secrets go in through its standard input,
 /// since a file would outlive it.
-pub(crate) fn start(
+pub(super) fn start(
     mut command: Command,
     file: &Path,
     secrets: &Json,
@@ -89,19 +89,19 @@ impl Running {
 }
 
 /// A process group that does not outlive its owner.
-pub(crate) struct Group(pub(crate) Mutex<Child>);
+pub(super) struct Group(pub(super) Mutex<Child>);
 
 impl Group {
     pub(super) fn try_wait(&self) -> std::io::Result<Option<ExitStatus>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).try_wait()
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).id()
     }
 
     #[allow(unsafe_code)]
-    pub(crate) fn signal(&self, signal: i32) {
+    pub(super) fn signal(&self, signal: i32) {
         let child = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Ok(id) = i32::try_from(child.id()) {
             // SAFETY: `kill` touches no memory; the group is that of a child that has not been waited for.
@@ -126,7 +126,7 @@ pub(super) fn memory_kills() -> Option<u64> {
 }
 
 /// Says why a process ended without an outcome; `kills` is [`memory_kills`] from before it was started.
-pub(crate) fn ended(op: &str, status: ExitStatus, log: &Path, kills: Option<u64>) -> OpError {
+pub(super) fn ended(op: &str, status: ExitStatus, log: &Path, kills: Option<u64>) -> OpError {
     let mut text = String::new();
     let _ = std::fs::File::open(log).and_then(|mut f| f.read_to_string(&mut text));
     let said = phrase::said_last(&text, 5);

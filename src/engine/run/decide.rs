@@ -52,7 +52,7 @@ pub struct Line {
 
 impl Line {
     /// A node that runs, with what its last run was like.
-    pub(crate) fn new(node: NodeId, previous: Option<&Record>) -> Self {
+    pub(super) fn new(node: NodeId, previous: Option<&Record>) -> Self {
         Self {
             node,
             forecast: Forecast::Run,
@@ -67,7 +67,7 @@ impl Line {
     }
 
     /// Makes it a hit, of this record.
-    pub(crate) fn hit(&mut self, record: &Record, why: String) {
+    pub(super) fn hit(&mut self, record: &Record, why: String) {
         self.forecast = Forecast::Hit;
         self.why = why;
         self.seconds = Some(record.seconds);

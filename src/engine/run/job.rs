@@ -34,10 +34,10 @@ pub const FORESEEN: &str = "$foreseen";
 const RESUMED: usize = 100;
 
 /// What comes back of a job.
-pub(crate) type Outcome = Result<(Finished, Made), OpError>;
+pub(super) type Outcome = Result<(Finished, Made), OpError>;
 
 /// How a job's result came about.
-pub(crate) enum Finished {
+pub(super) enum Finished {
     /// It was executed, or put together; the lease is held until it is recorded.
     Executed { ended: Ended, lease: Lease },
     /// Another run made it in the meantime, or it came from the remote.
@@ -49,7 +49,7 @@ pub(crate) enum Finished {
 }
 
 /// What an execution came to besides what it made.
-pub(crate) struct Ended {
+pub(super) struct Ended {
     /// What it took; what it had taken, where the result was only put together.
     pub seconds: f64,
     /// Under which what it decided of the rows is recorded.
@@ -124,7 +124,7 @@ pub(super) struct Job<'a> {
 
 impl Job<'_> {
     /// Takes the lease if nobody has it, and says that the node runs: here, so that this is told in the order in which jobs are given out.
-    pub(crate) fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         // What goes wrong here does so again when the job waits for the lease, and is told then.
         self.lease = lease::at_once(self.setup.store, self.identity.key).unwrap_or_default();
         let known = || self.passing().is_some_and(|p| p.is_known(self.setup.store));
@@ -138,7 +138,7 @@ impl Job<'_> {
     }
 
     /// Executes the node, unless somebody else made its result in the meantime.
-    pub(crate) fn run(mut self) -> Outcome {
+    pub(super) fn run(mut self) -> Outcome {
         let held = match self.lease.take() {
             Some(held) => held,
             None => {

@@ -14,14 +14,14 @@ use crate::plan::{Graph, NodeId};
 
 /// A result that a node reads and of which only the description is here.
 #[derive(Clone, Debug)]
-pub(crate) struct Promised {
+pub(super) struct Promised {
     /// The node that it is of, for messages.
     pub name: String,
     pub key: Digest,
 }
 
 /// Returns the nodes whose bytes must be here whoever reads them: what nothing else in the run reads, what is published, and what a report tells the history of.
-pub(crate) fn needed(graph: &Graph, selection: &Selection) -> BTreeSet<NodeId> {
+pub(super) fn needed(graph: &Graph, selection: &Selection) -> BTreeSet<NodeId> {
     let read: BTreeSet<NodeId> =
         selection.nodes.iter().flat_map(|id| &graph.node(*id).inputs).map(|i| i.node).collect();
     let mut out: BTreeSet<NodeId> = selection.nodes.iter().copied().filter(|id| !read.contains(id)).collect();
@@ -43,7 +43,7 @@ pub(crate) fn needed(graph: &Graph, selection: &Selection) -> BTreeSet<NodeId> {
 ///
 /// # Errors
 /// Class `damaged` when the remote does not give it: then it must be made.
-pub(crate) fn bring(setup: &Setup, promised: &[Promised], emit: &(dyn Fn(&str, Json) + Sync)) -> Result<(), OpError> {
+pub(super) fn bring(setup: &Setup, promised: &[Promised], emit: &(dyn Fn(&str, Json) + Sync)) -> Result<(), OpError> {
     for Promised { name, key } in promised {
         if record::lookup(setup.store, *key).is_some() {
             continue;

@@ -47,7 +47,7 @@ pub struct Setup<'a> {
 pub type Foresee<'a> = &'a (dyn Fn(&BTreeMap<NodeId, Results>) -> Option<Vec<Line>> + Sync);
 
 /// Tells of a node.
-pub(crate) fn tell(listener: &dyn Listener, node: &Node, key: Option<String>, event: &str, fields: Map<String, Json>) {
+pub(super) fn tell(listener: &dyn Listener, node: &Node, key: Option<String>, event: &str, fields: Map<String, Json>) {
     let mut e = Event::new(event);
     e.node = Some(node.name.clone());
     e.op = Some(node.op.clone());

@@ -13,7 +13,7 @@ use crate::base::Digest;
 const FRESH: Duration = Duration::from_secs(LEAST_GRACE.as_secs() / 2);
 
 /// Records by key.
-pub(crate) type Found = BTreeMap<Digest, Claimed>;
+pub(super) type Found = BTreeMap<Digest, Claimed>;
 
 /// Records that were claimed ahead of time.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Default for State {
 
 impl Ahead {
     /// Takes a record that was claimed before; also says whether that was moments ago.
-    pub(crate) fn take(&self, key: Digest) -> Option<(Claimed, bool)> {
+    pub(super) fn take(&self, key: Digest) -> Option<(Claimed, bool)> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = match std::mem::take(&mut *state) {
             State::Reading(reading) => reading.join().unwrap_or_default(),
@@ -46,12 +46,12 @@ impl Ahead {
     }
 
     /// Waits for what a thread claims when it is asked.
-    pub(crate) fn expect(&self, reading: JoinHandle<Found>) {
+    pub(super) fn expect(&self, reading: JoinHandle<Found>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Reading(reading);
     }
 
     /// Forgets everything: records were taken away.
-    pub(crate) fn forget(&self) {
+    pub(super) fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
 }

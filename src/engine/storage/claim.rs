@@ -33,7 +33,7 @@ fn expiry() -> Duration {
 
 /// What a holder says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Holder {
+pub(super) struct Holder {
     pub process: u32,
     pub host: String,
     /// When it took the lease.
@@ -68,7 +68,7 @@ impl Holder {
     }
 
     /// When it took the lease.
-    pub(crate) fn begun(&self) -> SystemTime {
+    pub(super) fn begun(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.at)
     }
 
@@ -91,7 +91,7 @@ pub(super) struct Claim {
 
 /// What a waiting process has seen of a claim, and since when by its own clock.
 #[derive(Default)]
-pub(crate) struct Watch(Option<(Sign, Instant)>);
+pub(super) struct Watch(Option<(Sign, Instant)>);
 
 /// What changes with each sign of life.
 #[derive(Clone, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Watch {
 
 impl Claim {
     /// Claims a path in a store if nobody does, or who did is gone; nothing while somebody does.
-    pub(crate) fn take(store: &Store, path: &Path, watch: &mut Watch) -> io::Result<Option<Self>> {
+    pub(super) fn take(store: &Store, path: &Path, watch: &mut Watch) -> io::Result<Option<Self>> {
         loop {
             if let Some(sign) = look(path)? {
                 if !sign.is_gone() && !watch.expired(&sign) {
@@ -150,7 +150,7 @@ impl Claim {
     }
 
     /// Says whether somebody has taken it over.
-    pub(crate) fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         !fs::metadata(&self.path).is_ok_and(|there| (there.dev(), there.ino()) == self.own)
     }
 }
@@ -202,7 +202,7 @@ fn push_aside(path: &Path, seen: &Sign) -> io::Result<()> {
 }
 
 /// Returns who claims a path, and when it last showed a sign of life.
-pub(crate) fn holder(path: &Path) -> Option<(Holder, SystemTime)> {
+pub(super) fn holder(path: &Path) -> Option<(Holder, SystemTime)> {
     let touched = fs::metadata(path).ok()?.modified().ok()?;
     Some((look(path).ok()??.holder?, touched))
 }

@@ -30,7 +30,7 @@ struct Place {
 
 /// A result that an output holds.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(super) struct Held {
     pub key: Digest,
     pub recipe: String,
 }
@@ -63,7 +63,7 @@ fn read(path: &Path) -> Option<Place> {
 
 /// Returns the results that outputs hold, and the places of those that are gone. Of another machine's output that cannot be seen from here it counts whether it
 /// was there since `line`.
-pub(crate) fn all(store: &Store, line: SystemTime) -> (Vec<Held>, Vec<PathBuf>) {
+pub(super) fn all(store: &Store, line: SystemTime) -> (Vec<Held>, Vec<PathBuf>) {
     let (mut held, mut gone) = (Vec::new(), Vec::new());
     for file in fs::read_dir(store.root().join("outputs")).into_iter().flatten().flatten() {
         let path = file.path();

@@ -133,7 +133,7 @@ fn is_locked(path: &Path) -> bool {
 }
 
 /// A file of the leases' folder.
-pub(crate) struct Leased {
+pub(super) struct Leased {
     pub path: PathBuf,
     /// When it was taken, as far as that is known.
     pub begun: Option<SystemTime>,
@@ -144,7 +144,7 @@ pub(crate) struct Leased {
 }
 
 /// Returns all leases, those that were left behind too.
-pub(crate) fn all(store: &Store, slack: Duration) -> Vec<Leased> {
+pub(super) fn all(store: &Store, slack: Duration) -> Vec<Leased> {
     let entries = std::fs::read_dir(store.root().join("leases")).into_iter().flatten().flatten();
     let one = |entry: std::fs::DirEntry| {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());

@@ -9,7 +9,7 @@ use crate::engine::artifact::{Artifact, FileRef, Kind};
 use crate::plan::{Look, Node, looks};
 
 /// Returns what a node is given of a dataset: only the columns that it looks at, if its result has no others either.
-pub(crate) fn given(node: &Node, slot: &str, artifact: &Artifact) -> Option<Artifact> {
+pub(super) fn given(node: &Node, slot: &str, artifact: &Artifact) -> Option<Artifact> {
     let look = node.looks.iter().find(|look| look.slot == slot && !look.passes)?;
     only(&looks::with_said(look, &node.args), artifact)
 }

@@ -1,8 +1,8 @@
 //! What is kept between runs: blobs, records, journals, and who may write or delete them.
 
-pub(super) mod ahead;
-pub(super) mod claim;
-pub(super) mod column;
+mod ahead;
+mod claim;
+mod column;
 pub mod dataset;
 pub mod files;
 pub mod gate;
@@ -18,7 +18,7 @@ pub mod reach;
 pub mod read_ahead;
 pub mod record;
 pub(super) mod recorded;
-pub(super) mod seen;
+mod seen;
 pub mod signature;
 pub mod store;
 pub mod texts;

@@ -58,7 +58,7 @@ pub struct Fate {
 
 /// A record that counts as used since some moment.
 #[derive(Debug)]
-pub(crate) struct Claimed {
+pub(super) struct Claimed {
     pub at: Instant,
     /// The inode of its file.
     pub number: u64,

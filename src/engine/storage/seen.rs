@@ -18,7 +18,7 @@ const ENTRY: usize = 40;
 
 /// The memory of one store on one machine.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(super) struct Seen {
     place: PathBuf,
     known: Mutex<Known>,
 }
@@ -33,17 +33,17 @@ struct Known {
 
 impl Seen {
     /// Names the file of this boot; it is read when it is asked first.
-    pub(crate) fn new(root: &Path) -> Self {
+    pub(super) fn new(root: &Path) -> Self {
         Self { place: root.join("seen").join(crate::engine::machine::boot()), known: Mutex::default() }
     }
 
     /// Says whether a blob was compared as it is.
-    pub(crate) fn has(&self, digest: Digest, metadata: &fs::Metadata) -> bool {
+    pub(super) fn has(&self, digest: Digest, metadata: &fs::Metadata) -> bool {
         self.known().stamps.get(&digest) == Some(&stamp(metadata))
     }
 
     /// Remembers that a blob was compared as it is.
-    pub(crate) fn add(&self, digest: Digest, metadata: &fs::Metadata) {
+    pub(super) fn add(&self, digest: Digest, metadata: &fs::Metadata) {
         let stamp = stamp(metadata);
         let mut known = self.known();
         if known.stamps.insert(digest, stamp) != Some(stamp) {
@@ -53,7 +53,7 @@ impl Seen {
     }
 
     /// Keeps what is new for other processes.
-    pub(crate) fn keep(&self) {
+    pub(super) fn keep(&self) {
         let new = std::mem::take(&mut self.known().new);
         if new.is_empty() {
             return;

@@ -276,7 +276,7 @@ impl Store {
 
     /// Returns a private file in `tmp`, to be published by renaming; [`Store::sweep`] removes it if this process dies first. Once it has
     /// its name it can be read by whom the user's mask allows, and written by nobody.
-    pub(crate) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
+    pub(super) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
         self.private(0o444)
     }
 
