@@ -33,8 +33,8 @@ fn run_recipe(args: &RunArgs) -> Result<Exit, Exit> {
     compiled.refuse(problems)?;
     let (store, files) = ahead.map_or_else(store::open, Ok)?;
     let mut locked = Pinned::open(&compiled, &selection, &files)?;
-    let accepted = locked.resolve(&compiled, &args.update)?;
     if !args.no_exec {
+        let accepted = locked.resolve(&compiled, &args.update)?;
         locked.hear(&mut compiled, &selection, &secrets, &|name| accepted.contains(name));
     }
     let graph = &compiled.planned.graph;
