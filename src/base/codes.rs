@@ -138,6 +138,7 @@ codes! {
     W0529 "batch not divided by the ranks"
     W0530 "tool not pinned"
     W0531 "two versions of one interpreter"
+    W0532 "state kept for nothing"
     P0101 "more memory than there is"
 }
 

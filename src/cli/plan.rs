@@ -118,6 +118,7 @@ impl<'g> Plan<'g> {
                 "key": l.identity.as_ref().map(|i| i.key.hex()),
                 "seconds": l.seconds,
                 "seconds_as": l.like,
+                "continues": l.continues.map(|(step, total)| json!({ "step": step, "of": total })),
                 "gpu_hours": gpu_hours(l, node),
                 "gpu_gib": memory.filter(|m| m.gpus > 0).map(|m| gib(m.sum())),
                 "memory": memory.map(memory_json),

@@ -58,7 +58,8 @@ pub(super) fn push(store: &Store, files: &FileIndex, args: &PushArgs) -> Result<
     let mut done = BTreeSet::new();
     while let Some(key) = left.pop_first() {
         done.insert(key);
-        let Some(record) = record::read(store, key) else { continue };
+        // A state is large and of use where a training is prolonged: it stays here.
+        let Some(record) = record::read(store, key).filter(|record| !record.is_state()) else { continue };
         // What was decided of rows travels with their result.
         decided.extend(record.of_rows);
         left.extend(record.of_rows.filter(|key| !done.contains(key)));

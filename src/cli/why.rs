@@ -40,6 +40,9 @@ fn why(args: &WhyArgs) -> Result<Exit, Exit> {
         return Ok(Exit::Done);
     };
     println!("  key {}", identity.key);
+    if let Some(began) = record::read(&store, identity.key).and_then(|made| made.began) {
+        println!("  began after step {} of a shorter training, from the state {}", began.step, began.state.short());
+    }
     match previous {
         Some(previous) if previous.key != identity.key => {
             println!("  compared with {} made {}", previous.key.short(), previous.made);

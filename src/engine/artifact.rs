@@ -32,6 +32,8 @@ pub enum Kind {
     File,
     /// `meta.value`: a number or a Bool.
     Metric,
+    /// A training between two steps, for longer ones; `meta`: `{step, per_epoch, seconds}`, files as in a checkpoint.
+    State,
 }
 
 /// A file of an artifact.

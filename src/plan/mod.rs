@@ -26,6 +26,7 @@ pub mod metric;
 mod outputs;
 mod own_op;
 pub mod params;
+pub mod prolong;
 pub mod quantity;
 pub mod render;
 pub mod select;

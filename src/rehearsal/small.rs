@@ -18,6 +18,7 @@ const ELSEWHERE: &[&str] = &[
     "gpu_mem",
     "shard",
     "offload",
+    "keep_state",
     "attention",
     "mem",
     "disk",

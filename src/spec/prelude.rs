@@ -169,6 +169,7 @@ pub const WITH: &[(&str, &str)] = &[
     ("checkpoint", "Steps | Duration"),
     ("shard", "enum { none, zero1, zero2, zero3 }"),
     ("offload", "Bool"),
+    ("keep_state", "Bool"),
     ("micro_batch", "Int in 1.."),
     ("recompute", "enum { none, half, vision, text, all }"),
     ("attention", "enum { flash, sdpa, eager }"),

@@ -36,6 +36,9 @@ pub struct State {
     pub best: Option<(f64, u64)>,
     /// All log lines so far.
     pub records: Vec<Record>,
+    /// The step of a shorter training after which this one began.
+    #[serde(default)]
+    pub began: Option<u64>,
     /// BLAKE3 of each rank's tensor file.
     #[serde(default)]
     pub parts: Vec<Digest>,
@@ -55,6 +58,7 @@ impl State {
             window: Window::default(),
             best: None,
             records: Vec::new(),
+            began: None,
             parts: Vec::new(),
             shards: None,
         }
@@ -92,7 +96,7 @@ pub fn save(
     tensors: &[(&str, &Tensor)],
     group: &Group,
 ) -> Result<Option<String>, OpError> {
-    let name = format!("step-{:08}", state.step);
+    let name = folder_of(state.step);
     let draft = folder.join(format!("draft-{name}"));
     let mut failed = None;
     if group.first() {
@@ -134,6 +138,19 @@ pub fn save(
     Ok(None)
 }
 
+/// Returns where the checkpoint after a step lies, and the part of it that is not tensors; nothing where there is none of `fingerprint`. Its tensors are
+/// not looked at.
+pub fn at_step(folder: &Path, step: u64, fingerprint: Digest) -> Option<(PathBuf, State)> {
+    let path = folder.join(folder_of(step));
+    let state: State = serde_json::from_slice(&fs::read(path.join(MANIFEST)).ok()?).ok()?;
+    (state.fingerprint == fingerprint).then_some((path, state))
+}
+
+/// Returns the name of the folder of the checkpoint after a step.
+pub fn folder_of(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
 fn file_of(rank: usize) -> String {
     format!("rank-{rank:04}.safetensors")
 }
@@ -170,7 +187,7 @@ pub fn newest(
     if step[0] < 0.0 {
         return Ok(None);
     }
-    let path = folder.join(format!("step-{:08}", step[0] as u64));
+    let path = folder.join(folder_of(step[0] as u64));
     let unread = |why: String| OpError::new("E0503", format!("checkpoint {}: {why}", path.display()));
     let state: State = serde_json::from_slice(&fs::read(path.join(MANIFEST))?)?;
     let written = state.shards.clone().ok_or_else(|| unread("it does not say how it is shared out".into()))?;

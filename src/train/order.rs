@@ -1,5 +1,7 @@
 //! The order in which rows are trained on: torch's permutation per epoch, cut into batches.
 
+use crate::plan::prolong;
+
 /// Returns the order of `n` rows in one epoch: `torch.randperm(n)` seeded with `seed + epoch`.
 ///
 /// # Randomness
@@ -73,7 +75,7 @@ impl Order {
 
     /// Returns the number of optimizer steps in `epochs`, the last one rounded up.
     pub fn total_steps(&self, epochs: f64) -> u64 {
-        (epochs * self.steps_per_epoch() as f64).ceil() as u64
+        prolong::steps(epochs, self.steps_per_epoch())
     }
 
     /// Returns the rows of optimizer step `step`, counted from 1. Resuming is asking for a later step.

@@ -4,7 +4,7 @@
 //!
 //! Shapes: `m` the weights of the model, or this rank's parts of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
@@ -29,6 +29,9 @@ use super::watch::signs;
 use crate::base::{Digest, OpError};
 use crate::model::set_threads;
 use crate::plan::memory::recompute::Recompute;
+
+/// Where a state for longer runs lies among the checkpoints.
+const KEPT: &str = "kept";
 
 /// What is minimised: turns rows into gradients.
 pub trait Objective: Sync {
@@ -127,6 +130,10 @@ pub struct Hooks<'a> {
     pub checkpoints: Option<&'a Path>,
     /// How often they are written.
     pub checkpoint: Option<Every>,
+    /// Says after which of a run's steps, given their number, its state is kept for longer runs; 0 for none. Not asked unless it is to be kept.
+    pub keep: Option<&'a dyn Fn(u64) -> u64>,
+    /// The state of a shorter run, to begin from.
+    pub start: Option<Start<'a>>,
     /// Steps between log lines.
     pub log: u64,
     /// Threads that prepare batches.
@@ -137,8 +144,33 @@ pub struct Hooks<'a> {
     pub threads: usize,
 }
 
+/// The state of a shorter run.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// Where it lies, as a checkpoint.
+    pub folder: &'a Path,
+    /// Optimizer steps that are done.
+    pub step: u64,
+}
+
+/// The state of a run that is kept for longer ones, as a checkpoint.
+pub struct Kept {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Optimizer steps that were done.
+    pub step: u64,
+    /// Optimizer steps of an epoch.
+    pub per_epoch: u64,
+    /// Seconds of training until then.
+    pub seconds: f64,
+}
+
 /// What a run gave.
 pub struct Trained {
+    /// The state that was to be kept for longer runs, on rank 0.
+    pub kept: Option<Kept>,
+    /// The step of a shorter run after which it began.
+    pub began: Option<u64>,
     /// Its log.
     pub records: Vec<Record>,
     /// All weights, on rank 0, where they were shared out: the model's own memory is given up then.
@@ -148,7 +180,8 @@ pub struct Trained {
 /// Trains the model of `held` in place, together with the ranks that hold the rest of it.
 ///
 /// A step that follows a checkpoint is bit for bit the step of an unbroken run on a CPU: weights, moments and step number are
-/// restored, and the order of rows is a function of seed and step.
+/// restored, and the order of rows is a function of seed and step. So is the step that follows the state of a shorter run, where the rates of all steps
+/// before it are the same in both.
 ///
 /// # Precision
 /// Weights, gradients of all micro-batches of a step, and moments in f32; a model in bf16 keeps f32 master weights here.
@@ -174,6 +207,8 @@ pub fn run<O: Objective>(held: Held, objective: &O, settings: &Settings, hooks: 
         total,
     };
     let mut trainer = Trainer::new(held, settings, hooks, total, objective.rows())?;
+    trainer.keeps = hooks.keep.map(|shared| shared(total)).filter(|step| *step > 0);
+    trainer.per_epoch = order.steps_per_epoch();
     trainer.resume()?;
     let share = Share::of(trainer.held.group);
     let first = trainer.state.step + 1;
@@ -217,6 +252,11 @@ struct Trainer<'a> {
     ema_m: Option<Tensor>,
     best_m: Option<Tensor>,
     state: State,
+    /// What the state of a run of any length belongs to.
+    beginning: Digest,
+    /// The step after which the state is kept for longer runs.
+    keeps: Option<u64>,
+    per_epoch: u64,
     total: u64,
     started: Instant,
     before: f64,
@@ -227,6 +267,15 @@ struct Trainer<'a> {
     logged: f64,
     /// Signs that it goes wrong that were told already.
     told: Vec<&'static str>,
+}
+
+/// A step that is done.
+#[derive(Clone, Copy)]
+struct At {
+    step: u64,
+    lr: f64,
+    norm: f64,
+    epoch: f64,
 }
 
 /// What the ranks tell each other at each step.
@@ -253,6 +302,9 @@ impl<'a> Trainer<'a> {
         let shape: Vec<_> = params.entries().iter().map(|e| json!([e.name, e.shape, e.trainable])).collect();
         let fingerprint =
             Digest::of_json(&json!({ "settings": settings, "shape": shape, "rows": rows, "total": total }));
+        let endless = Settings { epochs: 0.0, max_steps: None, cooldown: Span::Steps(0), ..settings.clone() };
+        let beginning =
+            Digest::of_json(&json!({ "settings": endless, "shape": shape, "rows": rows, "log": hooks.log.max(1) }));
         let ema_m = settings.ema.map(|_| held.weights_m.copy());
         let now = Instant::now();
         Ok(Self {
@@ -263,6 +315,9 @@ impl<'a> Trainer<'a> {
             ema_m,
             best_m: None,
             state: State::new(fingerprint),
+            beginning,
+            keeps: None,
+            per_epoch: 0,
             total,
             started: now,
             before: 0.0,
@@ -274,13 +329,32 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Continues from the newest valid checkpoint, if there is one.
+    /// Continues from the newest valid checkpoint, if there is one, or from the state of a shorter run, if that is farther.
     fn resume(&mut self) -> Result<(), OpError> {
-        let Some(folder) = self.hooks.checkpoints else { return Ok(()) };
-        let (shards, group) = (&self.held.shards, self.held.group);
-        let Some((state, tensors)) = checkpoint::newest(folder, self.state.fingerprint, shards, group)? else {
-            return Ok(());
+        let own = match self.hooks.checkpoints {
+            Some(folder) => checkpoint::newest(folder, self.state.fingerprint, &self.held.shards, self.held.group)?,
+            None => None,
         };
+        let done = own.as_ref().map_or(0, |(state, _)| state.step);
+        if let Some(start) = self.hooks.start.filter(|start| start.step > done && start.step < self.total) {
+            let shorter = checkpoint::newest(start.folder, self.beginning, &self.held.shards, self.held.group)?;
+            if let Some((mut state, tensors)) = shorter.filter(|(state, _)| state.step == start.step) {
+                drop(own);
+                (state.fingerprint, state.began) = (self.state.fingerprint, Some(state.step));
+                state.records.iter_mut().for_each(|record| record.total = self.total);
+                let text =
+                    format!("continues from step {} of {}, where a shorter training was", state.step, self.total);
+                return self.take_up(state, tensors, &text);
+            }
+            self.say(&format!("the state after step {} of a shorter training is not one of this training", start.step));
+        }
+        let Some((state, tensors)) = own else { return Ok(()) };
+        let text = format!("continues after step {} of {}", state.step, self.total);
+        self.take_up(state, tensors, &text)
+    }
+
+    /// Goes on from a state and this rank's parts of its tensors.
+    fn take_up(&mut self, state: State, tensors: Vec<(String, Tensor)>, text: &str) -> Result<(), OpError> {
         no_grad(|| {
             for (name, tensor) in tensors {
                 match name.as_str() {
@@ -295,12 +369,14 @@ impl<'a> Trainer<'a> {
         self.optimizer.resume(state.step);
         self.before = state.seconds;
         self.logged = self.seconds();
-        (self.hooks.emit)(
-            "node_log",
-            json!({ "text": format!("continues after step {} of {}", state.step, self.total) }),
-        );
+        self.say(text);
         self.state = state;
         Ok(())
+    }
+
+    /// Tells people something.
+    fn say(&self, text: &str) {
+        (self.hooks.emit)("node_log", json!({ "text": text }));
     }
 
     fn step<O: Objective>(
@@ -339,12 +415,15 @@ impl<'a> Trainer<'a> {
         self.state.tokens += given.tokens;
         self.count(&given);
         self.tell(&given, step, lr, norm);
-        if last || step % self.hooks.log.max(1) == 0 {
-            self.log(step, lr, norm, epoch)?;
-        }
-        if last || agreed.evaluate {
-            group.tell(&format!("step {step} of {}: evaluates", self.total));
-            self.evaluate(objective, step, epoch)?;
+        let at = At { step, lr, norm, epoch };
+        let (logs, evaluates) = (step % self.hooks.log.max(1) == 0, agreed.evaluate);
+        if self.keeps == Some(step) {
+            // What a run does only because it ends comes after its state is kept: a longer one does not do it here.
+            self.look(objective, at, logs, evaluates)?;
+            self.keep()?;
+            self.look(objective, at, last && !logs, last && !evaluates)?;
+        } else {
+            self.look(objective, at, logs || last, evaluates || last)?;
         }
         if !last && (agreed.stopping || agreed.save) {
             group.tell(&format!("step {step} of {}: writes a checkpoint", self.total));
@@ -354,6 +433,18 @@ impl<'a> Trainer<'a> {
             return Err(
                 OpError::new("E0612", format!("stopped after step {step} of {}", self.total)).class("preempted")
             );
+        }
+        Ok(())
+    }
+
+    /// Adds a line to the log, or evaluates, or both.
+    fn look<O: Objective>(&mut self, objective: &O, at: At, logs: bool, evaluates: bool) -> Result<(), OpError> {
+        if logs {
+            self.log(at)?;
+        }
+        if evaluates {
+            self.held.group.tell(&format!("step {} of {}: evaluates", at.step, self.total));
+            self.evaluate(objective, at)?;
         }
         Ok(())
     }
@@ -418,7 +509,8 @@ impl<'a> Trainer<'a> {
         (self.hooks.emit)("node_progress", fields);
     }
 
-    fn log(&mut self, step: u64, lr: f64, norm: f64, epoch: f64) -> Result<(), OpError> {
+    fn log(&mut self, at: At) -> Result<(), OpError> {
+        let At { step, lr, norm, epoch } = at;
         let window = std::mem::take(&mut self.state.window);
         let steps = window.steps.max(1) as f64;
         let params = &self.held.model.params;
@@ -445,7 +537,8 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn evaluate<O: Objective>(&mut self, objective: &O, step: u64, epoch: f64) -> Result<(), OpError> {
+    fn evaluate<O: Objective>(&mut self, objective: &O, at: At) -> Result<(), OpError> {
+        let At { step, epoch, .. } = at;
         let kept = self.ema_m.as_ref().map(|ema_m| {
             let kept = self.held.weights_m.copy();
             no_grad(|| self.held.weights_m.copy_(ema_m));
@@ -507,28 +600,54 @@ impl<'a> Trainer<'a> {
     /// Writes a checkpoint. Where it cannot be written, training goes on, and the one before is kept.
     fn save(&mut self) -> Result<(), OpError> {
         let Some(folder) = self.hooks.checkpoints else { return Ok(()) };
-        self.state.seconds = self.seconds();
-        let mut tensors = vec![("weights", &self.held.weights_m)];
-        tensors.extend(self.optimizer.states());
-        tensors.extend(self.ema_m.as_ref().map(|t| ("ema", t)));
-        tensors.extend(self.best_m.as_ref().map(|t| ("best", t)));
-        if let Some(why) = checkpoint::save(folder, &self.state, &self.held.shards, &tensors, self.held.group)? {
-            let text =
-                format!("no checkpoint at step {}: {why}; training goes on, the last one is kept", self.state.step);
-            (self.hooks.emit)("node_log", json!({ "text": text }));
+        if let Some(why) = self.write(folder)? {
+            let step = self.state.step;
+            self.say(&format!("no checkpoint at step {step}: {why}; training goes on, the last one is kept"));
         }
         self.saved = Instant::now();
         Ok(())
     }
 
+    /// Writes the state for longer runs, beside the checkpoints until the run is through.
+    fn keep(&mut self) -> Result<(), OpError> {
+        let Some(folder) = self.hooks.checkpoints else { return Ok(()) };
+        let own = std::mem::replace(&mut self.state.fingerprint, self.beginning);
+        let written = self.write(&folder.join(KEPT));
+        self.state.fingerprint = own;
+        if let Some(why) = written? {
+            self.say(&format!("no state after step {} is kept: {why}; training goes on", self.state.step));
+        }
+        Ok(())
+    }
+
+    /// Writes all that continuing needs. Returns why it cannot be written, if so.
+    fn write(&mut self, folder: &Path) -> Result<Option<String>, OpError> {
+        self.state.seconds = self.seconds();
+        let mut tensors = vec![("weights", &self.held.weights_m)];
+        tensors.extend(self.optimizer.states());
+        tensors.extend(self.ema_m.as_ref().map(|t| ("ema", t)));
+        tensors.extend(self.best_m.as_ref().map(|t| ("best", t)));
+        checkpoint::save(folder, &self.state, &self.held.shards, &tensors, self.held.group)
+    }
+
+    /// Returns the state that was kept, on rank 0.
+    fn kept(&self) -> Option<Kept> {
+        let step = self.keeps.filter(|_| self.held.group.first())?;
+        let folder = self.hooks.checkpoints?.join(KEPT);
+        let (path, state) = checkpoint::at_step(&folder, step, self.beginning)?;
+        Some(Kept { path, step, per_epoch: self.per_epoch, seconds: state.seconds })
+    }
+
     /// Puts the result into the model.
     fn finish(mut self) -> Result<Trained, OpError> {
         self.held.group.tell("hands the model over");
+        let kept = self.kept();
         if let Some(result_m) = self.best_m.take().or_else(|| self.ema_m.take()) {
             no_grad(|| self.held.weights_m.copy_(&result_m));
             self.held.push()?;
         }
-        Ok(Trained { weights_n: self.held.collect()?, records: self.state.records })
+        let State { records, began, .. } = self.state;
+        Ok(Trained { weights_n: self.held.collect()?, records, kept, began })
     }
 }
 

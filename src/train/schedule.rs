@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::prolong;
+
 /// The shape of the learning rate after warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,7 +33,7 @@ impl Span {
     pub fn steps(self, total: u64) -> u64 {
         match self {
             Span::Steps(n) => n,
-            Span::Ratio(r) => (total as f64 * r).ceil() as u64,
+            Span::Ratio(r) => prolong::part(r, total),
         }
     }
 }

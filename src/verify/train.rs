@@ -177,6 +177,8 @@ fn trained<O: Objective>(held: Held, objective: &O, settings: &Settings) -> Resu
         cancelled: &cancelled,
         checkpoints: None,
         checkpoint: None,
+        keep: None,
+        start: None,
         log: 1,
         makers: 1,
         recompute: Recompute::None,
@@ -195,7 +197,7 @@ fn offloaded_run(rows: &mut Rows, dir: &Path, golden: &Json, stage: Stage, devic
     }
     let objective = Golden { dir: dir.to_owned(), weighting: Weighting::plain(Scaling::MicroMean(2)) };
     let group = Group::alone_on(device);
-    let Trained { records, weights_n } =
+    let Trained { records, weights_n, .. } =
         trained(Held::offloaded(&model, &group, stage), &objective, &settings(golden, 4))?;
     let name = |what: &str| format!("train.offload.{}.{what}", stage.name());
     for (ours, theirs) in records.iter().zip(golden["log"].as_array().into_iter().flatten()) {

@@ -104,6 +104,8 @@ fn train(mut model: QwenVl, batch: &Json, steps: usize) -> Json {
         cancelled: &cancelled,
         checkpoints: None,
         checkpoint: None,
+        keep: None,
+        start: None,
         log: 1,
         makers: 1,
         recompute: Recompute::None,

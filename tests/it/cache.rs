@@ -215,6 +215,8 @@ fn pictures_that_rows_name_are_reached_through_every_record() {
         bytes: 0,
         counts: Default::default(),
         of_rows: None,
+        kept: None,
+        began: None,
         fates: None,
         name: "n".into(),
         made: "now".into(),

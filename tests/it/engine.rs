@@ -595,6 +595,8 @@ fn every_record_can_be_read_back() {
             bytes: 0,
             counts: BTreeMap::new(),
             of_rows: None,
+            kept: None,
+            began: None,
             fates: None,
             name: "n".into(),
             made: "now".into(),

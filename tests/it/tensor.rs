@@ -10,6 +10,7 @@ mod fused;
 mod nodes;
 mod numerics;
 mod preflight;
+mod prolong;
 mod ranks;
 mod roundtrip;
 mod text_model;

@@ -214,6 +214,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Report => "report",
         Kind::File => "file",
         Kind::Metric => "metric",
+        Kind::State => "state",
     }
 }
 

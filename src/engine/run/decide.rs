@@ -42,6 +42,8 @@ pub struct Line {
     pub seconds: Option<f64>,
     /// What took them, where it was another node: the same operator with arguments of the same shape.
     pub like: Option<String>,
+    /// Where a training begins that does not begin anew: steps that are done, and all steps.
+    pub continues: Option<(u64, u64)>,
     /// Bytes that it made last time.
     pub bytes: Option<u64>,
     /// Bytes that are to be fetched, where the result is in a remote.
@@ -60,6 +62,7 @@ impl Line {
             identity: None,
             seconds: previous.map(|record| record.seconds),
             like: None,
+            continues: None,
             bytes: previous.map(|record| record.bytes),
             fetch: None,
             rests_on: Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::{Forecast, Line};
 use super::passing::Passing;
+use super::prolong;
 use crate::base::Digest;
 use crate::engine::remote::Offer;
 use crate::engine::storage::files::FileIndex;
@@ -145,6 +146,7 @@ impl Walk<'_> {
                 (None, Some(before)) => explain::why(&before.preimage, &identity.preimage(node)),
                 (None, None) => "no result is recorded".into(),
             };
+            prolong::forecast(store, node, identity, previous, line);
         }
     }
 

@@ -9,8 +9,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::lazily::{self, Promised};
 use super::passing::Passing;
+use super::prolong::Start;
 use super::setup::{Setup, tell};
-use super::{fit, place, slots};
+use super::{fit, place, prolong, slots};
 use crate::base::world::OsWorld;
 use crate::base::{Digest, OpError};
 use crate::engine::artifact::Artifact;
@@ -20,8 +21,10 @@ use crate::engine::remote::Offer;
 use crate::engine::storage::identity::{self, Identity, Results};
 use crate::engine::storage::lease::{self, Lease};
 use crate::engine::storage::record::Record;
+use crate::engine::storage::recorded::Began;
 use crate::engine::storage::verify;
 use crate::plan::memory::ladder::Plan;
+use crate::plan::prolong::KEEP;
 use crate::plan::{Graph, Node, NodeId, key, memory, serving};
 use crate::spec::{Class, Effect, Pool};
 
@@ -54,6 +57,10 @@ pub(super) struct Ended {
     pub seconds: f64,
     /// Under which what it decided of the rows is recorded.
     pub of_rows: Option<Digest>,
+    /// The key of the state that a training kept for longer ones.
+    pub kept: Option<Digest>,
+    /// The state from which a training went on.
+    pub began: Option<Began>,
     /// The operator did not run: what it decides of the rows was recorded.
     pub passed: bool,
 }
@@ -92,7 +99,7 @@ pub(crate) fn execute_again(
         promised: Vec::new(),
         setup,
     };
-    job.attempt(job.foreseen, None)
+    job.attempt(job.foreseen, None, None)
 }
 
 /// One execution, on a thread of its own.
@@ -175,7 +182,8 @@ impl Job<'_> {
             verify::sound(self.setup.store, self.inputs.values().chain([&decided]).flat_map(|a| a.files.values()))?;
             let made = Made { outputs: BTreeMap::new(), fates: record.told(self.setup.store), counts: record.counts };
             let made = self.assembled(passing, &decided, made)?;
-            let ended = Ended { seconds: record.seconds, of_rows: Some(passing.key), passed: true };
+            let (seconds, of_rows) = (record.seconds, Some(passing.key));
+            let ended = Ended { seconds, of_rows, kept: None, began: None, passed: true };
             return Ok((Finished::Executed { ended, lease: held }, made));
         }
         if self.setup.no_exec {
@@ -189,6 +197,7 @@ impl Job<'_> {
             self.tell("node_started", Map::new());
         }
         verify::sound(self.setup.store, self.inputs.values().flat_map(|artifact| artifact.files.values()))?;
+        let start = self.start()?;
         let retries = self.node.with.get("retries").and_then(Json::as_u64).unwrap_or(0);
         let rungs = self.rungs();
         let (mut attempt, mut squeeze, mut resumed) = (0, self.foreseen.min(rungs), 0);
@@ -197,7 +206,7 @@ impl Job<'_> {
         }
         loop {
             let started = Instant::now();
-            match self.attempt(squeeze, passing.as_ref()) {
+            match self.attempt(squeeze, passing.as_ref(), start.as_ref()) {
                 Ok(mut made) => {
                     self.same_inputs()?;
                     let seconds = started.elapsed().as_secs_f64();
@@ -206,7 +215,8 @@ impl Job<'_> {
                         let decided = made.outputs.remove("").ok_or_else(|| OpError::new("E0612", "no rows came"))?;
                         made = self.assembled(passing, &decided, made)?;
                     }
-                    let ended = Ended { seconds, of_rows: passing.map(|p| p.key), passed: false };
+                    let (kept, began) = self.states(start.as_ref(), &mut made)?;
+                    let ended = Ended { seconds, of_rows: passing.map(|p| p.key), kept, began, passed: false };
                     return Ok((Finished::Executed { ended, lease: held }, made));
                 }
                 Err(e) if e.class == "oom" && squeeze < rungs && !self.stopped() => {
@@ -227,6 +237,27 @@ impl Job<'_> {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Returns the state that a training begins from, its bytes compared. Who compares results wants every step to be taken.
+    fn start(&self) -> Result<Option<Start>, OpError> {
+        let store = self.setup.store;
+        while let Some(start) = prolong::claimed(store, self.node, &self.identity).filter(|_| !self.afresh) {
+            match verify::sound(store, start.state.files.values()) {
+                // Its record is forgotten by now, so the one before it is looked for, and in the end none.
+                Err(e) if e.class == "damaged" => self.emit("bytes_damaged", json!({ "message": e.message })),
+                sound => return sound.map(|()| Some(start)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps the state that a training gave, and says which it began from.
+    fn states(&self, start: Option<&Start>, made: &mut Made) -> Result<(Option<Digest>, Option<Began>), OpError> {
+        let given = made.outputs.remove(prolong::STATE).filter(|_| self.complete);
+        let kept = given.map(|state| prolong::keep(self.setup.store, self.node, &self.identity, state)).transpose()?;
+        let begun = start.filter(|_| made.counts.contains_key(prolong::BEGUN));
+        Ok((kept, begun.map(|start| Began { state: start.key, step: start.step })))
     }
 
     /// Returns how the node's execution is parted, if columns pass it that its operator does not look at. Who compares wants the operator to see all.
@@ -285,7 +316,7 @@ impl Job<'_> {
         Some(fields)
     }
 
-    fn attempt(&self, squeeze: u64, passing: Option<&Passing>) -> Result<Made, OpError> {
+    fn attempt(&self, squeeze: u64, passing: Option<&Passing>, start: Option<&Start>) -> Result<Made, OpError> {
         let (store, key) = (self.setup.store, self.identity.key);
         let Some(builtin) = self.setup.operators.get(&self.node.op) else {
             return Err(OpError::new("E0204", format!("there is no operator `{}`", self.node.op)));
@@ -313,11 +344,15 @@ impl Job<'_> {
             with.insert(SQUEEZE.into(), json!(squeeze));
             with.insert(FORESEEN.into(), json!(self.foreseen));
         }
+        if self.afresh {
+            with.remove(KEEP);
+        }
         let checkpoints = (self.node.pool == Pool::Engine).then(|| executors::checkpoints(store.root(), key));
         let mut inputs = self.inputs.clone();
         if let Some(passing) = passing {
             inputs.insert(passing.slot.clone(), passing.seen.clone());
         }
+        inputs.extend(start.map(|start| (prolong::STATE.to_owned(), start.state.clone())));
         let task = Task {
             op: self.node.op.clone(),
             pool: self.node.pool,

@@ -8,6 +8,7 @@ mod lazily;
 mod passing;
 pub mod past;
 pub mod place;
+pub mod prolong;
 pub mod scheduler;
 pub mod setup;
 pub mod site;

@@ -61,7 +61,7 @@ impl Passing {
         decided.meta.sort_all_objects();
         let digest = store.put_artifact(&decided)?;
         let results = BTreeMap::from([(String::new(), (digest, decided))]);
-        let came = Came { seconds, counts: made.counts.clone(), fates: &made.fates, of_rows: None };
+        let came = Came { seconds, counts: made.counts.clone(), fates: &made.fates, ..Came::default() };
         let record = record::make(store, (self.key, key::preimage(node, &self.reads)), &node.name, &results, came)?;
         if matches!(record::publish(store, &record)?, Published::Diverges(_))
             && let Some((first, decided)) = self.known(store)

@@ -428,7 +428,7 @@ impl<'a> Run<'a> {
 
     /// Records what a node made, or what was put together of columns that passed it and what it had decided before.
     fn keep(&mut self, id: NodeId, ended: Ended, made: Made) -> Result<(), OpError> {
-        let Ended { seconds, of_rows, passed } = ended;
+        let Ended { seconds, of_rows, kept, began, passed } = ended;
         let node = self.graph.node(id);
         let store = self.setup.store;
         for field in &node.fields {
@@ -444,7 +444,7 @@ impl<'a> Run<'a> {
             results.insert(field, (store.put_artifact(&artifact)?, artifact));
         }
         let identity = &self.identities[&id];
-        let came = Came { seconds, counts: made.counts, fates: &made.fates, of_rows };
+        let came = Came { seconds, counts: made.counts, fates: &made.fates, of_rows, kept, began };
         let record = record::make(store, (identity.key, identity.preimage(node)), &node.name, &results, came)?;
         let mut fields = Map::new();
         fields.insert("seconds".into(), json!((seconds * 1000.0).round() / 1000.0));

@@ -15,6 +15,7 @@ use super::journal;
 use super::lease;
 use super::reach::Reach;
 use super::record;
+use super::states;
 use super::store::Store;
 use super::texts;
 use crate::base::Digest;
@@ -117,7 +118,7 @@ pub fn collect(store: &Store, policy: &Policy) -> io::Result<Account> {
         } else if !before(&metadata, young) {
             count(&mut out.kept, "younger than the grace period, or being made", metadata.len());
         } else {
-            let why = if named_by_going.contains(&digest) { UNUSED } else { NAMELESS };
+            let why = named_by_going.get(&digest).copied().unwrap_or(NAMELESS);
             doomed.push(Doomed { path: path.to_path_buf(), bytes: metadata.len(), why, before: young });
         }
     });
@@ -128,6 +129,8 @@ pub fn collect(store: &Store, policy: &Policy) -> io::Result<Account> {
     Ok(out)
 }
 
+const STATES: &str = "states of trainings in kept runs, for longer ones";
+const OLD_STATES: &str = "states of trainings that no kept run had";
 const UNUSED: &str = "results that no kept run used";
 const NAMELESS: &str = "bytes that no record names";
 
@@ -149,6 +152,8 @@ struct Roots {
     keys: BTreeMap<Digest, (usize, String)>,
     /// Keys of nodes that started in a kept run: their checkpoints are worth something.
     started: BTreeSet<Digest>,
+    /// Keys of results that a kept run made or used: the states that they kept stay with them.
+    ran: BTreeSet<Digest>,
     /// Journals of runs that are kept for nothing.
     old_runs: Vec<PathBuf>,
     /// Leases of processes that are no more.
@@ -166,6 +171,7 @@ impl Roots {
         let mut out = Self {
             keys: BTreeMap::new(),
             started: BTreeSet::new(),
+            ran: BTreeSet::new(),
             old_runs: Vec::new(),
             old_leases: Vec::new(),
             old_outputs: Vec::new(),
@@ -229,6 +235,7 @@ impl Roots {
             let Some(key) = event.key.as_deref().and_then(Digest::parse) else { continue };
             match event.event.as_str() {
                 "node_hit" | "node_finished" => {
+                    self.ran.insert(key);
                     let best = self.keys.entry(key).or_insert_with(|| (rank, why.to_owned()));
                     if rank < best.0 {
                         *best = (rank, why.to_owned());
@@ -242,13 +249,17 @@ impl Roots {
         }
     }
 
-    /// What was decided of the rows of a result stays as long as the result.
+    /// What was decided of the rows of a result stays as long as the result; the state that a training kept as long as a run that had it does, and not
+    /// for the sake of an output, which needs none.
     fn follow(&mut self, store: &Store) {
         let of_rows =
             |(key, why): (&Digest, &(usize, String))| Some((record::read(store, *key)?.of_rows?, why.clone()));
         let more: Vec<_> = self.keys.iter().filter_map(of_rows).collect();
         for (key, why) in more {
             self.keys.entry(key).or_insert(why);
+        }
+        for key in self.ran.iter().filter_map(|key| record::read(store, *key)?.kept) {
+            self.keys.entry(key).or_insert((5, STATES.into()));
         }
     }
 
@@ -257,7 +268,7 @@ impl Roots {
     }
 }
 
-/// Deletes records that no root names and nobody used of late. Returns the keys of those that go, and the blobs that they named.
+/// Deletes records that no root names and nobody used of late. Returns the keys of those that go, and the blobs that they named with what these were.
 fn records(
     store: &Store,
     roots: &Roots,
@@ -265,10 +276,10 @@ fn records(
     policy: &Policy,
     now: SystemTime,
     out: &mut Account,
-) -> io::Result<(BTreeSet<Digest>, BTreeSet<Digest>)> {
+) -> io::Result<(BTreeSet<Digest>, BTreeMap<Digest, &'static str>)> {
     let line = now - policy.keep.max(policy.grace);
     let mut going = BTreeSet::new();
-    let mut named = BTreeSet::new();
+    let mut named = BTreeMap::new();
     let mut doomed = Vec::new();
     for key in record::keys(store) {
         let path = record::path(store, key);
@@ -276,7 +287,8 @@ fn records(
         if !roots.keys.contains_key(&key) && before(&metadata, line) {
             going.insert(key);
             if let Some(record) = record::read(store, key) {
-                named.extend(reach.record(&record).all().copied());
+                let why = if record.is_state() { OLD_STATES } else { UNUSED };
+                named.extend(reach.record(&record).all().map(|digest| (*digest, why)));
             }
             doomed.push(Doomed { path, bytes: metadata.len(), why: "records", before: line });
         } else {
@@ -345,6 +357,10 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
         if !path.ends_with(machine::boot()) {
             age(&path, Some(line), "what was compared before the last start", policy, out)?;
         }
+    }
+    for path in states::all(store) {
+        let there = states::is_there(store, &path);
+        age(&path, (!there).then_some(line), "places of kept states", policy, out)?;
     }
     for path in &roots.old_runs {
         age(path, Some(line), "journals of old runs", policy, out)?;

@@ -20,6 +20,7 @@ pub mod record;
 pub(super) mod recorded;
 mod seen;
 pub mod signature;
+pub mod states;
 pub mod store;
 pub mod texts;
 pub mod verify;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::gate::Gate;
 pub use super::recorded::Record;
-use super::recorded::{Claimed, Fate};
+use super::recorded::{Began, Claimed, Fate};
 use super::store::{Store, make_folder, stays_inside};
 use crate::base::digest::canonical;
 use crate::base::{Digest, OpError};
@@ -34,6 +34,7 @@ impl Record {
 }
 
 /// What an execution came to, besides its results.
+#[derive(Default)]
 pub(crate) struct Came<'a> {
     /// How long it took.
     pub seconds: f64,
@@ -43,6 +44,10 @@ pub(crate) struct Came<'a> {
     pub fates: &'a [Fate],
     /// Under which what was decided of its rows is recorded.
     pub of_rows: Option<Digest>,
+    /// The key of the state that a training kept for longer ones.
+    pub kept: Option<Digest>,
+    /// The state from which a training went on.
+    pub began: Option<Began>,
 }
 
 /// Makes the record of results that are in the store: by field, digest and description.
@@ -68,6 +73,8 @@ pub(crate) fn make(
         counts: came.counts,
         fates: fates(store, came.fates)?,
         of_rows: came.of_rows,
+        kept: came.kept,
+        began: came.began,
         name: name.to_owned(),
         made: event::now(),
         build: env!("CARGO_PKG_VERSION").into(),

@@ -34,12 +34,37 @@ pub struct Record {
     /// The key of what was decided of its rows, where columns passed that the operator does not look at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of_rows: Option<Digest>,
+    /// The key of the state that a training kept for longer ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Digest>,
+    /// Where a training began that did not begin anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Began>,
     /// What the node was called where it ran first. For people.
     pub name: String,
     /// When it was made.
     pub made: String,
     /// The build that made it.
     pub build: String,
+}
+
+/// The field of a state's record.
+pub(in crate::engine) const KEPT_STATE: &str = "state";
+
+impl Record {
+    /// Says whether it is that of a state which a training kept for longer ones.
+    pub fn is_state(&self) -> bool {
+        self.outputs.contains_key(KEPT_STATE) && self.preimage.get("step").is_some_and(Json::is_u64)
+    }
+}
+
+/// The state of a shorter training, from which another one went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Began {
+    /// Its key.
+    pub state: Digest,
+    /// Optimizer steps that were done.
+    pub step: u64,
 }
 
 /// What became of a row that was left out because it could not be read or understood; each is named to the user.

@@ -16,11 +16,11 @@ pub struct Writes {
     pub result: u64,
 }
 
-/// Compares what a training writes with the room on the disk: without room for the result it does not start, without room for checkpoints it says so.
+/// Compares what a training writes with the room on the disk: without room for the result it does not start, without room for checkpoints, or for the state that is kept for longer trainings, it says so.
 ///
 /// # Errors
 /// `E0612` naming the folder, what is needed and what is free.
-pub fn disk(cx: &Context, writes: &Writes, checkpoints: bool) -> Result<(), OpError> {
+pub fn disk(cx: &Context, writes: &Writes, checkpoints: bool, keeps: bool) -> Result<(), OpError> {
     let short = |folder: &Path, needs: u64| {
         let free = fs4::available_space(folder).ok().filter(|free| *free < needs)?;
         Some(format!("{} are needed in {}, and {} are free", gibibytes(needs), folder.display(), gibibytes(free)))
@@ -29,10 +29,14 @@ pub fn disk(cx: &Context, writes: &Writes, checkpoints: bool) -> Result<(), OpEr
         return Err(OpError::new("E0612", format!("no room for the trained model: {why}"))
             .help("`rbpipe cache gc` frees what no recent run uses; `RBPIPE_CACHE` moves the store to another disk"));
     }
-    let folder = cx.checkpoints.as_deref().filter(|_| checkpoints);
-    let there = folder.and_then(|folder| folder.ancestors().find(|folder| folder.exists()));
+    let there = cx.checkpoints.as_deref().and_then(|folder| folder.ancestors().find(|folder| folder.exists()));
+    // A state lies among the checkpoints, and in the store in the end.
+    if let Some(why) = there.filter(|_| keeps).and_then(|folder| short(folder, 2 * writes.checkpoint + writes.result)) {
+        cx.say(&format!("no room for the state of `keep_state`: {why}; if it does not fit it is left out"));
+    }
     // One more than are kept: the next is written before the oldest goes.
-    if let Some(why) = there.and_then(|folder| short(folder, (KEEP as u64 + 1) * writes.checkpoint)) {
+    let times = (KEEP as u64 + 1) * writes.checkpoint;
+    if let Some(why) = there.filter(|_| checkpoints).and_then(|folder| short(folder, times)) {
         cx.say(&format!("no room for checkpoints: {why}; one that does not fit is left out, and training goes on"));
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What the training operators do around the loop: load the model, encode rows, run, publish.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
@@ -13,12 +14,15 @@ use super::preflight::{self, Writes};
 use crate::base::OpError;
 use crate::engine::capacity::meminfo;
 use crate::engine::node::context::Fate;
-use crate::engine::{Context, Kind as ArtifactKind, Output, Outputs};
+use crate::engine::run::prolong::{BEGUN, STATE};
+use crate::engine::{Artifact, Context, FileRef, Kind as ArtifactKind, Output, Outputs};
 use crate::model::beside::{AMPLIFIER, VALUE_HEAD};
 use crate::model::{Chat, Params, QwenVl, set_threads};
 use crate::ops::rows::pooled;
 use crate::plan::memory::shape::part_of;
+use crate::plan::prolong::{self, KEEP};
 use crate::train::album;
+use crate::train::checkpoint::folder_of;
 use crate::train::encoder::{Encoded, Encoder, Limits, Shown, shown};
 use crate::train::examples::{Example, Gallery};
 use crate::train::held::{Held, shared_out};
@@ -27,7 +31,7 @@ use crate::train::micro::Layout;
 use crate::train::optim::Rule;
 use crate::train::pairs::{Pair, Pairs};
 use crate::train::rows::{self, Columns, TextRow};
-use crate::train::run::{Every, Hooks, Objective, Settings, Trained, run};
+use crate::train::run::{Every, Hooks, Kept, Objective, Settings, Start, Trained, run};
 use crate::train::schedule::Span;
 use crate::train::shards::Stage;
 use crate::train::share::Share;
@@ -266,11 +270,19 @@ impl<'a> Session<'a> {
             evaluate: shared.evaluate.and_then(every),
             best: shared.best,
         };
+        let shared_steps = |total: u64| prolong::shared(&cx.args, total);
+        let keeps = cx.with.get(KEEP).and_then(Json::as_bool) == Some(true);
+        if let Some(why) = prolong::hindrance(&cx.args).filter(|_| keeps && self.place.group.first()) {
+            cx.say(&format!("{KEEP}: true has no effect here: {why}"));
+        }
+        let shorter = self.shorter(cx)?;
         let hooks = Hooks {
             emit: cx.emit,
             cancelled: cx.cancelled,
             checkpoints: cx.checkpoints.as_deref(),
             checkpoint: cx.with.get("checkpoint").and_then(option),
+            keep: keeps.then_some(&shared_steps as &dyn Fn(u64) -> u64),
+            start: shorter.as_ref().map(|(folder, step)| Start { folder, step: *step }),
             log: cx.with.get("log").and_then(option).map_or(5, |e| if let Every::Steps(n) = e { n } else { 5 }),
             makers: machine::makers(cx, self.place.threads, self.place.device),
             recompute: self.place.plan.recompute,
@@ -282,17 +294,31 @@ impl<'a> Session<'a> {
         let width = self.model.params.kind().elt_size_in_bytes() as u64;
         let writes = Writes { checkpoint: 4 * numbers * all as u64, result: width * all as u64 };
         if self.place.group.first() {
-            preflight::disk(cx, &writes, hooks.checkpoint.is_some())?;
+            preflight::disk(cx, &writes, hooks.checkpoint.is_some(), keeps)?;
         }
         run(held, objective, &settings, &hooks)
     }
 
-    /// Writes the model with its companions, and the logs as attachments, as the only output. Ranks other than the first have none.
-    pub fn publish(mut self, cx: &Context, trained: Trained) -> Result<Outputs, OpError> {
+    /// Lays out the state of a shorter training, where one is given, as the checkpoint that it was. Returns where, and how many steps are done.
+    fn shorter(&self, cx: &Context) -> Result<Option<(PathBuf, u64)>, OpError> {
+        let Some(state) = cx.inputs.get(STATE) else { return Ok(None) };
+        let Some(step) = state.meta["step"].as_u64() else { return Ok(None) };
+        let folder = cx.scratch.join("shorter");
+        cx.lay_out(state, &folder.join(folder_of(step)))?;
+        Ok(Some((folder, step)))
+    }
+
+    /// Writes the model with its companions, and the logs as attachments, as an output, and the state for longer trainings as another where one is kept. Ranks
+    /// other than the first have none.
+    pub fn publish(mut self, cx: &mut Context, trained: Trained) -> Result<Outputs, OpError> {
         if !self.place.group.first() {
             return Ok(Vec::new());
         }
         let records = &trained.records;
+        if let Some(step) = trained.began {
+            cx.counts.insert(BEGUN.into(), step);
+        }
+        let state = trained.kept.and_then(|kept| stored(cx, &kept));
         if let Some(weights_n) = trained.weights_n {
             self.model.params.restore(weights_n);
         }
@@ -314,7 +340,30 @@ impl<'a> Session<'a> {
         }
         // The log tells clock times: it goes with the model and is no part of what the model is.
         let attached = Some("training".into());
-        Ok(vec![(String::new(), Output::Folder { kind: ArtifactKind::Model, meta, path: "model".into(), attached })])
+        let model = Output::Folder { kind: ArtifactKind::Model, meta, path: "model".into(), attached };
+        let state = state.map(|state| (STATE.to_owned(), Output::Artifact(state)));
+        Ok(std::iter::once((String::new(), model)).chain(state).collect())
+    }
+}
+
+/// Takes the state for longer trainings into the store. Without room for it the training is none the worse.
+fn stored(cx: &Context, kept: &Kept) -> Option<Artifact> {
+    let files = || -> std::io::Result<BTreeMap<String, FileRef>> {
+        let entries = std::fs::read_dir(&kept.path)?.collect::<Result<Vec<_>, _>>()?;
+        let file = |entry: std::fs::DirEntry| {
+            Ok((entry.file_name().to_string_lossy().into_owned(), cx.store.put_file(&entry.path())?))
+        };
+        entries.into_iter().map(file).collect()
+    };
+    match files() {
+        Ok(files) => {
+            let meta = json!({ "step": kept.step, "per_epoch": kept.per_epoch, "seconds": kept.seconds });
+            Some(Artifact { kind: ArtifactKind::State, meta, files })
+        }
+        Err(e) => {
+            cx.say(&format!("no state for longer trainings is kept: {e}"));
+            None
+        }
     }
 }
 

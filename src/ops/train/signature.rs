@@ -117,4 +117,5 @@ pub const WITH: &[&str] = &[
     "checkpoint",
     "workers",
     "offload",
+    "keep_state",
 ];

@@ -1,10 +1,11 @@
 //! Parts of a training that cancel each other: averages, warm-up and cooldown, choices among one, ranks without rows.
 
 use super::rows::{self, Amount};
-use super::{at, percent, steps};
-use crate::base::codes::{W0522, W0526, W0527, W0528, W0529};
+use super::{Facts, at, percent, steps};
+use crate::base::codes::{W0522, W0526, W0527, W0528, W0529, W0532};
 use crate::base::{Diagnostic, Problems, phrase};
 use crate::plan::graph::Node;
+use crate::plan::prolong::{self, KEEP};
 
 /// Beyond this part an average is the start model rather than the trained one.
 const MOST_OF_START: f64 = 0.5;
@@ -12,12 +13,13 @@ const MOST_OF_START: f64 = 0.5;
 const FEW: u64 = 10;
 
 /// Looks at a training of `total` steps over `rows` rows, as far as these are known.
-pub(super) fn lint(node: &Node, total: Option<u64>, rows: Option<u64>, found: &mut Problems) {
+pub(super) fn lint(facts: &Facts, node: &Node, total: Option<u64>, rows: Option<u64>, found: &mut Problems) {
     average(node, total, found);
     best(node, found);
     held_out(node, rows, found);
     ends(node, total, found);
     ranks(node, found);
+    state(facts, node, total, found);
 }
 
 /// The moving average starts as the start model and forgets it by its decay.
@@ -88,4 +90,26 @@ fn ranks(node: &Node, found: &mut Problems) {
     let near = (batch.div_ceil(ranks) * ranks).max(ranks);
     let d = Diagnostic::new(W0529, at(node, "batch"), message, label);
     found.push(d.help(format!("every rank waits for the slowest; `batch: {near}` fills all (another result)")));
+}
+
+/// A state that is kept for longer trainings, none of which can go on from it.
+fn state(facts: &Facts, node: &Node, total: Option<u64>, found: &mut Problems) {
+    if node.with.get(KEEP).and_then(serde_json::Value::as_bool) != Some(true) {
+        return;
+    }
+    let never = || total.filter(|total| prolong::shared(&node.args, *total) == 0);
+    let why = match prolong::hindrance(&node.args) {
+        Some(why) => why,
+        None if never().is_some() => "the decline of `cooldown` begins with the first step".to_owned(),
+        None => return,
+    };
+    let place = facts.with_place(node, KEEP);
+    let message = format!("`{KEEP}: true` keeps nothing that a longer training can go on from");
+    let d = Diagnostic::new(W0532, place.unwrap_or(node.span), message, why).help(
+        "`schedule: \"constant\"` or \"wsd\" with `warmup: 20steps` has such a state, and gives another model; else leave it out",
+    );
+    found.push(match place {
+        Some(place) => d.fix(place, format!("{KEEP}: false")),
+        None => d,
+    });
 }

@@ -62,7 +62,7 @@ pub(super) fn lint(facts: &Facts, node: &Node, found: &mut Problems) {
         (a, b) => a.or(b),
     };
     warmup(node, total, found);
-    schedule::lint(node, total, rows, found);
+    schedule::lint(facts, node, total, rows, found);
     if let Some(total) = total {
         intervals(facts, node, total, found);
     }

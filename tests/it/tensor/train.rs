@@ -133,6 +133,8 @@ fn train_held(
         cancelled: &echo.cancelled,
         checkpoints,
         checkpoint: every,
+        keep: None,
+        start: None,
         log: 1,
         makers: 2,
         recompute: Recompute::None,

@@ -437,6 +437,8 @@ fn two_trainings_are_the_same_model() {
         counts: BTreeMap::new(),
         fates: None,
         of_rows: None,
+        kept: None,
+        began: None,
         name: "tuned".into(),
         made: "today".into(),
         build: "this".into(),
