@@ -60,7 +60,8 @@ impl Line {
             forecast: Forecast::Run,
             why: String::new(),
             identity: None,
-            seconds: previous.map(|record| record.seconds),
+            // What a training took that went on from a state says little of one that does not.
+            seconds: previous.filter(|record| record.began.is_none()).map(|record| record.seconds),
             like: None,
             continues: None,
             bytes: previous.map(|record| record.bytes),

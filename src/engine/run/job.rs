@@ -239,13 +239,16 @@ impl Job<'_> {
         }
     }
 
-    /// Returns the state that a training begins from, its bytes compared. Who compares results wants every step to be taken.
+    /// Returns the state that a training begins from, its bytes compared.
     fn start(&self) -> Result<Option<Start>, OpError> {
-        let store = self.setup.store;
-        while let Some(start) = prolong::claimed(store, self.node, &self.identity).filter(|_| !self.afresh) {
+        let (store, mut spoilt) = (self.setup.store, None);
+        while let Some(start) = prolong::claimed(store, self.node, &self.identity) {
             match verify::sound(store, start.state.files.values()) {
-                // Its record is forgotten by now, so the one before it is looked for, and in the end none.
-                Err(e) if e.class == "damaged" => self.emit("bytes_damaged", json!({ "message": e.message })),
+                // Its record is forgotten by now, so the one before it is looked for, and in the end none; unless nothing can be written in the store.
+                Err(e) if e.class == "damaged" && spoilt != Some(start.key) => {
+                    self.emit("bytes_damaged", json!({ "message": e.message }));
+                    spoilt = Some(start.key);
+                }
                 sound => return sound.map(|()| Some(start)),
             }
         }
@@ -257,6 +260,9 @@ impl Job<'_> {
         let given = made.outputs.remove(prolong::STATE).filter(|_| self.complete);
         let kept = given.map(|state| prolong::keep(self.setup.store, self.node, &self.identity, state)).transpose()?;
         let begun = start.filter(|_| made.counts.contains_key(prolong::BEGUN));
+        // Where its own would be the one that it began from, that one is kept for its sake too.
+        let same = begun.filter(|_| self.node.with.get(KEEP).and_then(Json::as_bool) == Some(true));
+        let kept = kept.or_else(|| same.map(|start| start.key));
         Ok((kept, begun.map(|start| Began { state: start.key, step: start.step })))
     }
 

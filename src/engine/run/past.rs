@@ -68,7 +68,8 @@ fn like<'r>(records: &'r [Record], node: &Node) -> Option<(&'r Record, f64)> {
     }));
     let epochs = node.args.get(GROWS);
     let alike = records.iter().filter_map(|r| {
-        let same = r.preimage.get("op").and_then(Json::as_str) == Some(&node.op)
+        let same = r.began.is_none() // its time is that of its last steps alone
+            && r.preimage.get("op").and_then(Json::as_str) == Some(&node.op)
             && r.preimage.get("version").and_then(Json::as_u64) == Some(u64::from(node.version))
             && wanted.iter().all(|(name, value)| r.preimage.get(name) == Some(value));
         let times = match (epochs.and_then(Json::as_f64), r.preimage.get("arg.epochs").and_then(Json::as_f64)) {

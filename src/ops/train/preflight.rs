@@ -16,7 +16,8 @@ pub struct Writes {
     pub result: u64,
 }
 
-/// Compares what a training writes with the room on the disk: without room for the result it does not start, without room for checkpoints, or for the state that is kept for longer trainings, it says so.
+/// Compares what a training writes with the room on the disk: without room for the result it does not start, without room for checkpoints, or
+/// for the state that is kept for longer trainings, it says so.
 ///
 /// # Errors
 /// `E0612` naming the folder, what is needed and what is free.
