@@ -42,6 +42,7 @@ mod observed;
 mod packages;
 mod pages;
 mod placement;
+mod prolong;
 mod promises;
 mod proxy;
 mod python;
