@@ -6,7 +6,8 @@
 pub struct OpError {
     /// A code of [`super::codes`], E0612 if nothing better fits.
     pub code: &'static str,
-    /// `oom`, `preempted`, `flaky`, `budget`, `damaged` (bytes of the store) or `bug`: decides about retries.
+    /// `oom`, `preempted`, `flaky`, `budget`, `damaged` (bytes of the store), `server` (one that was asked is down; its requests had their retries) or `bug`:
+    /// decides about retries.
     pub class: &'static str,
     /// What happened, with the offending numbers, file and line.
     pub message: String,

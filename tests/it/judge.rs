@@ -1,6 +1,7 @@
 //! Judges against a real server on this machine that speaks the protocol and fails as servers do.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use image::{Rgb, RgbImage};
 use rbpipe::data::table::Table;
@@ -211,6 +212,57 @@ fn a_dead_server_is_no_empty_result() {
         bench.run(&SCORE, score_args("http://127.0.0.1:9"), &[("d", &rows(&bench, 3))]).err().expect("an error");
     assert_eq!(error.class, "flaky");
     assert!(error.message.contains("none of 3 questions"), "{error:?}");
+}
+
+#[test]
+fn a_server_that_goes_down_is_left_and_asked_the_rest_later() {
+    let down = [
+        ("500: out of memory", "log", Act::Fail(500, "", "out of memory")),
+        ("429: quota", "quota allows", Act::Fail(429, "retry-after: 0\r\n", r#"{"error":{"message":"quota"}}"#)),
+        ("Garbled", "log", Act::Fail(200, "", "<html>a proxy</html>")),
+        ("Network", "reaches it", Act::Cut),
+    ];
+    for (words, help, act) in down {
+        let mut bench = bench();
+        bench.with = json!({ "at_most": 2, "retries": 1 });
+        let mended = Arc::new(AtomicBool::new(false));
+        let up = Arc::clone(&mended);
+        let server = Server::new(move |n, _| {
+            let well = n < 6 || up.load(Ordering::SeqCst);
+            if well { Act::Say(json!({ "reason": "fine", "score": 4 })) } else { act.clone() }
+        });
+        let d = rows(&bench, 40);
+        let error = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).err().expect("a server that is down");
+        assert_eq!(error.class, "server", "{error:?}");
+        assert!(
+            error.message.contains("10 questions in a row failed") && error.message.contains("6 of 16"),
+            "{error:?}"
+        );
+        assert!(error.message.to_lowercase().contains(&words.to_lowercase()), "{error:?}");
+        assert!(error.help.as_ref().is_some_and(|h| h.contains(help) && h.contains("run again")), "{error:?}");
+        let before = server.requests().len();
+        assert!((6 + 20..=6 + 22).contains(&before), "each of ten is asked twice, and no more: {before}");
+        mended.store(true, Ordering::SeqCst);
+        let made = bench.run(&SCORE, score_args(&server.url), &[("d", &d)]).expect("a score");
+        assert_eq!((made.table.rows(), made.counts["remembered"]), (40, 6));
+        assert_eq!(server.requests().len() - before, 34, "the rest alone is asked");
+    }
+}
+
+#[test]
+fn rows_that_a_server_always_fails_on_are_no_server_that_is_down() {
+    let mut bench = bench();
+    bench.with = json!({ "at_most": 1, "retries": 0 });
+    let server = Server::new(move |_, body| {
+        let number: usize = text_of(body)
+            .split("question ")
+            .nth(1)
+            .and_then(|t| t.split_whitespace().next()?.parse().ok())
+            .expect("its number");
+        if number % 10 == 9 { Act::Say(json!({ "reason": "fine", "score": 4 })) } else { Act::Fail(500, "", "oops") }
+    });
+    let made = bench.run(&SCORE, score_args(&server.url), &[("d", &rows(&bench, 30))]).expect("a score");
+    assert_eq!((made.table.rows(), made.counts["judge_failed"]), (3, 27), "nine in a row are not ten");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Evaluation at a server: the same table whatever goes wrong on the way, no answer paid for twice, servers started and stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -231,6 +231,46 @@ fn a_run_that_was_stopped_goes_on_where_it_was() {
     let before = rough.requests().len();
     run(place.path());
     assert_eq!(rough.requests().len(), before, "a finished run asks nothing");
+}
+
+#[test]
+fn a_server_that_goes_down_leaves_a_hole_and_the_next_run_fills_it() {
+    let (n, place) = (60, tempfile::tempdir().unwrap());
+    let up = Arc::new(AtomicBool::new(false));
+    let (well, said) = (Arc::clone(&up), AtomicUsize::new(0));
+    let server = Server::new(move |_, body| {
+        let second = body["model"] == "second";
+        if second && !well.load(Ordering::SeqCst) && said.fetch_add(1, Ordering::SeqCst) >= 20 {
+            return Act::Fail(503, "", r#"{"error": {"message": "no worker is left"}}"#);
+        }
+        says(body)
+    });
+    write(place.path(), &server.url, n);
+    let recipe = RECIPE.replace("URL", &server.url).replace("retries: 8", "retries: 1, on_error: \"keep_going\"");
+    fs::write(place.path().join("recipe.rb2"), recipe).unwrap();
+    let out = rbpipe(place.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(3) && text.contains("run again: what was answered is remembered"), "{text}");
+    assert_eq!(text.matches("FAIL  scores[two,asked]").count(), 1, "{text}");
+    let asked = |model: &str| server.requests().iter().filter(|(_, body)| body["model"] == model).count();
+    // Eight at a time: those under way when it is left end with their try.
+    assert!((20 + 20..=20 + 2 * 18).contains(&asked("second")), "{}", asked("second"));
+    let table = fs::read_to_string(place.path().join("out/table.md")).unwrap();
+    assert!(
+        table.contains("10 questions in a row failed") && table.contains("no worker is left"),
+        "the hole has its reason: {table}"
+    );
+
+    up.store(true, Ordering::SeqCst);
+    let (first, second) = (asked("first"), asked("second"));
+    run(place.path());
+    assert_eq!(asked("first"), first, "the model that was done is not asked");
+    let table = fs::read_to_string(place.path().join("out/table.md")).unwrap();
+    assert!(!table.contains("in a row"), "{table}");
+    // Of the twenty, refusals are asked again within the run that gets them; the rest was never answered.
+    let distinct: BTreeSet<String> =
+        server.requests()[first + second..].iter().map(|(_, body)| text_of(body)).collect();
+    assert!((n - 20..n - 10).contains(&distinct.len()), "{}", distinct.len());
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Outcome {
             Self::Result(made) => Ok(made),
             Self::Error { code, class, message, help } => {
                 let code = codes::lookup(&code).map_or("E0612", |(c, _)| c.0);
-                let known = ["oom", "preempted", "flaky", "budget", "damaged", "peer"];
+                let known = ["oom", "preempted", "flaky", "budget", "damaged", "peer", "server"];
                 let class = known.into_iter().find(|c| *c == class).unwrap_or("bug");
                 Err(OpError { help, ..OpError::new(code, message).class(class) })
             }

@@ -10,6 +10,7 @@ use super::budget::{Budget, Cost, Purse};
 use super::line::{Line, held};
 use super::memo::{recall, remember};
 use super::request::{self, Class, Endpoint, Failure, Part, Question, Reply};
+use super::tally::{Outcome, Tally};
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
 
@@ -37,20 +38,6 @@ pub struct Manner<'a> {
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
-/// What became of a question.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome<T> {
-    /// The answer.
-    Said(T),
-    /// There is none, and why. Never counts as a verdict.
-    Failed {
-        /// What kind of failure; none where an answer came that does not fit.
-        class: Option<Class>,
-        /// In words.
-        why: String,
-    },
-}
-
 /// Answers and what they cost.
 pub struct Asked<T> {
     /// One for each question, in order.
@@ -65,11 +52,6 @@ pub struct Asked<T> {
     pub failures: BTreeMap<Class, u64>,
 }
 
-/// A share of failures above which the run stops, once this many questions have been asked.
-const FAILED_SHARE: f64 = 0.05;
-const FAILED_AFTER: usize = 200;
-/// Requests refused as malformed in a row from the start, after which the run stops: the configuration is wrong.
-const MALFORMED: usize = 5;
 const RETRY_FOR: Duration = Duration::from_secs(900);
 
 /// Asks all questions, equal ones once: two equal rows never get two verdicts. `read` checks an answer to a question; one that it rejects is asked for once more where
@@ -77,7 +59,8 @@ const RETRY_FOR: Duration = Duration::from_secs(900);
 ///
 /// # Errors
 /// Class `budget` when the next question does not fit into the budget (answers so far are kept); `bug` when the server refuses the key, knows no such model,
-/// finds every request malformed or gives no log-probabilities that were asked for; `flaky` when too many questions fail, or all of them, or the server is gone.
+/// finds every request malformed or gives no log-probabilities that were asked for; `server` when it fails many questions in a row, all their tries (`tally`);
+/// `flaky` when too many questions fail, or all of them, or the server is gone.
 pub fn ask_all<T: Send + Clone>(
     endpoint: &Endpoint,
     questions: &[Question],
@@ -109,32 +92,23 @@ pub fn ask_all<T: Send + Clone>(
     };
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<Option<Outcome<T>>>> = Mutex::new(distinct.iter().map(|_| None).collect());
-    let tally = Mutex::new((0_usize, 0_usize, 0_usize));
+    let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for _ in 0..manner.at_most.clamp(1, distinct.len().max(1)) {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(question) = distinct.get(at).filter(|_| !desk.stopped()) else { break };
-                    let Some(outcome) = desk.answer(question, &read) else { break };
-                    let malformed = matches!(outcome, Outcome::Failed { class: Some(Class::BadRequest), .. });
-                    let failed = matches!(outcome, Outcome::Failed { .. });
+                    let known = desk.recall(question, &read);
+                    let asked = known.is_none();
+                    let Some(outcome) = known.or_else(|| desk.answer(question, &read)) else { break };
                     let mut tally = held(&tally);
-                    tally.0 += 1;
-                    tally.1 += usize::from(failed);
-                    tally.2 += usize::from(malformed);
-                    if let Outcome::Failed { why, .. } = &outcome {
-                        if tally.2 == tally.0 && tally.2 >= MALFORMED {
-                            desk.stop(OpError::new(
-                                "E0612",
-                                format!("every request is malformed to the server: {why}"),
-                            ));
-                        } else if tally.0 >= FAILED_AFTER && tally.1 as f64 > FAILED_SHARE * tally.0 as f64 {
-                            let share = format!("{} of {} questions failed, the last: {why}", tally.1, tally.0);
-                            desk.stop(OpError::new("E0612", share).class("flaky"));
-                        }
+                    if !asked {
+                        tally.remembered();
+                    } else if let Some(why) = tally.count(&outcome, &endpoint.url) {
+                        desk.stop(why);
                     }
-                    (manner.progress)(tally.0 as u64, distinct.len() as u64);
+                    (manner.progress)(tally.done as u64, distinct.len() as u64);
                     held(&done)[at] = Some(outcome);
                 }
             });
@@ -182,17 +156,25 @@ impl Desk<'_> {
         self.halted.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the outcome; `None` when the run stops.
+    /// Returns the answer that is remembered, if one that fits is.
+    fn recall<T>(
+        &self,
+        question: &Question,
+        read: &impl Fn(&Question, &Reply) -> Result<T, String>,
+    ) -> Option<Outcome<T>> {
+        let reply = recall(&self.manner.memo, question.key(self.endpoint))?;
+        let said = read(question, &reply).ok()?;
+        self.remembered.fetch_add(1, Ordering::Relaxed);
+        Some(Outcome::Said(said))
+    }
+
+    /// Asks, and remembers what is answered; `None` when the run stops.
     fn answer<T>(
         &self,
         question: &Question,
         read: &impl Fn(&Question, &Reply) -> Result<T, String>,
     ) -> Option<Outcome<T>> {
         let key = question.key(self.endpoint);
-        if let Some(said) = recall(&self.manner.memo, key).and_then(|reply| read(question, &reply).ok()) {
-            self.remembered.fetch_add(1, Ordering::Relaxed);
-            return Some(Outcome::Said(said));
-        }
         let mut why = String::new();
         for more in std::iter::once("").chain(self.manner.again) {
             let mut asked = question.clone();

@@ -5,13 +5,15 @@ mod budget;
 mod line;
 mod memo;
 pub mod request;
+mod tally;
 
 use crate::base::OpError;
 use crate::engine::Context;
 
-pub use asking::{Asked, Manner, Outcome, ask_all};
+pub use asking::{Asked, Manner, ask_all};
 pub use budget::Budget;
 pub use request::{Endpoint, Part, Question, Reply, Sampling};
+pub use tally::Outcome;
 
 /// A secret that an argument names.
 #[derive(serde::Deserialize)]

@@ -242,6 +242,11 @@ impl Class {
         }
     }
 
+    /// Says whether the server is to blame, not the question.
+    pub fn is_of_server(self) -> bool {
+        matches!(self, Self::Busy | Self::Server | Self::Network | Self::Timeout | Self::Garbled)
+    }
+
     /// Says how often the same request is worth sending again.
     pub fn retries(self, most: u32) -> u32 {
         match self {
