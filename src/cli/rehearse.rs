@@ -199,14 +199,13 @@ impl Told<'_> {
                 Some(_) if self.behind_a_guess(id) => "left out",
                 Some(_) => "skipped",
             };
+            let unfit = self.unfit(id);
             let mut note: Vec<&str> = Vec::new();
             note.extend(self.stage.stand_ins.get(&id).map(String::as_str));
             note.extend(self.left_out.get(&id).map(String::as_str));
             note.extend(notes.get(&node.name).map(String::as_str));
             let took = time.map(phrase::duration).unwrap_or_default();
-            if state == "left out" && self.summary.states.get(&id) == Some(&NodeState::Failed) {
-                note.push("the rows that were made up for it do not fit");
-            }
+            note.extend(unfit.as_deref());
             let line = format!("{state:8}  {:width$}  {rows:>11}  {took:>7}  {}", node.name, note.join("; "));
             println!("{}", line.trim_end());
         }
@@ -214,6 +213,14 @@ impl Told<'_> {
             let name = format!("{name}[…] × {count}");
             println!("{:8}  {name:width$}  {:>11}  {:>7}  {}", "ok", "", "", rehearsal::ALIKE);
         }
+    }
+
+    /// Says what is wrong with a node that failed on rows that nobody described.
+    fn unfit(&self, id: NodeId) -> Option<String> {
+        let (_, failure) = self.summary.failures.iter().find(|(of, _)| *of == id)?;
+        let guessed = self.stage.guessed(&self.compiled.planned.graph, id);
+        let said = failure.message.lines().next().unwrap_or_default();
+        guessed.then(|| format!("the rows that were made up for it do not fit: {said}"))
     }
 
     /// Says whether a node was skipped for no other reason than rows that could not be made up.

@@ -70,6 +70,14 @@ pub(super) fn decide(graph: &Graph, node: &mut Node) -> Result<(), Box<Diagnosti
     Ok(())
 }
 
+/// Lets a node ask its model in process where it would start a server for it.
+pub fn in_process(node: &mut Node) {
+    if node.args["backend"].as_str().is_some_and(|name| STARTED.contains(&name)) {
+        node.args.as_object_mut().map(|args| args.remove("backend"));
+        (node.class, node.pool) = (Class::Numeric, Pool::Engine);
+    }
+}
+
 /// Who answers a node, besides what it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asks<'n> {

@@ -58,10 +58,16 @@ fn answer(stream: TcpStream) -> std::io::Result<()> {
     let mut body = vec![0; std::cmp::min(length, LONGEST)];
     reader.read_exact(&mut body)?;
     let asked: Json = serde_json::from_slice(&body).unwrap_or_default();
+    let likely = asked["logprobs"].as_bool().unwrap_or(false).then(|| {
+        let token = json!({ "token": "A", "logprob": 0.0 });
+        json!({ "content": [{ "token": "A", "logprob": 0.0, "top_logprobs": [token] }] })
+    });
     let said = simplest(&asked["response_format"]["json_schema"]["schema"]).to_string();
     let reply = json!({
         "id": "rehearsal", "object": "chat.completion", "model": asked["model"],
-        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": said } }],
+        "choices": [{
+            "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": said }, "logprobs": likely,
+        }],
         "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 },
     })
     .to_string();

@@ -40,7 +40,7 @@ impl Stage {
 }
 
 /// Changes the selected nodes of a graph in place: sources read files under `folder`, trainings take two steps, expectations stop nothing, and
-/// judges ask `judge`.
+/// judges and models behind servers are asked at `judge`.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -48,6 +48,8 @@ pub fn prepare(graph: &mut Graph, selection: &Selection, folder: &Path, judge: &
     let mut stage = Stage::default();
     // Nothing waits for an expectation: it is asked, and its answer says nothing about the real rows.
     graph.dag.retain_edges(|g, edge| g[edge] != Edge::Gate);
+    // The lock tells of the real ones.
+    graph.servers.clear();
     let media = rows::Media::write(&folder.join("media"))?;
     for &id in &selection.nodes {
         match sources::replace(graph, id, folder, &media)? {

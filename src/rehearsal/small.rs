@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::plan::Node;
+use crate::plan::{Node, serving};
 use crate::spec::Effect;
 
 /// Rows that a blend makes.
@@ -34,7 +34,7 @@ const ELSEWHERE: &[&str] = &[
     "workers",
 ];
 
-/// Makes a node small in place. Expectations stop nothing, judges ask `judge`.
+/// Makes a node small in place. Expectations stop nothing, judges and models behind servers are asked at `judge`.
 pub(super) fn make(node: Option<&mut Node>, judge: &str) {
     let Some(node) = node else { return };
     // What it asks of a machine is for the real one; a core is enough for a few rows.
@@ -46,6 +46,7 @@ pub(super) fn make(node: Option<&mut Node>, judge: &str) {
         gate.warn = true;
         return;
     }
+    serving::in_process(node);
     let args = &mut node.args;
     let at_most = |value: &mut Json, most: u64| {
         if value.as_u64().is_none_or(|n| n > most) {
@@ -73,7 +74,7 @@ pub(super) fn make(node: Option<&mut Node>, judge: &str) {
             args["epochs"] = json!(1);
         }
         "data.blend" if args["rows"].is_u64() => at_most(&mut args["rows"], BLEND),
-        op if op.starts_with("judge.") => args["url"] = json!(judge),
+        op if op == serving::SERVER_OP || op.starts_with("judge.") => args["url"] = json!(judge),
         _ => {}
     }
 }

@@ -120,6 +120,32 @@ output score = eval.score(data.jsonl("replies.jsonl", as: Reply), on: exam, stra
     assert!(!words.contains("FAILED") && !words.contains("left out"), "{words}");
 }
 
+/// The stand-in answers for a server: the real one is never asked.
+#[test]
+fn models_behind_servers_have_a_stand_in() {
+    let place = Place::new();
+    place.write_quietly(
+        "recipe.rb2",
+        r#"recipe "served" requires ">=0.1"
+import std.{bench, read, mark, total, eval, model}
+secret token from env "TOKEN"
+let exam = bench.json("exam.jsonl")
+  |> bench.sample(id: .id, kind: "choice", question: .q, options: .o, key: .a.index_in(.o))
+  |> bench.ask(choice: "Answer with the letter only.")
+  |> bench.read(choice: read.choice())
+  |> bench.mark(choice: mark.letter())
+  |> bench.total(headline: total.micro())
+let far = model.server("http://127.0.0.1:9/v1", name: "far", key: token, answers: "listed")
+let sure = model.server("http://127.0.0.1:9/v1", name: "far", key: token)
+output listed = eval.run(far, on: exam) to "out/listed.json"
+output score = eval.run(sure, on: exam, confidence: true) to "out/score.json"
+"#,
+    );
+    let (ended, words) = said(&place, &["rehearse", "recipe.rb2"]);
+    assert_eq!(ended, 0, "{words}");
+    assert!(!words.contains("FAILED") && !words.contains("left out"), "{words}");
+}
+
 #[cfg(feature = "torch")]
 mod tensor {
     use super::*;
@@ -147,7 +173,7 @@ let exam = bench.json("exam.jsonl")
   |> bench.read(choice: read.choice())
   |> bench.mark(choice: mark.letter())
   |> bench.total(headline: total.micro())
-let scores = sweep m in { sft, dpo } { eval.run(m, on: exam) }
+let scores = sweep m in { sft, dpo } { eval.run(m, on: exam) } with { serve: "vllm", gpus: 4 }
 output tuned = dpo to "out/tuned"
 output table = scores.table(rows: "m", cols: "m") to "out/table.md"
 "#,
