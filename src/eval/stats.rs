@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Resamples and permutations drawn; their seed is fixed, so results are the same every time.
-pub const DRAWS: usize = 10_000;
+const DRAWS: usize = 10_000;
 const SEED: u64 = 20_251_114;
 /// Standard errors that a difference must be away from 0 to be found at the 5 % level with 80 % power: 1.96 + 0.84.
 pub const POWER: f64 = 2.80;

@@ -47,6 +47,9 @@ use crate::ops::chat::{
     Asked, Budget, Endpoint, Manner, Outcome, Part, Question, Reply, Sampling, SecretName, ask_all,
 };
 
+/// Columns that say what a row's answers answer, where it has them.
+const TASK: [&str; 3] = ["prompt", "instruction", "input"];
+
 /// Options of `with` that hold back how much a judge asks and spends.
 const SPENDING: &[&str] = &["at_most", "spend", "money", "price_in", "price_out"];
 
@@ -188,6 +191,11 @@ impl Judge {
         endpoint.compare(&pinned)?;
         Ok(outcomes)
     }
+}
+
+/// The columns of a dataset that say what its answers answer.
+fn task(d: &Table) -> Vec<String> {
+    TASK.into_iter().filter(|c| d.batch.column_by_name(c).is_some()).map(str::to_owned).collect()
 }
 
 /// Makes a question that shows pictures, then asks in a text, for a JSON object.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::Float64Array;
 use serde_json::json;
 
-use super::{Judge, Keep, SPENDING, question, reason, schema, settle, shown};
+use super::{Judge, Keep, SPENDING, TASK, question, reason, schema, settle, shown, task};
 use crate::base::OpError;
 use crate::engine::{Builtin, Context, Outputs};
 use crate::ops::chat::Outcome;
@@ -37,7 +37,7 @@ op judge.prefer(
         effect: Effect::RowSubset,
         pool: Pool::Net,
         with: SPENDING,
-        looks: Looks::At(&["prompt", "instruction", "input"]),
+        looks: Looks::At(&TASK),
         ..OpSpec::BASE
     },
     run: Some(run),
@@ -57,17 +57,16 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let d = cx.table("pairs")?;
     let pictures = args.judge.pictures(&d)?;
-    let asked = ["prompt", "instruction", "input"].into_iter().filter(|c| d.batch.column_by_name(c).is_some());
-    let asked: Vec<String> = asked.map(str::to_owned).collect();
+    let asked = task(&d);
     let orders = if args.both_orders { 2 } else { 1 };
     let mut questions = Vec::with_capacity(d.rows() * orders);
     for (row, pictures) in pictures.into_iter().enumerate() {
         let (better, worse) = (d.cell(&args.better, row)?, d.cell(&args.worse, row)?);
-        let task = shown(&d, &asked, row)?;
+        let asked_for = shown(&d, &asked, row)?;
         for exchanged in [false, true].into_iter().take(orders) {
             let (a, b) = if exchanged { (&worse, &better) } else { (&better, &worse) };
             let own = format!(
-                "{task}\n[answer a]\n{}\n[answer b]\n{}\nWhich answer is right, or nearer to right? First the reason, then the verdict: a, b or tie.",
+                "{asked_for}\n[answer a]\n{}\n[answer b]\n{}\nWhich answer is right, or nearer to right? First the reason, then the verdict: a, b or tie.",
                 a.text().trim(),
                 b.text().trim()
             );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::StringArray;
 use serde_json::json;
 
-use super::{Judge, SPENDING, question, reason, schema, settle, shown, whole};
+use super::{Judge, SPENDING, TASK, question, reason, schema, settle, shown, task, whole};
 use crate::base::{Digest, OpError};
 use crate::data::cell::Cell;
 use crate::engine::{Builtin, Context, Outputs};
@@ -34,7 +34,7 @@ op judge.rank(
         version: 2,
         pool: Pool::Net,
         with: SPENDING,
-        looks: Looks::At(&["prompt", "instruction", "input"]),
+        looks: Looks::At(&TASK),
         ..OpSpec::BASE
     },
     run: Some(run),
@@ -51,8 +51,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     let args: Args = cx.args()?;
     let d = cx.table("d")?;
     let pictures = args.judge.pictures(&d)?;
-    let asked = ["prompt", "instruction", "input"].into_iter().filter(|c| d.batch.column_by_name(c).is_some());
-    let asked: Vec<String> = asked.map(str::to_owned).collect();
+    let asked = task(&d);
     let has_prompt = asked.iter().any(|c| c == "prompt");
     let prompts = d.texts(if has_prompt { &asked[..1] } else { &asked })?;
     let mut candidates = Vec::with_capacity(d.rows());
