@@ -294,6 +294,9 @@ pub enum CacheCommand {
         /// Move damaged bytes aside, so that the next run makes them anew
         #[arg(long)]
         repair: bool,
+        /// Fetch what is damaged from this remote instead; of a large file the damaged parts alone
+        #[arg(long, value_name = "ADDRESS", requires = "repair")]
+        remote: Option<String>,
     },
     /// Execute some recorded nodes again and compare: shows what differs from run to run
     Check(RecheckArgs),

@@ -1,10 +1,13 @@
 //! `rbpipe cache`: look at the artifact store, mend it and clean it.
 
+use std::ops::Range;
+
 use super::args::{CacheArgs, CacheCommand};
 use super::{Exit, gc, recheck, share, store};
 use crate::base::phrase;
 use crate::base::phrase::bytes;
 use crate::engine::Store;
+use crate::engine::remote::Remote;
 use crate::engine::storage::{record, verify};
 
 /// Runs the command.
@@ -21,7 +24,9 @@ pub(super) fn run(args: &CacheArgs) -> Exit {
         CacheCommand::Dir => Exit::Done,
         CacheCommand::Ls => ls(&store),
         CacheCommand::Stats => stats(&store),
-        CacheCommand::Verify { repair } => verify(&store, *repair),
+        CacheCommand::Verify { repair, remote } => {
+            verify(&store, *repair, remote.as_deref()).unwrap_or_else(|exit| exit)
+        }
         CacheCommand::Check(args) => recheck::run(&store, &files, args).unwrap_or_else(|exit| exit),
         CacheCommand::Gc(args) => match &args.remote {
             Some(address) => gc::remote(&store, &files, address, args).unwrap_or_else(|exit| exit),
@@ -63,11 +68,17 @@ fn stats(store: &Store) -> Exit {
     Exit::Done
 }
 
-fn verify(store: &Store, repair: bool) -> Exit {
-    let found = verify::verify(store);
-    for (_, path) in &found.damaged {
-        println!("damaged  {}", path.display());
+fn verify(store: &Store, repair: bool, remote: Option<&str>) -> Result<Exit, Exit> {
+    let remote = remote.map(store::remote_at).transpose()?;
+    let mut damaged = verify::blobs(store);
+    for blob in &damaged {
+        println!("damaged  {}{}", blob.path.display(), blob.wrong.as_ref().map_or_else(String::new, wrong));
     }
+    if let Some(remote) = remote {
+        damaged.retain(|blob| !mended(store, &remote, blob));
+        store.commit().map_err(|e| cannot(&e))?;
+    }
+    let found = verify::records(store, damaged);
     for path in &found.unreadable {
         println!("damaged  {}", path.display());
     }
@@ -77,20 +88,43 @@ fn verify(store: &Store, repair: bool) -> Exit {
     }
     if found.none() {
         println!("all bytes are as recorded");
-        return Exit::Done;
+        return Ok(Exit::Done);
     }
     if !repair {
         println!("`--repair` moves damaged bytes aside; the next run that needs them makes them anew");
-        return Exit::Refused;
+        return Ok(Exit::Refused);
     }
-    if let Err(e) = verify::repair(store, &found) {
-        eprintln!("error: cannot repair the store: {e}");
-        return Exit::Refused;
-    }
+    verify::repair(store, &found).map_err(|e| cannot(&e))?;
     println!(
         "moved {} to `quarantine/` and forgot {}; the next run that needs them makes them anew",
         phrase::count(found.damaged.len(), "blob"),
         phrase::count(found.broken.len() + found.unreadable.len(), "record"),
     );
-    Exit::Done
+    Ok(Exit::Done)
+}
+
+fn cannot(e: &std::io::Error) -> Exit {
+    eprintln!("error: cannot repair the store: {e}");
+    Exit::Refused
+}
+
+/// Says which bytes of a large blob are damaged.
+fn wrong((ranges, length): &(Vec<Range<u64>>, u64)) -> String {
+    match ranges.as_slice() {
+        [] => format!("  more than its {length} bytes"),
+        ranges => {
+            let ranges: Vec<String> = ranges.iter().map(|range| format!("{} to {}", range.start, range.end)).collect();
+            format!("  bytes {} of {length}", ranges.join(", "))
+        }
+    }
+}
+
+/// Fetches what is damaged; says whether that is mended.
+fn mended(store: &Store, remote: &Remote, blob: &verify::Damaged) -> bool {
+    let name = blob.digest.short();
+    let fetched = remote.mend(store, blob.digest, &|event, fields| share::warn(&name, event, &fields));
+    if let Some(fetched) = fetched {
+        println!("mended   {}  fetched {}", blob.path.display(), bytes(fetched));
+    }
+    fetched.is_some()
 }

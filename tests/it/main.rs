@@ -65,5 +65,6 @@ mod tabletop;
 mod tensor;
 mod tidy;
 mod trace;
+mod trees;
 mod user_op;
 mod workbench;

@@ -27,11 +27,20 @@ fn flip(blob: &Path) {
 
 #[test]
 fn a_crash_after_any_step_leaves_what_the_next_run_completes() {
-    let good = Place::new();
+    dies_after_each_step(&Place::new, &["out/kept.jsonl", "out/all.jsonl"], 120);
+}
+
+/// A large blob has a tree beside it.
+#[test]
+fn a_crash_after_any_step_of_a_large_result_leaves_what_the_next_run_completes() {
+    dies_after_each_step(&|| crate::trees::large(1_800), &["out/all.jsonl"], 40);
+}
+
+fn dies_after_each_step(new: &dyn Fn() -> Place, outputs: &[&str], least: u32) {
+    let good = new();
     good.done();
-    let outputs = ["out/kept.jsonl", "out/all.jsonl"];
     for step in 1.. {
-        let place = Place::new();
+        let place = new();
         let mut command = place.command(&["run", "recipe.rb2", "--jobs", "1"]);
         let out = command.env("RBPIPE_DIE_AFTER", step.to_string()).output().unwrap();
         let died = out.status.signal() == Some(libc::SIGKILL);
@@ -51,13 +60,17 @@ fn a_crash_after_any_step_leaves_what_the_next_run_completes() {
             assert_eq!(place.read(output), good.read(output), "step {step}");
         }
         assert!(verify::verify(&store).none(), "step {step}");
+        let trees =
+            |place: &Place| files_below(&place.cache().join("trees")).iter().map(|f| fs::read(f).unwrap()).collect();
+        let (found, expected): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (trees(&place), trees(&good));
+        assert!(found == expected, "step {step}: {} trees, not {}", found.len(), expected.len());
         let half = |f: &PathBuf| f.display().to_string().contains("/.rbpipe-");
         let left = files_below(&place.cache().join("tmp"))
             .into_iter()
             .chain(fs::read_dir(place.path("out")).unwrap().map(|e| e.unwrap().path()).filter(half));
         assert_eq!(left.collect::<Vec<_>>(), Vec::<PathBuf>::new(), "step {step}: something is left behind");
         if !died {
-            assert!(step > 120, "only {step} steps: some are not marked");
+            assert!(step > least, "only {step} steps: some are not marked");
             break;
         }
     }
@@ -144,7 +157,7 @@ fn a_flipped_bit_anywhere_is_found_and_nothing_else_happens() {
             fs::remove_file(&blob).unwrap();
             fs::write(&blob, bytes).unwrap();
             let found = verify::verify(&store());
-            let damaged: Vec<&PathBuf> = found.damaged.iter().map(|(_, path)| path).collect();
+            let damaged: Vec<&PathBuf> = found.damaged.iter().map(|blob| &blob.path).collect();
             assert_eq!((damaged, found.broken.is_empty()), (vec![&blob], false), "byte {at} of {}", blob.display());
         }
         fs::remove_file(&blob).unwrap();

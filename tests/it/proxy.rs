@@ -18,7 +18,14 @@ pub enum Fault {
     Flip,
     /// Says that the body is half as long, and sends that half.
     Short,
+    /// Sends half of the body, and then nothing until the client hangs up.
+    Stall,
+    /// The same with a flipped bit at [`LIE`].
+    Lie,
 }
+
+/// Which byte of a body a lie is about.
+pub const LIE: usize = 300_000;
 
 /// What it puts between its client and the server.
 #[derive(Clone, Copy, PartialEq)]
@@ -35,6 +42,8 @@ pub struct Proxy {
     pub requests: Arc<AtomicUsize>,
     /// Answers that were broken.
     pub broken: Arc<AtomicUsize>,
+    /// What was asked for with `GET`: paths, the range if one was named, and how many bytes were sent.
+    asked: Arc<Mutex<Vec<(String, Option<String>, usize)>>>,
     plan: Arc<Mutex<Plan>>,
     on: Arc<AtomicBool>,
 }
@@ -61,17 +70,18 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let plan = Arc::new(Mutex::new(Plan { fault: Fault::Hang, method: "GET", path: "/", left: 0 }));
-        let proxy = Self { port, requests: Arc::default(), broken: Arc::default(), plan, on: Arc::new(true.into()) };
-        let (plan, requests, broken) = (proxy.plan.clone(), proxy.requests.clone(), proxy.broken.clone());
-        let on = proxy.on.clone();
+        let (requests, broken, asked) = Default::default();
+        let proxy = Self { port, requests, broken, asked, plan, on: Arc::new(true.into()) };
+        let seen = Seen { requests: proxy.requests.clone(), broken: proxy.broken.clone(), asked: proxy.asked.clone() };
+        let (plan, on) = (proxy.plan.clone(), proxy.on.clone());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if !on.load(Ordering::Relaxed) {
                     return;
                 }
-                let (plan, requests, broken) = (plan.clone(), requests.clone(), broken.clone());
+                let (plan, seen) = (plan.clone(), seen.clone());
                 // A client that hangs up in the middle is part of the test.
-                std::thread::spawn(move || serve(client, upstream, dialect, &plan, &requests, &broken));
+                std::thread::spawn(move || serve(client, upstream, dialect, &plan, &seen));
             }
         });
         proxy
@@ -81,8 +91,26 @@ impl Proxy {
     pub fn set(&self, fault: Fault, method: &'static str, path: &'static str, times: usize) {
         self.broken.store(0, Ordering::Relaxed);
         self.requests.store(0, Ordering::Relaxed);
+        self.asked.lock().unwrap().clear();
         *self.plan.lock().unwrap() = Plan { fault, method, path, left: times };
     }
+}
+
+impl Proxy {
+    /// Ranges that were asked for, and bytes that were sent, of what has a text in its path.
+    pub fn asked(&self, path: &str) -> (Vec<Option<String>>, usize) {
+        let asked = self.asked.lock().unwrap();
+        let those = asked.iter().filter(|(p, ..)| p.contains(path));
+        (those.clone().map(|(_, range, _)| range.clone()).collect(), those.map(|(.., sent)| sent).sum())
+    }
+}
+
+/// What a proxy notes.
+#[derive(Clone)]
+struct Seen {
+    requests: Arc<AtomicUsize>,
+    broken: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<(String, Option<String>, usize)>>>,
 }
 
 impl Drop for Proxy {
@@ -93,25 +121,18 @@ impl Drop for Proxy {
 }
 
 /// One request, one connection.
-fn serve(
-    mut client: TcpStream,
-    upstream: u16,
-    dialect: Dialect,
-    plan: &Mutex<Plan>,
-    requests: &AtomicUsize,
-    broken: &AtomicUsize,
-) -> Option<()> {
+fn serve(mut client: TcpStream, upstream: u16, dialect: Dialect, plan: &Mutex<Plan>, seen: &Seen) -> Option<()> {
     let (mut head, mut body) = read_head(&mut client)?;
     let length = header(&head, "content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
     read_to(&mut client, &mut body, length)?;
-    requests.fetch_add(1, Ordering::Relaxed);
+    seen.requests.fetch_add(1, Ordering::Relaxed);
     let first = head.lines().next()?.to_owned();
     let fault = {
         let mut plan = plan.lock().ok()?;
         let hit = plan.left > 0 && first.starts_with(plan.method) && first.replace("%2F", "/").contains(plan.path);
         if hit {
             plan.left -= 1;
-            broken.fetch_add(1, Ordering::Relaxed);
+            seen.broken.fetch_add(1, Ordering::Relaxed);
         }
         hit.then_some(plan.fault)
     };
@@ -135,8 +156,9 @@ fn serve(
     if dialect == Dialect::Google {
         answer = with(&answer, "x-goog-generation", "1");
     }
+    let whole = sent.len();
     match fault {
-        Some(Fault::Cut) => sent.truncate(sent.len() / 2),
+        Some(Fault::Cut | Fault::Stall) => sent.truncate(sent.len() / 2),
         Some(Fault::Flip) if !sent.is_empty() => {
             let at = sent.len() / 2;
             sent[at] ^= 1;
@@ -145,10 +167,22 @@ fn serve(
             sent.truncate(sent.len() / 2);
             answer = with(&answer, "Content-Length", &sent.len().to_string());
         }
+        Some(Fault::Lie) => {
+            sent[LIE] ^= 1;
+            sent.truncate(whole / 2);
+        }
         _ => {}
     }
+    if first.starts_with("GET") {
+        let range = header(&head, "range").map(str::to_owned);
+        seen.asked.lock().ok()?.push((first.replace("%2F", "/"), range, sent.len()));
+    }
     client.write_all(format!("{answer}\r\n\r\n").as_bytes()).ok()?;
-    client.write_all(&sent).ok()
+    client.write_all(&sent).ok()?;
+    if matches!(fault, Some(Fault::Stall | Fault::Lie)) {
+        let _ = client.read(&mut [0]);
+    }
+    Some(())
 }
 
 /// Reads up to the blank line; what follows it is part of the body.

@@ -469,7 +469,7 @@ fn transfers_that_were_killed_leave_nothing_half() {
 }
 
 /// Serves a folder with Python's own web server; it ends with this value.
-struct Web(std::process::Child, u16);
+pub struct Web(std::process::Child, pub u16);
 
 impl Drop for Web {
     fn drop(&mut self) {
@@ -479,7 +479,7 @@ impl Drop for Web {
 }
 
 impl Web {
-    fn serve(folder: &Path) -> Option<Self> {
+    pub fn serve(folder: &Path) -> Option<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("python3");
         command.args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()]).current_dir(folder);

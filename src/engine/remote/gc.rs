@@ -72,6 +72,7 @@ impl Remote {
         // Records first: the blobs of one that comes in between are young.
         let records = self.listed("records", ".json").await?;
         let blobs = self.listed("blobs", "").await?;
+        let trees = self.listed("trees", "").await?;
         let mut out = Account::default();
         let recent = format!("pushed within the last {}", span(policy.keep.max(policy.grace)));
         let reason = |key: &Digest, meta: &ObjectMeta| match roots.get(key) {
@@ -102,7 +103,8 @@ impl Remote {
             }
         }
         doomed.extend(going.into_iter().map(|(_, meta)| (meta.location, meta.size, "records")));
-        for (digest, meta) in blobs {
+        // A tree goes with its blob, or when there is none.
+        for (digest, meta) in blobs.into_iter().chain(trees) {
             match live.get(&digest) {
                 Some(why) => count(&mut out.kept, why, meta.size),
                 None if age(&meta, now) < policy.grace => {

@@ -1,12 +1,13 @@
 //! Remote stores: results shared over S3, GCS, Azure, HTTP or a common folder. This is the only place with an async runtime; it
 //! is made when the first byte is asked for.
 //!
-//! A remote holds `records/ab/cd….json`, see [`Entry`], and `blobs/ab/cd…`, each named by its digest. Every byte that comes from it is compared
-//! with its digest before it reaches the store.
+//! A remote holds `records/ab/cd….json`, see [`Entry`], and `blobs/ab/cd…`, each named by its digest; beside large ones `trees/ab/cd…`, which say of each part
+//! whether it is right. Every byte that comes from it is compared with its digest before it reaches the store.
 
 mod address;
 pub mod entry;
 pub mod gc;
+mod groups;
 pub(in crate::engine) mod left;
 mod pull;
 mod push;
@@ -136,8 +137,16 @@ impl Remote {
     }
 
     fn blob_path(&self, digest: Digest) -> Path {
+        self.below("blobs", digest)
+    }
+
+    fn tree_path(&self, digest: Digest) -> Path {
+        self.below("trees", digest)
+    }
+
+    fn below(&self, folder: &str, digest: Digest) -> Path {
         let hex = digest.hex();
-        self.prefix.clone().join("blobs").join(&hex[..2]).join(&hex[2..])
+        self.prefix.clone().join(folder).join(&hex[..2]).join(&hex[2..])
     }
 
     /// Returns who is asked now.

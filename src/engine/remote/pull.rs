@@ -13,6 +13,7 @@ use crate::engine::artifact::FileRef;
 use crate::engine::storage::identity::Results;
 use crate::engine::storage::record::{self, Published, Record};
 use crate::engine::storage::store::{Incoming, Store};
+use crate::engine::storage::tree::LEAST;
 
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 1 << 20;
@@ -72,11 +73,12 @@ impl Remote {
         let Some(entry) = self.entry(key, emit).await? else { return Ok(None) };
         let signed_by = self.vouched(&entry)?;
         let missing: Vec<FileRef> = entry.blobs.iter().filter(|b| !store.reuse(**b)).copied().collect();
-        let bytes = missing.iter().map(|b| b.bytes).sum();
-        futures_util::stream::iter(missing.into_iter().map(|blob| self.blob(store, blob, emit, stop)))
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<Vec<()>>()
-            .await?;
+        let fetched: Vec<u64> =
+            futures_util::stream::iter(missing.into_iter().map(|blob| self.blob(store, blob, emit, stop)))
+                .buffer_unordered(AT_ONCE)
+                .try_collect()
+                .await?;
+        let bytes = fetched.iter().sum();
         if !entry.is_whole(store) {
             return Err(RemoteError::Wrong(format!("record {} does not name all that it needs", key.short())));
         }
@@ -119,7 +121,7 @@ impl Remote {
     }
 
     /// Tells why the remote gave nothing; counts it where another attempt might have given something.
-    fn tell_failure(&self, e: &RemoteError, emit: Emit) {
+    pub(super) fn tell_failure(&self, e: &RemoteError, emit: Emit) {
         match e {
             RemoteError::Failed(_) => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
             // Each node would wait for it in vain.
@@ -130,11 +132,23 @@ impl Remote {
         emit("remote_failed", told);
     }
 
-    async fn blob(&self, store: &Store, blob: FileRef, emit: Emit<'_>, stop: &AtomicBool) -> Result<(), RemoteError> {
+    /// Fetches a blob. Returns how many bytes came.
+    pub(super) async fn blob(
+        &self,
+        store: &Store,
+        blob: FileRef,
+        emit: Emit<'_>,
+        stop: &AtomicBool,
+    ) -> Result<u64, RemoteError> {
+        if blob.bytes >= LEAST
+            && let Some(tree) = self.tree(store, blob, emit).await
+        {
+            return self.blob_by_groups(store, blob, &tree, emit, stop).await;
+        }
         let mut attempt = 0;
         loop {
             match self.blob_once(store, blob, stop).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(blob.bytes),
                 Err(e) => again(&mut attempt, e, &format!("blob {}", blob.digest.short()), emit).await?,
             }
         }

@@ -5,6 +5,7 @@ use std::path::Path as FilePath;
 use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, WriteMultipart};
 
 use super::{AT_ONCE, Emit, Entry, Remote, RemoteError, again, failed, gc};
@@ -12,7 +13,8 @@ use crate::base::Digest;
 use crate::engine::artifact::FileRef;
 use crate::engine::storage::reach::Reach;
 use crate::engine::storage::record::Record;
-use crate::engine::storage::store::Store;
+use crate::engine::storage::store::{Store, digest_and_tree};
+use crate::engine::storage::tree::{Growing, LEAST, Tree};
 
 /// A larger blob goes in parts of this size.
 const PART: u64 = 8 << 20;
@@ -136,51 +138,68 @@ impl Remote {
         }
     }
 
-    /// Sends a blob unless one of its size is there. Returns the bytes that were sent.
+    /// Sends a blob unless one of its size is there, and its tree. Returns the bytes that were sent.
     async fn send(&self, store: &Store, blob: FileRef, anew: bool, emit: Emit<'_>) -> Result<u64, RemoteError> {
         let mut attempt = 0;
-        loop {
+        let sent = loop {
             match self.send_once(store, blob, anew).await {
-                Ok(bytes) => return Ok(bytes),
+                Ok(sent) => break sent,
                 Err(e) => again(&mut attempt, e, &format!("blob {}", blob.digest.short()), emit).await?,
             }
+        };
+        let (bytes, tree) = match sent {
+            Sent::Now(tree) => (blob.bytes, tree),
+            Sent::Before if blob.bytes < LEAST || self.is_there(&self.tree_path(blob.digest), None).await? => (0, None),
+            // An older build sent it, or a push that was ended.
+            Sent::Before => (0, store.tree(blob.digest)),
+        };
+        let Some(tree) = tree else { return Ok(bytes) };
+        let file = tree.file();
+        let more = file.len() as u64;
+        self.objects.put(&self.tree_path(blob.digest), file.into()).await.map_err(failed)?;
+        Ok(bytes + more)
+    }
+
+    /// Says whether there is an object, of some size where one is given.
+    async fn is_there(&self, path: &Path, bytes: Option<u64>) -> Result<bool, RemoteError> {
+        match self.objects.head(path).await {
+            Ok(there) => Ok(bytes.is_none_or(|bytes| there.size == bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(failed(e)),
         }
     }
 
-    async fn send_once(&self, store: &Store, blob: FileRef, anew: bool) -> Result<u64, RemoteError> {
+    async fn send_once(&self, store: &Store, blob: FileRef, anew: bool) -> Result<Sent, RemoteError> {
         let target = self.blob_path(blob.digest);
-        if !anew {
-            match self.objects.head(&target).await {
-                Ok(there) if there.size == blob.bytes => return Ok(0),
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(e) => return Err(failed(e)),
-            }
+        if !anew && self.is_there(&target, Some(blob.bytes)).await? {
+            return Ok(Sent::Before);
         }
         let path = store.path(blob.digest);
         if blob.bytes <= PART {
             let bytes = std::fs::read(&path)?;
-            honest(Digest::of(&bytes), blob, &path)?;
+            let (digest, tree) = digest_and_tree(&bytes);
+            honest(digest, blob, &path)?;
             self.objects.put(&target, PutPayload::from(bytes)).await.map_err(failed)?;
-            return Ok(blob.bytes);
+            return Ok(Sent::Now(tree));
         }
         let part = PART.max(blob.bytes / PARTS) as usize;
         let upload = self.objects.put_multipart(&target).await.map_err(failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, part);
-        let (mut file, mut hasher) = (std::fs::File::open(&path)?, blake3::Hasher::new());
+        let (mut file, mut growing) = (std::fs::File::open(&path)?, Growing::default());
         let copied = async {
             loop {
                 // A part each, handed over as it is.
                 let mut buffer = Vec::with_capacity(part);
                 if file.by_ref().take(part as u64).read_to_end(&mut buffer)? == 0 {
-                    return honest(Digest(*hasher.finalize().as_bytes()), blob, &path);
+                    return honest(growing.digest(), blob, &path);
                 }
-                hasher.update(&buffer);
+                growing.update(&buffer);
                 upload.wait_for_capacity(2).await.map_err(failed)?;
                 upload.put(buffer.into());
             }
         };
         match copied.await {
-            Ok(()) => upload.finish().await.map(|_| blob.bytes).map_err(failed),
+            Ok(()) => upload.finish().await.map(|_| Sent::Now(growing.tree())).map_err(failed),
             Err(e) => {
                 // Best effort: parts of an upload that nobody finishes are cleaned up by the service's own rules.
                 let _ = upload.abort().await;
@@ -188,6 +207,14 @@ impl Remote {
             }
         }
     }
+}
+
+/// What became of a blob.
+enum Sent {
+    /// One of its size was there.
+    Before,
+    /// It was sent; a large one has a tree.
+    Now(Option<Tree>),
 }
 
 /// Damaged bytes never leave this machine.

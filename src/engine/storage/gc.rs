@@ -91,11 +91,11 @@ pub fn collect(store: &Store, policy: &Policy) -> io::Result<Account> {
     roots.follow(store);
     let mut out = Account::default();
     let mut reach = Reach::new(store);
-    let (going, named_by_going) = records(store, &roots, &mut reach, policy, now, &mut out)?;
+    let (records_going, named_by_going) = records(store, &roots, &mut reach, policy, now, &mut out)?;
     // Listed anew: what was published or used since then is there, and what it names is needed.
     let mut live: BTreeMap<Digest, usize> = BTreeMap::new();
     let mut reasons: Vec<String> = Vec::new();
-    let staying = record::keys(store).into_iter().filter(|k| policy.apply || !going.contains(k));
+    let staying = record::keys(store).into_iter().filter(|k| policy.apply || !records_going.contains(k));
     let mut staying: Vec<(usize, Digest)> = staying.map(|key| (roots.rank(key), key)).collect();
     staying.sort_unstable();
     for (_, key) in staying {
@@ -111,6 +111,7 @@ pub fn collect(store: &Store, policy: &Policy) -> io::Result<Account> {
     }
     let mut doomed = Vec::new();
     let young = roots.oldest_lease.map_or(now - policy.grace, |lease| lease.min(now - policy.grace));
+    let mut going = BTreeSet::new();
     store.each_blob(&mut |digest, path| {
         let Ok(metadata) = fs::metadata(path) else { return };
         if let Some(at) = live.get(&digest) {
@@ -120,6 +121,16 @@ pub fn collect(store: &Store, policy: &Policy) -> io::Result<Account> {
         } else {
             let why = named_by_going.get(&digest).copied().unwrap_or(NAMELESS);
             doomed.push(Doomed { path: path.to_path_buf(), bytes: metadata.len(), why, before: young });
+            going.insert(digest);
+        }
+    });
+    // A tree goes with its blob, or when there is none.
+    store.each_tree(&mut |digest, path| {
+        let Ok(metadata) = fs::metadata(path) else { return };
+        if going.contains(&digest) || !store.path(digest).exists() && before(&metadata, young) {
+            doomed.push(Doomed { path: path.to_path_buf(), bytes: metadata.len(), why: TREES, before: now });
+        } else {
+            count(&mut out.kept, TREES, metadata.len());
         }
     });
     delete(store, doomed, policy, &mut out)?;
@@ -133,6 +144,7 @@ const STATES: &str = "states of trainings in kept runs, for longer ones";
 const OLD_STATES: &str = "states of trainings that no kept run had";
 const UNUSED: &str = "results that no kept run used";
 const NAMELESS: &str = "bytes that no record names";
+const TREES: &str = "trees of large blobs";
 
 fn recently(policy: &Policy) -> String {
     format!("used within the last {}", span(policy.keep.max(policy.grace)))
@@ -347,6 +359,7 @@ fn leftovers(store: &Store, roots: &Roots, policy: &Policy, now: SystemTime, out
         ("packages", "packages that no recipe was compiled with"),
         ("views", "copies made by `show --path`"),
         ("quarantine", "damaged bytes"),
+        ("parts", "bytes of transfers that nobody went on with"),
         ("left", "descriptions of results that were left in a remote"),
     ] {
         for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {

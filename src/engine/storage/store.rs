@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::ahead::Ahead;
 use super::gate::{self, Gate};
 use super::seen::Seen;
+use super::tree::{Growing, LEAST, Tree};
 use crate::base::Digest;
 use crate::engine::artifact::{Artifact, FileRef};
 use crate::engine::crash::step;
@@ -19,7 +20,7 @@ const FORGOTTEN: std::time::Duration = std::time::Duration::from_secs(30 * 86_40
 /// From so many new blobs on, one flush of the file system costs less than flushing each.
 const FLUSH_ALL: usize = 64;
 
-/// A folder of blobs: `blobs/ab/cdef…`, read-only once there.
+/// A folder of blobs: `blobs/ab/cdef…`, read-only once there, and the trees of large ones.
 ///
 /// A blob is renamed to its place when it is whole, and on the disk when [`Store::commit`] returns; a record is written after
 /// that, so a record implies its bytes.
@@ -63,22 +64,22 @@ impl Store {
 
     /// Returns where a blob lies, whether or not it is there.
     pub fn path(&self, digest: Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.root.join("blobs").join(&hex[..2]).join(&hex[2..])
+        below_hex(&self.root.join("blobs"), digest)
     }
 
     /// Stores some bytes. A blob that is there already stays as it is, unless its bytes are wrong.
     pub fn put(&self, bytes: &[u8]) -> io::Result<FileRef> {
-        let digest = Digest::of(bytes);
+        let (digest, tree) = digest_and_tree(bytes);
         let reference = FileRef { digest, bytes: bytes.len() as u64, attached: false };
         let target = self.path(digest);
         if self.reuse(reference) && fs::read(&target).is_ok_and(|found| found == bytes) {
             self.remember(digest, &target);
+            tree.map_or(Ok(()), |tree| self.keep_tree(digest, &tree))?;
         } else {
             let mut file = self.temporary()?;
             file.write_all(bytes)?;
             step();
-            self.publish(file, digest)?;
+            self.publish(file, digest, tree.as_ref())?;
         }
         Ok(reference)
     }
@@ -93,18 +94,20 @@ impl Store {
 
     /// Begins a blob whose bytes come one after the other.
     pub fn incoming(&self) -> io::Result<Incoming> {
-        Ok(Incoming { file: self.temporary()?, hasher: blake3::Hasher::new(), bytes: 0 })
+        Ok(Incoming { file: self.temporary()?, growing: Growing::default() })
     }
 
     /// Stores what was written to a blob. One that is there already stays as it is, unless its bytes are wrong.
     pub fn take(&self, blob: Incoming) -> io::Result<FileRef> {
-        let reference = FileRef { digest: blob.digest(), bytes: blob.bytes, attached: false };
-        let target = self.path(reference.digest);
+        let (digest, tree) = (blob.digest(), blob.growing.tree());
+        let reference = FileRef { digest, bytes: blob.growing.bytes(), attached: false };
+        let target = self.path(digest);
         step();
-        if self.reuse(reference) && digest_of_file(&target).is_ok_and(|d| d == reference.digest) {
-            self.remember(reference.digest, &target);
+        if self.reuse(reference) && digest_of_file(&target).is_ok_and(|found| found == digest) {
+            self.remember(digest, &target);
+            tree.map_or(Ok(()), |tree| self.keep_tree(digest, &tree))?;
         } else {
-            self.publish(blob.file, reference.digest)?;
+            self.publish(blob.file, digest, tree.as_ref())?;
         }
         Ok(reference)
     }
@@ -134,7 +137,7 @@ impl Store {
     /// It cannot be read, for another reason than that it is not there.
     pub fn look(&self, digest: Digest) -> io::Result<Look> {
         let found = fs::File::open(self.path(digest)).and_then(|file| Ok((file.metadata()?, file)));
-        let (metadata, file) = match found {
+        let (metadata, mut file) = match found {
             Ok(found) => found,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Look::Absent),
             Err(e) => return Err(e),
@@ -142,17 +145,19 @@ impl Store {
         if self.seen.has(digest, &metadata) {
             return Ok(Look::Whole);
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(file)?;
-        if *hasher.finalize().as_bytes() != digest.0 {
+        let mut growing = Growing::default();
+        growing.read(&mut file)?;
+        if growing.digest() != digest {
             return Ok(Look::Damaged);
         }
         self.seen.add(digest, &metadata);
+        // One of an older build has no tree yet. Where the store can only be read it has none later, either.
+        let _ = growing.tree().map(|tree| self.keep_tree(digest, &tree));
         Ok(Look::Whole)
     }
 
     /// Remembers that a blob has just been written or compared.
-    fn remember(&self, digest: Digest, path: &Path) {
+    pub(super) fn remember(&self, digest: Digest, path: &Path) {
         if let Ok(metadata) = fs::metadata(path) {
             self.seen.add(digest, &metadata);
         }
@@ -184,19 +189,12 @@ impl Store {
     fn renew(&self, digest: Digest) -> io::Result<()> {
         let mut file = self.temporary()?;
         io::copy(&mut fs::File::open(self.path(digest))?, &mut file)?;
-        self.place(file, &self.path(digest))
+        self.place(&self.path(digest), |target| persist(file, target))
     }
 
     /// Visits every blob: its digest and where it lies.
     pub fn each_blob(&self, visit: &mut dyn FnMut(Digest, &Path)) {
-        for folder in fs::read_dir(self.root.join("blobs")).into_iter().flatten().flatten() {
-            for blob in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
-                let hex = format!("{}{}", folder.file_name().to_string_lossy(), blob.file_name().to_string_lossy());
-                if let Some(digest) = Digest::parse(&hex) {
-                    visit(digest, &blob.path());
-                }
-            }
-        }
+        beneath(&self.root.join("blobs"), visit);
     }
 
     /// Stores an artifact's description without its attachments; its files must be there already. Returns its digest.
@@ -296,21 +294,27 @@ impl Store {
 
     /// Takes what was written as the blob of a digest, which it was compared with; one that lies there is replaced.
     pub(crate) fn adopt(&self, blob: Incoming, digest: Digest) -> io::Result<()> {
-        self.publish(blob.file, digest)
+        let tree = blob.growing.tree();
+        self.publish(blob.file, digest, tree.as_ref())
     }
 
-    fn publish(&self, file: tempfile::NamedTempFile, digest: Digest) -> io::Result<()> {
+    fn publish(&self, file: tempfile::NamedTempFile, digest: Digest, tree: Option<&Tree>) -> io::Result<()> {
         let target = self.path(digest);
-        self.place(file, &target)?;
+        self.place(&target, |target| persist(file, target))?;
         self.remember(digest, &target);
+        if let Some(tree) = tree {
+            self.keep_tree(digest, tree)?;
+            self.forget_parts(digest);
+        }
         Ok(())
     }
 
-    fn place(&self, file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
+    /// Gives a whole file its name in the store; it is on the disk once the store is committed.
+    pub(super) fn place(&self, target: &Path, name: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
         if let Some(folder) = target.parent() {
             make_folder(folder)?;
         }
-        file.persist(target).map_err(|e| e.error)?;
+        name(target)?;
         step();
         self.fresh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(target.to_path_buf());
         Ok(())
@@ -332,25 +336,56 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+pub(super) fn persist(file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
+    file.persist(target).map(drop).map_err(|e| e.error)
+}
+
+/// Returns where what a digest names lies in a folder.
+pub(super) fn below_hex(folder: &Path, digest: Digest) -> PathBuf {
+    let hex = digest.hex();
+    folder.join(&hex[..2]).join(&hex[2..])
+}
+
+/// Visits all that lies so in a folder.
+pub(super) fn beneath(folder: &Path, visit: &mut dyn FnMut(Digest, &Path)) {
+    for folder in fs::read_dir(folder).into_iter().flatten().flatten() {
+        for file in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+            let hex = format!("{}{}", folder.file_name().to_string_lossy(), file.file_name().to_string_lossy());
+            if let Some(digest) = Digest::parse(&hex) {
+                visit(digest, &file.path());
+            }
+        }
+    }
+}
+
+/// Returns the digest of some bytes, and their tree where they are many.
+pub(crate) fn digest_and_tree(bytes: &[u8]) -> (Digest, Option<Tree>) {
+    if (bytes.len() as u64) < LEAST {
+        return (Digest::of(bytes), None);
+    }
+    let mut growing = Growing::default();
+    growing.update(bytes);
+    (growing.digest(), growing.tree())
+}
+
 /// A blob that is being written: a private file, and the digest of what is in it so far.
 pub struct Incoming {
     file: tempfile::NamedTempFile,
-    hasher: blake3::Hasher,
-    bytes: u64,
+    growing: Growing,
 }
 
 impl Incoming {
     /// Returns the digest of what was written so far.
     pub fn digest(&self) -> Digest {
-        Digest(*self.hasher.finalize().as_bytes())
+        self.growing.digest()
     }
 
     /// Writes what `from` has until its end. Returns how many bytes that was.
     pub fn fill(&mut self, from: &mut dyn Read) -> io::Result<u64> {
-        let (mut buffer, before) = (vec![0; 1 << 18], self.bytes);
+        let (mut buffer, before) = (vec![0; 1 << 18], self.growing.bytes());
         loop {
             match from.read(&mut buffer)? {
-                0 => return Ok(self.bytes - before),
+                0 => return Ok(self.growing.bytes() - before),
                 n => self.write_all(&buffer[..n])?,
             }
         }
@@ -360,8 +395,7 @@ impl Incoming {
 impl Write for Incoming {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write_all(bytes)?;
-        self.hasher.update(bytes);
-        self.bytes += bytes.len() as u64;
+        self.growing.update(bytes);
         Ok(bytes.len())
     }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use super::reach::Reach;
 use super::record;
 use super::store::{Look, Store, digest_of_file};
+use super::tree::Tree;
 use crate::base::{Digest, OpError};
 use crate::data::blobs::Blobs;
 use crate::engine::artifact::FileRef;
@@ -23,11 +25,22 @@ pub struct Broken {
     pub damaged: bool,
 }
 
+/// A blob whose bytes are not what its name says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Its name.
+    pub digest: Digest,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Which of its bytes are wrong or missing, and how many it should have, as its tree tells; nothing without a tree. No range: it is too long.
+    pub wrong: Option<(Vec<Range<u64>>, u64)>,
+}
+
 /// What is wrong with a store.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Blobs whose bytes are not what their name says, and where they lie.
-    pub damaged: Vec<(Digest, PathBuf)>,
+    /// Blobs whose bytes are not what their name says.
+    pub damaged: Vec<Damaged>,
     /// Records that need a blob which is damaged or not there.
     pub broken: Vec<Broken>,
     /// Records that cannot be read.
@@ -43,16 +56,31 @@ impl Findings {
 
 /// Reads everything.
 pub fn verify(store: &Store) -> Findings {
-    let mut out = Findings::default();
+    records(store, blobs(store))
+}
+
+/// Compares every blob with its digest. Returns those that are damaged.
+pub fn blobs(store: &Store) -> Vec<Damaged> {
+    let mut out = Vec::new();
     store.each_blob(&mut |digest, path| {
         // A collection beside this may have taken it: that is no damage.
         match digest_of_file(path) {
             Ok(found) if found == digest => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            _ => out.damaged.push((digest, path.to_path_buf())),
+            _ => {
+                let wrong = |tree: Tree| Some((tree.wrong_in(&mut fs::File::open(path).ok()?).ok()?, tree.bytes()));
+                let wrong = store.tree(digest).and_then(wrong);
+                out.push(Damaged { digest, path: path.to_path_buf(), wrong });
+            }
         }
     });
-    let damaged: BTreeSet<Digest> = out.damaged.iter().map(|(digest, _)| *digest).collect();
+    out
+}
+
+/// Compares every record with its blobs, of which some are known to be damaged.
+pub fn records(store: &Store, found: Vec<Damaged>) -> Findings {
+    let mut out = Findings { damaged: found, ..Findings::default() };
+    let damaged: BTreeSet<Digest> = out.damaged.iter().map(|blob| blob.digest).collect();
     let mut reach = Reach::new(store);
     for key in record::keys(store) {
         let Some(record) = record::read(store, key) else {
@@ -82,7 +110,7 @@ pub fn repair(store: &Store, findings: &Findings) -> io::Result<()> {
     }
     let aside = store.root().join("quarantine");
     fs::create_dir_all(&aside)?;
-    for (digest, path) in &findings.damaged {
+    for Damaged { digest, path, .. } in &findings.damaged {
         gone(fs::rename(path, aside.join(digest.hex())))?;
     }
     Ok(())
@@ -216,7 +244,8 @@ fn set_aside(store: &Store, bad: &BTreeSet<Digest>) {
             findings.broken.push(Broken { key: record.key, name: record.name, damaged: true });
         }
     }
-    findings.damaged = bad.iter().map(|digest| (*digest, store.path(*digest))).collect();
+    let there = |digest: &Digest| Damaged { digest: *digest, path: store.path(*digest), wrong: None };
+    findings.damaged = bad.iter().map(there).collect();
     store.ahead.forget();
     // Where the store cannot be written, whoever asked fails in any case.
     let _ = repair(store, &findings);
