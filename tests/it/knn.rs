@@ -5,18 +5,23 @@ use std::collections::BTreeSet;
 use rbpipe::base::Digest;
 use rbpipe::data::dedup::knn::links;
 use rbpipe::data::dedup::pairs::{FEW, Job, Search};
-use rbpipe::data::dedup::scan::{self, Kernel};
+use rbpipe::data::dedup::projection::Projection;
+use rbpipe::data::dedup::scan::{Kernel, Scan};
 use rbpipe::data::dedup::vectors::Vectors;
 use rbpipe::data::draw::{Draw, RowKey};
 
 /// Vectors around a few centres, some of them copies, one of zeros, so that cosines lie everywhere up to 1.
 fn vectors(rows: usize, width: usize) -> Vectors {
+    vectors_around(8, rows, width)
+}
+
+fn vectors_around(many: usize, rows: usize, width: usize) -> Vectors {
     let mut draw = Draw::new(Digest::of(b"knn"), RowKey { digest: Digest::of(&width.to_le_bytes()), occurrence: 0 });
-    let mut centres = vec![0f32; 8 * width];
+    let mut centres = vec![0f32; many * width];
     centres.iter_mut().for_each(|v| *v = draw.between(-1.0, 1.0) as f32);
     let mut data: Vec<f32> = Vec::with_capacity(rows * width);
     for row in 0..rows {
-        let (centre, spread) = (draw.below(8), draw.between(0.0, 0.6));
+        let (centre, spread) = (draw.below(many), draw.between(0.0, 0.6));
         match row % 9 {
             8 => data.extend_from_within((row - 7) * width..(row - 6) * width),
             _ => data.extend((0..width).map(|k| centres[centre * width + k] + draw.between(-spread, spread) as f32)),
@@ -104,23 +109,54 @@ fn cells_find_what_they_say() {
 #[test]
 fn codes_rule_out_no_pair_whatever_the_instructions() {
     let kernels = Kernel::all();
-    for (rows, width, similar) in [(700, 384, 0.9), (520, 30, 0.97), (513, 5, 0.2)] {
-        let v = vectors(rows, width);
+    let cases = [(200, 700, 384, 0.9, true), (8, 520, 30, 0.97, false), (8, 513, 5, 0.2, false)];
+    for (many, rows, width, similar, shorter) in cases {
+        let v = vectors_around(many, rows, width);
         let members: Vec<u32> = (0..rows as u32).rev().collect();
         let firsts = rows - 100;
         let near = |a: usize, b: usize| v.cosine(members[a] as usize, members[b] as usize) >= similar;
-        for &kernel in &kernels {
+        let wanted: Vec<_> =
+            (0..firsts).flat_map(|a| (a + 1..rows).map(move |b| (a, b))).filter(|&(a, b)| near(a, b)).collect();
+        for scan in kernels.iter().flat_map(|&kernel| [false, true].map(|short| Scan { kernel, similar, short })) {
+            let compared = scan.projection(&v, &members).width();
+            assert_eq!(compared < width, scan.short && shorter, "{scan:?}: {compared} numbers for {width}");
             let found = std::sync::Mutex::new(Vec::new());
-            scan::candidates(kernel, &v, &members, firsts, similar, &|a, b| found.lock().unwrap().push((a, b)));
+            scan.candidates(&v, &members, firsts, &|a, b| found.lock().unwrap().push((a, b)));
             let mut found = found.into_inner().unwrap();
             let all = found.len();
             found.sort_unstable();
             found.dedup();
-            assert_eq!(found.len(), all, "{kernel:?}: each pair once");
-            let wanted: Vec<_> =
-                (0..firsts).flat_map(|a| (a + 1..rows).map(move |b| (a, b))).filter(|&(a, b)| near(a, b)).collect();
-            assert!(wanted.len() > 100 && all < firsts * rows / 2, "{kernel:?}: {all} of {}", wanted.len());
-            assert!(wanted.iter().all(|pair| found.binary_search(pair).is_ok()), "{kernel:?} {rows} x {width}");
+            assert_eq!(found.len(), all, "{scan:?}: each pair once");
+            assert!(wanted.len() > 100 && all < firsts * rows / 2, "{scan:?}: {all} of {}", wanted.len());
+            assert!(wanted.iter().all(|pair| found.binary_search(pair).is_ok()), "{scan:?} {rows} x {width}");
         }
     }
+}
+
+#[test]
+fn stand_ins_are_no_farther_apart_than_vectors() {
+    let (many, rows, width) = (400, 700, 96);
+    let v = vectors_around(many, rows, width);
+    let members: Vec<u32> = (0..rows as u32).collect();
+    let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>().sqrt();
+    for short in [false, true] {
+        let projection = Projection::fit(&v, &members, short, 0.3, 63.0);
+        assert_eq!(projection.width() < width, short);
+        let stand_ins: Vec<(Vec<f32>, f32)> = (0..rows).map(|row| projection.of(v.get(row))).collect();
+        let mut nearer = 0;
+        for (a, (own, moved)) in stand_ins.iter().enumerate() {
+            assert!(own.len() == projection.width() && *moved < 0.02, "{moved}");
+            for (b, (other, other_moved)) in stand_ins.iter().enumerate().skip(a + 1) {
+                let (short, whole) = (apart(own, other), apart(v.get(a), v.get(b)));
+                assert!(short <= whole + f64::from(moved + other_moved), "rows {a} and {b}: {short} for {whole}");
+                nearer += usize::from(short < 0.9 * whole);
+            }
+        }
+        assert_eq!(nearer > 0, short, "what lies across the directions is known by its length alone");
+    }
+    // What is no number is near to nothing, and moves no other vector.
+    let broken = Vectors::new([vec![f32::NAN; width], vec![1.0; width], vec![-1.0; width]].concat(), width);
+    let projection = Projection::fit(&broken, &[0, 1, 2], true, 0.3, 63.0);
+    assert!(projection.of(broken.get(0)).0.iter().all(|v| *v == 0.0) && projection.step().is_finite());
+    assert!(apart(&projection.of(broken.get(1)).0, &projection.of(broken.get(2)).0) > 1.99);
 }

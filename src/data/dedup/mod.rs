@@ -10,6 +10,7 @@ pub mod minhash;
 pub mod originals;
 pub mod pairs;
 pub mod phash;
+pub mod projection;
 pub mod scan;
 pub mod signs;
 pub mod simhash;

@@ -4,13 +4,15 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::scan::{self, Kernel};
+use super::scan::{Kernel, Scan};
 use super::vectors::Vectors;
 
 /// Rows per block: two blocks of 384-wide vectors fit the second-level cache.
 const BLOCK: usize = 128;
 /// Groups from this size are scanned in int8 first, where the processor can.
 const LARGE: usize = 512;
+/// Pairs from which fitting short stand-ins costs less than it saves.
+const PAIRS: usize = 1 << 27;
 
 /// How neighbours are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -66,7 +68,8 @@ pub fn first_pairs(
     if members.len() >= LARGE
         && let Some(kernel) = Kernel::of(vectors)
     {
-        return scan::candidates(kernel, vectors, members, firsts, similar, found);
+        let short = firsts.saturating_mul(members.len()) / 2 >= PAIRS;
+        return Scan { kernel, similar, short }.candidates(vectors, members, firsts, found);
     }
     let starts: Vec<usize> = (0..firsts).step_by(BLOCK).collect();
     starts.par_iter().for_each(|&start| {

@@ -47,7 +47,8 @@ impl Vectors {
     }
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+/// Returns the sum of products of two vectors, in the same order on every machine.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: the processor has AVX2 and FMA.
