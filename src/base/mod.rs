@@ -13,5 +13,5 @@ pub use codes::Code;
 pub use diag::{Diagnostic, Edit, Label, Problems, Severity};
 pub use digest::Digest;
 pub use failure::OpError;
-pub use source::{SourceId, SourceMap, Span};
+pub use source::{Source, SourceId, SourceMap, Span};
 pub use world::World;

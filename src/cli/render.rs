@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+};
 use serde_json::{Value, json};
 
-use crate::base::{Diagnostic, Label, OpError, Severity, SourceMap, Span, codes, phrase};
+use crate::base::{Diagnostic, Label, OpError, Severity, Source, SourceMap, Span, codes, phrase};
 use crate::syntax::BUILTIN_SOURCE;
 
 /// Returns what went wrong while something ran as a problem with a place in the recipe.
@@ -97,18 +99,15 @@ fn labels(problem: &Diagnostic) -> impl Iterator<Item = (&Label, bool)> {
 /// A diagnostic as miette wants it.
 struct Report<'a> {
     problem: &'a Diagnostic,
-    source: Option<NamedSource<String>>,
+    source: Option<Text<'a>>,
     labels: Vec<LabeledSpan>,
     help: Option<String>,
 }
 
 impl<'a> Report<'a> {
-    fn new(sources: &SourceMap, problem: &'a Diagnostic) -> Self {
+    fn new(sources: &'a SourceMap, problem: &'a Diagnostic) -> Self {
         let file = problem.primary.span.source;
-        let source = (file != BUILTIN_SOURCE).then(|| {
-            let source = sources.get(file);
-            NamedSource::new(&source.name, source.text.to_string())
-        });
+        let source = (file != BUILTIN_SOURCE).then(|| Text(sources.get(file)));
         let mut spans = Vec::new();
         let mut notes: Vec<String> = problem.help.iter().cloned().collect();
         for (label, primary) in labels(problem) {
@@ -130,6 +129,19 @@ impl<'a> Report<'a> {
         }
         let help = (!notes.is_empty()).then(|| notes.join("\n"));
         Self { problem, source, labels: spans, help }
+    }
+}
+
+/// A source as miette reads it.
+struct Text<'a>(&'a Source);
+
+impl SourceCode for Text<'_> {
+    fn read_span<'b>(&'b self, span: &SourceSpan, before: usize, after: usize) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
+        let text: &str = &self.0.text;
+        let read = text.read_span(span, before, after)?;
+        // miette counts the lines from the beginning of the file, and then takes two places for neighbours that are not: all between them would be drawn.
+        let lines = String::from_utf8_lossy(read.data()).lines().count();
+        Ok(Box::new(MietteSpanContents::new_named(self.0.name.clone(), read.data(), *read.span(), read.line(), read.column(), lines)))
     }
 }
 

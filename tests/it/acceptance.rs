@@ -43,6 +43,13 @@ const MISTAKES: &[Mistake] = &[
     ("cyclic_import", "import \"./other.rb2\" as other\noutput x = other.two\noutput y = rows\n", &[], "E0206", ALL),
     ("duplicate_name", "let rows = data.jsonl(\"more.jsonl\", as: Row)\noutput x = rows\n", &[], "E0202", ALL),
     (
+        "duplicate_name_further_down",
+        "# one\n# two\n# three\n# four\nlet rows = data.jsonl(\"more.jsonl\", as: Row)\noutput x = rows\n",
+        &[],
+        "E0202",
+        ALL,
+    ),
+    (
         "unknown_profile",
         "param n: Rows = 4rows\noutput x = rows |> data.top(by: .n, n: n)\nprofile big { n: 9rows }\n",
         &["--profile", "bgi"],
