@@ -21,5 +21,5 @@ pub use format::format;
 pub use grammar::{ITEM_WORDS, RESERVED};
 pub use outline::{Outline, outline};
 pub use parse::{BUILTIN_SOURCE, parse, parse_all, parse_expr, parse_signature};
-pub use parts::{children, record};
+pub use parts::{children, expressions, record, type_parts, types};
 pub use scan::{Kind, Token};
