@@ -9,6 +9,7 @@ use super::allow;
 use super::declared::{self, Names};
 use super::facts::Facts;
 use super::infer::Solver;
+use super::misdeclared::{self, Guess, Kind};
 use super::modules::{Module, Program};
 use crate::base::{Diagnostic, Problems, Span};
 use crate::spec::{Catalogue, Row, Type, prelude};
@@ -93,6 +94,7 @@ fn run(
         rows: BTreeMap::new(),
         read_schemas: BTreeSet::new(),
         meant: BTreeSet::new(),
+        guesses: Vec::new(),
         wanted: None,
         unimported: BTreeSet::new(),
         types: BTreeMap::new(),
@@ -109,7 +111,7 @@ fn run(
     if !checker.problems.has_errors() {
         checker.unused();
     }
-    let Checker { problems, lets, operators, solver, mut facts, .. } = checker;
+    let Checker { problems, guesses, lets, operators, solver, mut facts, .. } = checker;
     let mut bindings = BTreeMap::new();
     for (key, state) in lets {
         if let Progress::Done(ty) = state {
@@ -117,7 +119,7 @@ fn run(
         }
     }
     let mut out = Problems::default();
-    let mut rest = problems.sorted();
+    let mut rest = misdeclared::merge(problems.sorted(), &guesses, program);
     let mended: Vec<Span> = program.modules.iter().flat_map(|m| &m.file.mended).copied().collect();
     if !mended.is_empty() {
         rest.retain(|d| !mended.iter().any(|place| begins_in(d.primary.span, *place)));
@@ -182,6 +184,8 @@ pub(super) struct Checker<'a> {
     pub(super) read_schemas: BTreeSet<(usize, String)>,
     /// Written types that name a row and are read as rows, which has been said.
     pub(super) meant: BTreeSet<Span>,
+    /// Names that are not there, with those that were likely meant.
+    pub(super) guesses: Vec<Guess>,
     /// What the name that is read next is asked to be.
     pub(super) wanted: Option<Type>,
     /// Modules of the library that a file names and does not import.
@@ -243,6 +247,11 @@ impl<'a> Checker<'a> {
     /// Adds a problem, unless it points at nothing in the user's text.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         self.problems.push(diagnostic);
+    }
+
+    /// Notes which declared name was likely meant by one that is not there.
+    pub(super) fn guess(&mut self, kind: Kind, said: &str, near: &str, span: Span) {
+        self.guesses.push(Guess { kind, said: said.to_owned(), near: near.to_owned(), span });
     }
 
     /// Says whether something was wrong in a place.

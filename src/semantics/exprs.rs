@@ -3,6 +3,7 @@
 use super::check::{Checker, Cx, Progress, Site};
 use super::declared;
 use super::infer::Misfit;
+use super::misdeclared::Kind;
 use super::modules::ImportTarget;
 use super::names::their_literal;
 use super::sig::dataset_in;
@@ -121,6 +122,7 @@ impl Checker<'_> {
             d.also(place, "declared in the imported file")
         } else if let Some(near) = near {
             self.read_schemas.insert((cx.module, near.clone()));
+            self.guess(Kind::Schema(cx.module), name, &near, span);
             d.help(format!("did you mean `{near}`?")).fix(span, near)
         } else if let Some(value) = value {
             self.mark(cx.module, &value);

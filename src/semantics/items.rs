@@ -3,6 +3,7 @@
 use super::accepted::Accepted;
 use super::check::{Checker, Cx, Progress, Site};
 use super::infer::Misfit;
+use super::misdeclared::Kind;
 use super::numbers;
 use super::written::{Home, Position, Vars};
 use crate::base::codes::{E0120, E0202, E0213, E0214, E0215, E0216, E0301, E0304, E0702};
@@ -395,7 +396,11 @@ impl<'a> Checker<'a> {
             self.report(d.help(format!("how to run stands behind the params of a profile: {form}")));
             return;
         }
-        self.report(match phrase::nearest(name, params.iter().copied()) {
+        let near = phrase::nearest(name, params.iter().copied());
+        if let Some(near) = near.filter(|_| written) {
+            self.guess(Kind::Value(module), name, near, span);
+        }
+        self.report(match near {
             Some(near) => {
                 let d = d.help(format!("did you mean `{near}`?"));
                 if written { d.fix(span, near) } else { d }

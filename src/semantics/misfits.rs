@@ -2,6 +2,7 @@
 
 use super::check::{Checker, Cx, Site};
 use super::infer::Misfit;
+use super::misdeclared::Kind;
 use super::numbers::{self, literal};
 use crate::base::codes::{E0210, E0211, E0213, E0302, E0304, E0308, E0601, E0702};
 use crate::base::{Diagnostic, Span, phrase};
@@ -269,6 +270,9 @@ fn mismatch(this: &mut Checker, e: &Expr, have: &Type, want: &Type, site: &Site,
         (_, Type::Benchmark) => {
             "give a benchmark: one of `import std.eval.embodied17 as e17`, such as `e17.blink`, or one made with `bench.sample` and what follows it".to_owned()
         }
+        (Type::Record(_), Type::Field(_)) if site.callee == "data.rename" => {
+            "each new name is an argument of its own, with the old column as its value: `data.rename(new: .old)`".to_owned()
+        }
         (_, Type::Field(_)) => "name one column, with a point: `.name`".to_owned(),
         (_, Type::Grid(..)) => {
             "a grid is what a sweep gives: `sweep m in { base, tuned }, b in suite { eval.run(m, on: b) }`".to_owned()
@@ -490,6 +494,12 @@ fn unfit_rows(
     } else {
         if let Some(origin) = steps.last() {
             d = d.also(origin.span, "the rows come from here");
+        }
+        let known = have.fields.iter().map(|(name, _)| name.as_str());
+        if let [column] = missing
+            && let Some(near) = phrase::nearest(column, known)
+        {
+            this.guess(Kind::Column, column, near, e.span);
         }
         remedy(this, have, want, site)
     };

@@ -12,6 +12,7 @@ mod fields;
 mod infer;
 mod items;
 mod joins;
+mod misdeclared;
 mod misfits;
 pub mod modules;
 mod names;

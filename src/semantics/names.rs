@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::check::{Checker, Cx};
 use super::declared::{duplicate, hides_import, hides_prelude};
 use super::infer::Misfit;
+use super::misdeclared::Kind;
 use super::modules::ImportTarget;
 use crate::base::codes::{E0201, W0201};
 use crate::base::{Diagnostic, Span, phrase};
@@ -80,7 +81,10 @@ impl<'a> Checker<'a> {
                 Some(at) => d.fix(at, format!(", {name}")),
                 None => d,
             }
-        } else if called && let Some(op) = operator {
+        } else if called
+            && cx.row.is_none()
+            && let Some(op) = operator
+        {
             let d = d.help(format!("an operator is called by its full name: `{}(…)`", op.name));
             let imported = op.name.split('.').next().is_some_and(|m| self.names[cx.module].imports.contains_key(m));
             if imported { d.fix(span, op.name.clone()) } else { d }
@@ -90,8 +94,13 @@ impl<'a> Checker<'a> {
             d.help("columns are read by their name alone, with a point: `.output`")
         } else if let Some(literal) = their_literal(name) {
             d.help(format!("write `{literal}`")).fix(span, literal)
-        } else if let Some(near) = self.near_value(name, called, want.as_ref(), cx) {
+        } else if let Some(near) =
+            self.meant_before(name, cx.module).or_else(|| self.near_value(name, called, want.as_ref(), cx))
+        {
             self.mark(cx.module, &near);
+            if !cx.locals.iter().any(|(local, _)| *local == near) {
+                self.guess(Kind::Value(cx.module), name, &near, span);
+            }
             let place = self.names[cx.module].places.get(near.as_str()).copied();
             let d = d.help(format!("did you mean `{near}`?")).fix(span, near);
             if let Some(place) = place { d.also(place, "declared here") } else { d }
@@ -132,6 +141,12 @@ impl<'a> Checker<'a> {
         let names = &self.names[module];
         let refused = names.imports.iter().filter(|(_, target)| matches!(target, ImportTarget::Missing));
         names.missing.contains("std") || phrase::nearest(name, refused.map(|(n, _)| *n)).is_some()
+    }
+
+    /// What an unknown name was taken for where it stood before: what is misspelt at its declaration is of one name wherever it is read.
+    fn meant_before(&self, name: &str, module: usize) -> Option<String> {
+        let mut before = self.guesses.iter().filter(|g| g.kind == Kind::Value(module));
+        before.find(|g| g.said == name).map(|g| g.near.clone())
     }
 
     /// The nearest name that could stand here: a value or function as asked for, of the type that its place takes.

@@ -1,9 +1,10 @@
 //! Rows: how the columns of a result follow from the arguments, and where a column that is not there was lost.
 
 use super::check::{Checker, Cx};
+use super::misdeclared::Kind;
 use super::presence;
 use super::sig::{Bound, Given};
-use crate::base::codes::{E0211, E0301, E0303};
+use crate::base::codes::{E0202, E0211, E0301, E0303};
 use crate::base::{Diagnostic, SourceId, Span, phrase};
 use crate::spec::catalogue::Operator;
 use crate::spec::{Columns, Effect, Row, Type};
@@ -35,6 +36,9 @@ impl Checker<'_> {
         let before = rows.row.as_ref().map_or_else(Row::any, |r| self.solver.row(r));
         let slot = |name: &str| op.signature.params.iter().position(|p| p.name.text == name);
         let value = |name: &str| slot(name).and_then(|i| bound.slots.get(i)?.as_ref());
+        if let (Columns::Select | Columns::Drop, Some(Given::Expr(columns))) = (&op.spec.columns, value("columns")) {
+            self.named_once(columns);
+        }
         match op.spec.columns {
             Columns::Signature => match (op.spec.effect, value("where"), &result) {
                 // A row that stays has what it needs to stay.
@@ -172,6 +176,24 @@ impl Checker<'_> {
         }
     }
 
+    /// E0202 for a column that a list names again.
+    fn named_once(&mut self, columns: &Expr) {
+        let ExprKind::List(items) = &columns.kind else { return };
+        let column = |e: &Expr| match &e.kind {
+            ExprKind::Col(name) => Some(name.text.clone()),
+            _ => None,
+        };
+        for (i, item) in items.iter().enumerate() {
+            let Some(name) = column(item) else { continue };
+            if let Some(first) = items[..i].iter().find(|e| column(e).as_ref() == Some(&name)) {
+                let again = Span { start: items[i - 1].span.end, ..item.span };
+                let d =
+                    Diagnostic::new(E0202, item.span, format!("column `.{name}` is named twice"), "named again here");
+                self.report(d.also(first.span, "first named here").help("name it once").fix(again, ""));
+            }
+        }
+    }
+
     fn shared_row(&mut self, types: &[Type]) -> Row {
         let mut row: Option<Row> = None;
         for ty in types {
@@ -261,6 +283,7 @@ impl Checker<'_> {
                 phrase::quoted(&known)
             ))
         } else if let Some(near) = phrase::nearest(column, known.iter().copied()) {
+            self.guess(Kind::Column, column, near, span);
             d.help(format!("did you mean `.{near}`?")).fix(span, format!(".{near}"))
         } else if known.is_empty() {
             d.help("nothing is known of these rows here; name the column in the parameter's type, as in `Dataset[{ text: Str, ..r }]`")

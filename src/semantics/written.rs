@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::Checker;
+use super::misdeclared::Kind;
 use super::modules::ImportTarget;
 use super::row_types;
 use crate::base::codes::{E0201, E0202, E0305, E0602};
@@ -356,7 +357,15 @@ impl Checker<'_> {
             return;
         }
         let d = match phrase::nearest(name, known) {
-            Some(near) => d.help(format!("did you mean `{near}`?")).fix(span, near),
+            Some(near) => {
+                let near = near.to_owned();
+                if let Home::Module(module) = home
+                    && !TYPE_NAMES.contains(&near.as_str())
+                {
+                    self.guess(Kind::Schema(module), name, &near, span);
+                }
+                d.help(format!("did you mean `{near}`?")).fix(span, near)
+            }
             None => d.help(format!("declare it: `schema {name} {{ id: Str, … }}`")),
         };
         self.report(d);

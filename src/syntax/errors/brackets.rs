@@ -32,6 +32,9 @@ impl Case<'_> {
             || matches!(found, "to" | "with" | "runs")
             || self.line_of(self.found) > self.line_of(open) && found == "|>";
         let dangling = self.dangling(self.found);
+        if let Some(missing) = self.unopened_list(found, open) {
+            return Some(missing);
+        }
         if kind == Some(Kind::Close) && found != close {
             let outer = (0..open).rev().any(|i| closing(self.word(i)) == found && self.closes_at(i).is_none());
             let problem = Diagnostic::new(
@@ -65,6 +68,31 @@ impl Case<'_> {
         .also(self.span_of(open), format!("this `{bracket}` is still open"))
         .help(format!("close it with `{close}`"));
         Some(if self.dangling(at) || self.steps_within(open) { problem } else { problem.fix(gap, close) })
+    }
+
+    /// `f(within: .images])`: the list of an argument lacks its `[`. The `)` behind it closes the call, and no bracket around waits for one.
+    fn unopened_list(&self, found: &str, open: usize) -> Option<Diagnostic> {
+        let around = (0..open).any(|i| self.tokens[i].kind == Kind::Open && self.closes_at(i).is_none());
+        if found != "]" || self.word(open) != "(" || self.word(self.found + 1) != ")" || around {
+            return None;
+        }
+        let mut depth = 0usize;
+        let colon = (open + 1..self.found).filter(|&i| {
+            match self.tokens[i].kind {
+                Kind::Open => depth += 1,
+                Kind::Close => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && self.word(i) == ":"
+        });
+        let first = colon.last().unwrap_or(open) + 1;
+        if first == self.found {
+            return None;
+        }
+        let at = self.span_of(first);
+        let problem = self.says(at, "this list has no `[`", "expected `[` before this");
+        let problem = problem.also(self.here(), "closed here").help("write `[` before its first value");
+        Some(problem.fix(Span { end: at.start, ..at }, "["))
     }
 
     /// Says whether a pipe goes on right inside of an open bracket: its steps may have been meant to stand behind it.

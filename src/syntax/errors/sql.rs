@@ -5,6 +5,10 @@ use crate::base::{Diagnostic, Span};
 use crate::syntax::grammar::Rule;
 use crate::syntax::scan::Kind;
 
+/// What is written instead of a query.
+const NO_SQL: &str =
+    "rows are kept with `filter.rule(where: .score > 0.5)`, columns with `data.select(columns: [.id, .output])`";
+
 impl Case<'_> {
     pub(super) fn queries(&self, found: &str, before: &str) -> Option<Diagnostic> {
         None.or_else(|| self.named_in_list(found))
@@ -79,12 +83,16 @@ impl Case<'_> {
             let problem = self.says(self.here(), "words of the language are written small", "in capitals");
             return Some(problem.help(format!("write `{ours}`")).fix(self.here(), ours));
         }
+        let opener = self.found.checked_sub(2).map_or("", |i| self.word(i));
+        if before.eq_ignore_ascii_case("select") && matches!(opener, "=" | "(" | ":") && found != "(" {
+            let problem = self.says(self.span_of(self.found - 1), "rows are not asked in SQL", "a query");
+            return Some(problem.help(NO_SQL));
+        }
         let word = found.to_ascii_lowercase();
         let begins = before == "|>" && matches!(word.as_str(), "select" | "where" | "from" | "order" | "group");
         if begins && self.word(self.found + 1) != "(" {
             let problem = self.says(self.here(), "rows are not asked in SQL", "a query");
-            let help = "rows are kept with `filter.rule(where: .score > 0.5)`, columns with `data.select(columns: [.id, .output])`";
-            return Some(problem.help(help));
+            return Some(problem.help(NO_SQL));
         }
         let clause = self.open_bracket().is_none() && self.behind_value() && self.word(0) != "import";
         let help = match word.as_str() {
