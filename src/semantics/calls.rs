@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::accepted::Accepted;
 use super::check::{Checker, Cx, Progress, Site};
+use super::declared;
 use super::modules::ImportTarget;
 use super::options::{UnknownOption, example};
 use super::sig::{Bound, Given, Kind, Sig, dataset_in, rowwise};
@@ -33,7 +34,7 @@ impl<'a> Checker<'a> {
                 None => self.method(base, name, args, cx),
                 Some(left) => {
                     self.infer(left, cx);
-                    self.not_callable(callee.span, "a pipe feeds operators and functions; a method");
+                    self.not_callable(callee.span, "a pipe feeds operators and functions; a method", None);
                     Type::Error
                 }
             },
@@ -65,7 +66,7 @@ impl<'a> Checker<'a> {
         match &callee.kind {
             ExprKind::Ident(name) => {
                 if cx.locals.iter().any(|(n, _)| n == name) {
-                    self.not_callable(callee.span, &format!("`{name}` is a value and"));
+                    self.not_callable(callee.span, &format!("`{name}` is a value and"), None);
                     return Callee::Bad;
                 }
                 if let Some(item) = self.names[cx.module].values.get(name.as_str()).copied() {
@@ -136,7 +137,7 @@ impl<'a> Checker<'a> {
                 Callee::Bad
             }
             _ => {
-                self.not_callable(callee.span, "this expression");
+                self.not_callable(callee.span, "this expression", None);
                 Callee::Bad
             }
         }
@@ -208,7 +209,8 @@ impl<'a> Checker<'a> {
                 decl: Some(op.name.span),
             }),
             _ => {
-                self.not_callable(span, &format!("`{name}` is a value and"));
+                let decl = declared::declared(item).map(|(name, _)| name.span);
+                self.not_callable(span, &format!("`{name}` is a value and"), decl);
                 Callee::Bad
             }
         }
@@ -222,7 +224,13 @@ impl<'a> Checker<'a> {
         let known: Vec<&str> = self.names[module].values.keys().copied().collect();
         let d = Diagnostic::new(E0201, name.span, format!("`{alias}` has no `{}`", name.text), "not declared there");
         let d = match phrase::nearest(&name.text, known.iter().copied()) {
-            Some(near) => d.help(format!("did you mean `{alias}.{near}`?")).fix(name.span, near),
+            Some(near) => {
+                let d = d.help(format!("did you mean `{alias}.{near}`?")).fix(name.span, near);
+                match self.names[module].places.get(near) {
+                    Some(&place) => d.also(place, "declared here"),
+                    None => d,
+                }
+            }
             None if known.is_empty() => d.help("that file declares no value; an `output` is none, a `let` is"),
             None => d.help(format!("it has {}", phrase::quoted(&known))),
         };

@@ -656,11 +656,22 @@ impl Checker<'_> {
         super::misfits::report(self, e, have, want, misfit, site, cx);
     }
 
-    pub(super) fn not_callable(&mut self, span: Span, what: &str) {
-        self.report(
-            Diagnostic::new(E0204, span, format!("{what} cannot be called"), "not an operator or function")
-                .help("operators are called as `module.name(…)`, functions by their name; a plain value is only named"),
-        );
+    /// Reports a call of what cannot be called; `decl` is where it is declared.
+    pub(super) fn not_callable(&mut self, span: Span, what: &str, decl: Option<Span>) {
+        let d = Diagnostic::new(E0204, span, format!("{what} cannot be called"), "not an operator or function")
+            .help("operators are called as `module.name(…)`, functions by their name; a plain value is only named");
+        self.report(match decl {
+            Some(place) => d.also(place, "declared here"),
+            None => d,
+        });
+    }
+
+    /// Returns where a value of an imported file is declared, if an expression is one, and its name there.
+    pub(super) fn declared_in_a_file<'e>(&self, e: &'e Expr, cx: &Cx) -> Option<(Span, &'e str)> {
+        let ExprKind::Field(of, name) = &e.kind else { return None };
+        let ExprKind::Ident(alias) = &of.kind else { return None };
+        let ImportTarget::Module(id) = self.names[cx.module].imports.get(alias.as_str())? else { return None };
+        Some((*self.names[*id].places.get(name.text.as_str())?, &name.text))
     }
 }
 

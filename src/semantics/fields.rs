@@ -135,7 +135,7 @@ impl Checker<'_> {
                 None if row.tail.is_some() => Type::Error,
                 None => {
                     let known: Vec<&str> = row.fields.iter().map(|(n, _)| n.as_str()).collect();
-                    self.no_member(name, "this record", &known);
+                    self.no_member(name, "this record", &known, self.declared_in_a_file(base, cx));
                     Type::Error
                 }
             },
@@ -157,17 +157,18 @@ impl Checker<'_> {
                                 Diagnostic::new(E0201, name.span, format!("a dataset has no `{other}`"), "not there");
                             self.report(d.help("the number of its rows is `.rows`").fix(name.span, "rows"));
                         } else {
-                            self.no_member(name, "a dataset", &["rows"]);
+                            self.no_member(name, "a dataset", &["rows"], self.declared_in_a_file(base, cx));
                         }
                     }
                     Type::Error
                 }
             },
-            Type::Suite | Type::Benchmark => match name.text.as_str() {
+            of @ (Type::Suite | Type::Benchmark) => match name.text.as_str() {
                 "items" => Type::Dataset(Row::any()),
                 "names" => Type::List(Box::new(Type::Str)),
                 _ => {
-                    self.no_member(name, "a suite", &["items", "names"]);
+                    let what = if of == Type::Suite { "a suite" } else { "a benchmark" };
+                    self.no_member(name, what, &["items", "names"], self.declared_in_a_file(base, cx));
                     Type::Error
                 }
             },
@@ -182,7 +183,7 @@ impl Checker<'_> {
                             Diagnostic::new(E0201, name.span, format!("a score has no `{}`", name.text), "not there");
                         self.report(d.help("its number is `.value`, or the score itself").fix(name.span, "value"));
                     } else {
-                        self.no_member(name, "a score", &[SCORE_RATIOS, &["n", "items", "by"]].concat());
+                        self.no_member(name, "a score", &[SCORE_RATIOS, &["n", "items", "by"]].concat(), None);
                     }
                     Type::Error
                 }
@@ -191,7 +192,7 @@ impl Checker<'_> {
                 "value" | "low" | "high" => Type::Metric(Box::new(Type::Float)),
                 "n" => Type::Metric(Box::new(Type::Dim(Dim::Rows))),
                 _ => {
-                    self.no_member(name, "a loss", LOSS_FACTS);
+                    self.no_member(name, "a loss", LOSS_FACTS, None);
                     Type::Error
                 }
             },
@@ -260,8 +261,13 @@ impl Checker<'_> {
         self.report(d.help(format!("write `.{name}`")).fix(whole, format!(".{name}")));
     }
 
-    fn no_member(&mut self, name: &Name, what: &str, known: &[&str]) {
+    /// Reports a member that is not one of `known`; `decl` is where a value of another file is declared.
+    fn no_member(&mut self, name: &Name, what: &str, known: &[&str], decl: Option<(Span, &str)>) {
         let d = Diagnostic::new(E0201, name.span, format!("{what} has no `{}`", name.text), "not there");
+        let d = match decl {
+            Some((place, value)) => d.also(place, format!("`{value}` is declared here")),
+            None => d,
+        };
         let part = matches!(name.text.as_str(), "val" | "valid" | "dev" | "eval").then_some("validation");
         let theirs = part.filter(|part| known.contains(part));
         self.report(match theirs.or_else(|| phrase::nearest(&name.text, known.iter().copied())) {
@@ -348,7 +354,7 @@ impl Checker<'_> {
                     if known {
                         let names: Vec<&str> = prelude::METHODS.iter().map(|m| m.name).collect();
                         if !matches!(on, Type::Error) || cx.row.is_some() {
-                            self.no_member(name, "a value", &names);
+                            self.no_member(name, "a value", &names, None);
                         }
                     } else {
                         // What an unknown method is given cannot be judged.
@@ -509,7 +515,7 @@ impl Checker<'_> {
             "at" => Vec::new(),
             "mean" => vec![("of", words(SCORE_RATIOS))],
             _ => {
-                self.no_member(name, "a grid", GRID_METHODS);
+                self.no_member(name, "a grid", GRID_METHODS, None);
                 self.anywhere(args, cx);
                 return Type::Error;
             }

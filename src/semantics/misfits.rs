@@ -99,6 +99,10 @@ pub(super) fn report(this: &mut Checker, e: &Expr, have: &Type, want: &Type, mis
         Some(decl) => d.also(decl, "declared here"),
         None => d,
     };
+    let d = match this.declared_in_a_file(e, cx) {
+        Some((place, name)) => d.also(place, format!("`{name}` is declared here")),
+        None => d,
+    };
     this.report(d);
 }
 
