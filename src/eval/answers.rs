@@ -96,7 +96,7 @@ fn sort(kind: ItemKind) -> Option<&'static str> {
         ItemKind::YesNo => Some("yes_no"),
         ItemKind::Number => Some("number"),
         ItemKind::Text => Some("text"),
-        ItemKind::Point | ItemKind::Judge => None,
+        ItemKind::Point | ItemKind::Judge | ItemKind::Pair => None,
     }
 }
 

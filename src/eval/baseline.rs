@@ -101,6 +101,7 @@ fn constants<'a>(kind: ItemKind, items: impl Iterator<Item = &'a Item>) -> Vec<C
             numbers.map(|n| Constant::Value(Parsed::Number(n))).collect()
         }
         ItemKind::Choices => keys(&mut items).into_iter().map(|k| Constant::Value(Parsed::Letters(k))).collect(),
+        ItemKind::Pair => Vec::new(),
         ItemKind::Text | ItemKind::Judge => {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
             items.for_each(|item| *counts.entry(&item.key).or_default() += 1);

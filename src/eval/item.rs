@@ -33,6 +33,8 @@ pub enum ItemKind {
     Point,
     /// Free text for a judge.
     Judge,
+    /// A better and a worse reply, of which a model finds one likelier: nothing is asked.
+    Pair,
 }
 
 impl ItemKind {
@@ -51,14 +53,20 @@ impl ItemKind {
             ItemKind::Text => "text",
             ItemKind::Point => "point",
             ItemKind::Judge => "judge",
+            ItemKind::Pair => "pair",
         }
     }
 
-    /// Reads its name.
+    /// Reads the name of a kind that questions may have.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Choice, Self::Choices, Self::Number, Self::YesNo, Self::Text, Self::Point, Self::Judge]
             .into_iter()
             .find(|k| k.name() == name)
+    }
+
+    /// Reads the name that a stored item bears.
+    fn stored(name: &str) -> Option<Self> {
+        Self::parse(name).or_else(|| (name == Self::Pair.name()).then_some(Self::Pair))
     }
 }
 
@@ -181,7 +189,7 @@ pub fn from_table(table: &Table) -> Result<Vec<Item>, OpError> {
             id: columns.text("id", row)?.unwrap_or_default(),
             rotation: columns.typed(table.column("rotation")?.as_primitive_opt::<Int64Type>(), "rotation")?.value(row)
                 as u32,
-            kind: ItemKind::parse(&kind)
+            kind: ItemKind::stored(&kind)
                 .ok_or_else(|| OpError::new("E0503", format!("`{kind}` is no kind of item")))?,
             question: columns.text("question", row)?.unwrap_or_default(),
             options: columns.texts("options", row)?,

@@ -250,6 +250,7 @@ fn legal(item: &Item, raw: &str) -> Option<String> {
             number.is_finite().then(|| format!("{number}"))
         }
         ItemKind::YesNo => Some(text.to_ascii_lowercase()).filter(|t| t == "yes" || t == "no"),
+        ItemKind::Pair => None,
         ItemKind::Text | ItemKind::Judge => (!text.is_empty()).then(|| text.to_owned()),
         ItemKind::Point => {
             let shape = item.polygon.as_deref().is_none_or(|p| polygon::parse(p).is_some());

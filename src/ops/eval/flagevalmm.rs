@@ -297,6 +297,7 @@ fn kind(kind: ItemKind) -> &'static str {
         ItemKind::Text => "fill-blank",
         ItemKind::Point => "point",
         ItemKind::Judge => "llm-judge",
+        ItemKind::Pair => "preference",
     }
 }
 

@@ -29,7 +29,7 @@ op eval.preference(
   ## Summed over reply tokens, as DPO is trained, or their mean, which does not favour short replies.
   by: enum { sum, mean } = "sum",
 ) -> Score"#,
-        version: 3,
+        version: 4,
         class: Class::Numeric,
         effect: Effect::Score,
         pool: Pool::Engine,
@@ -38,6 +38,10 @@ op eval.preference(
     },
     run: torch_run!(run),
 };
+
+/// What is right of every pair.
+#[cfg(feature = "torch")]
+const BETTER: &str = "the better one";
 
 #[cfg(feature = "torch")]
 #[derive(serde::Deserialize)]
@@ -85,7 +89,7 @@ fn run(cx: &mut Context) -> Result<Outputs, OpError> {
     Ok(vec![(String::new(), Output::Artifact(artifact))])
 }
 
-/// The pairs as items whose key is the better reply. One that has its name from another is numbered.
+/// The pairs as items. One that has its name from another is numbered.
 #[cfg(feature = "torch")]
 fn pairs(table: &Table, rows: &[TextRow]) -> Result<Vec<Item>, OpError> {
     use std::collections::BTreeSet;
@@ -107,11 +111,11 @@ fn pairs(table: &Table, rows: &[TextRow]) -> Result<Vec<Item>, OpError> {
         items.push(Item {
             id: if names.insert(row.name.clone()) { row.name.clone() } else { format!("{}, row {at}", row.name) },
             rotation: 0,
-            kind: ItemKind::Judge,
+            kind: ItemKind::Pair,
             question: format!("{prompt}\n\nBetter: {}\nWorse: {}", of(0), of(1)),
             options: Vec::new(),
             options_in_question: true,
-            key: of(0),
+            key: BETTER.to_owned(),
             images: shown,
             offsets: None,
             mask: None,
@@ -135,7 +139,7 @@ fn judged(at: usize, item: &Item, logps: &[Logp], by_token: bool) -> scored::Sco
     let of = |logp: &Logp| if by_token { logp.sum / logp.tokens.max(1) as f64 } else { logp.sum };
     let (better, worse) = (of(&logps[0]), of(&logps[1]));
     let (score, parsed) = match better.total_cmp(&worse) {
-        Ordering::Greater => (1.0, item.key.clone()),
+        Ordering::Greater => (1.0, BETTER.to_owned()),
         Ordering::Equal => (0.5, "either".to_owned()),
         Ordering::Less => (0.0, "the worse one".to_owned()),
     };

@@ -12,7 +12,7 @@ pub fn schema(item: &Item) -> Option<Json> {
         ItemKind::Choices => json!({ "type": "array", "items": { "type": "string", "enum": letters() } }),
         ItemKind::YesNo => json!({ "type": "string", "enum": ["yes", "no"] }),
         ItemKind::Number => json!({ "type": "number" }),
-        ItemKind::Text | ItemKind::Point | ItemKind::Judge => return None,
+        ItemKind::Text | ItemKind::Point | ItemKind::Judge | ItemKind::Pair => return None,
     };
     Some(json!({
         "type": "object", "properties": { "answer": answer }, "required": ["answer"], "additionalProperties": false,

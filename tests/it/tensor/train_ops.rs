@@ -10,6 +10,8 @@ use rbpipe::engine::outputs::publish;
 use rbpipe::engine::storage::dataset;
 use rbpipe::engine::storage::record::{self, Record};
 use rbpipe::engine::{Artifact, Context, Output, Store};
+use rbpipe::eval::benchmark::items_dataset;
+use rbpipe::eval::{ItemKind, item};
 use rbpipe::ops::BUILTINS;
 use rbpipe::train::encoder::{Encoder, Limits};
 use rbpipe::train::rows::TextRow;
@@ -255,6 +257,9 @@ fn a_model_is_made_trained_aligned_and_scored() {
         bench.run("eval.preference", json!({ "by": "sum" }), &[("m", model), ("pairs", &pairs)]).unwrap()
     };
     let (before, after) = (score(&tuned), score(&aligned));
+    let items = dataset::load(&bench.store, &items_dataset(&after)).unwrap();
+    let kinds: Vec<ItemKind> = item::from_table(&items).unwrap().iter().map(|i| i.kind).collect();
+    assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == ItemKind::Pair), "{kinds:?}");
     let [before, after] = [before, after].map(|s| rbpipe::eval::score::load(&bench.store, &s).unwrap());
     assert_eq!(after.units.len(), after.meta["n"].as_u64().unwrap() as usize);
     let right = after.units.iter().map(|u| u.score()).sum::<f64>() / after.units.len() as f64;
