@@ -2,7 +2,8 @@
 const D = JSON.parse(document.getElementById("payload").textContent);
 const $ = id => document.getElementById(id);
 const pct = (v, digits = 1) => v == null ? "–" : (100 * v).toFixed(digits);
-const sign = v => (v > 0 ? "+" : "") + (100 * v).toFixed(1);
+/** A difference in points with its sign; what rounds to nothing has none. */
+const sign = v => { const text = Math.abs(100 * v).toFixed(1); return text === "0.0" ? text : (v > 0 ? "+" : "\u2212") + text };
 const count = n => n == null ? "–" : n.toLocaleString("en-US").replace(/,/g, "\u202f");
 const ONLY = "score"; // the label of an axis that the sweep lacks
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -69,17 +70,33 @@ function ranking() {
     grid.append(el("span", { class: "name", title: name }, name), track, text);
   }
   box.append(grid);
-  const over = rows.length > 1 ? ` in the mean over ${rows.length} benchmarks` : rows[0].label === ONLY ? "" : ` in ${rows[0].label}`, finding = $("finding");
-  finding.append(el("b", {}, best.name === ONLY ? "The score" : best.name), best.name === ONLY ? " is " : " scores ", el("b", {}, pct(best.mean.value) + " %"), over);
-  if (floor != null) finding.append(`; an answer that never looks at the picture would reach ${pct(floor)} %`);
-  if (best.mean.delta) {
-    const [value, low, high] = best.mean.delta;
-    const sure = low == null ? "more or less" : low > 0 ? "more" : high < 0 ? "less" : "more or less";
-    finding.append(`. Against ${t.baseline}: `, el("b", { class: side({ low, high }) }, `${sign(value)} points`), low == null ? "" : ` (95\u00a0%\u00a0interval ${sign(low)} to ${sign(high)})`);
-    if (sure === "more or less") finding.append(", which may be chance");
+  finding(best, means, floor, rows);
+  $("rankkey").textContent = "Mean score with its 95 % interval (dark line)." + (floor == null ? "" : " Dashed: what the best answer reaches that never looks.")
+    + (t.baseline ? ` Last number: difference to ${t.baseline}, coloured where its interval leaves out zero.` : "");
+}
+const adjustment = () => D.table.adjust === "bh" ? "Benjamini–Hochberg" : "Holm";
+/** What a reader in a hurry takes along: who is best, whether that may be chance, and what it costs. */
+function finding(best, means, floor, rows) {
+  const t = D.table, box = $("finding"), bold = text => el("b", {}, text);
+  const over = rows.length > 1 ? ` in the mean over ${rows.length} benchmarks` : rows[0].label === ONLY ? "" : ` in ${rows[0].label}`;
+  if (best.name === ONLY) box.append(bold("The score"), " is "); else box.append(bold(best.name), means.length > 1 ? " scores highest, " : " scores ");
+  box.append(bold(pct(best.mean.value) + " %"), over);
+  if (floor != null) box.append(`; an answer that never looks at the picture would reach ${pct(floor)} %`);
+  box.append(".");
+  // Where nothing is above the baseline, the question is how the model fares that was to be.
+  const others = best.name === t.baseline ? means.filter(m => m.mean.delta) : [];
+  const told = best.mean.delta ? best : others.find(m => m.name === t.gain?.of) ?? others.at(-1);
+  if (told) {
+    const [value, low, high] = told.mean.delta;
+    box.append(told === best ? ` Against ${t.baseline}: ` : ` Against it ${told.name} has `, el("b", { class: side({ low, high }) }, `${sign(value)} points`));
+    box.append(low == null ? ", without an interval" : ` (95\u00a0%\u00a0interval ${sign(low)} to ${sign(high)})` + (low > 0 || high < 0 ? "" : ", which may be chance"), ".");
+    const at = t.columns.indexOf(told.name), sure = rows.filter(r => r.cells[at].delta && r.cells[at].adjusted < .05);
+    const named = up => sure.filter(r => r.cells[at].delta.value > 0 === up).map(r => r.label), [more, fewer] = [named(true), named(false)];
+    const parts = [more.length && `above ${t.baseline} in ${more.join(", ")}`, fewer.length && `below it in ${fewer.join(", ")}`].filter(Boolean);
+    if (rows.length > 1) box.append(` Tested on each benchmark (${adjustment()}), ` + (parts.length ? `it is ${parts.join(" and ")}.` : "none tells the two apart."));
   }
-  finding.append(".");
-  $("rankkey").textContent = `Mean score with its 95 % interval (dark line).` + (floor == null ? "" : " Dashed: what the best answer reaches that never looks.") + (t.baseline ? ` Coloured number: difference to ${t.baseline}.` : "");
+  const spent = t.columns.map((name, i) => ({ name, cost: t.rows.map(r => r.cells[i].cost).filter(c => c != null).reduce((a, b) => a + b, 0) })).filter(s => s.cost);
+  if (spent.length) box.append(` Their replies cost ${spent.map(s => `${s.name} ${s.cost.toPrecision(3)}`).join(", ")} in the money of the models' prices.`);
 }
 function scoreCell(c, r) {
   if (c.value == null) return el("span", { class: "s", title: c.hole || "" }, "– " + (c.hole || ""));
@@ -95,7 +112,7 @@ function scoreCell(c, r) {
   }
   if (c.published) box.append(el("span", { class: "s", title: c.published }, "† published"));
   if (c.compat != null && Math.abs(c.compat - c.value) >= .005) box.append(el("span", { class: "s", title: "under the second profile" }, `compat ${pct(c.compat)}`));
-  for (const what of ["refused", "failed", "truncated"]) if (c[what] >= .005) box.append(el("span", { class: "s warn" }, `${pct(c[what], 0)} % ${what}`));
+  for (const what of ["refused", "failed", "truncated"]) if (c[what] >= .005) box.append(el("span", { class: "s warn" }, `${pct(c[what], 0)} % ${what === "truncated" ? "cut off" : what}`));
   if (c.unparsed >= .005) box.append(el("span", { class: "s warn" }, `${pct(c.unparsed, 0)} % unreadable`));
   return box;
 }
@@ -108,7 +125,7 @@ function order(rows) {
   return [...rows].sort((a, b) => (sorted.down ? -1 : 1) * rank(sortable(a, sorted.by), sortable(b, sorted.by)));
 }
 function heading(name, by) {
-  const button = el("button", { class: "sort", title: "Sort by " + (name || "name") }, name || "row"), th = el("th", {}, button);
+  const button = el("button", { class: "sort", title: "Sort by " + (name || "name") }, name || "benchmark"), th = el("th", {}, button);
   if (sorted.by === by) { th.setAttribute("aria-sort", sorted.down ? "descending" : "ascending"); button.append(sorted.down ? " ↓" : " ↑") }
   button.onclick = () => {
     sorted = { by, down: sorted.by === by ? !sorted.down : by !== 0 };
@@ -133,11 +150,12 @@ function table() {
     tr.className = "mean";
     out.append(tr);
   }
-  const adjust = t.adjust === "bh" ? "Benjamini–Hochberg" : "Holm";
-  const compared = t.baseline ? ` Second line: paired difference to ${t.baseline}, ± half of its 95 % interval; * p < 0.05, ** < 0.01, *** < 0.001 after ${adjust}.` : "";
+  const compared = t.baseline ? ` Second line: paired difference to ${t.baseline}, ± half of its 95 % interval; * p < 0.05, ** < 0.01, *** < 0.001 after ${adjustment()}.` : "";
   const over = t.over?.length ? ` Each score is the mean of its runs over ${t.over.join(", ")}; sd: standard deviation between them; intervals cover other questions and other runs.` : "";
+  const differs = c => c.compat != null && c.value != null && Math.abs(c.compat - c.value) >= .005;
+  const second = t.rows.some(r => r.cells.some(differs)) ? " compat: the score under the second profile, where it is another." : "";
   const holes = t.left_out.length ? ` The mean leaves out rows with a hole: ${t.left_out.join(", ")}.` : "";
-  $("legend").textContent = "Percent; ± half of the 95 % interval. Green: above what is reached without looking, red: below." + over + compared + " chance: guessing among the options; majority: the best answer that never looks at the picture." + holes;
+  $("legend").textContent = "Percent; ± half of the 95 % interval. Green: above what is reached without looking, red: below." + over + compared + " chance: guessing among the options; majority: the best answer that never looks at the picture." + second + holes;
 }
 
 /* ---- from model to model ---- */
@@ -145,12 +163,11 @@ function slopes() {
   const t = D.table, box = $("slopes"), rows = t.rows.filter(r => r.cells.filter(c => c.value != null).length > 1);
   if (t.columns.length < 2 || !rows.length) { box.remove(); return }
   const W = 1000, H = 380, L = 46, R = 190, X = i => L + (W - L - R) * i / (t.columns.length - 1);
-  const lines = rows.map((r, k) => ({ name: r.label, values: r.cells.map(c => c.value), color: `hsl(${HUES[k % HUES.length]} 60% 52%)` }));
+  const lines = rows.map((r, k) => ({ name: r.label, values: r.cells.map(c => c.value), color: `hsl(${HUES[k % HUES.length]} 60% 52%)`, dash: k >= HUES.length ? "6 4" : "none" }));
   if (t.means.every(m => m) && rows.length > 1) lines.push({ name: "mean", values: t.means.map(m => m.value), color: "var(--fg)", thick: true });
-  const all = lines.flatMap(l => l.values).filter(v => v != null), low = Math.max(0, Math.min(...all) - .04), high = Math.min(1, Math.max(...all) + .04);
+  const all = lines.flatMap(l => l.values).filter(v => v != null), low = Math.max(0, Math.floor(10 * Math.min(...all) - .4) / 10), high = Math.min(1, Math.ceil(10 * Math.max(...all) + .4) / 10);
   const Y = v => H - 34 - (H - 50) * (v - low) / (high - low || 1), out = svg("svg", { class: "plot", viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "Scores from model to model" });
-  for (const f of [0, .25, .5, .75, 1]) {
-    const v = low + f * (high - low);
+  for (let v = low, step = high - low > .5 ? .2 : .1; v < high + 1e-9; v += step) {
     out.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 8, y: Y(v) + 4, "text-anchor": "end" }, pct(v, 0)));
   }
   t.columns.forEach((name, i) => out.append(svg("text", { x: X(i), y: H - 8, "text-anchor": "middle" }, name)));
@@ -161,7 +178,7 @@ function slopes() {
     const group = svg("g", { class: "slope", tabindex: 0 }), known = l.values.map((v, i) => [i, v]).filter(p => p[1] != null);
     group.append(svg("title", {}, `${l.name}: ${known.map(([i, v]) => `${t.columns[i]} ${pct(v)}`).join(", ")}`));
     const d = known.map(([i, v], k) => (k ? "L" : "M") + X(i).toFixed(1) + " " + Y(v).toFixed(1)).join("");
-    group.append(svg("path", { d, style: `stroke:${l.color};stroke-width:${l.thick ? 3.5 : 1.8}` }));
+    group.append(svg("path", { d, style: `stroke:${l.color};stroke-width:${l.thick ? 3.5 : 1.8};stroke-dasharray:${l.dash ?? "none"}` }));
     for (const [i, v] of known) group.append(svg("circle", { cx: X(i), cy: Y(v), r: l.thick ? 4 : 2.8, style: `fill:${l.color}` }));
     group.append(svg("text", { x: W - R + 10, y: y - over + 4, style: l.thick ? "font-weight:650;fill:var(--fg)" : "" }, `${l.name} ${pct(l.values.findLast(v => v != null))}`));
     out.append(group);
@@ -272,7 +289,7 @@ function bench() {
     if (one.unreadable) grid.append(el("span", { class: "a s" }, "unreadable"), el("span", { class: "b" }, el("i", { class: "gone", style: width(one.unreadable) })), el("span", { class: "s" }, pct(one.unreadable / one.n, 0) + " %"));
     h.append(el("div", {}, el("h3", {}, `${m} `, el("span", { class: "s" }, NAMES[of] || of)), grid));
   }
-  if (!h.children.length) h.append(el("p", { class: "s" }, "Points have no histogram; see them on the pictures below."));
+  if (!h.children.length) h.append(el("p", { class: "s" }, "Points, pairs and replies that a judge marks have no histogram; see them among the samples."));
 }
 
 /* ---- data ---- */

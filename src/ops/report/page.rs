@@ -35,7 +35,7 @@ op report.page(
   title: Str = "Evaluation",
   theme: enum { auto, light, dark } = "auto",
 ) -> Report"#,
-        version: 8,
+        version: 9,
         history: &["data"],
         effect: Effect::Reduce,
         ..OpSpec::BASE
