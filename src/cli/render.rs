@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 
 use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents,
 };
 use serde_json::{Value, json};
 
@@ -136,12 +137,24 @@ impl<'a> Report<'a> {
 struct Text<'a>(&'a Source);
 
 impl SourceCode for Text<'_> {
-    fn read_span<'b>(&'b self, span: &SourceSpan, before: usize, after: usize) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
+    fn read_span<'b>(
+        &'b self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
         let text: &str = &self.0.text;
         let read = text.read_span(span, before, after)?;
         // miette counts the lines from the beginning of the file, and then takes two places for neighbours that are not: all between them would be drawn.
         let lines = String::from_utf8_lossy(read.data()).lines().count();
-        Ok(Box::new(MietteSpanContents::new_named(self.0.name.clone(), read.data(), *read.span(), read.line(), read.column(), lines)))
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.0.name.clone(),
+            read.data(),
+            *read.span(),
+            read.line(),
+            read.column(),
+            lines,
+        )))
     }
 }
 
