@@ -58,6 +58,7 @@ impl Checker<'_> {
                 let ty = self.call(call, Some(left), cx);
                 self.noted(e, ty)
             }
+            ExprKind::Binary { .. } if self.without_quotes(e, None, cx) => Type::Error,
             ExprKind::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right, cx),
             ExprKind::Unary { op, value } => self.unary(*op, value, cx),
             ExprKind::Range(from, to) => self.range(from.as_deref(), to.as_deref(), e.span, cx),
@@ -150,6 +151,9 @@ impl Checker<'_> {
 
     fn expect_kind(&mut self, e: &Expr, want: &Type, cx: &Cx, site: &Site) -> Type {
         let want = self.solver.resolve(want);
+        if self.without_quotes(e, Some(&want), cx) {
+            return Type::Error;
+        }
         match (&e.kind, &want) {
             (ExprKind::Paren(inner), _) => return self.expect(inner, &want, cx, site),
             (_, Type::RowFn(inner)) => {

@@ -41,6 +41,9 @@ impl Checker<'_> {
             self.mark(cx.module, module);
             return self.imported_value(module, target, name, base.span, cx);
         }
+        if self.asked_by_a_word(base, name, cx) {
+            return Type::Error;
+        }
         let ty = self.infer(base, cx);
         self.field_of(&ty, name, base, cx)
     }

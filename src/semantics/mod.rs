@@ -31,6 +31,7 @@ mod rows;
 mod sig;
 mod strings;
 mod sweeps;
+mod unquoted;
 mod withs;
 mod written;
 

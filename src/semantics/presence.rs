@@ -1,9 +1,11 @@
-//! Columns that may be absent: where a test against `none` has shown that one is there.
+//! Columns that may be absent: where a test against `none` has shown that one is there, and tests that other languages write.
 
-use super::check::Cx;
+use super::check::{Checker, Cx};
 use super::names::their_literal;
+use crate::base::Diagnostic;
+use crate::base::codes::E0201;
 use crate::spec::{Row, Type};
-use crate::syntax::ast::{BinaryOp, Expr, ExprKind, UnaryOp};
+use crate::syntax::ast::{BinaryOp, Expr, ExprKind, Name, UnaryOp};
 
 /// The columns that are there when `e` is `holds`.
 pub(super) fn shown(e: &Expr, holds: bool) -> Vec<String> {
@@ -52,5 +54,25 @@ impl Cx {
             cx.there.extend(shown(e, holds));
         }
         cx
+    }
+}
+
+impl Checker<'_> {
+    /// Reports `exists .input`: a word of another language, a blank, and a column of the row.
+    pub(super) fn asked_by_a_word(&mut self, base: &Expr, name: &Name, cx: &Cx) -> bool {
+        let (ExprKind::Ident(word) | ExprKind::TypeName(word)) = &base.kind else { return false };
+        let asks = matches!(word.to_ascii_lowercase().as_str(), "exists" | "exist" | "defined" | "isset" | "present");
+        let declared =
+            cx.locals.iter().any(|(n, _)| n == word) || self.names[cx.module].values.contains_key(word.as_str());
+        let Some(row) = cx.row.as_ref().filter(|_| asks && !declared) else { return false };
+        let Some(ty) = self.solver.row(row).get(&name.text).cloned() else { return false };
+        let d = Diagnostic::new(E0201, base.span, format!("there is no `{word}` here"), "no word of the language");
+        let (whole, written) = (base.span.to(name.span), format!(".{} != none", name.text));
+        let d = match self.solver.resolve(&ty) {
+            Type::Optional(_) => d.help(format!("what may be absent is compared: `{written}`")).fix(whole, written),
+            _ => d.help(format!("`.{}` is there in every row; what is empty is compared: `.{0} != \"\"`", name.text)),
+        };
+        self.report(d);
+        true
     }
 }

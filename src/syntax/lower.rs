@@ -1,7 +1,7 @@
 //! Parsed pairs to the typed tree: items and types. Expressions are in `lower_expr`.
 
 use super::ast::{
-    Binding, Function, Import, ImportFrom, Item, ItemKind, Name, ParamDecl, RowPart, RowType, StrLit, TypeArg,
+    Binding, Function, Import, ImportFrom, Item, ItemKind, Name, ParamDecl, RowPart, RowType, StrLit, StrPart, TypeArg,
     TypeExpr, TypeExprKind, UserOp, With,
 };
 use super::grammar::{Pair, Rule, is_noise};
@@ -55,7 +55,22 @@ impl<'a> Lower<'a> {
     }
 
     pub(super) fn string(&mut self, pair: &Pair) -> StrLit {
-        literals::string(self.source, pair.as_str(), self.piece.place(pair.as_span().start()), self.problems)
+        let text = pair.as_str();
+        let start = self.piece.place(pair.as_span().start());
+        let end = self.piece.place(pair.as_span().end());
+        if end - start == text.len() {
+            return literals::string(self.source, text, start, self.problems);
+        }
+        // What a fix has put in has no places of its own.
+        let whole = Span::new(self.source, start, end);
+        let mut literal = literals::string(self.source, text, start, &mut Problems::default());
+        literal.span = whole;
+        for part in &mut literal.parts {
+            if let StrPart::Name(name) = part {
+                name.span = whole;
+            }
+        }
+        literal
     }
 
     fn doc(&self, span: Span) -> Option<String> {

@@ -340,8 +340,10 @@ impl<'t> Scanner<'t> {
         let word = &self.text[start..end];
         let next = self.text[end..].trim_start_matches([' ', '\t']).bytes().next();
         let after_dot = self.out.tokens.last().is_some_and(|t| t.end == start && self.text[t.start..t.end] == *".");
-        // `expect .score > 3.0` begins an item, if no good one.
-        let asks = matches!(word, "expect" | "warn") && self.line_start(start) && self.bytes.get(end) == Some(&b' ');
+        // `expect .score > 3.0` and `import ./lib.rb2` begin an item, if no good one.
+        let asks = matches!(word, "expect" | "warn" | "import")
+            && self.line_start(start)
+            && self.bytes.get(end) == Some(&b' ');
         let plain = !after_dot
             && !matches!(next, Some(b':' | b',' | b')' | b']' | b'}'))
             && (next != Some(b'.') || asks && self.outside());

@@ -60,6 +60,11 @@ const VALUES: &[(&[&str], &str)] = &[
 /// Says whether what starts at the beginning of a line can be no part of the item above it, complete as that is.
 pub(super) fn is_stray(rest: &str) -> bool {
     let mark = |m: &&&str| rest.starts_with(**m);
+    // `.PHONY:` of Make; a column is written small.
+    let target = rest.strip_prefix('.').map(|r| r.trim_start_matches(|c: char| c.is_ascii_uppercase() || c == '_'));
+    if target.is_some_and(|r| r.starts_with(':') && !rest.starts_with(".:")) {
+        return true;
+    }
     if ["//", "/*", "<!--", "-- ", "@", "$", "'''", "```"].iter().any(|m| mark(&m)) || patched(rest).is_some() {
         return true;
     }
@@ -87,6 +92,7 @@ fn named(after: &str) -> Option<&str> {
 fn theirs(rest: &str) -> bool {
     let line = rest.lines().next().unwrap_or_default().trim_end();
     line.starts_with("from ") && line.contains(" import ")
+        || line.starts_with("with ") && line.contains(" as (")
         || line.ends_with(':') && !line.contains('"')
         || line.ends_with('{') && !line.contains(" then ")
 }
@@ -153,6 +159,11 @@ pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic 
             .help("remove the line; how a value is made stands behind it: `let x = … with { … }`")
             .fix(span(line.len()), "");
     }
+    if let Some((target, _)) = line.split_once(':').filter(|(target, _)| target.starts_with('.')) {
+        return says(target.len(), "a recipe has no rules".to_owned(), "a target of Make")
+            .help("remove the line: each `output name = value to \"path\"` is made by `rbpipe run`, unless it is there already")
+            .fix(span(line.len()), "");
+    }
     let word = word(rest);
     let shown =
         if word.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { word.to_owned() };
@@ -174,6 +185,13 @@ pub(super) fn explain(source: SourceId, text: &str, start: usize) -> Diagnostic 
         }
         let problem = problem.help(format!("write `{written}`"));
         return if ours && names != "*" { problem.fix(span(line.len()), written) } else { problem };
+    }
+    if matches!(word.to_ascii_uppercase().as_str(), "SELECT" | "WITH" | "INSERT" | "CREATE" | "UPDATE" | "DELETE")
+        && (after.contains('(') || after.contains(' '))
+    {
+        return problem.help(
+            "rows are not asked in SQL: `let kept = rows |> filter.rule(where: .score > 0.5) |> data.select(columns: [.id, .output])`",
+        );
     }
     if matches!(word, "if" | "for" | "while" | "try" | "match" | "switch" | "sweep" | "enum") {
         let help = match word {

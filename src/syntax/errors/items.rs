@@ -217,6 +217,9 @@ impl Case<'_> {
             let problem = problem.help(help);
             return Some(if text { problem.fix(self.here(), "runs") } else { problem });
         }
+        if runs && let Some(problem) = self.command(found) {
+            return Some(problem);
+        }
         if runs && matches!(before, "files" | "env") && self.expects(&[Rule::lbrack]) {
             let problem = self.says(self.here(), "the files of an operator are a list", "expected `[`");
             return Some(problem.help(format!("write `files [{}]`", short(found))));
@@ -277,6 +280,19 @@ impl Case<'_> {
             let problem =
                 problem.help(if plain { format!("write `to \"{path}\"`") } else { "write `to \"path\"`".to_owned() });
             return Some(if plain { problem.fix(whole, format!("\"{path}\"")) } else { problem });
+        }
+        if self.found == 2 && found == ":" {
+            let typed = (3..self.tokens.len()).find(|&i| self.word(i) == "=");
+            let problem = self.says(self.here(), "the value of an output stands after `=`", "expected `=`");
+            return Some(match typed {
+                Some(eq) => {
+                    let ty = self.here().to(self.span_of(eq - 1));
+                    problem
+                        .help(format!("an output is of the type of its value: write `output {before} = …`"))
+                        .fix(ty, "")
+                }
+                None => problem.help(format!("write `output {before} = …`")).fix(self.here(), " ="),
+            });
         }
         if self.found == 2 && matches!(found, "to" | "|>" | "." | "(") {
             let at = Span { end: start.start, ..start };

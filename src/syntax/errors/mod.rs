@@ -4,7 +4,9 @@ mod brackets;
 mod habits;
 mod items;
 mod rows;
+mod shell;
 mod sql;
+mod unquoted;
 mod words;
 
 use pest::error::{ErrorVariant, InputLocation};
@@ -50,11 +52,13 @@ impl Case<'_> {
         let found = self.word(self.found);
         let before = self.found.checked_sub(1).map_or("", |i| self.word(i));
         let open = self.open_bracket();
-        None.or_else(|| self.stray_close(found))
+        None.or_else(|| self.unquoted())
+            .or_else(|| self.stray_close(found))
             .or_else(|| self.curly_call(found, before))
             .or_else(|| self.without_then(found))
             .or_else(|| self.rows_and_pipes(found, before))
             .or_else(|| self.queries(found, before))
+            .or_else(|| self.shells(found))
             .or_else(|| self.foreign_operator(found, before))
             .or_else(|| self.pipe_step(before))
             .or_else(|| self.after_pipe(found))

@@ -13,6 +13,7 @@ impl Case<'_> {
     pub(super) fn queries(&self, found: &str, before: &str) -> Option<Diagnostic> {
         None.or_else(|| self.named_in_list(found))
             .or_else(|| self.is_null(found))
+            .or_else(|| self.named_behind(found))
             .or_else(|| self.between(found))
             .or_else(|| self.loud(found, before))
             .or_else(|| self.choice(found, before))
@@ -51,13 +52,55 @@ impl Case<'_> {
         }
         let not = self.word(self.found + 1).eq_ignore_ascii_case("not");
         let last = self.found + 1 + usize::from(not);
+        let whole = self.here().to(self.span_of(last));
+        if self.word(last).eq_ignore_ascii_case("empty") {
+            let sign = if not { "!=" } else { "==" };
+            let problem = self.says(whole, "an empty text is compared with `\"\"`", "not an operator");
+            return Some(
+                problem.help(format!(
+                    "write `{sign} \"\"`; of a list `.len {sign} 0`, of what may be absent `{sign} none`"
+                )),
+            );
+        }
         if !matches!(self.word(last).to_ascii_lowercase().as_str(), "null" | "none" | "nil") {
             return None;
         }
-        let whole = self.here().to(self.span_of(last));
         let ours = if not { "!= none" } else { "== none" };
         let problem = self.says(whole, "what may be absent is compared with `none`", "not an operator");
         Some(problem.help(format!("write `{ours}`")).fix(whole, ours))
+    }
+
+    /// `.score AS points`, `.score as Int`: a name or a type behind a value, within brackets.
+    fn named_behind(&self, found: &str) -> Option<Diagnostic> {
+        let open = self.open_bracket()?;
+        let next = self.tokens.get(self.found + 1)?;
+        if !found.eq_ignore_ascii_case("as") || !self.behind_value() || self.word(self.found + 2) == ":" {
+            return None;
+        }
+        if self.word(0) == "import" || !matches!(next.kind, Kind::Word | Kind::TypeName) {
+            return None;
+        }
+        let name = self.word(self.found + 1);
+        let whole = self.here().to(self.span_of(self.found + 1));
+        let is_column = self.found >= 2 && self.word(self.found - 2) == ".";
+        let read = if is_column { self.word(self.found - 1) } else { "column" };
+        if next.kind == Kind::TypeName || super::items::type_named(name).is_some() {
+            let problem = self.says(whole, "a value is not turned into another type", "a type behind it");
+            let ty = super::items::type_named(name).unwrap_or(name);
+            return Some(problem.help(format!(
+                "leave it out, and let the schema say the type of the column: `schema Row {{ {read}: {ty}, … }}`"
+            )));
+        }
+        let problem = self.says(whole, "a new column has its name before it", "a name behind it");
+        let column =
+            self.found.checked_sub(3).filter(|&i| self.word(i + 1) == "." && matches!(self.word(i), "(" | ","));
+        let operator = open.checked_sub(1).map_or("", |i| self.word(i));
+        if let Some(before) = column.filter(|_| matches!(operator, "derive" | "rename")) {
+            let value = self.span_of(before + 1).to(whole);
+            let written = format!("{name}: .{}", self.word(self.found - 1));
+            return Some(problem.help(format!("write `{written}`")).fix(value, written));
+        }
+        Some(problem.help(format!("give the column its name with a step before: `|> data.rename({name}: .{read})`")))
     }
 
     /// `.score between 0.1 and 0.9`.
@@ -84,7 +127,8 @@ impl Case<'_> {
             return Some(problem.help(format!("write `{ours}`")).fix(self.here(), ours));
         }
         let opener = self.found.checked_sub(2).map_or("", |i| self.word(i));
-        if before.eq_ignore_ascii_case("select") && matches!(opener, "=" | "(" | ":") && found != "(" {
+        let query = before.eq_ignore_ascii_case("select") || before == "WITH";
+        if query && matches!(opener, "=" | "(" | ":") && found != "(" {
             let problem = self.says(self.span_of(self.found - 1), "rows are not asked in SQL", "a query");
             return Some(problem.help(NO_SQL));
         }
