@@ -28,6 +28,10 @@ impl<'a> Checker<'a> {
         let ExprKind::Call { callee, args, .. } = &call.kind else {
             return Type::Error;
         };
+        if let Some(left) = piped.filter(|left| self.gathers(left, call, cx)) {
+            self.infer(left, cx);
+            return Type::Error;
+        }
         match self.callee(callee, cx) {
             Callee::Sig(sig) => self.apply(&sig, call, callee.span, piped, args, cx),
             Callee::Method(base, name) => match piped {
@@ -60,6 +64,40 @@ impl<'a> Checker<'a> {
             Some(ImportTarget::Operators(real)) => self.catalogue.get(&format!("{real}.{}", name.text)).is_some(),
             _ => false,
         }
+    }
+
+    /// Says whether a call takes numbers of groups that the one before it makes, as in pandas: of neither there is an operator, and the first is told.
+    fn gathers(&self, left: &Expr, call: &Expr, cx: &Cx) -> bool {
+        let before = match &left.kind {
+            ExprKind::Pipe { call, .. } => call,
+            _ => left,
+        };
+        let named = |e: &Expr, names: &[&str]| {
+            let ExprKind::Call { callee, .. } = &e.kind else { return false };
+            let (ExprKind::Ident(last) | ExprKind::Field(_, Name { text: last, .. })) = &callee.kind else {
+                return false;
+            };
+            names.contains(&last.as_str())
+                && !self.calls_operator(e, cx)
+                && !self.names[cx.module].values.contains_key(last.as_str())
+        };
+        named(before, &["groupby", "group_by", "group"])
+            && named(
+                call,
+                &[
+                    "agg",
+                    "aggregate",
+                    "sum",
+                    "mean",
+                    "avg",
+                    "count",
+                    "size",
+                    "first",
+                    "apply",
+                    "transform",
+                    "summarise",
+                ],
+            )
     }
 
     fn callee<'e>(&mut self, callee: &'e Expr, cx: &Cx) -> Callee<'a, 'e> {

@@ -5,6 +5,7 @@ pub mod allow;
 mod arith;
 mod calls;
 pub mod check;
+mod consequences;
 mod declared;
 mod exprs;
 pub mod facts;

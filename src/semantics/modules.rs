@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{allow, op_files};
+use super::{allow, consequences, op_files};
 use crate::base::codes::{E0205, E0206, E0209, E0501};
 use crate::base::package::{self, Address, Pin};
 use crate::base::{Diagnostic, Problems, SourceId, SourceMap, Span, World, phrase, world};
@@ -222,6 +222,7 @@ impl Loader<'_> {
         root: PathBuf,
         (file, problems): (Arc<File>, Problems),
     ) -> usize {
+        let problems = consequences::left_out(&file, problems);
         self.problems.extend(allow::apply(&file, problems, allow::Stage::Parse));
         if let Some(folder) = &folder {
             self.problems.extend(op_files::absent(self.world, folder, &file));

@@ -80,6 +80,8 @@ impl Checker<'_> {
         {
             bound.slots[i] = Some(Given::lost(span));
         }
+        let shares = name.starts_with("train") && known.contains(&"validation") && known.contains(&"test");
+        let alone = shares && self.shares_lost(sig, bound, span, value.as_ref().map(|(e, _)| *e));
         // Nothing but the name is another one.
         let exact = match foreign {
             Some(hint) => foreign::exact(hint).filter(|ours| known.contains(ours)),
@@ -130,7 +132,9 @@ impl Checker<'_> {
             if spread.is_none() { d.fix(span, near) } else { d }
         } else if let Some(hint) = foreign::option(foreign::ROW_HINTS, name).filter(|_| sig.decl.is_none()) {
             d.help(hint)
-        } else if name == "train" && known.contains(&"validation") {
+        } else if alone {
+            d.help("name what is held out with its share, `validation: 10%`, and a second such part `test: 10%`; what they leave is `.train`")
+        } else if shares {
             d.help("what `validation` and `test` leave is the part `.train`; leave it out")
         } else if known.is_empty() {
             d.help(format!("`{}` takes no arguments", sig.name))
@@ -149,6 +153,19 @@ impl Checker<'_> {
             d = d.also(decl, "declared here");
         }
         self.report(d);
+    }
+
+    /// Takes the parts of a split as told of, where the share of the training was given instead; says whether none was named as it is here.
+    fn shares_lost(&self, sig: &Sig, bound: &mut Bound, span: Span, value: Option<&Expr>) -> bool {
+        let fraction = value.and_then(numbers::literal).is_some_and(|share| share < 1.0);
+        let slot = |part: &str| sig.params.iter().position(|p| p.name.text == part);
+        let named = slot("validation").is_some_and(|i| bound.slots[i].is_some());
+        for i in ["validation", "test"].into_iter().filter_map(slot) {
+            if fraction || i == slot("validation").unwrap_or(i) && bound.slots[i].is_none() {
+                bound.slots[i] = Some(Given::lost(span));
+            }
+        }
+        !named || fraction
     }
 
     /// How an argument is written under its name here, where its value fits or needs a unit alone; says whether the value changed.

@@ -270,6 +270,10 @@ pub const MEASURING: &[(&str, &str)] = &[
     ("api_key", "the model has it: `model.server(\"https://host/v1\", name: \"name\", key: key)`"),
     ("tasks", "write `on:`, one benchmark; several are a `sweep b in suite { eval.run(m, on: b) }`"),
     ("benchmarks", "write `on:`, one benchmark; several are a `sweep b in suite { eval.run(m, on: b) }`"),
+    (
+        "benchmark",
+        "write `on:`, as in `on: e17.blink` of `import std.eval.embodied17 as e17`; one of your own is made with `bench.sample`",
+    ),
     ("dataset", "write `on:`, a benchmark"),
     ("metric", "a benchmark says how it is marked: `bench.mark(…)` and `bench.total(…)`"),
     ("n_shot", "put the examples into the question: `bench.ask(choice: \"…\")`"),
