@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Fields};
 use arrow::error::ArrowError;
 
 use super::cell::Cell;
+use super::chunks;
 
 /// A column that is growing. What it becomes is the same, byte for byte, as what [`super::cell::column`] makes of the same values.
 pub struct Growing {
@@ -24,6 +25,11 @@ enum Values {
     List { ends: Vec<i32>, items: Box<Growing>, ty: DataType },
     Record { fields: Fields, columns: Vec<Growing> },
 }
+
+/// Text of this size is likely to fill a chunk.
+const LARGE: usize = 4 << 20;
+/// What a chunk holds, and what was appended before that showed.
+const CHUNK: usize = chunks::BYTES + (4 << 20);
 
 /// A text or list is too long for its column.
 #[derive(Debug)]
@@ -189,6 +195,7 @@ impl Growing {
             (Values::Text { ends, bytes }, Values::Text { ends: other_ends, bytes: other_bytes }) => {
                 let (first, last) = (start(other_ends, from), start(other_ends, to));
                 extend_ends(ends, bytes.len(), &other_ends[from..to], first)?;
+                make_room(bytes, last - first);
                 bytes.extend_from_slice(&other_bytes[first..last]);
             }
             (Values::Int(values), Values::Int(other)) => values.extend_from_slice(&other[from..to]),
@@ -236,6 +243,15 @@ impl Growing {
 /// Returns where a row's text or items start; `ends` has where each ends.
 fn start(ends: &[i32], row: usize) -> usize {
     row.checked_sub(1).map_or(0, |before| ends[before] as usize)
+}
+
+/// Makes room for more bytes of text. What has grown large gets the room of a whole chunk at once, which is not taken from the system before it is
+/// written to; who doubles it instead has it twice and copies it each time.
+fn make_room(bytes: &mut Vec<u8>, more: usize) {
+    let needed = bytes.len() + more;
+    if (LARGE..CHUNK).contains(&needed) && bytes.capacity() < needed {
+        bytes.reserve_exact(CHUNK - bytes.len());
+    }
 }
 
 fn extend_ends(ends: &mut Vec<i32>, own: usize, other: &[i32], first: usize) -> Result<(), TooLong> {

@@ -189,6 +189,7 @@ fn chunks_depend_on_rows_alone() {
     let mut bench = Bench::new();
     let total = chunks::ROWS + 4000;
     let text: String = (0..total).map(|i| format!("{{\"n\":{i},\"t\":\"row {i}\",\"l\":[{}]}}\n", i % 3)).collect();
+    assert!((2 << 20..3 << 20).contains(&text.len()), "one thread reads it in two blocks, three in one");
     bench.write("rows.jsonl", text.as_bytes());
     let schema = json!({ "columns": [{ "name": "n", "type": "Int" }, { "name": "t", "type": "Str" }, { "name": "l", "type": "[Int]" }] });
     let args = json!({ "path": "rows.jsonl", "as": schema, "media": null, "bad": "fail" });

@@ -1,6 +1,7 @@
 //! Near-duplicate texts: candidates by MinHash and banding, confirmed by the exact Jaccard similarity of their word shingles.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::sync::OnceLock;
@@ -137,7 +138,7 @@ struct Read {
 }
 
 /// Rows whose keys are made together.
-const BLOCK: usize = 1 << 15;
+const BLOCK: usize = 1 << 13;
 
 impl Read {
     fn new<T: Texts + ?Sized>(
@@ -282,13 +283,18 @@ impl<T: Texts + ?Sized> Compare<'_, T> {
 
 /// Returns the sorted set of shingle hashes of a text.
 fn shingle_set(text: &str, shingle: usize) -> Box<[u64]> {
-    let mut words = Words::default();
-    words.read(text);
-    let mut set = Vec::new();
-    words.shingles(shingle, |s| set.push(xxh3_64(s)));
-    set.sort_unstable();
-    set.dedup();
-    set.into_boxed_slice()
+    thread_local! {
+        /// Kept from text to text, so that a set takes the memory that it needs and no other.
+        static SCRATCH: RefCell<(Words, Vec<u64>)> = RefCell::default();
+    }
+    SCRATCH.with_borrow_mut(|(words, set)| {
+        words.read(text);
+        set.clear();
+        words.shingles(shingle, |s| set.push(xxh3_64(s)));
+        set.sort_unstable();
+        set.dedup();
+        Box::from(&set[..])
+    })
 }
 
 /// Returns the exact Jaccard similarity of two texts over word shingles; 0 if neither has a word.

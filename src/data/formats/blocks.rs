@@ -9,8 +9,9 @@ use memchr::{memchr2, memrchr};
 use super::packed;
 use crate::base::OpError;
 
-/// Bytes that are read at once.
-const BLOCK: usize = 16 << 20;
+/// Bytes that are read at once: for each thread, at least and at most. Whoever reads holds three blocks and what is in two of them, and memory that a
+/// process takes for the first time costs more than parsing what it holds.
+const BLOCK: (usize, usize, usize) = (1 << 20, 2 << 20, 16 << 20);
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Some rows of a file as they stand there.
@@ -31,9 +32,11 @@ impl Block {
     }
 }
 
-/// A file that is read block by block. Blocks depend on the file alone.
+/// A file that is read block by block. How many rows a block has depends on the number of threads; which rows there are does not.
 pub struct Blocks {
     from: Box<dyn Read + Send>,
+    /// Bytes that are read at once.
+    block: usize,
     /// What was read after the last whole row.
     rest: Vec<u8>,
     ended: bool,
@@ -52,7 +55,9 @@ impl Blocks {
 
     /// Reads from anywhere.
     pub fn new(from: Box<dyn Read + Send>) -> Self {
-        Self { from, rest: Vec::new(), ended: false, array: None, begun: false }
+        let (each, least, most) = BLOCK;
+        let block = (each * rayon::current_num_threads()).clamp(least, most);
+        Self { from, block, rest: Vec::new(), ended: false, array: None, begun: false }
     }
 
     /// Returns the next rows; an empty block at the end.
@@ -60,9 +65,9 @@ impl Blocks {
         let mut bytes = std::mem::take(&mut self.rest);
         while !self.ended {
             let from = bytes.len();
-            bytes.reserve(BLOCK);
-            let read = self.from.by_ref().take(BLOCK as u64).read_to_end(&mut bytes)?;
-            self.ended = read < BLOCK;
+            bytes.reserve(self.block);
+            let read = self.from.by_ref().take(self.block as u64).read_to_end(&mut bytes)?;
+            self.ended = read < self.block;
             if !self.begun {
                 self.begin(&mut bytes);
             }

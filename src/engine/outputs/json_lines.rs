@@ -17,26 +17,27 @@ use crate::engine::storage::store::Store;
 
 /// Rows that are one task.
 const TASK: usize = 1024;
+/// So many tasks for each thread are done before they are written.
+const TASKS: usize = 4;
 
 /// Writes all rows of a dataset; a picture is its path under `folder`, see [`media`].
 pub fn write(store: &Store, artifact: &Artifact, folder: &str, out: &mut dyn Write) -> Result<(), OpError> {
+    // The same memory for all tasks: what a process takes for the first time costs more than writing to it.
+    let mut texts: Vec<Vec<u8>> = vec![Vec::new(); TASKS * rayon::current_num_threads()];
     for chunk in Chunks::open(store, artifact)? {
         let chunk = chunk?;
         let columns: Vec<Column> = chunk.columns().into_iter().map(|(name, array)| Column::new(&name, array)).collect();
         let starts: Vec<usize> = (0..chunk.rows()).step_by(TASK).collect();
-        let texts: Vec<Vec<u8>> = starts
-            .par_iter()
-            .map(|&from| {
-                let mut text = Vec::new();
+        for starts in starts.chunks(texts.len()) {
+            starts.par_iter().zip(&mut texts).try_for_each(|(&from, text)| {
+                text.clear();
                 for row in from..chunk.rows().min(from + TASK) {
-                    object(&columns, row, folder, &mut text)?;
+                    object(&columns, row, folder, text)?;
                     text.push(b'\n');
                 }
-                Ok(text)
-            })
-            .collect::<Result<_, OpError>>()?;
-        for text in texts {
-            out.write_all(&text)?;
+                Ok::<_, OpError>(())
+            })?;
+            texts[..starts.len()].iter().try_for_each(|text| out.write_all(text))?;
         }
     }
     Ok(())

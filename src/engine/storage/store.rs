@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::ahead::Ahead;
 use super::gate::{self, Gate};
 use super::seen::Seen;
-use super::tree::{Growing, LEAST, Tree};
+use super::tree::{GROUP, Growing, LEAST, Tree};
 use crate::base::Digest;
 use crate::engine::artifact::{Artifact, FileRef};
 use crate::engine::crash::step;
@@ -394,6 +394,8 @@ impl Incoming {
 
 impl Write for Incoming {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Some at a time: what was just copied to the file is still near the processor when it is hashed.
+        let bytes = &bytes[..bytes.len().min(GROUP as usize)];
         self.file.write_all(bytes)?;
         self.growing.update(bytes);
         Ok(bytes.len())
