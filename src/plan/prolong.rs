@@ -15,8 +15,6 @@ pub const ENDS: &[&str] = &["epochs", "max_steps", "cooldown"];
 
 /// The first bytes of every key of a state.
 const STATE: &str = "rbpipe/state/v1";
-/// Steps between lines of the log, unless `with` says otherwise.
-const LOG: u64 = 5;
 
 /// Returns the optimizer steps of `epochs` passes of so many steps each, the last one rounded up.
 pub fn steps(epochs: f64, per_epoch: u64) -> u64 {
@@ -72,7 +70,6 @@ pub fn shared(args: &Json, total: u64) -> u64 {
 pub struct Prefix {
     node: Node,
     reads: Reads,
-    log: u64,
 }
 
 impl Prefix {
@@ -85,22 +82,20 @@ impl Prefix {
         if let Json::Object(args) = &mut node.args {
             args.retain(|name, _| !ENDS.contains(&name.as_str()));
         }
-        // A state holds the sums of the log since its last line, and the loss that a model tells is their mean.
-        let log = node.with.get("log").and_then(given).unwrap_or(LOG);
-        Some(Self { node, reads: reads.clone(), log })
+        Some(Self { node, reads: reads.clone() })
     }
 
     /// Returns the key that all states of trainings of this beginning share.
     pub fn key(&self) -> Digest {
         let mut hash = HashWriter::new(STATE);
-        self.walk(&mut hash);
+        walk(&self.node, &self.reads, &mut hash);
         hash.finish()
     }
 
     /// Returns the key of the state after so many steps.
     pub fn state(&self, step: u64) -> Digest {
         let mut hash = HashWriter::new(STATE);
-        self.walk(&mut hash);
+        walk(&self.node, &self.reads, &mut hash);
         hash.int("step", i64::try_from(step).unwrap_or(i64::MAX));
         hash.finish()
     }
@@ -108,14 +103,9 @@ impl Prefix {
     /// Returns the fields that [`Self::state`] hashes.
     pub fn preimage(&self, step: u64) -> Map<String, Json> {
         let mut explain = ExplainWriter::default();
-        self.walk(&mut explain);
+        walk(&self.node, &self.reads, &mut explain);
         explain.int("step", i64::try_from(step).unwrap_or(i64::MAX));
         explain.fields
-    }
-
-    fn walk(&self, to: &mut dyn KeyWriter) {
-        walk(&self.node, &self.reads, to);
-        to.int("log", i64::try_from(self.log).unwrap_or(i64::MAX));
     }
 }
 

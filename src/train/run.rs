@@ -303,8 +303,7 @@ impl<'a> Trainer<'a> {
         let fingerprint =
             Digest::of_json(&json!({ "settings": settings, "shape": shape, "rows": rows, "total": total }));
         let endless = Settings { epochs: 0.0, max_steps: None, cooldown: Span::Steps(0), ..settings.clone() };
-        let beginning =
-            Digest::of_json(&json!({ "settings": endless, "shape": shape, "rows": rows, "log": hooks.log.max(1) }));
+        let beginning = Digest::of_json(&json!({ "settings": endless, "shape": shape, "rows": rows }));
         let ema_m = settings.ema.map(|_| held.weights_m.copy());
         let now = Instant::now();
         Ok(Self {

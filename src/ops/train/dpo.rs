@@ -44,7 +44,7 @@ op train.dpo(
             r#"
 ) -> Model"#
         ),
-        version: 4,
+        version: 5,
         class: Class::Sampled,
         effect: Effect::Train,
         pool: Pool::Engine,

@@ -34,7 +34,7 @@ op train.reward(
 ) -> Model[reward]"#
         ),
         class: Class::Sampled,
-        version: 3,
+        version: 4,
         effect: Effect::Train,
         pool: Pool::Engine,
         with: WITH,

@@ -327,10 +327,10 @@ impl<'a> Session<'a> {
         log::write(&folder.join("training"), records)?;
         let mut meta = cx.input("m")?.meta.clone();
         if let Some(meta) = meta.as_object_mut() {
-            let last = |value: fn(&Record) -> Option<f64>| records.iter().rev().find_map(value);
-            let (loss, eval_loss) = (last(|r| r.loss), last(|r| r.eval_loss));
+            // The training loss is a mean since the last line of the log, and `with` says how often there is one: it stands in the log alone.
+            let eval_loss = records.iter().rev().find_map(|r| r.eval_loss);
             let steps = records.last().map_or(0, |r| r.step);
-            meta.insert("training".into(), json!({ "steps": steps, "loss": loss, "eval_loss": eval_loss }));
+            meta.insert("training".into(), json!({ "steps": steps, "eval_loss": eval_loss }));
             if self.model.value_head.is_some() {
                 meta.insert("head".into(), "reward".into());
             }

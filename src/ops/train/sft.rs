@@ -63,7 +63,7 @@ op train.sft(
   phrases_after: Int? = none,
 ) -> Model"#
         ),
-        version: 4,
+        version: 5,
         class: Class::Sampled,
         effect: Effect::Train,
         pool: Pool::Engine,

@@ -145,7 +145,7 @@ fn more_epochs_go_on_from_a_kept_state_bit_for_bit() {
 
     // The second half alone is trained, and the result is that of an unbroken run in a store of its own.
     let longer = run(&here, 2, KEEP, &[]);
-    let whole = run(&elsewhere, 2, "log: 2steps", &[]);
+    let whole = run(&elsewhere, 2, "log: 1steps", &[]);
     let (longer_ends, whole_ends) = (finished(&longer), finished(&whole));
     assert_eq!(longer_ends.len(), 7);
     for (name, end) in &longer_ends {
@@ -202,7 +202,7 @@ fn damaged_states_are_passed_over(here: &Place, elsewhere: &Place, store: &Store
     assert_eq!((begun(ends["even"]), begun(ends["prefer"])), (Some(3), None), "{}", ran.stderr);
     assert_eq!(ran.said("bytes_damaged").len(), 3, "{}", ran.stderr);
     assert_eq!(files_below(&here.cache().join("quarantine")).len(), 3);
-    let whole = run(elsewhere, 3, "log: 2steps", &["--to", "even", "--to", "prefer"]);
+    let whole = run(elsewhere, 3, "log: 1steps", &["--to", "even", "--to", "prefer"]);
     for name in ["even", "prefer"] {
         assert_eq!(ends[name]["output"], finished(&whole)[name]["output"], "{name}");
     }
