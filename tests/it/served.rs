@@ -403,8 +403,12 @@ mood = open(home + "/mood").read()
 print("loading the model", flush=True)
 if mood == "broken":
     sys.exit("CUDA out of memory")
-asked = 0
-busy = most = 0
+try:
+    os.close(os.open(home + "/first", os.O_CREAT | os.O_EXCL))
+    first = True
+except FileExistsError:
+    first = False
+asked = busy = most = 0
 lock = threading.Lock()
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -421,15 +425,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         global asked, busy, most
         with lock:
             asked, busy = asked + 1, busy + 1
+            nth = asked
             most = max(most, busy)
             open(home + "/most", "w").write(str(most))
         if mood == "slow":
             time.sleep(0.02)
-        self.reply()
-    def reply(self):
+        self.reply(nth)
+    def reply(self, nth):
         global busy
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if mood == "dying" and asked == 20 and open(home + "/starts").read().count("\n") == 1:
+        if mood == "dying" and first and nth == 20:
             print("a worker was lost", flush=True)
             os._exit(7)
         number = re.search(r"Question (\d+)", json.dumps(body["messages"][-1]))
