@@ -346,7 +346,7 @@ impl<'t> Scanner<'t> {
             && self.bytes.get(end) == Some(&b' ');
         let plain = !after_dot
             && !matches!(next, Some(b':' | b',' | b')' | b']' | b'}'))
-            && (next != Some(b'.') || asks && self.outside());
+            && (next != Some(b'.') || asks && (self.outside() || self.out.slices.is_empty() && self.frames.len() == 1));
         if self.items && plain {
             if ITEM_WORDS.contains(&word) {
                 self.item_word(start, end);

@@ -37,6 +37,9 @@ fn shipped_recipes_parse_without_a_problem() {
 const MISTAKES: &[(&str, &str)] = &[
     ("let x = \"open\nlet y = 1", "E0102 1:9"),
     ("let x = \"\"\"\nopen\nlet y = 1", "E0102 1:9"),
+    ("import ./x.rb2 as x\nlet a = 1", "E0101 1:8"),
+    ("import ./Q.", "E0101 1:8"),
+    ("let x: a/Q.", "E0101 1:8"),
     ("let output = 1", "E0103 1:5"),
     ("let a = f(stage)", "E0103 1:11"),
     ("let a = 1 let b = 2", "E0104 1:11"),

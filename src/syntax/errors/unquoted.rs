@@ -15,7 +15,8 @@ impl Case<'_> {
             || before == "import" && text.starts_with(['.', '/', '~'])
             || before == "file" && self.word(0) == "secret";
         let size = |i: usize| self.tokens[i].kind == Kind::TypeName && self.word(i + 1) == ".";
-        let version = (first..last).any(|i| size(i) && self.tokens[i + 2].kind == Kind::Number);
+        let number = |i: usize| self.tokens.get(i).is_some_and(|t| t.kind == Kind::Number);
+        let version = (first..last).any(|i| size(i) && number(i + 2));
         if !place || !(looks_like_path(text) || version) || self.is_pattern(first, text) {
             return None;
         }
