@@ -159,13 +159,13 @@ impl Checker<'_> {
     fn shares_lost(&self, sig: &Sig, bound: &mut Bound, span: Span, value: Option<&Expr>) -> bool {
         let fraction = value.and_then(numbers::literal).is_some_and(|share| share < 1.0);
         let slot = |part: &str| sig.params.iter().position(|p| p.name.text == part);
-        let named = slot("validation").is_some_and(|i| bound.slots[i].is_some());
-        for i in ["validation", "test"].into_iter().filter_map(slot) {
-            if fraction || i == slot("validation").unwrap_or(i) && bound.slots[i].is_none() {
-                bound.slots[i] = Some(Given::lost(span));
-            }
+        let validation = slot("validation");
+        let alone = fraction || validation.is_none_or(|i| bound.slots[i].is_none());
+        let told = [validation.filter(|_| alone), slot("test").filter(|_| fraction)];
+        for i in told.into_iter().flatten() {
+            bound.slots[i] = Some(Given::lost(span));
         }
-        !named || fraction
+        alone
     }
 
     /// How an argument is written under its name here, where its value fits or needs a unit alone; says whether the value changed.
