@@ -280,9 +280,7 @@ impl Checker<'_> {
     }
 
     fn is_bare_variant(&self, name: &str, variants: &[String], cx: &Cx) -> bool {
-        variants.iter().any(|v| v == name)
-            && !cx.locals.iter().any(|(n, _)| n == name)
-            && !self.names[cx.module].values.contains_key(name)
+        variants.iter().any(|v| v == name) && !self.is_name(name, cx)
     }
 
     /// Checks the fields of a record literal against those of a type.

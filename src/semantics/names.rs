@@ -149,6 +149,11 @@ impl<'a> Checker<'a> {
         before.find(|g| g.said == name).map(|g| g.near.clone())
     }
 
+    /// Says whether a name is that of a value or function here.
+    pub(super) fn is_name(&self, name: &str, cx: &Cx) -> bool {
+        cx.locals.iter().any(|(n, _)| n == name) || self.names[cx.module].values.contains_key(name)
+    }
+
     /// The nearest name that could stand here: a value or function as asked for, of the type that its place takes.
     fn near_value(&mut self, name: &str, called: bool, want: Option<&Type>, cx: &Cx) -> Option<String> {
         let names = &self.names[cx.module];

@@ -62,9 +62,7 @@ impl Checker<'_> {
     pub(super) fn asked_by_a_word(&mut self, base: &Expr, name: &Name, cx: &Cx) -> bool {
         let (ExprKind::Ident(word) | ExprKind::TypeName(word)) = &base.kind else { return false };
         let asks = matches!(word.to_ascii_lowercase().as_str(), "exists" | "exist" | "defined" | "isset" | "present");
-        let declared =
-            cx.locals.iter().any(|(n, _)| n == word) || self.names[cx.module].values.contains_key(word.as_str());
-        let Some(row) = cx.row.as_ref().filter(|_| asks && !declared) else { return false };
+        let Some(row) = cx.row.as_ref().filter(|_| asks && !self.is_name(word, cx)) else { return false };
         let Some(ty) = self.solver.row(row).get(&name.text).cloned() else { return false };
         let d = Diagnostic::new(E0201, base.span, format!("there is no `{word}` here"), "no word of the language");
         let (whole, written) = (base.span.to(name.span), format!(".{} != none", name.text));

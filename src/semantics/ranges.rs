@@ -69,9 +69,7 @@ impl Checker<'_> {
             }
             ExprKind::Call { callee, .. } => self.is_column(callee, cx),
             ExprKind::Ident(name) => {
-                let value = cx.locals.iter().any(|(n, _)| n == name)
-                    || self.names[cx.module].values.contains_key(name.as_str());
-                !value && cx.row.as_ref().is_some_and(|row| self.solver.row(row).get(name).is_some())
+                !self.is_name(name, cx) && cx.row.as_ref().is_some_and(|row| self.solver.row(row).get(name).is_some())
             }
             _ => false,
         }

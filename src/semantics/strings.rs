@@ -125,10 +125,6 @@ impl Checker<'_> {
         !names.missing.contains(name) && !known.contains(&name) && phrase::nearest(name, known).is_none()
     }
 
-    fn is_name(&self, name: &str, cx: &Cx) -> bool {
-        cx.locals.iter().any(|(n, _)| n == name) || self.names[cx.module].values.contains_key(name)
-    }
-
     /// Checks one interpolated name; returns whether it brings slots along.
     fn interpolated(&mut self, name: &Name, cx: &Cx) -> bool {
         if self.is_nothing(&name.text, cx) {

@@ -98,9 +98,7 @@ impl Checker<'_> {
             return false;
         }
         let Some(parts) = parts(e) else { return false };
-        let is_value =
-            |name: &str| cx.locals.iter().any(|(n, _)| n == name) || self.names[cx.module].values.contains_key(name);
-        let known = parts.roots.iter().filter(|(name, _)| is_value(name)).count();
+        let known = parts.roots.iter().filter(|(name, _)| self.is_name(name, cx)).count();
         let text = match (joined, want) {
             // No arithmetic of this kind gives a text.
             (true, Some(_)) => !parts.roots.is_empty(),
