@@ -42,6 +42,32 @@ fn blob(root: &Path) -> PathBuf {
     found
 }
 
+/// A recipe's result, of which a server has the large blob, behind a proxy.
+struct Served {
+    _bucket: Bucket,
+    proxy: Proxy,
+    shared: Shared,
+    place: Place,
+    /// The large blob in the store of `place`.
+    whole: PathBuf,
+    /// How the proxy is told of it.
+    path: &'static str,
+}
+
+impl Served {
+    fn start(name: &str) -> Option<Self> {
+        let bucket = Bucket::start(Service::S3)?;
+        let proxy = Proxy::before(bucket.port);
+        let shared = bucket.shared_at(proxy.port, name);
+        let place = large(4_000);
+        place.done();
+        shared.push(&place, &[]);
+        let whole = blob(&place.cache());
+        let path = whole.strip_prefix(place.cache()).unwrap().to_str().unwrap().to_owned().leak();
+        Some(Self { _bucket: bucket, proxy, shared, place, whole, path })
+    }
+}
+
 /// Puts other bytes into the place of a file.
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(path).unwrap();
@@ -148,14 +174,7 @@ fn a_tree_that_is_cut_or_changed_at_any_byte_is_none() {
 
 #[test]
 fn a_remote_that_lies_is_noticed_after_a_group() {
-    let Some(bucket) = Bucket::start(Service::S3) else { return };
-    let proxy = Proxy::before(bucket.port);
-    let shared = bucket.shared_at(proxy.port, "lies");
-    let first = large(4_000);
-    first.done();
-    shared.push(&first, &[]);
-    let whole = blob(&first.cache());
-    let path = whole.strip_prefix(first.cache()).unwrap().to_str().unwrap().to_owned().leak();
+    let Some(Served { proxy, shared, whole, path, .. }) = &Served::start("lies") else { return };
 
     // The rest does not come before the client has hung up. Asked again, it goes on behind what was right.
     proxy.set(Fault::Lie, "GET", path, 1);
@@ -173,14 +192,7 @@ fn a_remote_that_lies_is_noticed_after_a_group() {
 
 #[test]
 fn a_transfer_that_was_cut_goes_on_behind_what_came() {
-    let Some(bucket) = Bucket::start(Service::S3) else { return };
-    let proxy = Proxy::before(bucket.port);
-    let shared = bucket.shared_at(proxy.port, "cut");
-    let first = large(4_000);
-    first.done();
-    shared.push(&first, &[]);
-    let whole = blob(&first.cache());
-    let path = whole.strip_prefix(first.cache()).unwrap().to_str().unwrap().to_owned().leak();
+    let Some(Served { proxy, shared, whole, path, .. }) = &Served::start("cut") else { return };
 
     // Within a run: more often than the client of the service goes on by itself.
     proxy.set(Fault::Cut, "GET", path, 9);
@@ -296,15 +308,8 @@ fn a_web_server_without_ranges_sends_the_whole_and_what_is_here_passes_by() {
 
 #[test]
 fn damage_is_named_by_its_bytes_and_those_alone_are_fetched() {
-    let Some(bucket) = Bucket::start(Service::S3) else { return };
-    let proxy = Proxy::before(bucket.port);
-    let shared = bucket.shared_at(proxy.port, "mended");
-    let place = large(4_000);
-    place.done();
-    shared.push(&place, &[]);
-    let there = blob(&place.cache());
-    let whole = fs::read(&there).unwrap();
-    let path = there.strip_prefix(place.cache()).unwrap().to_str().unwrap().to_owned().leak();
+    let Some(Served { proxy, shared, place, whole: there, path, .. }) = &Served::start("mended") else { return };
+    let whole = fs::read(there).unwrap();
     let last = whole.len() as u64 / GROUP;
     let ranges = |groups: &[(u64, u64)]| -> Vec<Option<String>> {
         let end = |to: u64| (to * GROUP).min(whole.len() as u64) - 1;
